@@ -1,0 +1,95 @@
+"""Keeping a worker's lease: renewed by a thread of its own, judged by the machine's time since boot."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.ports import Clock, WorkerRegistry, WorkerState
+
+Elapsed = Callable[[], timedelta]
+"""Time since the machine's boot, suspension included; never steps."""
+
+BEATS_PER_LEASE = 6
+
+
+class Heartbeat:
+    """One worker's lease. `beat` renews it once; `run`, for a thread of its own, goes on until `close`.
+
+    `lost` says why the lease must be taken as lost, or is None. A renewal counts from the moment it was *sent*: the
+    database's answer may be old when it arrives. The lease is given up after two thirds of its length without a
+    renewal, so that the rest is enough to stop the jobs before others may claim them.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        workers: WorkerRegistry,
+        lease: timedelta,
+        clock: Clock,
+        elapsed: Elapsed,
+        wake: Callable[[], None],
+    ) -> None:
+        self._worker_id = worker_id
+        self._workers = workers
+        self._lease = lease
+        self._clock = clock
+        self._elapsed = elapsed
+        self._wake = wake
+        self._sent_at = elapsed()
+        self._given_up = False
+        self._error: str | None = None
+        self._due = threading.Event()
+        self._closed = False
+        self.state = WorkerState.RUNNING
+
+    @property
+    def lost(self) -> str | None:
+        """Why the lease is lost, or None while it is held."""
+        if self._given_up:
+            return "others took the lease for lost and took the jobs back"
+        if self.time_left <= timedelta():
+            return f"the lease could not be renewed: {self._error or 'this process was held up'}"
+        return None
+
+    @property
+    def time_left(self) -> timedelta:
+        """How long until the lease must be taken as lost if no renewal succeeds."""
+        return self._sent_at + self._lease * 2 / 3 - self._elapsed()
+
+    @property
+    def stop_grace(self) -> timedelta:
+        """How long commands may take to end after SIGTERM once the lease is lost, and still end before it does."""
+        return self._lease / BEATS_PER_LEASE
+
+    def beat(self) -> None:
+        """Renew once. A failure is kept for `lost`; the next beat tries again."""
+        sent_at, now = self._elapsed(), self._clock()
+        try:
+            renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self._lease)
+        except DatabaseUnavailable as error:
+            self._error = error.message
+            return
+        if renewed:
+            self._sent_at = sent_at
+        else:
+            self._given_up = True
+            self._wake()
+
+    def soon(self) -> None:
+        """Have `run` beat now, for example to tell a new `state`."""
+        self._due.set()
+
+    def run(self) -> None:
+        """Beat every sixth of the lease until `close`."""
+        while not (self._closed or self._given_up):
+            self._due.wait((self._lease / BEATS_PER_LEASE).total_seconds())
+            self._due.clear()
+            if not self._closed:
+                self.beat()
+
+    def close(self) -> None:
+        """End `run`."""
+        self._closed = True
+        self._due.set()

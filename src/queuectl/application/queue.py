@@ -1,0 +1,139 @@
+"""What an operator can ask of the queue: enqueue, find, cancel, retry, remove, configure, measure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from queuectl.domain.document import JobRequest
+from queuectl.domain.errors import WrongState
+from queuectl.domain.job import Attempt, Job, State
+from queuectl.domain.policy import Policy, checked, setting
+from queuectl.domain.ports import (
+    Clock,
+    ConfigRepository,
+    JobRepository,
+    Measurements,
+    Metrics,
+    WorkerRecord,
+    WorkerRegistry,
+)
+
+BATCH = 500
+"""Jobs per transaction when a command goes over many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The queue at one moment."""
+
+    at: datetime
+    jobs: Mapping[State, int]
+    workers: Sequence[WorkerRecord]
+
+
+class Queue:
+    """The operator's side of the queue. Every method may raise `DatabaseUnavailable`."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobRepository,
+        workers: WorkerRegistry,
+        config: ConfigRepository,
+        measurements: Measurements,
+        clock: Clock,
+        new_job_id: Callable[[], str],
+    ) -> None:
+        self._jobs = jobs
+        self._workers = workers
+        self._config = config
+        self._measurements = measurements
+        self._clock = clock
+        self._new_job_id = new_job_id
+
+    def enqueue(self, requests: Sequence[JobRequest], *, cwd: str) -> Sequence[Job]:
+        """Store a job for each request, all or none. Raises DuplicateJob."""
+        at, policy = self._clock(), self.policy()
+        jobs = [request.job(new_id=self._new_job_id(), policy=policy, cwd=cwd, at=at) for request in requests]
+        self._jobs.add(jobs)
+        return jobs
+
+    def find(self, job_id: str) -> Job:
+        """The job. Raises JobNotFound."""
+        return self._jobs.find(job_id)
+
+    def history(self, job_id: str) -> Sequence[Attempt]:
+        """All attempts of the job, the first one first."""
+        return self._jobs.attempts_of(job_id)
+
+    def search(self, *, states: Sequence[State], queue: str | None, limit: int | None) -> Sequence[Job]:
+        """Jobs of those states (empty: all) and that queue (None: all), the newest first."""
+        return self._jobs.search(states=states, queue=queue, limit=limit)
+
+    def outputs(self, jobs: Sequence[Job]) -> Mapping[str, bytes]:
+        """What the last ended attempt of each job wrote, by job id."""
+        return self._jobs.outputs_of([job.id for job in jobs])
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop a job before it starts. Raises JobNotFound, WrongState."""
+        at = self._clock()
+        return self._jobs.change(job_id, lambda job: job.cancelled(at))
+
+    def retry(self, job_id: str) -> Job:
+        """Have a job that has ended run again. Raises JobNotFound, WrongState."""
+        at = self._clock()
+        return self._jobs.change(job_id, lambda job: job.retried(at))
+
+    def retry_dead(self, job_id: str) -> Job:
+        """Have a job of the dead letter queue run again. Raises JobNotFound, WrongState when it is not in there."""
+        at = self._clock()
+        return self._jobs.change(job_id, lambda job: _dead(job).retried(at))
+
+    def retry_all_dead(self) -> Iterator[int]:
+        """Have every job of the dead letter queue run again; yields how many each transaction took."""
+        at = self._clock()
+        while jobs := self._jobs.change_some(State.DEAD, lambda job: job.retried(at), limit=BATCH):
+            yield len(jobs)
+
+    def remove_dead(self, job_id: str) -> None:
+        """Delete a job of the dead letter queue with its history. Raises JobNotFound, WrongState."""
+        self._jobs.remove(job_id, allow=_dead)
+
+    def remove_all_dead(self) -> Iterator[int]:
+        """Delete every job of the dead letter queue; yields how many each transaction took."""
+        while count := self._jobs.remove_some(State.DEAD, limit=BATCH):
+            yield count
+
+    def policy(self) -> Policy:
+        """The settings in force."""
+        return Policy.of(self._config.stored())
+
+    def settings(self) -> Mapping[str, str]:
+        """The settings that were set, by key; the others have their defaults."""
+        return self._config.stored()
+
+    def set(self, key: str, value: str) -> str:
+        """Set one key of the policy; the text as stored. Raises InvalidSetting."""
+        text = checked(key, value)
+        self._config.store(key, text)
+        return text
+
+    def unset(self, key: str) -> None:
+        """Put one key back to its default. Raises InvalidSetting for a key that does not exist."""
+        setting(key)
+        self._config.clear(key)
+
+    def status(self) -> Status:
+        """Jobs by state, and the workers that are alive or not yet given up."""
+        return Status(at=self._clock(), jobs=self._measurements.counts(), workers=self._workers.live())
+
+    def metrics(self, *, window: timedelta, detailed: bool) -> Metrics:
+        """What happened in the last `window`."""
+        return self._measurements.metrics(since=self._clock() - window, detailed=detailed)
+
+
+def _dead(job: Job) -> Job:
+    if job.state is not State.DEAD:
+        hint = f"`queuectl retry {job.id}` runs any job that has ended again"
+        raise WrongState(f"job {job.id} is {job.state}, not in the dead letter queue", hint=hint)
+    return job

@@ -1,0 +1,47 @@
+"""Taking back the jobs of workers that died or lost their lease."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from queuectl.domain.events import JobRescued
+from queuectl.domain.job import Job
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports import EventSink, JobRepository, Process, WorkerRecord, WorkerRegistry
+
+
+def rescue_lost_workers(
+    *,
+    jobs: JobRepository,
+    workers: WorkerRegistry,
+    events: EventSink,
+    policy: Policy,
+    machine: str,
+    is_alive: Callable[[Process], bool],
+    clear: Callable[[str], None],
+    at: datetime,
+) -> None:
+    """Rescue the workers whose lease ran out before `at`, and those of this machine whose process is gone.
+
+    `clear` ends what is left of the commands of a worker, by its id, on this machine: before its jobs are put back,
+    so that no job runs twice at a time. Each worker is one transaction; any worker may do this for any other.
+    """
+    for worker in workers.suspects(at=at, machine=machine):
+        is_local = worker.process.machine == machine
+        proved_dead = is_local and not is_alive(worker.process)
+        if worker.lease_expires_at > at and not proved_dead:
+            continue
+        if proved_dead:
+            clear(worker.id)
+        result = RunResult(outcome=Outcome.LOST, error=_reason(worker, proved_dead))
+
+        def lost(job: Job, result: RunResult = result) -> Job:
+            return job.settled(result, at, policy, chance=0)
+
+        for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead):
+            events(JobRescued(job=job, worker=worker.id))
+
+
+def _reason(worker: WorkerRecord, proved_dead: bool) -> str:
+    how = "died" if proved_dead else "did not renew its lease"
+    return f"worker {worker.id} (pid {worker.process.pid} on {worker.host}) {how}"

@@ -1,0 +1,218 @@
+"""What a worker does: claim due jobs for its free slots, have them run, settle each with its outcome."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queuectl.application.heartbeat import Elapsed, Heartbeat
+from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.events import (
+    DatabaseBack,
+    DatabaseLost,
+    JobSettled,
+    JobStarted,
+    LeaseLost,
+    ResultLate,
+    WorkerStopping,
+)
+from queuectl.domain.job import Job, Lease
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports import (
+    Clock,
+    ConfigRepository,
+    EventSink,
+    JobRepository,
+    Run,
+    Runner,
+    Settlement,
+    WorkerState,
+)
+
+POLL = timedelta(seconds=1)
+"""The longest wait of an idle worker. Wake-ups are hints: polling alone must be correct."""
+
+PAUSE_AFTER_TROUBLE = timedelta(seconds=1)
+"""No new claim for this long after the worker itself was unable to start a command."""
+
+FIRST_RETRY, LONGEST_RETRY = timedelta(milliseconds=50), timedelta(seconds=5)
+"""The waits between two tries while the database does not answer; doubled each time, with jitter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run whose outcome is to be recorded: the job as it is next, and what the runner reported."""
+
+    job: Job
+    lease: Lease
+    result: RunResult
+
+
+class Worker:
+    """One worker. `work_one` is one turn of its loop; `stop` asks it to end."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        queues: Collection[str],
+        concurrency: int,
+        jobs: JobRepository,
+        config: ConfigRepository,
+        runner: Runner,
+        heartbeat: Heartbeat,
+        rescue: Callable[[Policy], None],
+        clock: Clock,
+        elapsed: Elapsed,
+        new_lease_id: Callable[[], str],
+        chance: Callable[[], float],
+        events: EventSink,
+    ) -> None:
+        self.id = worker_id
+        self._queues = tuple(queues)
+        self._concurrency = concurrency
+        self._jobs = jobs
+        self._config = config
+        self._runner = runner
+        self._heartbeat = heartbeat
+        self._rescue = rescue
+        self._clock = clock
+        self._elapsed = elapsed
+        self._new_lease_id = new_lease_id
+        self._chance = chance
+        self._events = events
+
+        self._policy = Policy.of({})
+        self._running = 0
+        self._ended: list[Ended] = []
+        self._stops_asked = 0
+        self._stops_done = 0
+        self._lease_lost = False
+        self._rescue_at = elapsed()
+        self._claim_at = elapsed()
+        self._pause_until = elapsed()
+        self._outage: str | None = None
+        self._retry_wait = FIRST_RETRY
+        self._retry_at = elapsed()
+
+    def run(self) -> bool:
+        """Work until stopped; whether it ended in good order, with its lease."""
+        while not self.is_done:
+            self.work_one()
+        return not self._lease_lost
+
+    def stop(self) -> None:
+        """Ask for a graceful stop: claim no more, finish the jobs in hand. Asked again, it stops and releases them.
+
+        Safe in a signal handler.
+        """
+        self._stops_asked += 1
+        self._runner.wake()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was asked to stop (or lost its lease) and holds nothing any more."""
+        return (self._stops_done > 0 or self._lease_lost) and not self._running and not self._ended
+
+    def work_one(self, patience: timedelta = POLL) -> None:
+        """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
+        for run, result in self._runner.wait(min(patience, self._time_to_next())):
+            self._running -= 1
+            self._end(run, result)
+        self._obey_stops()
+        self._watch_lease()
+        if self._elapsed() < self._retry_at:
+            return
+        try:
+            self._settle_ended()
+            self._rescue_others()
+            self._claim_for_free_slots()
+        except DatabaseUnavailable as error:
+            self._back_off(error)
+        else:
+            self._answered()
+
+    def _time_to_next(self) -> timedelta:
+        """How long nothing is due by the clock: a claim, a rescue, a retry, the end of the lease."""
+        due = min(self._claim_at, self._rescue_at, self._elapsed() + self._heartbeat.time_left)
+        if self._ended:
+            due = self._retry_at
+        return max(timedelta(), max(due, self._retry_at) - self._elapsed())
+
+    def _end(self, run: Run, result: RunResult) -> None:
+        if result.outcome is Outcome.RELEASED and not self._stops_done:
+            self._pause_until = self._elapsed() + PAUSE_AFTER_TROUBLE
+        job = run.job.settled(result, self._clock(), run.policy, self._chance())
+        self._ended.append(Ended(job, run.lease, result))
+
+    def _obey_stops(self) -> None:
+        while self._stops_done < min(self._stops_asked, 2):
+            self._stops_done += 1
+            forced = self._stops_done == 2
+            self._events(WorkerStopping(worker=self.id, jobs=self._running, forced=forced))
+            self._heartbeat.state = WorkerState.STOPPING
+            self._heartbeat.soon()
+            if forced:
+                self._runner.stop(Outcome.RELEASED, grace=self._policy.kill_grace)
+
+    def _watch_lease(self) -> None:
+        if self._lease_lost or not (reason := self._heartbeat.lost):
+            return
+        self._lease_lost = True
+        self._events(LeaseLost(worker=self.id, reason=reason))
+        self._runner.stop(Outcome.LOST, grace=self._heartbeat.stop_grace)
+
+    def _settle_ended(self) -> None:
+        while self._ended:
+            ended = self._ended[0]
+            settlement = self._jobs.settle(ended.job, ended.lease, ended.result)
+            del self._ended[0]
+            self._tell(ended, settlement)
+
+    def _tell(self, ended: Ended, settlement: Settlement) -> None:
+        if settlement is Settlement.RECORDED:
+            started_at = ended.job.started_at or ended.job.updated_at
+            ran = ended.job.updated_at - started_at
+            self._events(JobSettled(job=ended.job, result=ended.result, ran=ran))
+        else:
+            self._events(ResultLate(job=ended.job, result=ended.result))
+
+    def _rescue_others(self) -> None:
+        if self._elapsed() < self._rescue_at or self._lease_lost:
+            return
+        self._policy = Policy.of(self._config.stored())
+        self._rescue(self._policy)
+        self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
+
+    def _claim_for_free_slots(self) -> None:
+        free = self._concurrency - self._running
+        if self._stops_done or self._lease_lost or not free or self._elapsed() < self._pause_until:
+            return
+        self._policy = Policy.of(self._config.stored())
+        lease = Lease(id=self._new_lease_id(), worker=self.id)
+        claimed = self._jobs.claim(lease, queues=self._queues, limit=free, at=self._clock())
+        for job in claimed:
+            self._running += 1
+            self._runner.start(Run(job=job, lease=lease, policy=self._policy))
+            self._events(JobStarted(job=job))
+        self._claim_at = self._elapsed() + self._time_to_next_job(free - len(claimed))
+
+    def _time_to_next_job(self, free: int) -> timedelta:
+        if not free:
+            return POLL
+        now = self._clock()
+        next_due = self._jobs.next_due(queues=self._queues, after=now)
+        return POLL if next_due is None else min(POLL, next_due - now)
+
+    def _back_off(self, error: DatabaseUnavailable) -> None:
+        if self._outage is None:
+            self._events(DatabaseLost(worker=self.id, error=error.message))
+        self._outage = error.message
+        self._retry_at = self._elapsed() + self._retry_wait * (0.5 + self._chance() / 2)
+        self._retry_wait = min(self._retry_wait * 2, LONGEST_RETRY)
+
+    def _answered(self) -> None:
+        if self._outage is not None:
+            self._events(DatabaseBack(worker=self.id))
+        self._outage = None
+        self._retry_wait = FIRST_RETRY

@@ -1,0 +1,1 @@
+"""The rules of the queue, pure and frozen: no clock, no randomness, no library, no input or output."""

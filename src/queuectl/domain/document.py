@@ -1,0 +1,297 @@
+"""The job document: what `enqueue` takes, checked as a whole so that all mistakes are told at once."""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TypeVar
+
+from queuectl.domain.duration import parse_duration
+from queuectl.domain.errors import InvalidJob
+from queuectl.domain.job import Command, Job
+from queuectl.domain.policy import Policy
+
+MAX_ARGUMENT = 131_071
+"""Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""
+
+MAX_ARGUMENTS = 1_048_576
+"""Bytes of all arguments together; well under a quarter of the usual 8 MiB stack, the kernel's limit (execve(2))."""
+
+MAX_PATH = 4095
+"""Bytes of a path that Linux takes: PATH_MAX less the closing NUL."""
+
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+FIELDS = ("id", "command", "queue", "priority", "max_retries", "timeout", "run_at", "delay", "env", "cwd")
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A valid job document: what was asked for, before defaults of the queue and the moment are known.
+
+    `None` is "not said", but for `timeout` and `cwd`, where `said` tells `null` (none at all) from silence.
+    """
+
+    command: Command
+    id: str | None = None
+    queue: str = "default"
+    priority: int = 5
+    max_retries: int | None = None
+    timeout: timedelta | None = None
+    run_at: datetime | None = None
+    delay: timedelta | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    said: frozenset[str] = frozenset()
+
+    def job(self, *, new_id: str, policy: Policy, cwd: str, at: datetime) -> Job:
+        """The job that is enqueued at `at` from the directory `cwd`; `new_id` is for a request without one."""
+        return Job(
+            id=new_id if self.id is None else self.id,
+            command=self.command,
+            queue=self.queue,
+            priority=self.priority,
+            max_retries=policy.max_retries if self.max_retries is None else self.max_retries,
+            timeout=self.timeout if "timeout" in self.said else policy.default_timeout,
+            run_at=self.run_at or at + (self.delay or timedelta()),
+            created_at=at,
+            updated_at=at,
+            cwd=self.cwd if "cwd" in self.said else cwd,
+            env=self.env,
+        )
+
+
+def decode(text: str | bytes) -> dict[str, object]:
+    """The JSON object in `text`. Raises InvalidJob for anything else.
+
+    Stricter than the json module: no NaN or Infinity, no key twice, no depth that exhausts the parser.
+    """
+    try:
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refused_constant)
+    except RecursionError:
+        raise InvalidJob(["the document is nested too deeply"]) from None
+    except UnicodeDecodeError as error:
+        raise InvalidJob(
+            [f"the document is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"]
+        ) from None
+    except json.JSONDecodeError as error:
+        raise InvalidJob([f"not valid JSON: {_located(error)}"], hint=QUOTING) from None
+    except ValueError as error:  # json's own refusal of integers with thousands of digits; and those of our hooks
+        raise InvalidJob([str(error)]) from None
+    if not isinstance(document, dict):
+        raise InvalidJob([f"a job is a JSON object, not {_kind(document)}"], hint=QUOTING)
+    return document
+
+
+QUOTING = """put the whole document in single quotes: '{"command": "echo hello"}'"""
+
+
+def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobRequest:
+    """The request that a document makes. Raises InvalidJob with every mistake in it.
+
+    `local` is the time zone of a `run_at` without an offset.
+    """
+    reader = _Reader(document)
+    request = JobRequest(
+        command=reader.read("command", _command, ""),
+        id=reader.read("id", _id, None),
+        queue=reader.read("queue", _queue, "default"),
+        priority=reader.read("priority", _priority, 5),
+        max_retries=reader.read("max_retries", _max_retries, None),
+        timeout=reader.read("timeout", _timeout, None),
+        run_at=reader.read("run_at", lambda value: _moment(value, local), None),
+        delay=reader.read("delay", parse_duration, None),
+        env=reader.read("env", _env, {}),
+        cwd=reader.read("cwd", _cwd, None),
+        said=frozenset(document),
+    )
+    unknown = [_unknown_field(key) for key in document if key not in FIELDS]
+    if "command" not in document:
+        unknown.append("command is missing")
+    if "run_at" in document and "delay" in document:
+        unknown.append("run_at and delay exclude each other")
+    if problems := unknown + reader.problems:
+        raise InvalidJob(problems)
+    return request
+
+
+class _Reader:
+    """Reads the fields of one document and collects what is wrong with them."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
+        self.problems: list[str] = []
+
+    def read(self, key: str, parse: Callable[[object], T], default: D) -> T | D:
+        if key not in self._document:
+            return default
+        try:
+            return parse(self._document[key])
+        except ValueError as error:
+            self.problems.append(f"{key} {error}")
+            return default
+
+
+def _command(value: object) -> Command:
+    match value:
+        case str():
+            if not value.strip():
+                raise ValueError("must not be empty")
+            return _argument(value)
+        case [str(program), *rest] if program and all(isinstance(part, str) for part in rest):
+            command = tuple(_argument(str(part)) for part in value)
+            if sum(len(part.encode()) + 1 for part in command) > MAX_ARGUMENTS:
+                raise ValueError(f"must not be longer than {MAX_ARGUMENTS:,} bytes in all")
+            return command
+    raise ValueError(f"must be text, or a list of texts that starts with a program, not {_kind(value)}")
+
+
+def _argument(value: str) -> str:
+    size = len(_text(value).encode())
+    if size > MAX_ARGUMENT:
+        raise ValueError(
+            f"must not be longer than {MAX_ARGUMENT:,} bytes, the most that one argument can have: {size:,}"
+        )
+    return value
+
+
+def _id(value: object) -> str:
+    return _matching(value, JOB_ID, "1 to 128 letters, digits and ._:- that start with a letter or digit")
+
+
+def _queue(value: object) -> str:
+    return _matching(value, QUEUE, "1 to 64 letters, digits and ._-")
+
+
+def _priority(value: object) -> int:
+    return _integer(value, 1, 10)
+
+
+def _max_retries(value: object) -> int:
+    return _integer(value, 0, 1000)
+
+
+def _timeout(value: object) -> timedelta | None:
+    if value is None:
+        return None
+    span = parse_duration(value)
+    if not span:
+        raise ValueError("must be longer than 0 seconds; null is for none")
+    return span
+
+
+def _moment(value: object, local: tzinfo) -> datetime:
+    """An ISO 8601 date and time; the years are those in which a time zone cannot push it off the calendar."""
+    if not isinstance(value, str):
+        raise ValueError(f'must be text such as "2030-01-31T08:00:00Z", not {_kind(value)}')
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f'must be an ISO 8601 time such as "2030-01-31T08:00:00Z", not {_shown(value)}') from None
+    if not 1970 < moment.year < 9999:
+        raise ValueError("must be in a year from 1971 to 9998")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=local)).astimezone(UTC)
+
+
+def _env(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be an object of texts, not {_kind(value)}")
+    for name, text in value.items():
+        if not name or "=" in name:
+            raise ValueError(f"has a name that no variable can have: {_shown(name)}")
+        if not isinstance(text, str):
+            raise ValueError(f"must be an object of texts: {_shown(name)} is {_kind(text)}")
+        if len(f"{_text(name)}={_text(text)}".encode()) > MAX_ARGUMENT:
+            raise ValueError(f"has a variable longer than {MAX_ARGUMENT:,} bytes: {_shown(name)}")
+    return value
+
+
+def _cwd(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError(f"must be an absolute path, not {_shown(value) if isinstance(value, str) else _kind(value)}")
+    if len(_text(value).encode()) > MAX_PATH:
+        raise ValueError(f"must not be longer than {MAX_PATH:,} bytes")
+    return value
+
+
+def _matching(value: object, pattern: re.Pattern[str], meaning: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"must be {meaning}, not {_shown(value) if isinstance(value, str) else _kind(value)}")
+    return value
+
+
+def _integer(value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        said = str(value) if isinstance(value, float) else _number_shown(value)
+        raise ValueError(f"must be an integer from {low} to {high}, not {said}")
+    return value
+
+
+def _text(value: str) -> str:
+    """Text that a program can be given: no NUL, nothing that UTF-8 cannot say."""
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain a lone surrogate (half of a \\u pair)")
+    return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        raise ValueError(f"the same key twice: {', '.join(_shown(key) for key in twice)}")
+    return document
+
+
+def _refused_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _unknown_field(key: str) -> str:
+    near = difflib.get_close_matches(key, FIELDS, n=1)
+    return f"unknown field {_shown(key)}" + (
+        f": did you mean {near[0]}?" if near else f"; the fields are {', '.join(FIELDS)}"
+    )
+
+
+def _located(error: json.JSONDecodeError) -> str:
+    where = f"character {error.pos + 1}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+    return f"{error.msg[:1].lower()}{error.msg[1:]} at {where}"
+
+
+def _number_shown(value: object) -> str:
+    return (
+        str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**20 else _kind(value)
+    )
+
+
+def _shown(text: str) -> str:
+    """A user's text inside a message: quoted, on one line, never long."""
+    return json.dumps(text if len(text) <= 60 else text[:59] + "…", ensure_ascii=not text.isprintable())
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

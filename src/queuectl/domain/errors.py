@@ -1,0 +1,102 @@
+"""Everything that can go wrong in the queue's own words; one class per decision that a caller can take.
+
+    QueueError
+    ├── InvalidJob            the job document has mistakes; all of them are named
+    ├── InvalidSetting        a configuration key or value that does not exist or fit
+    ├── JobNotFound           no job has that id
+    ├── Conflict
+    │   ├── DuplicateJob      an id that exists already
+    │   └── WrongState        the job's state does not allow what was asked
+    └── DatabaseUnavailable   the queue's database cannot serve now
+        ├── DatabaseUnreachable   it is missing, refused, full, broken or not ours
+        ├── DatabaseBusy          others held it locked for too long
+        └── SchemaMismatch        it is older or newer than this program
+
+A message says what happened to which thing, in lower case; `hint` is the next step, where there is one.
+"""
+
+from collections.abc import Sequence
+
+
+class QueueError(Exception):
+    """What every error of the queue is. `code` is its stable name in JSON output."""
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidJob(QueueError):
+    """A job document with one or more mistakes. `problems` has one line for each of them."""
+
+    code = "invalid_job"
+
+    def __init__(self, problems: Sequence[str], *, hint: str | None = None) -> None:
+        super().__init__("; ".join(problems), hint=hint)
+        self.problems = tuple(problems)
+
+
+class InvalidSetting(QueueError):
+    """A configuration key that does not exist, or a value outside its range."""
+
+    code = "invalid_setting"
+
+
+class JobNotFound(QueueError):
+    """No job has the id that was asked for."""
+
+    code = "not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id}", hint="`queuectl list` shows the jobs there are")
+        self.job_id = job_id
+
+
+class Conflict(QueueError):
+    """The request is well formed, but the queue's present state forbids it."""
+
+    code = "conflict"
+
+
+class DuplicateJob(Conflict):
+    """One or more ids that are taken; nothing of the batch was stored."""
+
+    code = "duplicate_id"
+
+    def __init__(self, job_ids: Sequence[str]) -> None:
+        ids = ", ".join(job_ids)
+        super().__init__(f"there is already a job {ids}", hint="choose another id, or leave it out to get one")
+        self.job_ids = tuple(job_ids)
+
+
+class WrongState(Conflict):
+    """The job's state does not allow the transition that was asked for."""
+
+    code = "wrong_state"
+
+
+class DatabaseUnavailable(QueueError):
+    """The database cannot serve now; what was asked did not happen."""
+
+    code = "database_unavailable"
+
+
+class DatabaseUnreachable(DatabaseUnavailable):
+    """The database is missing, refused, full, broken, or not a queue of ours."""
+
+    code = "database_unreachable"
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """Other processes held the database locked for longer than we are ready to wait."""
+
+    code = "database_busy"
+
+
+class SchemaMismatch(DatabaseUnavailable):
+    """The database's schema is older or newer than this program."""
+
+    code = "schema_mismatch"

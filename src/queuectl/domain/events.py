@@ -1,0 +1,101 @@
+"""What has happened in a worker. Logs listen to these in one place; the work itself has no log lines."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queuectl.domain.job import Job
+from queuectl.domain.outcome import RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStarted:
+    """A worker holds its first lease and begins to claim."""
+
+    worker: str
+    queues: tuple[str, ...]
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStopping:
+    """A worker claims no more. `forced`: the jobs in hand are stopped and released instead of finished."""
+
+    worker: str
+    jobs: int
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStopped:
+    """A worker has ended in good order."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStarted:
+    """An attempt has begun. `job.attempts` is its number."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettled:
+    """An attempt's end is recorded; `job` is as it is now, `ran` how long the attempt took."""
+
+    job: Job
+    result: RunResult
+    ran: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLate:
+    """An attempt ended after its job had been taken away; nothing but the late result was stored."""
+
+    job: Job
+    result: RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRescued:
+    """A job was taken back from a worker that died or lost its lease."""
+
+    job: Job
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost:
+    """A worker could not renew its lease in time, or was given up by others, and stops its jobs."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseLost:
+    """The database stopped answering a worker; it goes on trying. Told once per outage."""
+
+    worker: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseBack:
+    """The database answers a worker again."""
+
+    worker: str
+
+
+Event = (
+    WorkerStarted
+    | WorkerStopping
+    | WorkerStopped
+    | JobStarted
+    | JobSettled
+    | ResultLate
+    | JobRescued
+    | LeaseLost
+    | DatabaseLost
+    | DatabaseBack
+)

@@ -1,0 +1,167 @@
+"""The job: its states, the one table of moves between them, and the transitions.
+
+A job is a value. A transition is a method that returns the next job, and every one goes through `MOVES`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from queuectl.domain.errors import WrongState
+from queuectl.domain.outcome import Outcome, Output, RunResult
+from queuectl.domain.policy import Policy
+from queuectl.domain.retry import Backoff
+
+Command = str | tuple[str, ...]
+"""Text is run by `/bin/sh -c`; a tuple is executed as it is, with no shell."""
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    """Waits for its `run_at`, then for a worker. From: enqueue, a release, a loss, an operator's retry."""
+    PROCESSING = "processing"
+    """An attempt runs under a lease. From: a claim."""
+    COMPLETED = "completed"
+    """The command ended with exit code 0. Only an operator can have it run again."""
+    FAILED = "failed"
+    """The last attempt failed; it is tried again at `run_at`."""
+    DEAD = "dead"
+    """Retries used up, or lost too often: in the dead letter queue until an operator retries or removes it."""
+    CANCELLED = "cancelled"
+    """Stopped by an operator. Only an operator can have it run again."""
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.PROCESSING, State.CANCELLED}),
+    State.PROCESSING: frozenset({State.COMPLETED, State.FAILED, State.DEAD, State.PENDING, State.CANCELLED}),
+    State.COMPLETED: frozenset({State.PENDING}),
+    State.FAILED: frozenset({State.PROCESSING, State.CANCELLED}),
+    State.DEAD: frozenset({State.PENDING}),
+    State.CANCELLED: frozenset({State.PENDING}),
+}
+"""Every move that a job can make; from a terminal state, only by an operator's command."""
+
+CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
+TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A worker's right to the jobs of one claim. `id` is the fencing token: 128 random bits, in hex."""
+
+    id: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One command to be run to a recorded outcome. Moments are aware and in UTC.
+
+    `attempts` counts the runs started and never falls; `failures` those that count against `max_retries`;
+    `losses` those whose worker was lost. `exit_code` and `last_error` are the last attempt's.
+    """
+
+    id: str
+    command: Command
+    queue: str
+    priority: int
+    max_retries: int
+    timeout: timedelta | None
+    run_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    state: State = State.PENDING
+    attempts: int = 0
+    failures: int = 0
+    losses: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    lease: Lease | None = None
+    exit_code: int | None = None
+    last_error: str | None = None
+
+    def is_due(self, at: datetime) -> bool:
+        """Whether a worker may claim it at that moment."""
+        return self.state in CLAIMABLE and self.run_at <= at
+
+    def claimed(self, lease: Lease, at: datetime) -> "Job":
+        """A worker starts the next attempt under `lease`."""
+        job = self._moved(State.PROCESSING, at)
+        return replace(job, lease=lease, attempts=job.attempts + 1, started_at=at, finished_at=None)
+
+    def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float) -> "Job":
+        """The attempt has ended with `result`; `chance` is a random number in [0, 1) for the backoff's jitter."""
+        job = replace(self, lease=None, exit_code=result.exit_code, last_error=result.error)
+        match result.outcome:
+            case Outcome.SUCCEEDED:
+                return job._finished(State.COMPLETED, at)
+            case Outcome.FAILED | Outcome.TIMEOUT:
+                return job._failed(at, policy.backoff, chance)
+            case Outcome.LOST:
+                return job._lost(at, policy.max_losses)
+            case Outcome.RELEASED:
+                return job._moved(State.PENDING, at)
+            case Outcome.CANCELLED:
+                return job._finished(State.CANCELLED, at)
+        assert_never(result.outcome)
+
+    def cancelled(self, at: datetime) -> "Job":
+        """An operator stops the job before a worker has claimed it. Raises WrongState for any other job."""
+        if self.state not in CLAIMABLE:
+            raise WrongState(f"job {self.id} is {self.state}: only a job that waits can be cancelled")
+        return self._finished(State.CANCELLED, at)
+
+    def retried(self, at: datetime) -> "Job":
+        """An operator has a job that has ended run again, with all its retries; its history stays. Raises WrongState."""
+        if self.state not in TERMINAL:
+            raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
+        job = self._moved(State.PENDING, at)
+        return replace(job, run_at=at, failures=0, losses=0, finished_at=None, exit_code=None, last_error=None)
+
+    def _failed(self, at: datetime, backoff: Backoff, chance: float) -> "Job":
+        job = replace(self, failures=self.failures + 1)
+        if job.failures > job.max_retries:
+            return job._finished(State.DEAD, at)
+        return replace(job._moved(State.FAILED, at), run_at=at + backoff.stretched(job.failures, chance))
+
+    def _lost(self, at: datetime, max_losses: int) -> "Job":
+        job = replace(self, losses=self.losses + 1)
+        if job.losses < max_losses:
+            return job._moved(State.PENDING, at)
+        reason = f"lost {job.losses} times, the most that max-losses allows; the last time: {job.last_error}"
+        return replace(job._finished(State.DEAD, at), last_error=reason)
+
+    def _finished(self, state: State, at: datetime) -> "Job":
+        return replace(self._moved(state, at), finished_at=at)
+
+    def _moved(self, state: State, at: datetime) -> "Job":
+        if state not in MOVES[self.state]:
+            raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
+        return replace(self, state=state, updated_at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run of a job, numbered from 1. `outcome` is None while it runs.
+
+    `late` is what the worker reported after the job had been taken away from it; it changed nothing else.
+    """
+
+    job_id: str
+    number: int
+    lease: Lease
+    host: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    output: Output = Output()
+    late: Outcome | None = None

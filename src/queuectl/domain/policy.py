@@ -1,0 +1,172 @@
+"""The queue's policy: settings that all hosts must agree on, so they live in the database.
+
+`SETTINGS` is the one table of keys; each knows its range, its default and what it means.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queuectl.domain.duration import format_duration, parse_duration
+from queuectl.domain.errors import InvalidSetting
+from queuectl.domain.retry import Backoff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The settings in force. Built from stored texts by `Policy.of`; what is not stored has its default."""
+
+    max_retries: int
+    backoff: Backoff
+    default_timeout: timedelta | None
+    output_limit: int
+    max_losses: int
+    lease: timedelta
+    kill_grace: timedelta
+
+    @classmethod
+    def of(cls, stored: Mapping[str, str]) -> "Policy":
+        """The policy that the stored texts (key to text, as `Setting.normal` wrote them) say."""
+
+        def text(key: str) -> str:
+            return stored.get(key, SETTINGS[key].default)
+
+        return cls(
+            max_retries=int(text("max-retries")),
+            backoff=Backoff(
+                base=float(text("backoff-base")),
+                ceiling=parse_duration(text("backoff-max")),
+                jitter=float(text("backoff-jitter")),
+            ),
+            default_timeout=None if text("default-timeout") == NONE else parse_duration(text("default-timeout")),
+            output_limit=int(text("output-limit")),
+            max_losses=int(text("max-losses")),
+            lease=parse_duration(text("lease")),
+            kill_grace=parse_duration(text("kill-grace")),
+        )
+
+
+NONE = "none"
+"""How a duration that is switched off is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One key of the policy. `normal` turns a user's text into the stored one, or raises ValueError saying why not."""
+
+    default: str
+    range: str
+    meaning: str
+    normal: Callable[[str], str]
+
+
+def setting(key: str) -> Setting:
+    """The setting of that key. Raises InvalidSetting, naming the key that was probably meant."""
+    try:
+        return SETTINGS[key]
+    except KeyError:
+        near = difflib.get_close_matches(key.lower().replace("_", "-"), SETTINGS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(SETTINGS)}"
+        raise InvalidSetting(f"there is no setting {key}", hint=hint) from None
+
+
+def checked(key: str, value: str) -> str:
+    """The text to store for `key`. Raises InvalidSetting when the key does not exist or the value does not fit."""
+    chosen = setting(key)
+    try:
+        return chosen.normal(value.strip())
+    except ValueError as error:
+        raise InvalidSetting(f"{key} {error}, not {value!r}", hint=f"{key}: {chosen.meaning}") from None
+
+
+def _integer(low: int, high: int) -> Callable[[str], str]:
+    def normal(value: str) -> str:
+        if not (value.isascii() and value.isdigit() and len(value) <= 20 and low <= int(value) <= high):
+            raise ValueError(f"must be an integer from {low} to {high}")
+        return str(int(value))
+
+    return normal
+
+
+def _number(low: float, high: float) -> Callable[[str], str]:
+    def normal(value: str) -> str:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return f"{number:g}"
+
+    return normal
+
+
+def _duration(low: str, high: str, *, optional: bool = False) -> Callable[[str], str]:
+    def normal(value: str) -> str:
+        if optional and value.lower() in (NONE, "null"):
+            return NONE
+        span = parse_duration(value)
+        if not parse_duration(low) <= span <= parse_duration(high):
+            raise ValueError(f"must be a duration from {low} to {high}" + (f", or {NONE}" if optional else ""))
+        return format_duration(span)
+
+    return normal
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "max-retries": Setting(
+        default="3",
+        range="0-1000",
+        meaning="retries after the first attempt, for jobs that do not say; taken at enqueue",
+        normal=_integer(0, 1000),
+    ),
+    "backoff-base": Setting(
+        default="2",
+        range="1-1000",
+        meaning="the wait after the n-th failure is this to the power of n, in seconds",
+        normal=_number(1, 1000),
+    ),
+    "backoff-max": Setting(
+        default="1h",
+        range="0s-365d",
+        meaning="the longest wait between two attempts",
+        normal=_duration("0s", "365d"),
+    ),
+    "backoff-jitter": Setting(
+        default="0",
+        range="0-1",
+        meaning="stretches each wait by a random part of this fraction, so that retries spread out",
+        normal=_number(0, 1),
+    ),
+    "default-timeout": Setting(
+        default="5m",
+        range="1ms-365d, or none",
+        meaning="how long a command may run, for jobs that do not say; taken at enqueue",
+        normal=_duration("1ms", "365d", optional=True),
+    ),
+    "output-limit": Setting(
+        default="1048576",
+        range="0-67108864",
+        meaning="bytes of output kept of each attempt: the head and the tail of what is more",
+        normal=_integer(0, 64 * 1024 * 1024),
+    ),
+    "max-losses": Setting(
+        default="3",
+        range="1-1000",
+        meaning="how often a job may lose its worker before it is dead",
+        normal=_integer(1, 1000),
+    ),
+    "lease": Setting(
+        default="30s",
+        range="2s-1h",
+        meaning="how long a worker that falls silent keeps its jobs",
+        normal=_duration("2s", "1h"),
+    ),
+    "kill-grace": Setting(
+        default="5s",
+        range="0s-1h",
+        meaning="the time between SIGTERM and SIGKILL when a command is stopped",
+        normal=_duration("0s", "1h"),
+    ),
+}

@@ -1,0 +1,293 @@
+"""What the core needs from the world outside, in the core's own words.
+
+Every method of a repository is one transaction: when it returns, the change is durable; when it raises, nothing
+changed. Each may raise `DatabaseUnavailable`. Moments come from the caller's `Clock`, never from the adapter.
+A port with a single method is a plain callable.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from queuectl.domain.events import Event
+from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
+
+Clock = Callable[[], datetime]
+"""The one clock of the database: aware moments in UTC, whole microseconds."""
+
+EventSink = Callable[[Event], None]
+"""Hears of what happened. Must not raise and must return at once."""
+
+Decide = Callable[[Job], Job]
+"""A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
+
+
+class Settlement(StrEnum):
+    """What became of a result that a worker brought."""
+
+    RECORDED = "recorded"
+    """The job has its next state. Also the answer to a resend of the same result under the same lease."""
+    LATE = "late"
+    """The job had been taken away: the result stands on the worker's own attempt as late, nothing else changed."""
+    GONE = "gone"
+    """The attempt itself no longer exists: an operator removed the job."""
+
+
+class JobRepository(Protocol):
+    """The jobs and their attempts."""
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
+
+    def find(self, job_id: str) -> Job:
+        """The job. Raises JobNotFound."""
+
+    def search(
+        self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
+    ) -> Sequence[Job]:
+        """Jobs of those states (empty: all) and that queue (None: all), the newest first, at most `limit`."""
+
+    def attempts_of(self, job_id: str) -> Sequence[Attempt]:
+        """All runs of a job, the first one first; empty for an unknown job."""
+
+    def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """What the last attempt of each of these jobs wrote, if it has ended."""
+
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
+        """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
+
+        In claim order: priority, high first; then `run_at`; then order of arrival. A job goes to one claim only,
+        however many race. Claims nothing when the worker's own lease has run out or was given up.
+        """
+
+    def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
+        """The earliest `run_at` later than `after` of the jobs that wait in those queues (empty: all)."""
+
+    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
+        """Record how `job.attempts`, run under `lease`, ended, and store `job` as it is next: fenced by the lease.
+
+        `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended.
+        """
+
+    def change(self, job_id: str, decide: Decide) -> Job:
+        """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""
+
+    def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
+        """The same for up to `limit` jobs of a state, the oldest first; empty when none is left."""
+
+    def remove(self, job_id: str, *, allow: Decide) -> None:
+        """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
+
+    def remove_some(self, state: State, *, limit: int) -> int:
+        """Delete up to `limit` jobs of a state with their attempts; how many there were."""
+
+    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+        """Take back every job that the worker holds; the jobs as written, empty when there was nothing to rescue.
+
+        Ends its attempts as `lost` with the `last_error` that `decide` left on the job, writes each job as decided,
+        and only then marks the worker as lost. Does nothing for a worker that has ended already, nor, unless it is
+        `proved_dead`, for one whose lease still runs at `at`.
+        """
+
+
+class WorkerState(StrEnum):
+    """What a worker does."""
+
+    RUNNING = "running"
+    """Claims and runs jobs."""
+    STOPPING = "stopping"
+    """Claims no more; finishes the jobs in hand."""
+    STOPPED = "stopped"
+    """Ended in good order."""
+    LOST = "lost"
+    """Died or lost its lease; its jobs were taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process on one machine, for as long as the machine runs: a pid alone can belong to another tomorrow.
+
+    `machine` names one boot and pid namespace; `started` is the kernel's start time of the pid, in its own units.
+    """
+
+    machine: str
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """A worker as the registry knows it. `id` is fresh at every start; `jobs` is how many it holds now."""
+
+    id: str
+    host: str
+    process: Process
+    supervisor_pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    state: WorkerState
+    started_at: datetime
+    renewed_at: datetime
+    lease_expires_at: datetime
+    jobs: int = 0
+
+
+class WorkerRegistry(Protocol):
+    """The workers and their leases."""
+
+    def register(self, worker: WorkerRecord) -> None:
+        """Add a new worker with its first lease; forgets workers that ended more than a day before."""
+
+    def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
+        """Extend the lease to `until`. False, and no change, once the worker is given up: lost, stopped or unknown."""
+
+    def retire(self, worker_id: str, *, at: datetime) -> None:
+        """Mark a worker that holds no job as stopped; no effect on one that is given up already."""
+
+    def live(self) -> Sequence[WorkerRecord]:
+        """The workers that are running or stopping, also those whose lease has run out, in order of their start."""
+
+    def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
+        """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
+
+
+class ConfigRepository(Protocol):
+    """The queue's policy as stored: normalised texts by key, only those that were set."""
+
+    def stored(self) -> Mapping[str, str]:
+        """All keys that were set, with their texts."""
+
+    def store(self, key: str, value: str) -> None:
+        """Set one key."""
+
+    def clear(self, key: str) -> None:
+        """Back to the default; no effect when it was not set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """The median and the 95th percentile (nearest rank) of some spans; None when there are none."""
+
+    p50: timedelta | None = None
+    p95: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one worker or queue did in the window, by attempts that ended in it; `name` says which.
+
+    `busy` is the sum of its run times. `failed` includes timeouts.
+    """
+
+    name: str
+    succeeded: int
+    failed: int
+    busy: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What happened from `since` on, by attempts and jobs that ended then.
+
+    `attempts` counts ended attempts by outcome. `completed` and `dead` count jobs that reached those states and are in
+    them still. `retried` counts completed jobs that needed more than one attempt, `most_attempts` the most that any
+    completed job needed. `wait` is from due to start, `run` from start to end, of attempts
+    that succeeded, failed or timed out.
+    """
+
+    since: datetime
+    attempts: Mapping[Outcome, int]
+    completed: int
+    dead: int
+    retried: int
+    most_attempts: int
+    wait: Spread
+    run: Spread
+    workers: Sequence[Tally] = ()
+    queues: Sequence[Tally] = ()
+
+
+class Measurements(Protocol):
+    """Counts over the whole queue."""
+
+    def counts(self) -> Mapping[State, int]:
+        """How many jobs are in each state; every state is a key."""
+
+    def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
+        """What happened from `since` on; workers and queues only if `detailed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt to be run: the claimed job, the lease it runs under, and the policy in force at its claim."""
+
+    job: Job
+    lease: Lease
+    policy: Policy
+
+
+class Runner(Protocol):
+    """Starts commands, watches them all at once, and stops them. Used by one thread, but for `wake`."""
+
+    def start(self, run: Run) -> None:
+        """Start the command. Returns at once; how it ended, a failure to start included, comes from `wait`."""
+
+    def wait(self, timeout: timedelta) -> Sequence[tuple[Run, RunResult]]:
+        """The runs that have ended: waits until there is one, `wake` is called, or `timeout` has passed.
+
+        Enforces each job's own timeout meanwhile. When a run is returned, nothing of its process group is left.
+        """
+
+    def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
+        """Stop all runs: SIGTERM, SIGKILL after `grace`; each then comes from `wait` with `outcome`."""
+
+    def wake(self) -> None:
+        """Make a `wait`, the present or the next one, return early. Safe from any thread or signal handler."""
+
+
+class Grade(StrEnum):
+    """How well one checked thing stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What `doctor` found of one thing; `hint` is the next step where something is to be done."""
+
+    subject: str
+    grade: Grade
+    message: str
+    hint: str | None = None
+
+
+class Storage(Protocol):
+    """The database as a place: made, checked, examined, closed."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, as a URL without its password."""
+
+    def initialise(self) -> str | None:
+        """Create the schema or bring it up to date; idempotent, safe against others doing the same.
+
+        What was done, as one line, or None when there was nothing to do. Raises SchemaMismatch when it is too new.
+        """
+
+    def open(self) -> None:
+        """Make sure that it can be used: creates an absent database file; changes nothing that exists.
+
+        Raises DatabaseUnreachable, or SchemaMismatch with the command to run.
+        """
+
+    def examine(self) -> Sequence[Finding]:
+        """Check the database from inside; never raises: what is wrong is a finding."""
+
+    def close(self) -> None:
+        """Close every connection; those of other threads must be idle."""

@@ -1,0 +1,96 @@
+"""Local settings: where the queue is and how output looks. Flags beat variables, variables beat the config file."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import platformdirs
+
+from queuectl.domain.errors import InvalidSetting
+
+SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
+"""URL schemes, and the backend that each means."""
+
+FILE_KEYS = frozenset({"database-url", "db-path", "output", "color", "log-dir"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The local settings in force. The URL is kept out of `repr`: it may hold a password."""
+
+    database_url: str = field(repr=False)
+    log_dir: Path
+    output: str = "auto"
+    color: str = "auto"
+
+    @property
+    def backend(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return SCHEMES[self.database_url.split(":", 1)[0]]
+
+
+def load_settings(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    database_url: str | None = None,
+    output: str | None = None,
+    color: str | None = None,
+) -> Settings:
+    """The settings that flags (the keyword arguments), `QUEUECTL_*` variables, the config file and defaults say.
+
+    Raises InvalidSetting for a config file that cannot be read, an unknown key in it, or a URL of an unknown scheme.
+    """
+    stored = _config_file(environ)
+    url = database_url or environ.get("QUEUECTL_DATABASE_URL") or stored.get("database-url")
+    if not url and (path := stored.get("db-path")):
+        url = _sqlite_url(Path(path).expanduser())
+    return Settings(
+        database_url=_checked(url or _sqlite_url(platformdirs.user_data_path("queuectl") / "queue.db")),
+        log_dir=Path(
+            environ.get("QUEUECTL_LOG_DIR") or stored.get("log-dir") or platformdirs.user_log_path("queuectl")
+        ),
+        output=output or environ.get("QUEUECTL_OUTPUT") or stored.get("output", "auto"),
+        color=color or environ.get("QUEUECTL_COLOR") or stored.get("color", "auto"),
+    )
+
+
+def config_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the config file is, or would be: `QUEUECTL_CONFIG`, or `config.toml` in the user's config directory."""
+    return Path(environ.get("QUEUECTL_CONFIG") or platformdirs.user_config_path("queuectl") / "config.toml")
+
+
+def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
+    path = config_file(environ)
+    try:
+        stored = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if "QUEUECTL_CONFIG" in environ:
+            raise InvalidSetting(f"the config file {path} does not exist", hint="QUEUECTL_CONFIG names it") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"the config file {path} cannot be read: {error}") from error
+    for key, value in stored.items():
+        if key not in FILE_KEYS or not isinstance(value, str):
+            keys = ", ".join(sorted(FILE_KEYS))
+            raise InvalidSetting(
+                f"the config file {path} has a bad key {key}", hint=f"keys are {keys}; values are text"
+            )
+    return stored
+
+
+def _checked(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    if scheme not in SCHEMES:
+        found = f"{scheme}://" if separator else "no scheme"
+        raise InvalidSetting(
+            f"the database URL must begin with sqlite:/// or postgresql://; it has {found}",
+            hint="for example sqlite:////var/lib/queuectl/queue.db or postgresql://user@host/queue",
+        )
+    return url
+
+
+def _sqlite_url(path: Path) -> str:
+    return f"sqlite:///{quote(str(path.absolute()))}"
