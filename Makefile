@@ -1,0 +1,58 @@
+# Needs Python 3.11 or newer, make, and git; everything else goes into .venv.
+
+SHELL = /bin/sh
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+# The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+READY = .venv/.ready
+RUN = .venv/bin/python -m
+SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
+
+.PHONY: help setup format check test demo clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## Create .venv with queuectl and the development tools
+
+format: $(READY) ## Format the code and fix what ruff can fix
+	$(RUN) ruff check --fix . $(SCRIPTS)
+	$(RUN) ruff format . $(SCRIPTS)
+
+check: $(READY) ## Check format, lint, types and imports, and run the unit tests: seconds
+	$(RUN) ruff format --check . $(SCRIPTS)
+	$(RUN) ruff check . $(SCRIPTS)
+	$(RUN) mypy
+	.venv/bin/lint-imports
+	$(RUN) pytest tests/unit -q -n auto $(PYTEST_ARGS)
+
+test: $(READY) ## Run all tests; PYTEST_ARGS="-k retry -x" is passed on
+	$(RUN) pytest -n auto $(PYTEST_ARGS)
+
+demo: $(READY) ## Run hundreds of real commands through a queue of its own and verify the results
+	.venv/bin/python examples/demo.py $(DEMO_ARGS)
+
+clean: ## Remove .venv, caches and build products
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip learnt dependency groups in 25.1, which is newer than what most Pythons bring along.
+$(READY): pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "queuectl needs Python 3.11 or newer, and found $$(python3 --version 2>&1)." >&2; \
+		echo "Install one, or name it: make setup PYTHON=/path/to/python" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "queuectl needs Python 3.11 or newer; $(PYTHON) is not." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its venv module is missing." >&2; \
+		echo "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || { \
+		echo "creating .venv"; "$(PYTHON)" -m venv --clear .venv; }
+	@echo "installing queuectl and the development tools into .venv"
+	@$(RUN) pip install --quiet --upgrade "pip>=25.1"
+	@$(RUN) pip install --quiet --editable . --group dev
+	@touch $@

@@ -1,0 +1,103 @@
+"""The rules of the house that no other tool checks, and proof that the import contracts bite."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import queuectl
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "queuectl"
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
+CONTRACTS = [contract["name"] for contract in tomllib.loads(PYPROJECT)["tool"]["importlinter"]["contracts"]]
+
+OFFENCES = {
+    "imports point inwards": ("utils.py", "import queuectl.domain"),
+    "the core needs no library": ("domain/offence.py", "import click"),
+    "settings know only the domain": ("settings.py", "import queuectl.application"),
+    "entrypoints reach adapters only through the container": ("entrypoints/offence.py", "import queuectl.adapters"),
+    "only the container imports dependency_injector": ("entrypoints/offence.py", "import dependency_injector"),
+    "only adapters.sql imports SQLAlchemy and Alembic": ("adapters/offence.py", "import alembic"),
+}
+"""For each contract, a file and a line in it that break the contract."""
+
+
+def verdicts(checkout: Path) -> dict[str, str]:
+    """What import-linter says of each contract for the package in `checkout`: KEPT or BROKEN."""
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    report = subprocess.run([lint_imports, "--no-cache"], cwd=checkout, capture_output=True, text=True, check=False)
+    found = dict(re.findall(r"^(.+) (KEPT|BROKEN)$", report.stdout, re.MULTILINE))
+    assert found, report.stdout + report.stderr
+    return found
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    shutil.copytree(SOURCE, tmp_path / "queuectl", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_every_import_contract_has_an_offence_that_proves_it() -> None:
+    assert set(OFFENCES) == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_an_import_contract_is_broken_by_its_offence_and_by_no_other_line(checkout: Path, contract: str) -> None:
+    name, line = OFFENCES[contract]
+    with (checkout / "queuectl" / name).open("a") as file:
+        file.write(f"\n{line}\n")
+    assert {name for name, verdict in verdicts(checkout).items() if verdict == "BROKEN"} == {contract}
+
+
+@pytest.mark.parametrize("package", ["domain", "application"])
+def test_the_core_imports_only_the_standard_library(package: str) -> None:
+    imported: set[str] = set()
+    for path in (SOURCE / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    assert imported - set(sys.stdlib_module_names) == {"queuectl"}
+
+
+def test_no_module_is_named_for_having_no_topic() -> None:
+    named = {path.stem for path in SOURCE.rglob("*.py")} | {path.name for path in SOURCE.rglob("*/")}
+    assert not named & {"utils", "util", "common", "helpers", "misc"}
+
+
+def test_make_lists_every_target() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    listed = subprocess.run(["make"], cwd=ROOT, env=quiet, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[1] for line in listed.splitlines()] == targets
+
+
+def test_every_ruff_ignore_has_a_reason_beside_it() -> None:
+    ruff = PYPROJECT[PYPROJECT.index("[tool.ruff.lint]") : PYPROJECT.index("[tool.mypy]")]
+    ignores = ruff.split("\nignore = [", 1)[1]
+    bare = [line for line in ignores.splitlines() if re.search(r'"[A-Z]+[0-9]*"', line) and "# " not in line]
+    assert bare == []
+
+
+def test_every_noqa_in_the_source_has_a_reason_beside_it() -> None:
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in SOURCE.rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(r"# noqa(: *[A-Z]+[0-9]+(, *[A-Z]+[0-9]+)*)?[\s:#-]*$", line)
+    ]
+    assert bare == []
+
+
+def test_the_changelog_begins_with_the_version_of_the_package() -> None:
+    versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == queuectl.__version__
