@@ -8,7 +8,8 @@
     │   ├── DuplicateJob      an id that exists already
     │   └── WrongState        the job's state does not allow what was asked
     └── DatabaseUnavailable   the queue's database cannot serve now
-        ├── DatabaseUnreachable   it is missing, refused, full, broken or not ours
+        ├── DatabaseUnreachable   it is missing, refused, broken or not ours
+        │   └── DatabaseFull      it has no room left
         ├── DatabaseBusy          others held it locked for too long
         └── SchemaMismatch        it is older or newer than this program
 
@@ -85,9 +86,15 @@ class DatabaseUnavailable(QueueError):
 
 
 class DatabaseUnreachable(DatabaseUnavailable):
-    """The database is missing, refused, full, broken, or not a queue of ours."""
+    """The database is missing, refused, broken, or not a queue of ours."""
 
     code = "database_unreachable"
+
+
+class DatabaseFull(DatabaseUnreachable):
+    """There is no room left for what was to be written."""
+
+    code = "database_full"
 
 
 class DatabaseBusy(DatabaseUnavailable):

@@ -1,0 +1,274 @@
+"""The jobs and attempts in SQL. Every statement is written once, for both backends."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from queuectl.adapters.sql import statements as sql
+from queuectl.adapters.sql.database import Database
+from queuectl.adapters.sql.schema import attempts, jobs
+from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
+from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.outcome import Outcome, Output, RunResult
+from queuectl.domain.ports import Decide, Settlement, WorkerState
+
+CHUNK = 500
+"""Ids in one IN list: well under the bound parameters that any build of either database takes."""
+
+JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
+FIXED = {"id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env"}
+"""The columns of a job that never change."""
+
+
+class SqlJobRepository:
+    """`JobRepository` on SQLAlchemy Core; a method is a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, new: Iterable[Job]) -> None:
+        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
+        rows = [_row(job) for job in new]
+        if not rows:
+            return
+        try:
+            self._database.write(lambda connection: connection.execute(insert(jobs), rows))
+        except IntegrityError as error:
+            ids = [str(row["id"]) for row in rows]
+            raise DuplicateJob(self._database.read(lambda connection: _taken(connection, ids))) from error
+
+    def find(self, job_id: str) -> Job:
+        """The job. Raises JobNotFound."""
+        return self._database.read(lambda connection: _found(connection, job_id))
+
+    def search(
+        self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
+    ) -> Sequence[Job]:
+        """Jobs of those states and that queue, the newest first."""
+        statement = select(jobs).order_by(jobs.c.seq.desc()).limit(limit)
+        if states:
+            statement = statement.where(jobs.c.state.in_(states))
+        if queue is not None:
+            statement = statement.where(jobs.c.queue == queue)
+        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+
+    def attempts_of(self, job_id: str) -> Sequence[Attempt]:
+        """All runs of a job, the first one first."""
+        statement = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+        return self._database.read(lambda connection: [_attempt(row) for row in connection.execute(statement)])
+
+    def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """What the last ended attempt of each of these jobs wrote."""
+
+        def work(connection: Connection) -> dict[str, bytes]:
+            outputs: dict[str, bytes] = {}
+            for start in range(0, len(job_ids), CHUNK):
+                found = connection.execute(sql.LAST_OUTPUTS, {"ids": job_ids[start : start + CHUNK]})
+                outputs.update({job_id: output or b"" for job_id, output in found})
+            return outputs
+
+        return self._database.read(work)
+
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
+        """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
+        values = {
+            "by_worker": lease.worker,
+            "by_lease": lease.id,
+            "now": at,
+            "limit": limit,
+            **sql.queue_values(queues),
+        }
+
+        def work(connection: Connection) -> list[Job]:
+            rows = connection.execute(sql.claim(len(queues)), values).all()
+            if not rows:
+                return []
+            claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
+            connection.execute(sql.START_ATTEMPT, [_start_of_attempt(job, lease, at) for job in claimed])
+            return claimed
+
+        return self._database.write(work)
+
+    def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
+        """The earliest `run_at` later than `after` of the jobs that wait in those queues."""
+        values = {"after": after, **sql.queue_values(queues)}
+        return self._database.read(lambda connection: connection.execute(sql.next_due(len(queues)), values).scalar())
+
+    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
+        """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""
+        try:
+            return self._database.write(lambda connection: _settle(connection, job, lease, result))
+        except DatabaseFull:
+            # Output may be lost for want of room; an outcome may not.
+            bare = replace(result, output=Output(truncated=bool(result.output.content)))
+            return self._database.write(lambda connection: _settle(connection, job, lease, bare))
+
+    def change(self, job_id: str, decide: Decide) -> Job:
+        """Read, decide and write one job in one transaction. Raises JobNotFound."""
+
+        def work(connection: Connection) -> Job:
+            job = decide(_found(connection, job_id, lock=True))
+            _write(connection, [job])
+            return job
+
+        return self._database.write(work)
+
+    def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
+        """The same for up to `limit` jobs of a state, the oldest first."""
+
+        def work(connection: Connection) -> list[Job]:
+            found = connection.execute(sql.oldest(state, limit))
+            changed = [decide(_job(row)) for row in found]
+            _write(connection, changed)
+            return changed
+
+        return self._database.write(work)
+
+    def remove(self, job_id: str, *, allow: Decide) -> None:
+        """Delete a job and its attempts, unless `allow` raises for it. Raises JobNotFound."""
+
+        def work(connection: Connection) -> None:
+            allow(_found(connection, job_id, lock=True))
+            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+
+        self._database.write(work)
+
+    def remove_some(self, state: State, *, limit: int) -> int:
+        """Delete up to `limit` jobs of a state with their attempts; how many there were."""
+
+        def work(connection: Connection) -> int:
+            ids = [row.id for row in connection.execute(sql.oldest(state, limit))]
+            if ids:
+                connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+            return len(ids)
+
+        return self._database.write(work)
+
+    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+        """Take back every job that the worker holds, then mark the worker as lost."""
+
+        def work(connection: Connection) -> list[Job]:
+            worker = connection.execute(sql.WORKER_TO_RESCUE, {"worker": worker_id}).one_or_none()
+            if worker is None or (worker.lease_expires_at > at and not proved_dead):
+                return []
+            held = [_job(row) for row in connection.execute(sql.HELD, {"worker": worker_id})]
+            rescued = [decide(job) for job in held]
+            for job in rescued:
+                result = RunResult(outcome=Outcome.LOST, error=job.last_error)
+                connection.execute(sql.END_ATTEMPT, _end_of_attempt(job, result))
+            _write(connection, rescued)
+            connection.execute(sql.END_WORKER, {"of_worker": worker_id, "end_state": WorkerState.LOST, "at": at})
+            return rescued
+
+        return self._database.write(work)
+
+
+def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
+    statement = sql.JOB_TO_CHANGE if lock else sql.JOB
+    row = connection.execute(statement, {"job_id": job_id}).one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return _job(row)
+
+
+def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
+    stored = connection.execute(sql.STORE_SETTLED, _changes(job) | {"held_lease": lease.id})
+    if stored.rowcount:
+        connection.execute(sql.END_ATTEMPT, _end_of_attempt(job, result))
+        return Settlement.RECORDED
+    return _settle_late(connection, job, lease, result)
+
+
+def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
+    """The job is not ours any more: it is our own resend, or it was taken away, or it is gone."""
+    own = {"of_job": job.id, "attempt": job.attempts, "held_lease": lease.id}
+    attempt = connection.execute(sql.OWN_ATTEMPT, own).one_or_none()
+    if attempt is None:
+        return Settlement.GONE
+    if attempt.outcome is result.outcome:
+        return Settlement.RECORDED
+    late: dict[str, object] = {"late": result.outcome}
+    if attempt.output is None:
+        late |= {"output": result.output.content, "output_truncated": result.output.truncated}
+    connection.execute(sql.KEEP_LATE.values(late), own)
+    return Settlement.LATE
+
+
+def _write(connection: Connection, changed: Sequence[Job]) -> None:
+    if changed:
+        connection.execute(sql.STORE_JOB, [_changes(job) for job in changed])
+
+
+def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
+    taken = {job_id for job_id, count in Counter(ids).items() if count > 1}
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        taken.update(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(chunk))).scalars())
+    return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
+
+
+def _row(job: Job) -> dict[str, object]:
+    """A job as a row; and from a row: `_job`. Fields have their column's name, but for the lease, which has two."""
+    row = {name: getattr(job, name) for name in JOB_FIELDS}
+    lease = job.lease
+    return row | {"worker": lease and lease.worker, "lease_id": lease and lease.id}
+
+
+def _job(row: Row[*tuple[object, ...]]) -> Job:
+    lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
+    return Job(**{name: getattr(row, name) for name in JOB_FIELDS}, lease=lease)
+
+
+def _changes(job: Job) -> dict[str, object]:
+    """The columns that a transition can change, and which job it is."""
+    return {key: value for key, value in _row(job).items() if key not in FIXED} | {"job_id": job.id}
+
+
+def _start_of_attempt(job: Job, lease: Lease, at: datetime) -> dict[str, object]:
+    return {
+        "job_id": job.id,
+        "number": job.attempts,
+        "queue": job.queue,
+        "worker": lease.worker,
+        "by_worker": lease.worker,
+        "lease_id": lease.id,
+        "started_at": at,
+        "waited": at - job.run_at,
+        "output_truncated": False,
+    }
+
+
+def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:
+    return {
+        "of_job": job.id,
+        "attempt": job.attempts,
+        "finished_at": job.updated_at,
+        "ran": job.updated_at - (job.started_at or job.updated_at),
+        "outcome": result.outcome,
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "error": result.error,
+        "output": result.output.content,
+        "output_truncated": result.output.truncated,
+    }
+
+
+def _attempt(row: Row[*tuple[object, ...]]) -> Attempt:
+    return Attempt(
+        job_id=row.job_id,
+        number=row.number,
+        lease=Lease(id=row.lease_id, worker=row.worker),
+        host=row.host,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        outcome=row.outcome,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        error=row.error,
+        output=Output(content=row.output or b"", truncated=row.output_truncated),
+        late=row.late,
+    )

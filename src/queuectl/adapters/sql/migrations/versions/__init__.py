@@ -1,0 +1,1 @@
+"""One module per revision; revisions are numbers that only grow."""

@@ -1,0 +1,195 @@
+"""SQLite: how its file is made safe, its connections set, its transactions begun and its errors meant."""
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from sqlalchemy import Connection, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from queuectl.adapters.sql.database import AUTOCOMMITS, WRITES, Backend
+from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
+
+if TYPE_CHECKING:
+    import sqlite3
+else:
+    try:
+        import pysqlite3 as sqlite3
+    except ImportError:  # no wheel for this platform
+        import sqlite3
+
+APPLICATION_ID = 0x71756575
+"""What `PRAGMA application_id` says in our files: "queu"."""
+
+BUSY_TIMEOUT = timedelta(seconds=2)
+"""How long SQLite itself waits for a lock before the transaction is tried again from its beginning."""
+
+JOURNAL_LIMIT = 64 * 1024 * 1024
+"""Bytes to which the WAL file is cut once it has been checkpointed."""
+
+NETWORK_FILE_SYSTEMS = re.compile(
+    r"nfs4?|cifs|smb3?|smbfs|9p|afs|ceph|lustre|gfs2?|ocfs2|fuse\.(sshfs|glusterfs|s3fs|rclone)"
+)
+
+SETTINGS = (
+    "PRAGMA foreign_keys = ON",
+    # With NORMAL a power cut may lose acknowledged jobs and forget claims of jobs that have run.
+    "PRAGMA synchronous = FULL",
+    # A truncated or failing mapped file kills the process with SIGBUS instead of raising an error.
+    "PRAGMA mmap_size = 0",
+    f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}",
+)
+
+
+def sqlite_backend(path: Path) -> Backend:
+    """The backend for the database file at `path`. Opens nothing yet."""
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=lambda: _connect(path),
+        module=sqlite3,
+        poolclass=QueuePool,
+        pool_size=4,
+    )
+    event.listen(engine, "begin", _begin)
+    return Backend(engine, lambda error: _explained(error, path))
+
+
+def path_of(url: str) -> Path:
+    """The file of an SQLite URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises DatabaseUnreachable."""
+    path = unquote(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not path or "?" in url:
+        raise DatabaseUnreachable(f"the database URL {url} names no file", hint="write sqlite:////absolute/path.db")
+    return Path(path).expanduser().absolute()
+
+
+def sqlite_version() -> tuple[int, ...]:
+    """The version of the SQLite library in use."""
+    return sqlite3.sqlite_version_info
+
+
+def is_safe_version(version: Sequence[int]) -> bool:
+    """Whether that SQLite can be trusted with a WAL database that several processes write and checkpoint.
+
+    Until 3.51.3 (and in its own lines 3.44.6 and 3.50.7) a race between a checkpoint and a write could corrupt the
+    file: https://sqlite.org/wal.html#walresetbug
+    """
+    version = tuple(version)
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def create_file(path: Path) -> None:
+    """Make an empty database file that only its owner can read, and its directory, unless they are there.
+
+    Raises DatabaseUnreachable where it cannot be, or must not be: on a network file system, or in other users' hands.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_place(path)
+        # Created here, as SQLite itself would follow the umask; its WAL files take the main file's mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise DatabaseUnreachable(
+            f"the database file {path} cannot be created: {(error.strerror or str(error)).lower()}",
+            hint="choose another place with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL",
+        ) from error
+
+
+def check_place(path: Path) -> None:
+    """Raises DatabaseUnreachable for a file on a network file system or under another user's control; OSError."""
+    if kind := _network_file_system(path.parent):
+        raise DatabaseUnreachable(
+            f"the database file {path} is on a network file system ({kind}), where SQLite's locks do not hold",
+            hint="use a local disk, or PostgreSQL for workers on several hosts",
+        )
+    for place in (path.parent, path):
+        try:
+            status = place.lstat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid not in (0, os.geteuid()):
+            raise DatabaseUnreachable(
+                f"{place} belongs to another user (uid {status.st_uid}), who could replace the database",
+                hint="use a directory of your own",
+            )
+        others_write = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_IWOTH
+        if others_write and not status.st_mode & stat.S_ISVTX:
+            raise DatabaseUnreachable(
+                f"the directory {place} can be written by everyone, who could replace the database",
+                hint=f"use a directory of your own, or run `chmod o-w {place}`",
+            )
+
+
+def use_write_ahead_log(connection: Connection) -> None:
+    """Switch the file to WAL, for good: readers and the writer do not stop each other. Outside a transaction only."""
+    connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def mark_as_ours(connection: Connection) -> None:
+    """Write the application id into the file, in the running transaction."""
+    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: a file that has vanished is an error here, never a new, empty queue.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_TIMEOUT.total_seconds(),
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    for setting in SETTINGS:
+        connection.execute(setting)
+    return connection
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another wrote
+    # in between: a writer takes the lock first.
+    options = connection.get_execution_options()
+    if not options.get(AUTOCOMMITS):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
+
+
+def _explained(error: DBAPIError, path: Path) -> DatabaseUnavailable:
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its extension
+    what = f"the database file {path}"
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return DatabaseBusy(
+                f"{what} is locked by another process for too long", hint="`queuectl doctor` looks into it"
+            )
+        case sqlite3.SQLITE_FULL:
+            return DatabaseFull(f"{what} cannot grow: the disk is full", hint="free some space and try again")
+        case sqlite3.SQLITE_CANTOPEN if not path.exists():
+            return DatabaseUnreachable(f"{what} does not exist", hint="`queuectl init` creates it")
+        case sqlite3.SQLITE_NOTADB:
+            return DatabaseUnreachable(
+                f"{what} is not a SQLite database", hint="choose another file with --database-url"
+            )
+        case sqlite3.SQLITE_CORRUPT:
+            return DatabaseUnreachable(f"{what} is damaged", hint="restore it from a backup; stop the workers first")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return DatabaseUnreachable(f"{what} cannot be opened for writing", hint="check its owner and permissions")
+    return DatabaseUnreachable(f"{what} cannot be used: {error.orig}")
+
+
+def _network_file_system(directory: Path) -> str | None:
+    """The kind of network file system that the directory is on, where Linux tells."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text()
+    except OSError:
+        return None
+    device = directory.stat().st_dev
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        major, _, minor = fields[2].partition(":")
+        kind = fields[fields.index("-") + 1]
+        if os.makedev(int(major), int(minor)) == device and NETWORK_FILE_SYSTEMS.fullmatch(kind):
+            return kind
+    return None

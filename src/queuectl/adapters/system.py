@@ -1,0 +1,101 @@
+"""The machine: its clock, its identity, its processes, and fresh ids."""
+
+import secrets
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from queuectl.domain.ports import Process
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: in the order of the characters' codes, and without letters that look like digits."""
+
+TIME_DIGITS, RANDOM_DIGITS = 9, 7
+"""A job id is milliseconds since 1970 (9 digits of 5 bits last beyond the year 3000), then 35 random bits."""
+
+
+def now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
+def elapsed() -> timedelta:
+    """Time since the machine's boot, suspension included where the system can tell; never steps."""
+    return timedelta(seconds=time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)))
+
+
+class JobIds:
+    """Makes job ids that sort by time: 16 characters, easy to type. Within a process each is greater than the last."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> str:
+        """A fresh id."""
+        fresh = (time.time_ns() // 1_000_000 << 5 * RANDOM_DIGITS) + secrets.randbits(5 * RANDOM_DIGITS - 1)
+        with self._lock:
+            self._last = max(fresh, self._last + 1)
+            return _base32(self._last, TIME_DIGITS + RANDOM_DIGITS)
+
+
+def new_worker_id() -> str:
+    """A fresh id for a worker: 50 random bits, short enough to read aloud."""
+    return _base32(secrets.randbits(50), 10)
+
+
+def new_lease_id() -> str:
+    """A fencing token: 128 random bits in hex."""
+    return secrets.token_hex(16)
+
+
+def host_name() -> str:
+    """What this machine calls itself."""
+    return socket.gethostname()
+
+
+def machine_id() -> str:
+    """One boot of one machine and one of its pid namespaces: where a pid and its start time mean one process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # not Linux: a host name has to do, so that nobody else's process is taken for ours
+        return host_name()
+
+
+def process(pid: int) -> Process | None:
+    """The process that has that pid on this machine now, or None; a zombie counts as none."""
+    started = _start_time(pid)
+    return None if started is None else Process(machine=machine_id(), pid=pid, started=started)
+
+
+def is_alive(candidate: Process) -> bool:
+    """Whether that very process, not another with its pid, runs on this machine."""
+    return process(candidate.pid) == candidate
+
+
+def parent_of(pid: int) -> int | None:
+    """The pid of the parent of a process of this machine."""
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields else None
+
+
+def _start_time(pid: int) -> int | None:
+    """Clock ticks from boot to the start of the process: field 22 of /proc/PID/stat (proc_pid_stat(5))."""
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return stat.rpartition(")")[2].split()
+
+
+def _base32(number: int, digits: int) -> str:
+    return "".join(ALPHABET[number >> 5 * place & 31] for place in reversed(range(digits)))
