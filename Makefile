@@ -18,6 +18,7 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## Create .venv with queuectl and the development tools
+	@echo ".venv is ready; to use it: . .venv/bin/activate"
 
 format: $(READY) ## Format the code and fix what ruff can fix
 	$(RUN) ruff check --fix . $(SCRIPTS)
