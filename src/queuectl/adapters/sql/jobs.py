@@ -189,10 +189,10 @@ def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResu
     attempt = connection.execute(sql.OWN_ATTEMPT, own).one_or_none()
     if attempt is None:
         return Settlement.GONE
-    if attempt.outcome is result.outcome:
+    if (attempt.outcome, attempt.finished_at) == (result.outcome, job.updated_at):
         return Settlement.RECORDED
     late: dict[str, object] = {"late": result.outcome}
-    if attempt.output is None:
+    if not attempt.output:
         late |= {"output": result.output.content, "output_truncated": result.output.truncated}
     connection.execute(sql.KEEP_LATE.values(late), own)
     return Settlement.LATE

@@ -27,7 +27,7 @@ class SqlMeasurements:
         statement = select(jobs.c.state, func.count()).group_by(jobs.c.state)
 
         def work(connection: Connection) -> dict[State, int]:
-            return dict.fromkeys(State, 0) | dict(row.tuple() for row in connection.execute(statement))
+            return dict.fromkeys(State, 0) | {row[0]: row[1] for row in connection.execute(statement)}
 
         return self._database.read(work)
 
@@ -58,7 +58,7 @@ def _ended_since(connection: Connection, since: datetime) -> dict[Outcome, int]:
     statement = (
         select(attempts.c.outcome, func.count()).where(attempts.c.finished_at >= since).group_by(attempts.c.outcome)
     )
-    return dict(row.tuple() for row in connection.execute(statement))
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def _completed_since(connection: Connection, since: datetime) -> tuple[int, int, int]:

@@ -128,7 +128,7 @@ _ATTEMPT = (attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindp
 END_ATTEMPT = update(attempts).where(*_ATTEMPT, attempts.c.outcome.is_(None))
 
 OWN_ATTEMPT = (
-    select(attempts.c.outcome, attempts.c.output)
+    select(attempts.c.outcome, attempts.c.finished_at, attempts.c.output)
     .where(*_ATTEMPT, attempts.c.lease_id == bindparam("held_lease"))
     .with_for_update()
 )
@@ -154,9 +154,12 @@ WORKER_TO_RESCUE = (
 
 END_WORKER = (
     update(workers)
-    .where(workers.c.id == bindparam("of_worker"), _IS_LIVE)
+    .where(
+        workers.c.id == bindparam("of_worker"), _IS_LIVE, ~exists().where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
+    )
     .values(state=bindparam("end_state"), ended_at=bindparam("at"))
 )
+"""A worker that has ended is never rescued, so it must hold nothing by then."""
 
 RENEW = (
     update(workers)
