@@ -1,0 +1,109 @@
+"""The adapters that every suite of this directory runs against."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.ports import ConfigRepository, JobRepository, Measurements, WorkerRegistry
+from tests.builders import a_worker
+from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, Memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueStore:
+    """One empty queue; `url` is None when no other process can reach it."""
+
+    jobs: JobRepository
+    workers: WorkerRegistry
+    config: ConfigRepository
+    measurements: Measurements
+    close: Callable[[], None]
+    url: str | None = None
+
+
+Opener = Callable[[Path], QueueStore]
+"""Opens a new and empty queue; the directory is its own."""
+
+
+def in_memory(_directory: Path) -> QueueStore:
+    memory = Memory()
+    return QueueStore(
+        jobs=InMemoryJobs(memory),
+        workers=InMemoryWorkers(memory),
+        config=InMemoryConfig(memory),
+        measurements=InMemoryMeasurements(memory),
+        close=lambda: None,
+    )
+
+
+def at_url(url: str, log_dir: Path) -> QueueStore:
+    """The queue that is already at `url`."""
+    from queuectl.container import Container
+    from queuectl.settings import Settings
+
+    container = Container(settings=Settings(database_url=url, log_dir=log_dir))
+    container.storage().open()
+    return QueueStore(
+        jobs=container.jobs(),
+        workers=container.workers(),
+        config=container.config(),
+        measurements=container.measurements(),
+        close=container.storage().close,
+        url=url,
+    )
+
+
+def in_sqlite(template: Path, directory: Path) -> QueueStore:
+    shutil.copy(template, directory / "queue.db")
+    return at_url(f"sqlite:///{directory / 'queue.db'}", directory)
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("empty")
+    at_url(f"sqlite:///{directory / 'queue.db'}", directory).close()
+    return directory / "queue.db"
+
+
+@pytest.fixture(scope="session", params=["memory", "sqlite"])
+def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], QueueStore]:
+    """Opens one new and empty queue after the other."""
+    match request.param:
+        case "memory":
+            opener: Opener = in_memory
+        case "sqlite":
+            opener = partial(in_sqlite, request.getfixturevalue("empty_sqlite_file"))
+    return lambda: opener(tmp_path_factory.mktemp("queue"))
+
+
+@pytest.fixture
+def store(new_store: Callable[[], QueueStore]) -> Iterator[QueueStore]:
+    """An empty queue with one running worker, `w-1`, whose lease ends at one o'clock."""
+    store = new_store()
+    store.workers.register(a_worker("w-1"))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def jobs(store: QueueStore) -> JobRepository:
+    return store.jobs
+
+
+@pytest.fixture
+def workers(store: QueueStore) -> WorkerRegistry:
+    return store.workers
+
+
+@pytest.fixture
+def config(store: QueueStore) -> ConfigRepository:
+    return store.config
+
+
+@pytest.fixture
+def measurements(store: QueueStore) -> Measurements:
+    return store.measurements

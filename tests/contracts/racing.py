@@ -1,0 +1,41 @@
+"""Claims that race each other; apart from the tests, so that another process starts quickly with it."""
+
+from itertools import count
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from queuectl.domain.ports import JobRepository
+from tests.builders import NOON, a_lease
+
+start: Barrier
+
+
+def claim_all(jobs: JobRepository, number: int) -> list[str]:
+    """Claims three jobs at a time until there is none; `number` tells the racers' leases apart."""
+    claimed: list[str] = []
+    for turn in count():
+        taken = jobs.claim(a_lease(1000 * number + turn), queues=(), limit=3, at=NOON)
+        if not taken:
+            break
+        claimed += [job.id for job in taken]
+    return claimed
+
+
+def meet_at(barrier: Barrier) -> None:
+    """Prepares a process: `claim_all_at` waits there for the others. A barrier can only be passed to a process as it starts."""
+    global start
+    start = barrier
+
+
+def claim_all_at(url: str, log_dir: Path, number: int) -> list[str]:
+    """The same for a process of its own."""
+    from queuectl.container import Container
+    from queuectl.settings import Settings
+
+    container = Container(settings=Settings(database_url=url, log_dir=log_dir))
+    try:
+        container.storage().open()
+        start.wait()
+        return claim_all(container.jobs(), number)
+    finally:
+        container.storage().close()

@@ -1,0 +1,529 @@
+"""What every JobRepository promises; see its docstrings in queuectl.domain.ports."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from queuectl.domain.document import MAX_ARGUMENT
+from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
+from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.outcome import Outcome, Output, RunResult
+from queuectl.domain.ports import JobRepository, Settlement, WorkerRegistry, WorkerState
+from tests.builders import (
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    a_failure,
+    a_job,
+    a_job_that_is,
+    a_lease,
+    a_loss,
+    a_policy,
+    a_result,
+    a_worker,
+    some_jobs,
+)
+from tests.contracts.conftest import QueueStore
+from tests.contracts.racing import claim_all, claim_all_at, meet_at
+
+ODD_TEXT = "naïve 日本語 🎉 'quoted' \"twice\" \\ %s :name ?\ttab\nnewline\x01\x7f\u2028"
+
+
+def ids(jobs: Sequence[Job]) -> list[str]:
+    return [job.id for job in jobs]
+
+
+def claim(
+    jobs: JobRepository,
+    lease: Lease | None = None,
+    *,
+    limit: int = 100,
+    at: datetime = NOON,
+    queues: tuple[str, ...] = (),
+) -> Sequence[Job]:
+    return jobs.claim(lease or a_lease(), queues=queues, limit=limit, at=at)
+
+
+def settle(
+    jobs: JobRepository, job: Job, result: RunResult, *, at: datetime = NOON + SECOND, lease: Lease | None = None
+) -> Settlement:
+    return jobs.settle(job.settled(result, at, a_policy(), 0), lease or a_lease(), result)
+
+
+def lost(job: Job) -> Job:
+    return job.settled(a_loss("w-1 died"), NOON + 2 * HOUR, a_policy(), 0)
+
+
+def rescue(jobs: JobRepository, worker_id: str = "w-1") -> Sequence[Job]:
+    return jobs.rescue(worker_id, lost, at=NOON + 2 * HOUR, proved_dead=False)
+
+
+def refuse(_job: Job) -> Job:
+    raise WrongState("not this one")
+
+
+class TestAdd:
+    def test_an_added_job_is_found(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("job-1"), a_job("job-2")])
+        assert jobs.find("job-2") == a_job("job-2")
+
+    def test_an_unknown_job_is_not_found(self, jobs: JobRepository) -> None:
+        with pytest.raises(JobNotFound, match="job-1"):
+            jobs.find("job-1")
+
+    def test_adding_nothing_is_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([])
+        assert jobs.search() == []
+
+    def test_every_id_that_is_taken_or_given_twice_is_named_and_nothing_stored(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("old-1"), a_job("old-2")])
+        with pytest.raises(DuplicateJob) as refused:
+            jobs.add([a_job(job_id) for job_id in ("new-1", "old-2", "twice", "old-1", "twice", "new-2")])
+        assert sorted(refused.value.job_ids) == ["old-1", "old-2", "twice"]
+        assert sorted(ids(jobs.search())) == ["old-1", "old-2"]
+
+    def test_a_large_batch_is_stored_whole_and_in_order(self, jobs: JobRepository) -> None:
+        jobs.add(job for job in some_jobs(2500))
+        assert ids(jobs.search()) == ids(some_jobs(2500))[::-1]
+
+    @pytest.mark.parametrize(
+        "job",
+        [
+            a_job(command=ODD_TEXT),
+            a_job(command=("printf", "%s", "", ODD_TEXT)),
+            a_job(command="x" * MAX_ARGUMENT),
+            a_job(command=("/bin/true",)),
+            a_job(env={"EMPTY": "", "ODD": ODD_TEXT, "ö": "1"}),
+            a_job(timeout=None, cwd=None),
+            a_job(timeout=timedelta(days=3650), cwd="/srv/" + ODD_TEXT),
+            a_job(timeout=timedelta(microseconds=1)),
+            a_job(queue="A.b_c-9", priority=10, max_retries=1000),
+            a_job(run_at=datetime.fromisoformat("9998-12-31T23:59:59.999999Z")),
+            a_job(run_at=datetime.fromisoformat("1971-01-01T00:00:00.000001Z")),
+            a_job("aA0._:-" + "z" * 121),
+            a_job(created_at=NOON + timedelta(microseconds=1)),
+            *[a_job_that_is(state) for state in State if state is not State.PROCESSING],
+            replace(a_job(), attempts=7, failures=2, losses=1, exit_code=-1, last_error=ODD_TEXT),
+        ],
+        ids=str,
+    )
+    def test_every_field_survives_a_round_trip(self, jobs: JobRepository, job: Job) -> None:
+        jobs.add([job])
+        assert jobs.find(job.id) == job
+
+    def test_ids_that_differ_in_case_are_two(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("job"), a_job("JOB")])
+        assert jobs.find("JOB").id == "JOB"
+
+
+class TestSearch:
+    def test_the_newest_come_first(self, jobs: JobRepository) -> None:
+        jobs.add(some_jobs(2))
+        jobs.add([a_job("last", priority=1)])
+        assert ids(jobs.search()) == ["last", "job-001", "job-000"]
+        assert ids(jobs.search(limit=2)) == ["last", "job-001"]
+        assert jobs.search(limit=0) == []
+
+    def test_states_and_queue_filter_together(self, jobs: JobRepository) -> None:
+        jobs.add([a_job_that_is(state, job_id=f"{queue}-{state}", queue=queue) for queue in "ab" for state in State])
+        assert ids(jobs.search(states=[State.DEAD])) == ["b-dead", "a-dead"]
+        assert ids(jobs.search(states={State.DEAD, State.FAILED}, queue="a")) == ["a-dead", "a-failed"]
+        assert len(jobs.search(queue="b")) == len(State)
+        assert jobs.search(queue="c") == []
+
+
+queue_names = count()
+
+
+class TestClaim:
+    def test_a_claim_starts_the_next_attempt_under_the_lease(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs, at=NOON + SECOND)
+        assert claimed == a_job().claimed(a_lease(), NOON + SECOND)
+        assert jobs.find("job-1") == claimed
+
+    def test_a_claim_opens_the_attempts_row(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        claim(jobs, at=NOON + SECOND)
+        assert jobs.attempts_of("job-1") == [
+            Attempt(job_id="job-1", number=1, lease=a_lease(), host="host-1", started_at=NOON + SECOND)
+        ]
+
+    def test_a_failed_job_is_claimed_again_when_its_backoff_is_over(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        settle(jobs, *claim(jobs), a_failure(7), at=NOON)
+        assert claim(jobs, a_lease(2), at=NOON + 2 * SECOND - timedelta(microseconds=1)) == []
+        [again] = claim(jobs, a_lease(2), at=NOON + 2 * SECOND)
+        assert (again.attempts, again.failures, again.exit_code, again.lease) == (2, 1, 7, a_lease(2))
+        assert [attempt.number for attempt in jobs.attempts_of("job-1")] == [1, 2]
+
+    @pytest.mark.parametrize("state", [state for state in State if state not in (State.PENDING, State.FAILED)])
+    def test_a_job_that_does_not_wait_is_not_claimed(self, jobs: JobRepository, state: State) -> None:
+        jobs.add([a_job_that_is(state)])
+        assert claim(jobs) == []
+
+    def test_no_job_is_claimed_before_it_is_due(self, jobs: JobRepository) -> None:
+        later = NOON + timedelta(microseconds=1)
+        jobs.add([a_job("later", run_at=later, priority=10), a_job("now", priority=1)])
+        assert ids(claim(jobs)) == ["now"]
+        assert ids(claim(jobs, at=later)) == ["later"]
+
+    def test_only_the_asked_queues_are_served_in_one_common_order(self, jobs: JobRepository) -> None:
+        jobs.add(
+            [a_job(f"{queue}{priority}", queue=queue, priority=priority) for queue in "abc" for priority in (1, 9)]
+        )
+        assert ids(claim(jobs, queues=("c", "a"))) == ["a9", "c9", "a1", "c1"]
+        assert claim(jobs, queues=("d",)) == []
+        assert ids(claim(jobs)) == ["b9", "b1"]
+
+    def test_a_claim_takes_no_more_than_its_limit(self, jobs: JobRepository) -> None:
+        jobs.add(some_jobs(5))
+        assert ids(claim(jobs, limit=2)) == ["job-000", "job-001"]
+        assert ids(claim(jobs, limit=2, queues=("default", "other"))) == ["job-002", "job-003"]
+
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        waiting=st.lists(st.tuples(st.integers(1, 10), st.integers(-3, 2), st.booleans()), max_size=25),
+        limit=st.integers(1, 30),
+    )
+    def test_the_order_is_priority_then_due_time_then_arrival(
+        self, store: QueueStore, waiting: list[tuple[int, int, bool]], limit: int
+    ) -> None:
+        lanes = (f"q{next(queue_names)}", f"q{next(queue_names)}")  # new ones: the examples share one database
+        arrived = [
+            a_job(f"{lanes[0]}-{number}", queue=lanes[lane], priority=priority, run_at=NOON + offset * SECOND)
+            for number, (priority, offset, lane) in enumerate(waiting)
+        ]
+        store.jobs.add(arrived)
+        due = sorted((job for job in arrived if job.run_at <= NOON), key=lambda job: (-job.priority, job.run_at))
+        assert ids(claim(store.jobs, queues=lanes, limit=limit)) == ids(due)[:limit]
+
+    def test_racing_threads_claim_each_job_once(self, store: QueueStore) -> None:
+        store.jobs.add(some_jobs(200))
+        barrier = threading.Barrier(8)
+
+        def work(number: int) -> list[str]:
+            barrier.wait()
+            return claim_all(store.jobs, number)
+
+        with ThreadPoolExecutor(8) as pool:
+            claimed = [job_id for taken in pool.map(work, range(8)) for job_id in taken]
+        assert sorted(claimed) == ids(some_jobs(200))
+        assert all(job.attempts == 1 for job in store.jobs.search())
+
+    def test_racing_processes_claim_each_job_once(self, store: QueueStore, tmp_path: Path) -> None:
+        if store.url is None:
+            pytest.skip("no other process can reach it")
+        store.jobs.add(some_jobs(200))
+        context = get_context("spawn")
+        with ProcessPoolExecutor(2, context, initializer=meet_at, initargs=(context.Barrier(2),)) as pool:
+            taken = pool.map(claim_all_at, [store.url] * 2, [tmp_path] * 2, range(2))
+            claimed = [job_id for job_ids in taken for job_id in job_ids]
+        assert sorted(claimed) == ids(some_jobs(200))
+
+    def test_an_unknown_worker_claims_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        assert claim(jobs, a_lease(worker="nobody")) == []
+        assert jobs.find("job-1").state is State.PENDING
+
+    def test_a_worker_whose_lease_has_run_out_claims_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        assert claim(jobs, at=NOON + HOUR) == []
+        assert claim(jobs, at=NOON + HOUR - timedelta(microseconds=1)) != []
+
+    def test_a_worker_that_was_given_up_claims_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        jobs.rescue("w-1", lost, at=NOON, proved_dead=True)
+        assert claim(jobs) == []
+
+    def test_a_worker_that_stops_or_has_stopped_claims_nothing(
+        self, jobs: JobRepository, workers: WorkerRegistry
+    ) -> None:
+        jobs.add([a_job()])
+        workers.renew("w-1", state=WorkerState.STOPPING, at=NOON, until=NOON + HOUR)
+        assert claim(jobs) == []
+        workers.retire("w-1", at=NOON)
+        assert claim(jobs) == []
+
+
+class TestNextDue:
+    def test_it_is_the_earliest_later_moment_of_a_waiting_job(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("due"), a_job("later", run_at=NOON + 2 * HOUR), a_job("next", run_at=NOON + HOUR, priority=1)])
+        assert jobs.next_due(queues=(), after=NOON) == NOON + HOUR
+        assert jobs.next_due(queues=(), after=NOON + HOUR) == NOON + 2 * HOUR
+        assert jobs.next_due(queues=(), after=NOON + 2 * HOUR) is None
+
+    def test_it_sees_only_the_asked_queues(self, jobs: JobRepository) -> None:
+        jobs.add([a_job(queue, queue=queue, run_at=NOON + n * HOUR) for n, queue in enumerate("abc", start=1)])
+        assert jobs.next_due(queues=("c", "b"), after=NOON) == NOON + 2 * HOUR
+
+    def test_a_failed_job_waits_too_and_an_ended_one_does_not(self, jobs: JobRepository) -> None:
+        jobs.add([a_job_that_is(State.CANCELLED, run_at=NOON + SECOND), a_job("job-2")])
+        settle(jobs, *claim(jobs), a_failure(), at=NOON)
+        assert jobs.next_due(queues=(), after=NOON) == NOON + 2 * SECOND
+
+
+class TestSettle:
+    @pytest.mark.parametrize("outcome", Outcome)
+    def test_an_outcome_is_recorded_on_the_job_and_its_attempt(self, jobs: JobRepository, outcome: Outcome) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        result = RunResult(
+            outcome=outcome,
+            exit_code=None if outcome is not Outcome.SUCCEEDED else 0,
+            signal=9,
+            error=ODD_TEXT,
+            output=Output(content=bytes(range(256)), truncated=True),
+        )
+        assert settle(jobs, claimed, result, at=NOON + MINUTE) is Settlement.RECORDED
+        assert jobs.find("job-1") == claimed.settled(result, NOON + MINUTE, a_policy(), 0)
+        assert jobs.attempts_of("job-1") == [
+            Attempt(
+                job_id="job-1",
+                number=1,
+                lease=a_lease(),
+                host="host-1",
+                started_at=NOON,
+                finished_at=NOON + MINUTE,
+                outcome=outcome,
+                exit_code=result.exit_code,
+                signal=9,
+                error=ODD_TEXT,
+                output=result.output,
+            )
+        ]
+
+    def test_a_resend_is_recorded_and_changes_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        settle(jobs, claimed, a_failure())
+        [again] = claim(jobs, a_lease(2), at=NOON + MINUTE)
+        before = jobs.attempts_of("job-1")
+        assert settle(jobs, claimed, a_failure()) is Settlement.RECORDED
+        assert (jobs.find("job-1"), jobs.attempts_of("job-1")) == (again, before)
+
+    @pytest.mark.parametrize("outcome", Outcome)
+    def test_a_late_result_stands_on_its_attempt_and_changes_nothing_else(
+        self, jobs: JobRepository, workers: WorkerRegistry, outcome: Outcome
+    ) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        rescue(jobs)
+        workers.register(a_worker("w-2", lease_expires_at=NOON + 9 * HOUR))
+        [again] = claim(jobs, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
+        rescued, running = jobs.attempts_of("job-1")
+
+        late = a_result(outcome, output=b"written late")
+        assert settle(jobs, claimed, late, at=NOON + 4 * HOUR) is Settlement.LATE
+        assert jobs.find("job-1") == again
+        assert jobs.attempts_of("job-1") == [replace(rescued, late=outcome, output=late.output), running]
+
+    def test_a_late_result_does_not_overwrite_output(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        settle(jobs, claimed, a_failure(output=b"first"))
+        assert settle(jobs, claimed, a_result(output=b"second"), at=NOON + MINUTE) is Settlement.LATE
+        [attempt] = jobs.attempts_of("job-1")
+        assert (attempt.outcome, attempt.late, attempt.output.content) == (Outcome.FAILED, Outcome.SUCCEEDED, b"first")
+
+    def test_a_late_result_sent_again_is_late_again(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        rescue(jobs)
+        assert [settle(jobs, claimed, a_result()) for _ in range(2)] == [Settlement.LATE] * 2
+
+    def test_a_lost_lease_cannot_complete_the_job(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        assert settle(jobs, claimed, a_result(), lease=a_lease(2)) is not Settlement.RECORDED
+        assert jobs.find("job-1") == claimed
+
+    def test_the_result_of_a_removed_job_is_gone(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        jobs.remove("job-1", allow=lambda job: job)
+        assert settle(jobs, claimed, a_result()) is Settlement.GONE
+
+    def test_the_result_of_a_removed_job_does_not_touch_a_new_one_of_its_name(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        jobs.remove("job-1", allow=lambda job: job)
+        jobs.add([a_job()])
+        [new] = claim(jobs, a_lease(2))
+        assert settle(jobs, claimed, a_result()) is Settlement.GONE
+        assert jobs.find("job-1") == new
+        assert jobs.attempts_of("job-1")[0].outcome is None
+
+
+class TestOutputs:
+    def test_they_are_exact_bytes_of_the_last_attempt_that_has_ended(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("job-1"), a_job("job-2"), a_job("job-3", run_at=NOON + HOUR)])
+        for job in claim(jobs, limit=2):
+            settle(jobs, job, a_failure(output=b"old"))
+        for job, output in zip(claim(jobs, a_lease(2), limit=2, at=NOON + MINUTE), (b"\0\xff\r\n", b""), strict=True):
+            settle(jobs, job, a_failure(output=output), lease=a_lease(2), at=NOON + 2 * MINUTE)
+        assert jobs.outputs_of(["job-1", "job-2", "job-3", "unknown"]) == {"job-1": b"\0\xff\r\n", "job-2": b""}
+
+    def test_those_before_a_running_attempt_are_still_there(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        settle(jobs, *claim(jobs), a_failure(output=b"old"))
+        claim(jobs, a_lease(2), at=NOON + MINUTE)
+        assert jobs.outputs_of(["job-1"]) == {"job-1": b"old"}
+
+    def test_of_no_jobs_there_are_none(self, jobs: JobRepository) -> None:
+        assert jobs.outputs_of([]) == {}
+
+    def test_of_very_many_jobs_they_are_given_all_the_same(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        settle(jobs, *claim(jobs), a_result(output=b"x"))
+        assert jobs.outputs_of([f"no-{number}" for number in range(33_000)] + ["job-1"]) == {"job-1": b"x"}
+
+
+class TestChange:
+    def test_a_decision_is_stored_and_returned(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        changed = jobs.change("job-1", lambda job: job.cancelled(NOON + SECOND))
+        assert changed == jobs.find("job-1") == a_job().cancelled(NOON + SECOND)
+
+    def test_a_refused_decision_changes_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        with pytest.raises(WrongState):
+            jobs.change("job-1", refuse)
+        assert jobs.find("job-1") == a_job()
+
+    def test_an_unknown_job_cannot_be_changed(self, jobs: JobRepository) -> None:
+        with pytest.raises(JobNotFound):
+            jobs.change("job-1", lambda job: job)
+
+    def test_some_are_changed_the_oldest_first_until_none_is_left(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
+
+        def retry_two() -> list[str]:
+            return ids(jobs.change_some(State.DEAD, lambda job: job.retried(NOON + SECOND), limit=2))
+
+        assert [retry_two(), retry_two(), retry_two()] == [["dead-0", "dead-1"], ["dead-2"], []]
+        assert {job.state for job in jobs.search()} == {State.PENDING}
+
+    def test_some_are_changed_all_or_none(self, jobs: JobRepository) -> None:
+        jobs.add(some_jobs(2))
+        with pytest.raises(WrongState):
+            jobs.change_some(
+                State.PENDING, lambda job: refuse(job) if job.id == "job-001" else job.cancelled(NOON), limit=9
+            )
+        assert jobs.search(states=[State.CANCELLED]) == []
+
+    def test_a_retry_keeps_the_history(self, jobs: JobRepository) -> None:
+        jobs.add([a_job(max_retries=0)])
+        settle(jobs, *claim(jobs), a_failure())
+        retried = jobs.change("job-1", lambda job: job.retried(NOON + MINUTE))
+        assert (retried.failures, retried.attempts) == (0, 1)
+        [again] = claim(jobs, a_lease(2), at=NOON + MINUTE)
+        assert again.attempts == 2
+        assert [attempt.outcome for attempt in jobs.attempts_of("job-1")] == [Outcome.FAILED, None]
+
+
+class TestRemove:
+    def test_a_job_goes_with_its_history(self, jobs: JobRepository) -> None:
+        jobs.add([a_job(), a_job("other")])
+        settle(jobs, *claim(jobs, limit=1), a_result(output=b"x"))
+        jobs.remove("job-1", allow=lambda job: job)
+        assert ids(jobs.search()) == ["other"]
+        assert jobs.attempts_of("job-1") == []
+        assert jobs.outputs_of(["job-1"]) == {}
+
+    def test_a_refused_job_stays(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        with pytest.raises(WrongState):
+            jobs.remove("job-1", allow=refuse)
+        assert jobs.find("job-1") == a_job()
+
+    def test_an_unknown_job_cannot_be_removed(self, jobs: JobRepository) -> None:
+        with pytest.raises(JobNotFound):
+            jobs.remove("job-1", allow=lambda job: job)
+
+    def test_some_are_removed_until_none_is_left(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
+        assert [jobs.remove_some(State.DEAD, limit=2) for _ in range(3)] == [2, 1, 0]
+        assert ids(jobs.search()) == ["waits"]
+
+
+class TestRescue:
+    def test_the_jobs_of_an_expired_worker_are_taken_back(self, jobs: JobRepository) -> None:
+        jobs.add(some_jobs(3))
+        claimed = claim(jobs, limit=2)
+        rescued = jobs.rescue("w-1", lost, at=NOON + HOUR, proved_dead=False)
+        assert sorted(ids(rescued)) == ["job-000", "job-001"]
+        assert [jobs.find(job.id) for job in claimed] == [lost(job) for job in claimed]
+        [attempt] = jobs.attempts_of("job-000")
+        assert (attempt.outcome, attempt.error, attempt.finished_at, attempt.output) == (
+            Outcome.LOST,
+            "w-1 died",
+            NOON + 2 * HOUR,
+            Output(),
+        )
+
+    def test_a_worker_that_renewed_in_time_keeps_its_jobs(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+        jobs.add([a_job()])
+        claimed = claim(jobs)
+        workers.renew("w-1", state=WorkerState.RUNNING, at=NOON + MINUTE, until=NOON + 3 * HOUR)
+        assert rescue(jobs) == []
+        assert jobs.search() == claimed
+
+    def test_a_worker_proved_dead_is_rescued_at_once(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        claim(jobs)
+        assert ids(jobs.rescue("w-1", lost, at=NOON, proved_dead=True)) == ["job-1"]
+
+    def test_the_second_rescue_finds_nothing(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        claim(jobs)
+        assert [len(rescue(jobs)) for _ in range(2)] == [1, 0]
+        assert jobs.find("job-1").losses == 1
+
+    def test_the_jobs_of_others_are_left_alone(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+        workers.register(a_worker("w-2"))
+        jobs.add(some_jobs(2))
+        claim(jobs, limit=1)
+        [other] = claim(jobs, a_lease(2, worker="w-2"))
+        rescue(jobs)
+        assert jobs.find(other.id) == other
+
+    def test_a_rescued_worker_cannot_renew(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+        rescue(jobs)
+        assert not workers.renew("w-1", state=WorkerState.RUNNING, at=NOON, until=NOON + 9 * HOUR)
+        assert workers.live() == []
+
+    def test_a_worker_that_is_unknown_or_has_stopped_is_not_rescued(
+        self, jobs: JobRepository, workers: WorkerRegistry
+    ) -> None:
+        workers.retire("w-1", at=NOON)
+        assert [list(rescue(jobs, worker)) for worker in ("w-1", "nobody")] == [[], []]
+
+    def test_a_job_that_was_lost_too_often_is_dead_with_that_reason_on_the_attempt(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        claim(jobs)
+        policy = a_policy(max_losses="1")
+        [dead] = jobs.rescue(
+            "w-1", lambda job: job.settled(a_loss("w-1 died"), NOON, policy, 0), at=NOON, proved_dead=True
+        )
+        assert jobs.find("job-1").state is State.DEAD
+        assert jobs.attempts_of("job-1")[0].error == dead.last_error
+        assert "max-losses" in (dead.last_error or "")
+
+    def test_a_rescue_whose_decision_fails_changes_nothing(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+        jobs.add([a_job()])
+        claimed = claim(jobs)
+        with pytest.raises(WrongState):
+            jobs.rescue("w-1", refuse, at=NOON, proved_dead=True)
+        assert jobs.search() == claimed
+        assert [worker.id for worker in workers.live()] == ["w-1"]

@@ -1,0 +1,147 @@
+"""What every Measurements promises; see its docstrings in queuectl.domain.ports."""
+
+from datetime import timedelta
+
+import pytest
+
+from queuectl.domain.job import State
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.ports import Measurements, Spread, Tally
+from tests.builders import (
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    a_failure,
+    a_job,
+    a_job_that_is,
+    a_lease,
+    a_loss,
+    a_policy,
+    a_result,
+    a_worker,
+)
+from tests.contracts.conftest import QueueStore
+
+TIMEOUT = a_result(Outcome.TIMEOUT, error="timed out")
+RELEASED = a_result(Outcome.RELEASED)
+
+
+def test_every_state_is_counted_also_those_without_jobs(store: QueueStore) -> None:
+    assert store.measurements.counts() == dict.fromkeys(State, 0)
+    store.jobs.add([a_job("job-1"), a_job("job-2"), a_job_that_is(State.DEAD, job_id="job-3")])
+    assert store.measurements.counts() == dict.fromkeys(State, 0) | {State.PENDING: 2, State.DEAD: 1}
+
+
+@pytest.mark.parametrize("detailed", [False, True])
+def test_of_nothing_there_is_nothing_to_tell(measurements: Measurements, detailed: bool) -> None:
+    metrics = measurements.metrics(since=NOON, detailed=detailed)
+    assert not any(metrics.attempts.values())
+    assert (metrics.completed, metrics.dead, metrics.retried, metrics.most_attempts) == (0, 0, 0, 0)
+    assert metrics.wait == metrics.run == Spread()
+    assert (list(metrics.workers), list(metrics.queues)) == ([], [])
+
+
+class Shop:
+    """Runs jobs by hand: each waits `waits` from noon and runs for `runs`."""
+
+    def __init__(self, store: QueueStore) -> None:
+        self.store = store
+        self.leases = 0
+
+    def run(
+        self,
+        job_id: str,
+        *results: RunResult,
+        waits: timedelta = SECOND,
+        runs: timedelta = SECOND,
+        worker: str = "w-1",
+        **overrides: object,
+    ) -> None:
+        self.store.jobs.add([a_job(job_id, **overrides)])
+        at = NOON + waits
+        for result in results:
+            self.leases += 1
+            lease = a_lease(self.leases, worker=worker)
+            [job] = self.store.jobs.claim(lease, queues=(), limit=1, at=at)
+            assert job.id == job_id
+            job = job.settled(result, at + runs, a_policy(), 0)
+            self.store.jobs.settle(job, lease, result)
+            at = job.run_at + waits
+
+
+@pytest.fixture
+def shop(store: QueueStore) -> Shop:
+    return Shop(store)
+
+
+def test_attempts_are_counted_by_outcome_and_jobs_by_what_became_of_them(
+    shop: Shop, measurements: Measurements
+) -> None:
+    shop.run("at-once", a_result())
+    shop.run("at-last", a_failure(), TIMEOUT, a_result())
+    shop.run("never", a_failure(), max_retries=0)
+    shop.run("given-back", RELEASED, a_result())
+    shop.run("lost", a_loss(), a_result())
+    metrics = measurements.metrics(since=NOON, detailed=False)
+    assert {outcome: count for outcome, count in metrics.attempts.items() if count} == {
+        Outcome.SUCCEEDED: 4,
+        Outcome.FAILED: 2,
+        Outcome.TIMEOUT: 1,
+        Outcome.RELEASED: 1,
+        Outcome.LOST: 1,
+    }
+    assert (metrics.completed, metrics.dead, metrics.retried, metrics.most_attempts) == (4, 1, 3, 3)
+    assert (list(metrics.workers), list(metrics.queues)) == ([], [])
+
+
+def test_the_window_begins_with_its_first_moment(shop: Shop, measurements: Measurements) -> None:
+    shop.run("job-1", a_result(), waits=SECOND, runs=SECOND)
+    inside = measurements.metrics(since=NOON + 2 * SECOND, detailed=True)
+    assert (inside.completed, inside.attempts[Outcome.SUCCEEDED], len(inside.workers)) == (1, 1, 1)
+    assert inside.since == NOON + 2 * SECOND
+    outside = measurements.metrics(since=NOON + 2 * SECOND + timedelta(microseconds=1), detailed=True)
+    assert (outside.completed, outside.attempts.get(Outcome.SUCCEEDED, 0), len(outside.workers)) == (0, 0, 0)
+    assert outside.run == Spread()
+
+
+def test_a_job_that_was_run_again_is_no_longer_what_it_was(shop: Shop, measurements: Measurements) -> None:
+    shop.run("job-1", a_failure(), max_retries=0)
+    shop.store.jobs.change("job-1", lambda job: job.retried(NOON + MINUTE))
+    assert measurements.metrics(since=NOON, detailed=False).dead == 0
+
+
+def test_spreads_are_by_nearest_rank(shop: Shop, measurements: Measurements) -> None:
+    for number in range(1, 21):
+        shop.run(f"job-{number}", a_result(), waits=number * SECOND, runs=number * MINUTE)
+    metrics = measurements.metrics(since=NOON, detailed=False)
+    assert metrics.wait == Spread(p50=10 * SECOND, p95=19 * SECOND)
+    assert metrics.run == Spread(p50=10 * MINUTE, p95=19 * MINUTE)
+
+
+def test_of_one_span_every_percentile_is_that_span(shop: Shop, measurements: Measurements) -> None:
+    span = timedelta(hours=50 / 60, microseconds=1)
+    shop.run("job-1", a_failure(), runs=span)
+    assert measurements.metrics(since=NOON, detailed=False).run == Spread(p50=span, p95=span)
+
+
+def test_attempts_that_did_not_end_by_themselves_are_not_in_the_spreads(shop: Shop, measurements: Measurements) -> None:
+    shop.run("job-1", RELEASED, a_loss(), runs=20 * MINUTE)
+    metrics = measurements.metrics(since=NOON, detailed=False)
+    assert metrics.wait == metrics.run == Spread()
+
+
+def test_the_details_tell_each_worker_and_each_queue(shop: Shop, measurements: Measurements) -> None:
+    shop.store.workers.register(a_worker("w-2", lease_expires_at=NOON + 9 * HOUR))
+    shop.run("job-1", a_failure(), a_result(), queue="mail", runs=MINUTE)
+    shop.run("job-2", TIMEOUT, queue="mail", max_retries=0, worker="w-2", runs=SECOND)
+    shop.run("job-3", RELEASED, a_result(), worker="w-2", runs=SECOND)
+    metrics = measurements.metrics(since=NOON, detailed=True)
+    assert sorted(metrics.workers, key=lambda tally: tally.name) == [
+        Tally(name="w-1", succeeded=1, failed=1, busy=2 * MINUTE),
+        Tally(name="w-2", succeeded=1, failed=1, busy=3 * SECOND),
+    ]
+    assert sorted(metrics.queues, key=lambda tally: tally.name) == [
+        Tally(name="default", succeeded=1, failed=0, busy=2 * SECOND),
+        Tally(name="mail", succeeded=1, failed=2, busy=2 * MINUTE + SECOND),
+    ]

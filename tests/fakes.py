@@ -1,0 +1,372 @@
+"""The ports served from memory. Each of these passes the contract suite that the real adapters pass."""
+
+import math
+import threading
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from queuectl.domain.errors import DatabaseUnreachable, DuplicateJob, JobNotFound
+from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.ports import (
+    Decide,
+    Metrics,
+    Run,
+    Settlement,
+    Spread,
+    Tally,
+    WorkerRecord,
+    WorkerState,
+)
+
+LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
+MEASURED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
+
+
+@dataclass(eq=False)
+class Memory:
+    """What the fakes of one queue share. `jobs` keeps the order of arrival.
+
+    `outage` is the error that every transaction meets; `answers_lost` is how many of the next ones are committed,
+    but their callers hear only an error, as when a connection breaks during the commit.
+    """
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    due: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    workers: dict[str, WorkerRecord] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
+    outage: str | None = None
+    answers_lost: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._lock:
+            if self.outage is not None:
+                raise DatabaseUnreachable(self.outage)
+            yield
+            if self.answers_lost:
+                self.answers_lost -= 1
+                raise DatabaseUnreachable("the connection broke during the commit")
+
+    def held_by(self, worker_id: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
+
+    def end_attempt(self, job: Job, result: RunResult) -> None:
+        key = job.id, job.attempts
+        self.attempts[key] = replace(
+            self.attempts[key],
+            finished_at=job.updated_at,
+            outcome=result.outcome,
+            exit_code=result.exit_code,
+            signal=result.signal,
+            error=result.error,
+            output=result.output,
+        )
+
+    def remove(self, job_id: str) -> None:
+        del self.jobs[job_id]
+        for key in [key for key in self.attempts if key[0] == job_id]:
+            del self.attempts[key], self.due[key]
+
+
+class InMemoryJobs:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        with self._memory.transaction():
+            new: dict[str, Job] = {}
+            taken: list[str] = []
+            for job in jobs:
+                if job.id in self._memory.jobs or job.id in new:
+                    taken.append(job.id)
+                new[job.id] = job
+            if taken:
+                raise DuplicateJob(list(dict.fromkeys(taken)))
+            self._memory.jobs.update(new)
+
+    def find(self, job_id: str) -> Job:
+        with self._memory.transaction():
+            return self._found(job_id)
+
+    def search(
+        self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
+    ) -> Sequence[Job]:
+        with self._memory.transaction():
+            newest_first = reversed(list(self._memory.jobs.values()))
+            found = [job for job in newest_first if _among(job.state, states) and queue in (None, job.queue)]
+            return found[:limit]
+
+    def attempts_of(self, job_id: str) -> Sequence[Attempt]:
+        with self._memory.transaction():
+            return [attempt for (owner, _), attempt in sorted(self._memory.attempts.items()) if owner == job_id]
+
+    def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        with self._memory.transaction():
+            ended = [it for it in self._memory.attempts.values() if it.outcome is not None and it.job_id in job_ids]
+            return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
+
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
+        with self._memory.transaction():
+            worker = self._memory.workers.get(lease.worker)
+            if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
+                return []
+            due = [job for job in self._memory.jobs.values() if job.is_due(at) and _among(job.queue, queues)]
+            first = sorted(due, key=lambda job: (-job.priority, job.run_at))[:limit]
+            claimed = [job.claimed(lease, at) for job in first]
+            for before, job in zip(first, claimed, strict=True):
+                key = job.id, job.attempts
+                self._memory.jobs[job.id] = job
+                self._memory.due[key] = before.run_at
+                self._memory.attempts[key] = Attempt(
+                    job_id=job.id, number=job.attempts, lease=lease, host=worker.host, started_at=at
+                )
+            return claimed
+
+    def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
+        with self._memory.transaction():
+            waiting = (job for job in self._memory.jobs.values() if job.state in CLAIMABLE)
+            moments = [job.run_at for job in waiting if job.run_at > after and _among(job.queue, queues)]
+            return min(moments, default=None)
+
+    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
+        with self._memory.transaction():
+            key = job.id, job.attempts
+            attempt = self._memory.attempts.get(key)
+            if attempt is None or attempt.lease != lease:
+                return Settlement.GONE
+            if attempt.outcome is None:
+                self._memory.jobs[job.id] = job
+                self._memory.end_attempt(job, result)
+                return Settlement.RECORDED
+            if (attempt.outcome, attempt.finished_at) == (result.outcome, job.updated_at):
+                return Settlement.RECORDED
+            output = attempt.output if attempt.output.content else result.output
+            self._memory.attempts[key] = replace(attempt, late=result.outcome, output=output)
+            return Settlement.LATE
+
+    def change(self, job_id: str, decide: Decide) -> Job:
+        with self._memory.transaction():
+            job = decide(self._found(job_id))
+            self._memory.jobs[job_id] = job
+            return job
+
+    def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
+        with self._memory.transaction():
+            changed = [decide(job) for job in self._oldest(state, limit)]
+            self._memory.jobs.update({job.id: job for job in changed})
+            return changed
+
+    def remove(self, job_id: str, *, allow: Decide) -> None:
+        with self._memory.transaction():
+            allow(self._found(job_id))
+            self._memory.remove(job_id)
+
+    def remove_some(self, state: State, *, limit: int) -> int:
+        with self._memory.transaction():
+            removed = self._oldest(state, limit)
+            for job in removed:
+                self._memory.remove(job.id)
+            return len(removed)
+
+    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+        with self._memory.transaction():
+            worker = self._memory.workers.get(worker_id)
+            if worker is None or worker.state not in LIVE or (worker.lease_expires_at > at and not proved_dead):
+                return []
+            rescued = [decide(job) for job in self._memory.held_by(worker_id)]
+            for job in rescued:
+                self._memory.jobs[job.id] = job
+                self._memory.end_attempt(job, RunResult(outcome=Outcome.LOST, error=job.last_error))
+            self._memory.workers[worker_id] = replace(worker, state=WorkerState.LOST)
+            return rescued
+
+    def _found(self, job_id: str) -> Job:
+        if job_id not in self._memory.jobs:
+            raise JobNotFound(job_id)
+        return self._memory.jobs[job_id]
+
+    def _oldest(self, state: State, limit: int) -> list[Job]:
+        return [job for job in self._memory.jobs.values() if job.state is state][:limit]
+
+
+class InMemoryWorkers:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def register(self, worker: WorkerRecord) -> None:
+        with self._memory.transaction():
+            self._memory.workers[worker.id] = worker
+
+    def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
+        with self._memory.transaction():
+            worker = self._memory.workers.get(worker_id)
+            if worker is None or worker.state not in LIVE:
+                return False
+            self._memory.workers[worker_id] = replace(worker, state=state, renewed_at=at, lease_expires_at=until)
+            return True
+
+    def retire(self, worker_id: str, *, at: datetime) -> None:
+        with self._memory.transaction():
+            worker = self._memory.workers.get(worker_id)
+            if worker is not None and worker.state in LIVE and not self._memory.held_by(worker_id):
+                self._memory.workers[worker_id] = replace(worker, state=WorkerState.STOPPED, renewed_at=at)
+
+    def live(self) -> Sequence[WorkerRecord]:
+        with self._memory.transaction():
+            return self._live()
+
+    def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
+        with self._memory.transaction():
+            return [
+                worker for worker in self._live() if worker.lease_expires_at <= at or worker.process.machine == machine
+            ]
+
+    def _live(self) -> list[WorkerRecord]:
+        workers = sorted(self._memory.workers.values(), key=lambda worker: worker.started_at)
+        return [
+            replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in workers if worker.state in LIVE
+        ]
+
+
+class InMemoryConfig:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def stored(self) -> Mapping[str, str]:
+        with self._memory.transaction():
+            return dict(self._memory.config)
+
+    def store(self, key: str, value: str) -> None:
+        with self._memory.transaction():
+            self._memory.config[key] = value
+
+    def clear(self, key: str) -> None:
+        with self._memory.transaction():
+            self._memory.config.pop(key, None)
+
+
+class InMemoryMeasurements:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def counts(self) -> Mapping[State, int]:
+        with self._memory.transaction():
+            states = [job.state for job in self._memory.jobs.values()]
+            return {state: states.count(state) for state in State}
+
+    def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
+        with self._memory.transaction():
+            ended = [it for it in self._memory.attempts.values() if it.finished_at and it.finished_at >= since]
+            measured = [attempt for attempt in ended if attempt.outcome in MEASURED]
+            outcomes = [attempt.outcome for attempt in ended]
+            done = [job for job in self._memory.jobs.values() if job.finished_at and job.finished_at >= since]
+            completed = [job for job in done if job.state is State.COMPLETED]
+            return Metrics(
+                since=since,
+                attempts={outcome: outcomes.count(outcome) for outcome in Outcome},
+                completed=len(completed),
+                dead=len([job for job in done if job.state is State.DEAD]),
+                retried=len([job for job in completed if job.attempts > 1]),
+                most_attempts=max((job.attempts for job in completed), default=0),
+                wait=_spread([it.started_at - self._memory.due[it.job_id, it.number] for it in measured]),
+                run=_spread([_ran(attempt) for attempt in measured]),
+                workers=_tallies((it.lease.worker, it) for it in ended) if detailed else (),
+                queues=_tallies((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
+            )
+
+
+def _among(value: str, chosen: Collection[str]) -> bool:
+    return not chosen or value in chosen
+
+
+def _ran(attempt: Attempt) -> timedelta:
+    assert attempt.finished_at is not None
+    return attempt.finished_at - attempt.started_at
+
+
+def _spread(spans: list[timedelta]) -> Spread:
+    def nearest_rank(percent: int) -> timedelta | None:
+        return sorted(spans)[math.ceil(len(spans) * percent / 100) - 1] if spans else None
+
+    return Spread(p50=nearest_rank(50), p95=nearest_rank(95))
+
+
+def _tallies(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Tally]:
+    by_name: dict[str, list[Attempt]] = defaultdict(list)
+    for name, attempt in attempts:
+        by_name[name].append(attempt)
+    return [
+        Tally(
+            name=name,
+            succeeded=len([it for it in group if it.outcome is Outcome.SUCCEEDED]),
+            failed=len([it for it in group if it.outcome in (Outcome.FAILED, Outcome.TIMEOUT)]),
+            busy=sum(map(_ran, group), timedelta()),
+        )
+        for name, group in sorted(by_name.items())
+    ]
+
+
+class ManualClock:
+    """Time is a value: called, it is the moment; `elapsed` is the time since boot; both move by `advance` alone."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self._elapsed = timedelta(days=3)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def elapsed(self) -> timedelta:
+        return self._elapsed
+
+    def advance(self, span: timedelta) -> None:
+        self.now += span
+        self._elapsed += span
+
+
+class ScriptedRunner:
+    """Commands that end as they are told: by `scripts` (job id to the results of its runs, in turn) or by `end`.
+
+    A `wait` that has nothing to report moves the clock on by its timeout.
+    """
+
+    def __init__(self, clock: ManualClock, scripts: Mapping[str, Sequence[RunResult]] | None = None) -> None:
+        self._clock = clock
+        self._scripts = {job_id: deque(results) for job_id, results in (scripts or {}).items()}
+        self._ended: list[tuple[Run, RunResult]] = []
+        self._woken = False
+        self.running: dict[str, Run] = {}
+        self.started: list[str] = []
+        self.waited: list[timedelta] = []
+        self.stops: list[tuple[Outcome, timedelta]] = []
+
+    def start(self, run: Run) -> None:
+        self.started.append(run.job.id)
+        self.running[run.job.id] = run
+        if script := self._scripts.get(run.job.id):
+            self.end(run.job.id, script.popleft())
+
+    def end(self, job_id: str, result: RunResult) -> None:
+        self._ended.append((self.running.pop(job_id), result))
+
+    def wait(self, timeout: timedelta) -> Sequence[tuple[Run, RunResult]]:
+        self.waited.append(timeout)
+        if not self._ended and not self._woken:
+            self._clock.advance(timeout)
+        self._woken = False
+        ended, self._ended = self._ended, []
+        return ended
+
+    def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
+        self.stops.append((outcome, grace))
+        for job_id in list(self.running):
+            self.end(job_id, RunResult(outcome=outcome, error="stopped"))
+
+    def wake(self) -> None:
+        self._woken = True
