@@ -1,0 +1,6 @@
+"""`python -m queuectl`."""
+
+from queuectl.entrypoints.cli import main
+
+if __name__ == "__main__":
+    main()

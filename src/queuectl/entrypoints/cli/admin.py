@@ -1,0 +1,64 @@
+"""`queuectl init` and `doctor`: the database and this installation."""
+
+import platform
+from collections.abc import Sequence
+
+import click
+
+from queuectl import __version__
+from queuectl.domain.ports import Finding, Grade
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.tables import findings_grid
+from queuectl.entrypoints.cli.views import finding_view
+
+
+@click.command("init", cls=Command)
+@pass_app
+def init(app: App) -> None:
+    """Create the queue's database, or bring it up to date after an upgrade; nothing happens if it is already.
+
+    A SQLite file needs no init: the first command makes it. PostgreSQL does, and so does either after an upgrade.
+
+    Examples:
+      queuectl init
+      queuectl init --database-url postgresql://queue@db.example/queue
+    """
+    out, storage = app.out, app.storage
+    done = storage.initialise()
+    message = done or f"{storage.name} is up to date; there was nothing to do"
+    view = {"database": storage.name, "changed": done is not None, "message": message}
+    out.write(view, plain=[[message]], table=lambda: [message])
+
+
+@click.command("doctor", cls=Command)
+@pass_app
+@click.pass_context
+def doctor(ctx: click.Context, app: App) -> None:
+    """Check the database and this installation. The exit code is 1 if something is broken.
+
+    Examples:
+      queuectl doctor
+      queuectl doctor --output json | jq '.findings[] | select(.grade != "ok")'
+
+    Columns of the plain output: grade (ok, warn, fail), subject, message, hint.
+    """
+    findings = [*_local_findings(app), *app.storage.examine()]
+    is_well = all(finding.grade is not Grade.FAIL for finding in findings)
+    view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
+    plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
+    app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
+    ctx.exit(0 if is_well else 1)
+
+
+def _local_findings(app: App) -> Sequence[Finding]:
+    from queuectl.settings import config_file
+
+    path = config_file()
+    found = f"read from {path}" if path.exists() else f"none, and none is needed; it would be {path}"
+    about = {
+        "queuectl": f"{__version__} on Python {platform.python_version()}, {platform.system()} {platform.release()}",
+        "config file": found,
+        "database": app.storage.name,
+    }
+    return [Finding(subject=subject, grade=Grade.OK, message=message) for subject, message in about.items()]

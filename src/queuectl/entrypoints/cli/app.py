@@ -1,0 +1,101 @@
+"""What the commands of one call share: the global options, the queue they speak to, and where they write."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    # Imported late at run time: help and usage errors need none of them.
+    from queuectl.application.queue import Queue
+    from queuectl.container import Container
+    from queuectl.domain.ports import Storage
+    from queuectl.entrypoints.cli.failures import Reporter
+    from queuectl.entrypoints.cli.output import Out
+    from queuectl.settings import Settings
+
+T = TypeVar("T")
+
+
+class App:
+    """One call of the program, with these arguments; everything is made when it is first asked for.
+
+    `flags` holds the global options that were given: `database_url`, `output`, `color`.
+    """
+
+    def __init__(self, args: Sequence[str] = ()) -> None:
+        self.args = args
+        self.flags: dict[str, str] = {}
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """The local settings in force. Raises InvalidSetting."""
+        from queuectl.settings import load_settings
+
+        return load_settings(
+            database_url=self.flags.get("database_url"),
+            output=self.flags.get("output"),
+            color=self.flags.get("color"),
+        )
+
+    @cached_property
+    def out(self) -> "Out":
+        """Where and how results are written. Raises InvalidSetting."""
+        from queuectl.entrypoints.cli.output import Out
+
+        return Out.chosen(self.settings.output, self.settings.color, sys.stdout)
+
+    @cached_property
+    def container(self) -> "Container":
+        """The composition root."""
+        from queuectl.container import Container
+
+        return Container(settings=self.settings)
+
+    @cached_property
+    def storage(self) -> "Storage":
+        """The database as a place, not opened yet."""
+        storage: Storage = self.container.storage()
+        return storage
+
+    @cached_property
+    def queue(self) -> "Queue":
+        """The queue, its database opened. Raises DatabaseUnavailable."""
+        _ = self.out  # a bad output setting must be told before anything is done
+        self.storage.open()
+        return self.container.queue()
+
+    def note(self, text: str) -> None:
+        """Tell the user something that is not data: on stderr."""
+        click.echo(text, err=True)
+
+    @cached_property
+    def reporter(self) -> "Reporter":
+        """Tells what goes wrong, as the output that was asked for wants it."""
+        from queuectl.entrypoints.cli.failures import Reporter, wants_json
+
+        return Reporter(as_json=wants_json(self), color=self.flags.get("color", "auto"))
+
+    def each(self, names: Sequence[str], action: Callable[[str], T]) -> tuple[list[T], int]:
+        """Do `action` for every name and report each failure; the results, and the exit code of the first failure."""
+        from queuectl.domain.errors import DatabaseUnavailable, QueueError
+
+        done, codes = [], []
+        for name in dict.fromkeys(names):
+            try:
+                done.append(action(name))
+            except DatabaseUnavailable:
+                raise
+            except QueueError as error:
+                codes.append(self.reporter.queue_error(error))
+        return done, codes[0] if codes else 0
+
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        if "storage" in vars(self):
+            self.storage.close()
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)

@@ -1,0 +1,104 @@
+"""The text that `enqueue` reads, taken apart: one JSON document, perhaps on several lines, or one on each line."""
+
+import codecs
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from queuectl.domain.document import JobRequest, decode, parse_request
+from queuectl.domain.errors import InvalidJob
+
+MOST_PROBLEMS = 20
+"""Mistakes of a batch that are listed; more would only scroll the first ones away."""
+
+ONE_PER_LINE = "a file has one JSON document, or one on each line; `jq -c '.[]'` makes such lines of a list"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One job as written: its text, or its document already; and the number of its line, None on the command line."""
+
+    number: int | None
+    content: str | bytes | dict[str, object]
+
+
+class LocalTime(tzinfo):
+    """The system's time zone, which has another offset in summer: asked anew for each moment."""
+
+    def utcoffset(self, moment: datetime | None, /) -> timedelta | None:
+        """The offset in force at that local time."""
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, _moment: datetime | None, /) -> timedelta | None:
+        """Not known apart from the offset."""
+        return None
+
+    def tzname(self, _moment: datetime | None, /) -> str | None:
+        """What the messages would call it."""
+        return "local time"
+
+
+def lines_of(content: bytes) -> Sequence[Line]:
+    """The jobs of a file or a pipe, blank lines left out. Raises InvalidJob when there is none."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    numbered = enumerate(content.split(b"\n"), start=1)
+    lines = [Line(number, text) for number, text in numbered if text.strip()]
+    if not lines:
+        raise InvalidJob(["there is no job in the input"], hint=ONE_PER_LINE)
+    if len(lines) == 1 or _is_json(lines[0].content):
+        return lines
+    if _is_json(content) or not any(_is_json(line.content) for line in lines[1:]):
+        return [_whole(content, lines)]
+    return lines
+
+
+def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence[JobRequest]:
+    """The request of each line, with `fields` in place of its own. Raises InvalidJob with the mistakes of all lines."""
+    requests: list[JobRequest] = []
+    problems: list[str] = []
+    hint = None
+    for line in lines:
+        try:
+            requests.append(_request(line, fields))
+        except InvalidJob as error:
+            where = "" if line.number is None else f"line {line.number}: "
+            problems += [where + problem for problem in error.problems]
+            hint = error.hint and (error.hint if line.number is None else ONE_PER_LINE)
+    if problems:
+        more = len(problems) - MOST_PROBLEMS
+        listed = problems[:MOST_PROBLEMS] + ([f"and {more:,} more mistakes"] if more > 0 else [])
+        raise InvalidJob(listed, hint=hint)
+    return requests
+
+
+def _request(line: Line, fields: Mapping[str, object]) -> JobRequest:
+    document = line.content if isinstance(line.content, dict) else decode(_text(line.content))
+    return parse_request({**document, **fields}, local=LocalTime())
+
+
+def _whole(content: bytes, lines: Sequence[Line]) -> Line:
+    """The input as one document on several lines. Raises InvalidJob, with the parser's own line number."""
+    try:
+        return Line(lines[0].number, decode(_text(content)))
+    except InvalidJob as error:
+        raise InvalidJob(error.problems, hint=ONE_PER_LINE) from None
+
+
+def _is_json(content: str | bytes | dict[str, object]) -> bool:
+    """Whether it is a JSON object by itself, be it a bad one; the first line of a longer document is not."""
+    try:
+        _ = content if isinstance(content, dict) else decode(_text(content))
+    except InvalidJob as error:
+        return not error.problems[0].startswith(("not valid JSON", "a job is a JSON object"))
+    return True
+
+
+def _text(content: str | bytes) -> str:
+    """The text, always as UTF-8: the json module would guess at UTF-16 and UTF-32."""
+    if isinstance(content, str):
+        return content
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        problem = f"the document is not UTF-8: byte {error.start + 1} is {content[error.start]:#04x}"
+        raise InvalidJob([problem]) from None

@@ -1,0 +1,110 @@
+"""The classes of the commands: each takes the global options, and a group imports its commands when they are called."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+
+import click
+
+from queuectl.entrypoints.cli.app import App
+from queuectl.entrypoints.cli.output import COLORS, FORMATS
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None and param.name:
+        ctx.ensure_object(App).flags[param.name] = value
+
+
+GLOBAL_OPTIONS: list[click.Parameter] = [
+    click.Option(
+        ["--database-url"],
+        metavar="URL",
+        expose_value=False,
+        callback=_remember,
+        help="The queue: sqlite:///PATH or postgresql://… [QUEUECTL_DATABASE_URL, which keeps a password out of `ps`]",
+    ),
+    click.Option(
+        ["--output"],
+        type=click.Choice(FORMATS),
+        expose_value=False,
+        callback=_remember,
+        help="auto is a table on a terminal and plain (tab-separated) in a pipe. [QUEUECTL_OUTPUT]",
+    ),
+    click.Option(
+        ["--color"],
+        type=click.Choice(COLORS),
+        expose_value=False,
+        callback=_remember,
+        help="When to colour. [QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR]",
+    ),
+]
+
+
+class Command(click.Command):
+    """A command that takes the global options too, so that they may stand before or after its name."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own parameters, then the global ones."""
+        return super().get_params(ctx) + GLOBAL_OPTIONS
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help as it is written: filled paragraphs, but those with indented lines, the examples, kept as they are."""
+        paragraphs = inspect.cleandoc(self.help or "").split("\n\n")
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text("\n\n".join(f"\b\n{text}" if "\n  " in text else text for text in paragraphs))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help of the options, the global ones last."""
+        own = [param for param in super().get_params(ctx) if isinstance(param, click.Option)]
+        _write_options(ctx, formatter, "Options", own)
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+        _write_options(ctx, formatter, "Global options", GLOBAL_OPTIONS)
+
+
+class Group(Command, click.Group):
+    """A group of such commands. `lazy` has a name, an import path and a line of help of each that is imported late."""
+
+    command_class = Command
+    lazy: Mapping[str, tuple[str, str]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of their definition."""
+        del ctx
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported if need be."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self.lazy[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name, or a usage error that knows what was probably meant."""
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
+            ctx.fail(f"no such command '{name}'" + (f": did you mean '{near[0]}'?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing one of them for it."""
+        lines = [(name, line) for name, (_, line) in self.lazy.items() if line]
+        lines += [(name, command.get_short_help_str(formatter.width)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
+def _write_options(
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, params: list[click.Parameter]
+) -> None:
+    records = [record for param in params if (record := param.get_help_record(ctx))]
+    if records:
+        with formatter.section(title):
+            formatter.write_dl(records)

@@ -1,0 +1,117 @@
+"""`queuectl config`: the queue's policy, which lives in the database so that all hosts agree."""
+
+from collections.abc import Sequence
+
+import click
+
+from queuectl.domain.policy import SETTINGS, setting
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.output import View
+from queuectl.entrypoints.cli.tables import Grid, settings_grid
+from queuectl.entrypoints.cli.views import setting_view
+
+
+@click.group("config", cls=Group)
+def config() -> None:
+    """The settings of the queue: retries, backoff, timeouts. All workers on all hosts follow them.
+
+    Examples:
+      queuectl config show
+      queuectl config set max-retries 5
+    """
+
+
+@config.command("get")
+@click.argument("key", required=False)
+@pass_app
+def get(app: App, key: str | None) -> None:
+    """Print the value of KEY, or of all keys.
+
+    Examples:
+      queuectl config get max-retries
+      queuectl config get --output json
+    """
+    stored = app.queue.settings()
+    if key is not None:
+        setting(key)
+        view = setting_view(key, stored)
+        app.out.write(view, plain=[[view["value"]]], table=lambda: [str(view["value"])])
+        return
+    values = {key: stored.get(key, SETTINGS[key].default) for key in SETTINGS}
+    grid = Grid(columns=["KEY", "VALUE"], rows=list(values.items()))
+    app.out.write(values, plain=values.items(), table=lambda: [grid], ids=values)
+
+
+@config.command("show")
+@pass_app
+def show(app: App) -> None:
+    """Show all settings: value, default, where the value is from, and what it means; and those of this machine.
+
+    Examples:
+      queuectl config show
+      queuectl config show --output json
+
+    Columns of the plain output: key, value, default, from, meaning.
+    """
+    stored = app.queue.settings()
+    policy = [setting_view(key, stored) for key in SETTINGS]
+    local = _local(app)
+    plain = [[view[key] for key in ("key", "value", "default", "from", "meaning")] for view in policy]
+    plain += [[view["key"], view["value"], None, "local", view["meaning"]] for view in local]
+    grid = Grid(columns=["LOCAL", "", ""], rows=[[str(cell) for cell in view.values()] for view in local], wrap=True)
+    app.out.write({"policy": policy, "local": local}, plain=plain, table=lambda: [settings_grid(policy), "", grid])
+
+
+@config.command("set", context_settings={"ignore_unknown_options": True})
+@click.argument("key")
+@click.argument("value")
+@pass_app
+def set_(app: App, key: str, value: str) -> None:
+    """Set KEY to VALUE, for all workers and hosts. Workers take it up with their next job.
+
+    Examples:
+      queuectl config set max-retries 5
+      queuectl config set default-timeout 1h30m
+      queuectl config set default-timeout none
+    """
+    app.queue.set(key, value)
+    _tell(app, key)
+
+
+@config.command("unset")
+@click.argument("key")
+@pass_app
+def unset(app: App, key: str) -> None:
+    """Put KEY back to its default.
+
+    Example:
+      queuectl config unset max-retries
+    """
+    app.queue.unset(key)
+    _tell(app, key)
+
+
+def _tell(app: App, key: str) -> None:
+    view = setting_view(key, app.queue.settings())
+    origin = ", the default" if view["from"] == "default" else ""
+    app.out.write(view, plain=[[key, view["value"]]], table=lambda: [f"{key} is now {view['value']}{origin}"])
+
+
+def _local(app: App) -> Sequence[View]:
+    from queuectl.settings import config_file
+
+    settings = app.settings
+    path = config_file()
+    rows = (
+        ("database-url", app.storage.name, "--database-url, QUEUECTL_DATABASE_URL"),
+        ("output", settings.output, "--output, QUEUECTL_OUTPUT"),
+        ("color", settings.color, "--color, QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR"),
+        ("log-dir", settings.log_dir, "QUEUECTL_LOG_DIR"),
+        (
+            "config file",
+            path,
+            "QUEUECTL_CONFIG" + ("" if path.exists() else "; there is no such file, and none is needed"),
+        ),
+    )
+    return [{"key": key, "value": str(value), "meaning": meaning} for key, value, meaning in rows]

@@ -1,0 +1,114 @@
+"""`queuectl dlq`: the dead letter queue, where jobs are that used up their retries."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from queuectl.domain.job import State
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.jobs import LIMIT, list_matching, write_changed
+from queuectl.entrypoints.cli.wording import counted
+
+
+@click.group("dlq", cls=Group)
+def dlq() -> None:
+    """The dead letter queue: jobs that used up their retries, or lost their worker too often.
+
+    Examples:
+      queuectl dlq list
+      queuectl dlq retry --all
+    """
+
+
+@dlq.command("list")
+@click.option("--queue", metavar="QUEUE", help="Only the jobs of this queue.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=LIMIT, show_default=True, help="At most so many; 0 for all."
+)
+@pass_app
+def list_dead(app: App, queue: str | None, limit: int) -> None:
+    """List the dead jobs, the newest first.
+
+    Examples:
+      queuectl dlq list
+      queuectl dlq list --limit 0 --output jsonl | jq -r .last_error | sort | uniq -c
+
+    Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
+    """
+    list_matching(app, [State.DEAD], queue, limit)
+
+
+@dlq.command("retry")
+@click.argument("job_ids", metavar="[ID…]", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="Every dead job.")
+@pass_app
+@click.pass_context
+def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool) -> None:
+    """Run dead jobs again.
+
+    They are due at once, with all their retries; their history stays.
+
+    Examples:
+      queuectl dlq retry nightly-backup
+      queuectl dlq retry --all
+    """
+    _either(job_ids, all_)
+    if all_:
+        count = sum(app.queue.retry_all_dead())
+        _write_count(app, "retried", count, f"{counted(count, 'dead job')} will run again")
+        return
+    jobs, code = app.each(job_ids, app.queue.retry_dead)
+    write_changed(app, jobs, "will run again:")
+    ctx.exit(code)
+
+
+@dlq.command("remove")
+@click.argument("job_ids", metavar="[ID…]", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="Every dead job.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before --all.")
+@pass_app
+@click.pass_context
+def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool, yes: bool) -> None:
+    """Delete dead jobs with their history, for good.
+
+    Examples:
+      queuectl dlq remove nightly-backup
+      queuectl dlq remove --all --yes
+    """
+    _either(job_ids, all_)
+    if all_:
+        if not yes:
+            _confirm(app)
+        count = sum(app.queue.remove_all_dead())
+        _write_count(app, "removed", count, f"removed {counted(count, 'dead job')}")
+        return
+    removed, code = app.each(job_ids, lambda job_id: _remove(app, job_id))
+    views = [{"id": job_id} for job_id in removed]
+    sentences = [f"removed job {job_id}" for job_id in removed]
+    app.out.write(views, plain=([job_id] for job_id in removed), table=lambda: sentences, ids=removed)
+    ctx.exit(code)
+
+
+def _either(job_ids: Sequence[str], all_: bool) -> None:
+    if bool(job_ids) == all_:
+        raise click.UsageError("give the ids of the jobs, or --all")
+
+
+def _confirm(app: App) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("--all deletes every dead job: without a terminal to ask on, give --yes too")
+    count = app.queue.status().jobs[State.DEAD]
+    click.confirm(
+        f"Delete {counted(count, 'dead job')} and their history from {app.storage.name}?", abort=True, err=True
+    )
+
+
+def _remove(app: App, job_id: str) -> str:
+    app.queue.remove_dead(job_id)
+    return job_id
+
+
+def _write_count(app: App, key: str, count: int, sentence: str) -> None:
+    app.out.write({key: count}, plain=[[count]], table=lambda: [sentence])

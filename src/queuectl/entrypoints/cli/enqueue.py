@@ -1,0 +1,181 @@
+"""`queuectl enqueue`: one job from JSON or from arguments, or a batch from a file or a pipe."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import click
+
+from queuectl.domain.document import JobRequest
+from queuectl.domain.errors import DuplicateJob, InvalidJob
+from queuectl.domain.job import Job
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.batch import Line, lines_of, requests_of
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.output import View
+from queuectl.entrypoints.cli.views import job_view
+from queuectl.entrypoints.cli.wording import counted
+
+LONG_BATCH = 2000
+"""Jobs that take long enough to store for a person to wonder."""
+
+
+class EnqueueCommand(Command):
+    """Tells the two forms apart: what comes after `--` is a program and its arguments, whatever it looks like."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the program aside before click, which would drop the `--`, sees it."""
+        if "--" in args:
+            place = args.index("--")
+            args, ctx.meta["queuectl.program"] = args[:place], args[place + 1 :]
+        return super().parse_args(ctx, args)
+
+
+@click.command("enqueue", cls=EnqueueCommand, options_metavar="[OPTIONS]")
+@click.argument("document", metavar="JSON | @FILE | - | -- PROG ARG…", required=False)
+@click.option("--id", "id_", metavar="ID", help="The job's id; else one is made.")
+@click.option("--queue", metavar="QUEUE", help="The queue it waits in; else default.")
+@click.option("--priority", type=int, metavar="N", help="1 (low) to 10 (high, runs first); else 5.")
+@click.option("--delay", metavar="DURATION", help='Not before this time has passed: "30s", "1h30m".')
+@click.option("--run-at", metavar="TIME", help="Not before this moment: ISO 8601; without an offset, local time.")
+@click.option("--max-retries", type=int, metavar="N", help="Retries after the first attempt; else max-retries.")
+@click.option("--timeout", metavar="DURATION", help="How long it may run, or none; else default-timeout.")
+@click.option("--env", "env", multiple=True, metavar="NAME=VALUE", help="A variable for the command; repeatable.")
+@click.option("--cwd", metavar="DIR", help="Where it runs; else the present directory.")
+@pass_app
+@click.pass_context
+def enqueue(
+    ctx: click.Context, app: App, /, document: str | None, env: Sequence[str], **options: str | int | None
+) -> None:
+    """Add jobs to the queue.
+
+    One job as a JSON document, or as a program and its arguments after `--`, which no shell will touch. A batch
+    comes from @FILE or - (stdin), one document per line: all of it is stored, or nothing. An option wins over
+    the field of the same name.
+
+    Examples:
+      queuectl enqueue '{"command": "sleep 2 && echo done"}'
+      queuectl enqueue --priority 9 --delay 30m '{"command": "make backup"}'
+      queuectl enqueue --timeout 1h -- rsync -a "My Files/" host:/backup
+      queuectl enqueue @jobs.jsonl
+      ls *.svg | jq -Rc '{command: ["convert", ., . + ".png"]}' | queuectl enqueue -
+
+    Fields: id, command (text for /bin/sh, or a list of texts), queue, priority,
+    max_retries, timeout, run_at, delay, env, cwd.
+
+    In a pipe it prints the ids, one per line.
+    """
+    lines = _lines(app, document, ctx.meta.get("queuectl.program"))
+    fields = _fields(options, env)
+    if "id" in fields and len(lines) > 1:
+        raise click.UsageError(f"--id is for one job, and the input has {len(lines):,}")
+    requests = requests_of(lines, fields)
+    jobs = _store(app, lines, requests)
+    _tell(app, jobs, is_batch=lines[0].number is not None)
+
+
+def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Sequence[Line]:
+    if program is not None:
+        return [_program(document, program)]
+    if document is None:
+        raise click.UsageError("nothing to enqueue: give a JSON document, @FILE, -, or -- and a program")
+    if document == "-":
+        if sys.stdin.isatty():
+            app.note("reading JSON, one job per line, from the terminal; Ctrl-D ends it")
+        return lines_of(sys.stdin.buffer.read())
+    if document.startswith("@"):
+        return lines_of(_content(document[1:]))
+    return [Line(None, document)]
+
+
+def _program(document: str | None, program: Sequence[str]) -> Line:
+    if document is not None:
+        raise click.UsageError(f"before -- there is already '{document}': give a document or a program, not both")
+    if not program:
+        raise click.UsageError("after -- comes the program to run")
+    if program[0].startswith("{"):
+        raise click.UsageError("after -- comes a program, not JSON: leave the -- out")
+    return Line(None, {"command": list(program)})
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"cannot read the file '{path}': {error.strerror}") from error
+
+
+def _fields(options: Mapping[str, str | int | None], env: Sequence[str]) -> dict[str, object]:
+    """The fields of a document that the options say."""
+    fields: dict[str, object] = {name.rstrip("_"): value for name, value in options.items() if value is not None}
+    if fields.get("timeout") == "none":
+        fields["timeout"] = None
+    if "cwd" in fields:
+        fields["cwd"] = str(Path(str(fields["cwd"])).absolute())
+    if env:
+        fields["env"] = dict(_variable(each) for each in env)
+    return fields
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.UsageError(f"--env takes NAME=VALUE, not '{text}'")
+    return name, value
+
+
+def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
+    queue = app.queue
+    try:
+        with _patience(app, len(requests)):
+            return queue.enqueue(requests, cwd=_here(requests))
+    except DuplicateJob as error:
+        if lines[0].number is None:
+            raise
+        raise DuplicateJob(_located(error.job_ids, lines, requests)) from error
+
+
+def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[str]:
+    places: dict[str | None, list[str]] = {}
+    for line, request in zip(lines, requests, strict=True):
+        places.setdefault(request.id, []).append(str(line.number))
+    return [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids]
+
+
+def _here(requests: Sequence[JobRequest]) -> str:
+    """The directory for jobs that name none: it must exist, and be text."""
+    if all("cwd" in request.said for request in requests):
+        return "/"
+    try:
+        here = Path.cwd()
+        str(here).encode()
+    except (OSError, UnicodeEncodeError):
+        problem = "cwd must be said: the present directory does not exist any more, or its name is not UTF-8"
+        raise InvalidJob([problem], hint="--cwd / would do for a command that does not care") from None
+    return os.fspath(here)
+
+
+def _patience(app: App, count: int) -> AbstractContextManager[object]:
+    """Something that moves on the terminal while a long batch is stored."""
+    if count < LONG_BATCH or not app.out.is_table or not sys.stderr.isatty():
+        return nullcontext()
+    from queuectl.entrypoints.cli.terminal import spinner
+
+    return spinner(f"enqueueing {counted(count, 'job')}")
+
+
+def _tell(app: App, jobs: Sequence[Job], *, is_batch: bool) -> None:
+    view: View | list[View] = [job_view(job) for job in jobs] if is_batch else job_view(jobs[0])
+    ids = [job.id for job in jobs]
+    app.out.write(view, plain=([each] for each in ids), table=lambda: [_sentence(jobs)], ids=ids)
+
+
+def _sentence(jobs: Sequence[Job]) -> str:
+    if len(jobs) > 1:
+        return f"enqueued {counted(len(jobs), 'job')}"
+    from queuectl.entrypoints.cli.tables import when
+
+    job = jobs[0]
+    return f"enqueued job {job.id} (queue {job.queue}, priority {job.priority}, {when(job, job.created_at)})"

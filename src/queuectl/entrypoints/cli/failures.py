@@ -1,0 +1,97 @@
+"""What went wrong, told to the user: lines on stderr or, in JSON mode, one object; and the exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
+from queuectl.entrypoints.cli.output import is_coloured
+from queuectl.entrypoints.cli.wording import escaped
+
+if TYPE_CHECKING:
+    from queuectl.entrypoints.cli.app import App
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+EXIT_CODES: dict[type[QueueError], int] = {
+    InvalidJob: 5,
+    InvalidSetting: 5,
+    JobNotFound: 3,
+    Conflict: 4,
+    DatabaseUnavailable: 6,
+}
+
+
+def exit_code(error: QueueError) -> int:
+    """The exit code that tells a script which kind of error it was."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
+
+
+def error_view(code: str, message: str, hint: str | None = None, problems: Sequence[str] = ()) -> dict[str, object]:
+    """The JSON document of an error; `problems` is a key only when there are some."""
+    error: dict[str, object] = {"code": code, "message": message, "hint": hint}
+    return {"error": error | ({"problems": list(problems)} if problems else {})}
+
+
+def wants_json(app: "App") -> bool:
+    """Whether errors are to be JSON. Looks at the arguments themselves: a usage error comes before they are parsed."""
+    asked, args = "", list(app.args)
+    if "--" in args:
+        args = args[: args.index("--")]
+    for place, arg in enumerate(args):
+        if arg.startswith("--output="):
+            asked = arg.partition("=")[2]
+        elif arg == "--output":
+            asked = "".join(args[place + 1 : place + 2])
+    if not asked:
+        try:
+            asked = app.settings.output
+        except QueueError:
+            asked = os.environ.get("QUEUECTL_OUTPUT", "")
+    return asked in ("json", "jsonl")
+
+
+class Reporter:
+    """Tells on stderr what went wrong, in one way for all commands; each method returns the exit code."""
+
+    def __init__(self, *, as_json: bool, color: str) -> None:
+        self._as_json = as_json
+        self._colour = is_coloured(color, os.environ, terminal=sys.stderr is not None and sys.stderr.isatty())
+
+    def queue_error(self, error: QueueError) -> int:
+        """An error in the queue's own words: a line for each problem, and the next step."""
+        problems = error.problems if isinstance(error, InvalidJob) else ()
+        self._tell(
+            error_view(error.code, error.message, error.hint, problems), problems or (error.message,), error.hint
+        )
+        return exit_code(error)
+
+    def usage_error(self, error: click.ClickException) -> int:
+        """A command line that cannot be understood, and where its help is."""
+        message = error.format_message()
+        message = message[:1].lower() + message[1:].rstrip(".")
+        ctx = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"`{ctx.command_path} --help` shows how it is used" if ctx else None
+        self._tell(error_view("usage", message, hint), (message,), hint)
+        return USAGE
+
+    def trouble(self, message: str) -> int:
+        """Trouble that is not the queue's: a file, a pipe, the terminal."""
+        self._tell(error_view("failed", message), (message,), None)
+        return FAILED
+
+    def _tell(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
+        if self._as_json:
+            click.echo(json.dumps(view), err=True)
+            return
+        for line in lines:
+            self._line("error:", "red", line)
+        if hint:
+            self._line("hint:", "cyan", hint)
+
+    def _line(self, label: str, color: str, text: str) -> None:
+        click.echo(f"{click.style(label, fg=color, bold=True)} {escaped(text)}", err=True, color=self._colour)

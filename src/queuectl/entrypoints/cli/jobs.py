@@ -1,0 +1,150 @@
+"""`queuectl list`, `info`, `cancel` and `retry`: jobs, one by one or many."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+
+import click
+
+from queuectl.domain.job import Job, State
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.output import View
+from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid
+from queuectl.entrypoints.cli.views import flat, info_view, job_view, timestamp
+from queuectl.entrypoints.cli.wording import shown_command
+
+LIMIT = 50
+CHUNK = 100
+"""Jobs whose output is in memory at a time: each may have megabytes of it."""
+
+
+@click.command("list", cls=Command)
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice([str(state) for state in State]), help="Repeatable."
+)
+@click.option("--queue", metavar="QUEUE", help="Only the jobs of this queue.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=LIMIT, show_default=True, help="At most so many; 0 for all."
+)
+@click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
+@pass_app
+def list_jobs(app: App, states: Sequence[str], queue: str | None, limit: int, show_env: bool) -> None:
+    """List jobs, the newest first.
+
+    Examples:
+      queuectl list --state failed --state dead
+      queuectl list --queue mail --limit 0 --output jsonl | jq .last_error
+
+    Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
+    """
+    list_matching(app, [State(state) for state in states], queue, limit, show_env=show_env)
+
+
+def list_matching(app: App, states: Sequence[State], queue: str | None, limit: int, *, show_env: bool = False) -> None:
+    """Write the jobs of those states and that queue; a note on stderr says when there are more, or none."""
+    found = app.queue.search(states=states, queue=queue, limit=limit + 1 if limit else None)
+    jobs = found[:limit] if limit else found
+    grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
+    write_jobs(app, jobs, table=lambda: [grid(jobs, datetime.now(UTC))] if jobs else [], show_env=show_env)
+    if app.out.is_table and not jobs:
+        app.note("no jobs" + (" match" if states or queue else " yet; `queuectl enqueue` adds one"))
+    if len(found) > len(jobs) and not app.out.is_json:
+        app.note(f"only the newest {limit:,} are shown; --limit 0 shows all")
+
+
+@click.command("info", cls=Command)
+@click.argument("job_id", metavar="ID")
+@click.option("--show-env", is_flag=True, help="Show the values of env, which may be secrets.")
+@pass_app
+def info(app: App, job_id: str, show_env: bool) -> None:
+    """Everything about one job: its settings, its attempts, and the output of the last one.
+
+    Examples:
+      queuectl info nightly-backup
+      queuectl info nightly-backup --output json | jq -r .output
+
+    Plain output has a name and a value on each line. JSON has every attempt's output.
+    """
+    job = app.queue.find(job_id)
+    history = app.queue.history(job_id)
+    view = info_view(job, history, show_env=show_env)
+    app.out.write(
+        view,
+        plain=flat(view),
+        table=lambda: info_parts(job, history, datetime.now(UTC), show_env=show_env),
+        ids=[job.id],
+    )
+
+
+@click.command("cancel", cls=Command)
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
+@pass_app
+@click.pass_context
+def cancel(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
+    """Cancel jobs that wait for their first run or their next.
+
+    A job that is running goes on; one that has ended stays as it is. Each ID is tried; the exit code is that of
+    the first failure.
+
+    Examples:
+      queuectl cancel nightly-backup
+      queuectl list --queue mail --output id | xargs queuectl cancel
+    """
+    jobs, code = app.each(job_ids, app.queue.cancel)
+    write_changed(app, jobs, "cancelled")
+    ctx.exit(code)
+
+
+@click.command("retry", cls=Command)
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
+@pass_app
+@click.pass_context
+def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
+    """Run jobs again that have ended: completed, dead or cancelled.
+
+    They are due at once, with all their retries; their history stays.
+
+    Examples:
+      queuectl retry nightly-backup
+      queuectl list --state cancelled --output id | xargs queuectl retry
+    """
+    jobs, code = app.each(job_ids, app.queue.retry)
+    write_changed(app, jobs, "will run again:")
+    ctx.exit(code)
+
+
+def write_changed(app: App, jobs: Sequence[Job], said: str) -> None:
+    """Write the jobs that a command changed: a sentence for each on a terminal, its id in a pipe."""
+    if jobs or app.out.is_json:
+        write_jobs(app, jobs, table=lambda: [f"{said} job {job.id}" for job in jobs], plain=([job.id] for job in jobs))
+
+
+def write_jobs(
+    app: App,
+    jobs: Sequence[Job],
+    *,
+    table: Callable[[], Sequence[Grid | str]],
+    plain: Iterable[Sequence[object]] | None = None,
+    show_env: bool = False,
+) -> None:
+    """Write jobs in the chosen format."""
+    app.out.write(
+        _views(app, jobs, show_env=show_env),
+        plain=(_row(job) for job in jobs) if plain is None else plain,
+        table=table,
+        ids=(job.id for job in jobs),
+    )
+
+
+def _views(app: App, jobs: Sequence[Job], *, show_env: bool) -> Iterator[View]:
+    remaining = iter(jobs)
+    while chunk := list(islice(remaining, CHUNK)):
+        outputs = app.queue.outputs(chunk)
+        for job in chunk:
+            yield job_view(job, outputs.get(job.id), show_env=show_env)
+
+
+def _row(job: Job) -> Sequence[object]:
+    moment = timestamp(job.run_at)
+    return job.id, job.state, job.queue, job.priority, job.attempts, moment, shown_command(job.command)

@@ -1,0 +1,119 @@
+"""The output formats: one document, one object per line, tab-separated lines, ids, or a table for people."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from queuectl.domain.errors import InvalidSetting
+from queuectl.entrypoints.cli.wording import escaped
+
+if TYPE_CHECKING:
+    from queuectl.entrypoints.cli.tables import Grid
+
+View = Mapping[str, object]
+"""A JSON object."""
+
+FORMATS = ("auto", "table", "plain", "json", "jsonl", "id")
+COLORS = ("auto", "always", "never")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Out:
+    """Where results go and how they look. `format` is one of `FORMATS`, but never `auto`."""
+
+    format: str
+    colour: bool
+    stream: TextIO
+
+    @classmethod
+    def chosen(cls, output: str, color: str, stream: TextIO, environ: Mapping[str, str] = os.environ) -> "Out":
+        """The output that the settings ask for. Raises InvalidSetting."""
+        _check("output", output, FORMATS)
+        _check("color", color, COLORS)
+        terminal = stream.isatty()
+        format_ = ("table" if terminal else "plain") if output == "auto" else output
+        return cls(format=format_, colour=is_coloured(color, environ, terminal=terminal), stream=stream)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a program reads it as JSON, one document or many."""
+        return self.format in ("json", "jsonl")
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a person reads it."""
+        return self.format == "table"
+
+    def write(
+        self,
+        view: View | Iterable[View],
+        *,
+        plain: Iterable[Sequence[object]],
+        table: Callable[[], "Sequence[Grid | str]"],
+        ids: Iterable[str] | None = None,
+    ) -> None:
+        """Write one result in the chosen format. What has no `ids` is plain where ids are asked for."""
+        match self.format:
+            case "json":
+                lines = _document(view)
+            case "jsonl":
+                lines = (_json(each) for each in ([view] if isinstance(view, Mapping) else view))
+            case "table":
+                return self._draw(table())
+            case "id" if ids is not None:
+                lines = iter(ids)
+            case _:
+                lines = (plain_line(row) for row in plain)
+        for line in lines:
+            click.echo(line, file=self.stream)
+        return None
+
+    def _draw(self, parts: "Sequence[Grid | str]") -> None:
+        if all(isinstance(part, str) for part in parts):
+            for part in parts:
+                click.echo(part, file=self.stream)
+            return
+        from queuectl.entrypoints.cli.terminal import draw
+
+        draw(parts, self.stream, colour=self.colour)
+
+
+def is_coloured(color: str, environ: Mapping[str, str], *, terminal: bool) -> bool:
+    """Whether to colour: by `--color`, NO_COLOR, FORCE_COLOR, TERM=dumb, isatty; in that order."""
+    if color != "auto":
+        return color == "always"
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return environ["FORCE_COLOR"] != "0"
+    return terminal and environ.get("TERM") != "dumb"
+
+
+def plain_line(cells: Sequence[object]) -> str:
+    """The cells of one line, tab-separated; absent values are empty, and no cell can contain a tab or a line end."""
+    return "\t".join("" if cell is None else escaped(str(cell)) for cell in cells)
+
+
+def _document(view: View | Iterable[View]) -> Iterator[str]:
+    if isinstance(view, Mapping):
+        yield _json(view, indent=2)
+        return
+    # One element at a time: a list of a million jobs with their output need not fit in memory.
+    first = True
+    for each in view:
+        yield ("[\n" if first else ",\n") + _json(each, indent=2)
+        first = False
+    yield "[]" if first else "]"
+
+
+def _json(view: View, indent: int | None = None) -> str:
+    return json.dumps(view, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _check(key: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise InvalidSetting(f"{key} must be one of {', '.join(allowed)}, not {value}")

@@ -1,0 +1,68 @@
+"""`queuectl status` and `metrics`: the queue now, and lately."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import click
+
+from queuectl.domain.duration import parse_duration
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.tables import metrics_parts, status_parts
+from queuectl.entrypoints.cli.views import flat, metrics_view, status_view, worker_view
+
+
+@click.command("status", cls=Command)
+@pass_app
+def status(app: App) -> None:
+    """Show how many jobs are in each state, and the live workers.
+
+    Examples:
+      queuectl status
+      queuectl status --output json | jq .jobs.dead
+
+    Lines of the plain output: jobs, state, count; then for each worker:
+    worker, id, host, pid, state, jobs, seconds since its heartbeat.
+    """
+    now = app.queue.status()
+    plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
+    for worker in now.workers:
+        view = worker_view(worker, now.at)
+        plain.append(("worker", *(view[key] for key in ("id", "host", "pid", "state", "jobs", "heartbeat_age"))))
+    app.out.write(status_view(now), plain=plain, table=lambda: status_parts(now), ids=[each.id for each in now.workers])
+
+
+class Window(click.ParamType[timedelta]):
+    """A duration longer than zero, on the command line."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The span that the text says, or a usage error."""
+        try:
+            span = value if isinstance(value, timedelta) else parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{error}, not '{value}'", param, ctx)
+        if not span:
+            self.fail("must be longer than 0 seconds", param, ctx)
+        return span
+
+
+@click.command("metrics", cls=Command)
+@click.option(
+    "--since", "window", type=Window(), default="24h", show_default=True, metavar="DURATION", help="How far back."
+)
+@click.option("--detailed", is_flag=True, help="Attempts by outcome too, and what each worker and queue did.")
+@pass_app
+def metrics(app: App, window: timedelta, detailed: bool) -> None:
+    """Show what the queue got done lately: successes, failures, retries, waiting and run times.
+
+    Examples:
+      queuectl metrics --since 1h
+      queuectl metrics --detailed --output json | jq .queues
+
+    Plain output has a name and a value on each line; times are in seconds.
+    """
+    measured = app.queue.metrics(window=window, detailed=detailed)
+    view = metrics_view(measured, window, detailed=detailed)
+    app.out.write(view, plain=flat(view), table=lambda: metrics_parts(measured, window, detailed=detailed))

@@ -1,0 +1,215 @@
+"""What the commands show on a terminal, as plain values; `terminal` draws them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from queuectl.application.queue import Status
+from queuectl.domain.duration import format_duration
+from queuectl.domain.job import TERMINAL, Attempt, Job, State
+from queuectl.domain.outcome import Outcome
+from queuectl.domain.ports import Finding, Grade, Metrics, Spread, Tally, WorkerRecord
+from queuectl.entrypoints.cli.output import View
+from queuectl.entrypoints.cli.views import HIDDEN, failed_attempts, last_output
+from queuectl.entrypoints.cli.wording import (
+    counted,
+    escaped,
+    local_time,
+    relative,
+    shown_command,
+    shown_output,
+    span,
+)
+
+STYLES: Mapping[str, str] = {
+    State.PENDING: "cyan",
+    State.PROCESSING: "blue",
+    State.COMPLETED: "green",
+    State.FAILED: "yellow",
+    State.DEAD: "red",
+    State.CANCELLED: "bright_black",
+    Outcome.SUCCEEDED: "green",
+    Outcome.TIMEOUT: "yellow",
+    Outcome.LOST: "magenta",
+    Outcome.RELEASED: "cyan",
+    Grade.OK: "green",
+    Grade.WARN: "yellow",
+    Grade.FAIL: "red",
+    "running": "green",
+    "stopping": "yellow",
+}
+"""The colour of each word that has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A table. When the terminal is too narrow the last column gives way: cut or, with `wrap`, folded."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    wrap: bool = False
+    header: bool = True
+
+
+def jobs_grid(jobs: Sequence[Job], now: datetime) -> Grid:
+    """A list of jobs; queue and priority are shown only when one of them is not the usual."""
+    columns = {
+        "ID": [job.id for job in jobs],
+        "STATE": [str(job.state) for job in jobs],
+        "QUEUE": [job.queue for job in jobs],
+        "PRIORITY": [str(job.priority) for job in jobs],
+        "RUNS": [str(job.attempts) for job in jobs],
+        "WHEN": [when(job, now) for job in jobs],
+        "COMMAND": [shown_command(job.command) for job in jobs],
+    }
+    if all(job.queue == "default" for job in jobs):
+        del columns["QUEUE"]
+    if all(job.priority == 5 for job in jobs):
+        del columns["PRIORITY"]
+    return Grid(columns=list(columns), rows=list(zip(*columns.values(), strict=True)))
+
+
+def dead_grid(jobs: Sequence[Job], now: datetime) -> Grid:
+    """The dead letter queue: what died, when and of what."""
+    rows = [
+        (job.id, str(job.attempts), when(job, now), escaped(job.last_error or ""), shown_command(job.command))
+        for job in jobs
+    ]
+    return Grid(columns=["ID", "RUNS", "WHEN", "LAST ERROR", "COMMAND"], rows=rows)
+
+
+def when(job: Job, now: datetime) -> str:
+    """The moment that matters in the job's state."""
+    if job.state is State.PROCESSING:
+        return f"started {relative(job.started_at or job.updated_at, now)}"
+    if job.state in TERMINAL:
+        return f"ended {relative(job.finished_at or job.updated_at, now)}"
+    return "due now" if job.run_at <= now else f"due {relative(job.run_at, now)}"
+
+
+def info_parts(job: Job, history: Sequence[Attempt], now: datetime, *, show_env: bool) -> list[Grid | str]:
+    """One job for people: its settings, its attempts, and the output of the last one that has ended."""
+    parts: list[Grid | str] = [Grid(columns=["", ""], rows=_facts(job, now, show_env), wrap=True, header=False)]
+    if history:
+        parts += ["", _history_grid(history)]
+    if output := last_output(history):
+        truncated = any(attempt.output.truncated for attempt in history if attempt.output.content is output)
+        title = "output of the last attempt" + (" (its middle was not kept)" if truncated else "")
+        parts += ["", f"{title}:", shown_output(output).rstrip("\n")]
+    return parts
+
+
+def _facts(job: Job, now: datetime, show_env: bool) -> list[tuple[str, str]]:
+    facts = [
+        ("job", job.id),
+        ("state", str(job.state)),
+        ("when", when(job, now)),
+        ("command", shown_command(job.command)),
+        ("last error", escaped(job.last_error or "")),
+        ("queue", f"{job.queue}, priority {job.priority}"),
+        ("runs", f"{job.attempts}; {counted(job.failures, 'failure')}, {job.max_retries} retries allowed"),
+        ("lost", f"{counted(job.losses, 'time')}" if job.losses else ""),
+        ("timeout", format_duration(job.timeout) if job.timeout else "none"),
+        ("directory", escaped(job.cwd) if job.cwd else "the worker's own"),
+        ("created", local_time(job.created_at)),
+        ("due", local_time(job.run_at)),
+        ("worker", job.lease.worker if job.lease else ""),
+    ]
+    facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
+    return [(label, text) for label, text in facts if text]
+
+
+def _history_grid(history: Sequence[Attempt]) -> Grid:
+    rows = [
+        (
+            str(attempt.number),
+            str(attempt.outcome or "running"),
+            _exit(attempt),
+            local_time(attempt.started_at),
+            span(attempt.finished_at - attempt.started_at) if attempt.finished_at else "",
+            escaped(attempt.host),
+            escaped(attempt.error or "") + (f" (reported late: {attempt.late})" if attempt.late else ""),
+        )
+        for attempt in history
+    ]
+    columns = ["ATTEMPT", "OUTCOME", "EXIT", "STARTED", "TOOK", "HOST", "ERROR"]
+    return Grid(columns=columns, rows=rows, wrap=True)
+
+
+def _exit(attempt: Attempt) -> str:
+    if attempt.signal is not None:
+        return f"signal {attempt.signal}"
+    return "" if attempt.exit_code is None else str(attempt.exit_code)
+
+
+def status_parts(status: Status) -> list[Grid | str]:
+    """Jobs by state, and the live workers."""
+    counts = [(str(state), f"{count:,}") for state, count in status.jobs.items()]
+    parts: list[Grid | str] = [Grid(columns=["JOBS", ""], rows=counts), ""]
+    if status.workers:
+        rows = [_worker_row(worker, status.at) for worker in status.workers]
+        columns = ["WORKER", "STATE", "JOBS", "HEARTBEAT", "PID", "HOST", "QUEUES"]
+        return [*parts, Grid(columns=columns, rows=rows)]
+    return [*parts, "no worker is running; `queuectl worker start` starts one"]
+
+
+def _worker_row(worker: WorkerRecord, at: datetime) -> tuple[str, ...]:
+    return (
+        worker.id,
+        str(worker.state),
+        f"{worker.jobs} of {worker.concurrency}",
+        relative(worker.renewed_at, at) + (", lease over" if worker.lease_expires_at <= at else ""),
+        str(worker.process.pid),
+        escaped(worker.host),
+        ", ".join(worker.queues) or "all",
+    )
+
+
+def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> list[Grid | str]:
+    """What happened in the window, for people."""
+    ended = metrics.completed + metrics.dead
+    per_minute = metrics.completed / (window / timedelta(minutes=1))
+    facts = [
+        ("window", f"the last {format_duration(window)}, since {local_time(metrics.since)}"),
+        ("completed", counted(metrics.completed, "job")),
+        ("dead", counted(metrics.dead, "job")),
+        ("success rate", f"{metrics.completed / ended:.1%} of the jobs that ended" if ended else "no job ended"),
+        ("throughput", f"{per_minute:,.3g} jobs per minute"),
+        ("failed", counted(failed_attempts(metrics), "attempt")),
+        ("wait", _spread(metrics.wait)),
+        ("run", _spread(metrics.run)),
+        ("retries", f"{counted(metrics.retried, 'job')} completed after a retry; at most {metrics.most_attempts} runs"),
+    ]
+    parts: list[Grid | str] = [Grid(columns=["", ""], rows=facts, wrap=True, header=False)]
+    if detailed:
+        outcomes = [(str(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
+        parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
+        parts += ["", _tally_grid("WORKER", metrics.workers), "", _tally_grid("QUEUE", metrics.queues)]
+    return parts
+
+
+def _spread(spread: Spread) -> str:
+    if spread.p50 is None or spread.p95 is None:
+        return "no attempt ended"
+    return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
+
+
+def _tally_grid(title: str, tallies: Sequence[Tally]) -> Grid:
+    rows = [(tally.name, f"{tally.succeeded:,}", f"{tally.failed:,}", span(tally.busy)) for tally in tallies]
+    return Grid(columns=[title, "SUCCEEDED", "FAILED", "BUSY"], rows=rows)
+
+
+def settings_grid(settings: Sequence[View]) -> Grid:
+    """The settings of the queue's policy, with where each is from and what it means."""
+    keys = ("key", "value", "default", "from", "meaning")
+    rows = [[str(view[key]) for key in keys] for view in settings]
+    return Grid(columns=[key.upper() for key in keys], rows=rows, wrap=True)
+
+
+def findings_grid(findings: Sequence[Finding]) -> Grid:
+    """What `doctor` found."""
+    rows = [
+        (str(finding.grade), finding.subject, escaped(finding.message) + (f"; {finding.hint}" if finding.hint else ""))
+        for finding in findings
+    ]
+    return Grid(columns=["", "", ""], rows=rows, wrap=True, header=False)

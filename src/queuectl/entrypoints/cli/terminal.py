@@ -1,0 +1,59 @@
+"""Draws tables on a terminal with rich: the only module that imports it, late, and never for its markup."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from queuectl.entrypoints.cli.tables import STYLES, Grid
+
+PIPE_WIDTH = 160
+"""Columns of a table that is not written to a terminal, unless COLUMNS says otherwise."""
+
+GAP = 2
+NARROWEST = 20
+"""The elastic column is never narrower: rather than that, the terminal may wrap the line."""
+
+
+def draw(parts: Sequence[Grid | str], stream: TextIO, *, colour: bool) -> None:
+    """Draw tables and paragraphs one below the other. Texts are taken as they are: they must be escaped already."""
+    width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
+    for part in parts:
+        if isinstance(part, Grid):
+            _draw(part, stream, width, colour=colour)
+        else:
+            stream.write(f"{part}\n")  # past rich, which would wrap and pad lines that a user may want to copy
+
+
+def spinner(text: str) -> AbstractContextManager[object]:
+    """Something that moves on stderr while the body runs."""
+    return Console(stderr=True, highlight=False).status(Text(f"{text} …"))
+
+
+def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
+    widths = _widths(grid, width)
+    table = Table(box=None, show_header=grid.header, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
+    for name, column in zip(grid.columns, widths, strict=True):
+        table.add_column(Text(name), width=column, no_wrap=not grid.wrap, overflow="fold" if grid.wrap else "ellipsis")
+    for row in grid.rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console(
+        file=stream,
+        width=sum(widths) + GAP * len(widths),
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+    ).print(table)
+
+
+def _widths(grid: Grid, width: int) -> list[int]:
+    """As wide as the widest cell, but for the elastic column, the last one: it has what is left of the line."""
+    columns = zip(grid.columns, *grid.rows, strict=True)
+    widths = [max(cell_len(cell) for cell in column) for column in columns]
+    left = width - sum(widths[:-1]) - GAP * (len(widths) - 1)
+    return [*widths[:-1], min(widths[-1], max(left, NARROWEST))]
