@@ -96,7 +96,12 @@ class Job:
         return replace(job, lease=lease, attempts=job.attempts + 1, started_at=at, finished_at=None)
 
     def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float) -> "Job":
-        """The attempt has ended with `result`; `chance` is a random number in [0, 1) for the backoff's jitter."""
+        """The attempt has ended with `result`; `chance` is a random number in [0, 1) for the backoff's jitter.
+
+        Raises WrongState when no attempt runs.
+        """
+        if self.state is not State.PROCESSING:
+            raise WrongState(f"job {self.id} is {self.state}: it has no attempt that could end")
         job = replace(self, lease=None, exit_code=result.exit_code, last_error=result.error)
         match result.outcome:
             case Outcome.SUCCEEDED:
@@ -118,7 +123,7 @@ class Job:
         return self._finished(State.CANCELLED, at)
 
     def retried(self, at: datetime) -> "Job":
-        """An operator has a job that has ended run again, with all its retries; its history stays. Raises WrongState."""
+        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
         job = self._moved(State.PENDING, at)

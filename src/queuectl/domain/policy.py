@@ -4,6 +4,7 @@
 """
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -92,12 +93,12 @@ def _integer(low: int, high: int) -> Callable[[str], str]:
 def _number(low: float, high: float) -> Callable[[str], str]:
     def normal(value: str) -> str:
         try:
-            number = float(value)
+            number = float(value) if value.isascii() and "_" not in value else math.nan
         except ValueError:
-            number = float("nan")
+            number = math.nan
         if not low <= number <= high:
             raise ValueError(f"must be a number from {low:g} to {high:g}")
-        return f"{number:g}"
+        return f"{number + 0:.15g}"  # + 0: no "-0"
 
     return normal
 
