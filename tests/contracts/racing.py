@@ -22,7 +22,7 @@ def claim_all(jobs: JobRepository, number: int) -> list[str]:
 
 
 def meet_at(barrier: Barrier) -> None:
-    """Prepares a process: `claim_all_at` waits there for the others. A barrier can only be passed to a process as it starts."""
+    """Prepares a process: `claim_all_at` waits there for the others."""
     global start
     start = barrier
 
