@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-FILES = 150
+FILES = 250
 WORKERS = 2
 LATEST = timedelta(seconds=100)
 """How long the jobs may take, on a slow machine; a few seconds are usual."""
