@@ -1,17 +1,23 @@
 """Which adapter serves which port: the only file that knows."""
 
+import random
 from datetime import timedelta
 
 from dependency_injector import containers, providers
 
-from queuectl.adapters import system
+from queuectl.adapters import containment, event_log, system
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
 from queuectl.adapters.sql.sqlite import path_of, sqlite_backend
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
+from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
 from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
+from queuectl.adapters.subprocess_runner import SubprocessRunner
+from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.queue import Queue
+from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.worker import Worker
 from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=20)
@@ -34,6 +40,45 @@ class Container(containers.DeclarativeContainer):
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)
+
+    log_to_stderr = providers.Callable(event_log.log_to_stderr)
+    log_line = providers.Object(event_log.log_line)
+    events = providers.Object(event_log.log_event)
+    wake_ups = providers.Selector(backend_name, sqlite=providers.Singleton(SqliteWakeUps, _sqlite_path))
+    runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    contain = providers.Callable(containment.become_subreaper)
+    host_name = providers.Callable(system.host_name)
+    machine_id = providers.Callable(system.machine_id)
+    current_process = providers.Callable(system.current_process)
+    find_process = providers.Object(system.process)
+    parent_of = providers.Object(system.parent_of)
+    new_worker_id = providers.Callable(system.new_worker_id)
+
+    heartbeat = providers.Factory(
+        Heartbeat, workers=workers, clock=clock, elapsed=providers.Object(system.elapsed), wake=runner.provided.wake
+    )
+    rescue = providers.Callable(
+        rescue_lost_workers,
+        jobs=jobs,
+        workers=workers,
+        events=events,
+        machine=machine_id,
+        is_alive=providers.Object(system.is_alive),
+        clear=providers.Object(containment.kill_commands_of),
+        at=providers.Callable(lambda clock: clock(), clock),
+    )
+    worker = providers.Factory(
+        Worker,
+        jobs=jobs,
+        config=config,
+        runner=runner,
+        rescue=rescue.provider,
+        clock=clock,
+        elapsed=providers.Object(system.elapsed),
+        new_lease_id=providers.Object(system.new_lease_id),
+        chance=providers.Object(random.random),
+        events=events,
+    )
 
     queue = providers.Singleton(
         Queue,

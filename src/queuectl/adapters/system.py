@@ -1,7 +1,9 @@
 """The machine: its clock, its identity, its processes, and fresh ids."""
 
+import os
 import secrets
 import socket
+import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,8 @@ from queuectl.domain.ports import Process
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: in the order of the characters' codes, and without letters that look like digits."""
+
+HAS_PROC = Path("/proc/self/stat").exists()
 
 TIME_DIGITS, RANDOM_DIGITS = 9, 7
 """A job id is milliseconds since 1970 (9 digits of 5 bits last beyond the year 3000), then 35 random bits."""
@@ -71,6 +75,14 @@ def process(pid: int) -> Process | None:
     return None if started is None else Process(machine=machine_id(), pid=pid, started=started)
 
 
+def current_process() -> Process:
+    """This very process."""
+    found = process(os.getpid())
+    if found is None:
+        raise RuntimeError("neither /proc nor ps tells when this process started")
+    return found
+
+
 def is_alive(candidate: Process) -> bool:
     """Whether that very process, not another with its pid, runs on this machine."""
     return process(candidate.pid) == candidate
@@ -78,23 +90,36 @@ def is_alive(candidate: Process) -> bool:
 
 def parent_of(pid: int) -> int | None:
     """The pid of the parent of a process of this machine."""
-    fields = _stat_fields(pid)
-    return int(fields[1]) if fields else None
+    if HAS_PROC:
+        fields = _stat_fields(pid)
+        return int(fields[1]) if fields else None
+    return int(text) if (text := _asked_of_ps(pid, "ppid=")) else None
 
 
 def _start_time(pid: int) -> int | None:
-    """Clock ticks from boot to the start of the process: field 22 of /proc/PID/stat (proc_pid_stat(5))."""
-    fields = _stat_fields(pid)
-    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+    """Clock ticks from boot to the start of the process, or seconds since 1970 where there is no /proc."""
+    if HAS_PROC:
+        fields = _stat_fields(pid)
+        return int(fields[19]) if fields and fields[0] not in "ZX" else None
+    text = _asked_of_ps(pid, "lstart=")
+    return int(time.mktime(time.strptime(text))) if text else None
 
 
 def _stat_fields(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`."""
+    """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`.
+
+    The numbers of the fields, less three, are those of proc_pid_stat(5).
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     return stat.rpartition(")")[2].split()
+
+
+def _asked_of_ps(pid: int, column: str) -> str:
+    answer = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    return answer.stdout.strip()
 
 
 def _base32(number: int, digits: int) -> str:

@@ -11,11 +11,11 @@ from queuectl.domain.ports import EventSink, JobRepository, Process, WorkerRecor
 
 
 def rescue_lost_workers(
+    policy: Policy,
     *,
     jobs: JobRepository,
     workers: WorkerRegistry,
     events: EventSink,
-    policy: Policy,
     machine: str,
     is_alive: Callable[[Process], bool],
     clear: Callable[[str], None],

@@ -22,6 +22,12 @@ Clock = Callable[[], datetime]
 EventSink = Callable[[Event], None]
 """Hears of what happened. Must not raise and must return at once."""
 
+WakeUps = Callable[[Callable[[], None]], None]
+"""Starts to call the given function, from another thread, whenever a job may have arrived; returns at once.
+
+A hint only: it may call too often, or never.
+"""
+
 Decide = Callable[[Job], Job]
 """A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
 

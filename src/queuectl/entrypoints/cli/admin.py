@@ -59,6 +59,6 @@ def _local_findings(app: App) -> Sequence[Finding]:
     about = {
         "queuectl": f"{__version__} on Python {platform.python_version()}, {platform.system()} {platform.release()}",
         "config file": found,
-        "database": app.storage.name,
+        "database URL": app.storage.name,
     }
     return [Finding(subject=subject, grade=Grade.OK, message=message) for subject, message in about.items()]

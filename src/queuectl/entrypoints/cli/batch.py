@@ -41,15 +41,13 @@ class LocalTime(tzinfo):
 def lines_of(content: bytes) -> Sequence[Line]:
     """The jobs of a file or a pipe, blank lines left out. Raises InvalidJob when there is none."""
     content = content.removeprefix(codecs.BOM_UTF8)
-    numbered = enumerate(content.split(b"\n"), start=1)
-    lines = [Line(number, text) for number, text in numbered if text.strip()]
-    if not lines:
+    texts = {number: text for number, text in enumerate(content.split(b"\n"), start=1) if text.strip()}
+    if not texts:
         raise InvalidJob(["there is no job in the input"], hint=ONE_PER_LINE)
-    if len(lines) == 1 or _is_json(lines[0].content):
-        return lines
-    if _is_json(content) or not any(_is_json(line.content) for line in lines[1:]):
-        return [_whole(content, lines)]
-    return lines
+    first, *others = texts.values()
+    if others and not _is_json(first) and (_is_json(content) or not any(_is_json(text) for text in others)):
+        return [_whole(content, min(texts))]
+    return [Line(number, text) for number, text in texts.items()]
 
 
 def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence[JobRequest]:
@@ -76,20 +74,22 @@ def _request(line: Line, fields: Mapping[str, object]) -> JobRequest:
     return parse_request({**document, **fields}, local=LocalTime())
 
 
-def _whole(content: bytes, lines: Sequence[Line]) -> Line:
+def _whole(content: bytes, number: int | None) -> Line:
     """The input as one document on several lines. Raises InvalidJob, with the parser's own line number."""
     try:
-        return Line(lines[0].number, decode(_text(content)))
+        return Line(number, decode(_text(content)))
     except InvalidJob as error:
         raise InvalidJob(error.problems, hint=ONE_PER_LINE) from None
 
 
-def _is_json(content: str | bytes | dict[str, object]) -> bool:
-    """Whether it is a JSON object by itself, be it a bad one; the first line of a longer document is not."""
+def _is_json(content: bytes) -> bool:
+    """Whether it is an object or a list by itself, be it a bad one; the first line of a longer document is not."""
+    if not content.lstrip().startswith((b"{", b"[")):
+        return False
     try:
-        _ = content if isinstance(content, dict) else decode(_text(content))
+        decode(_text(content))
     except InvalidJob as error:
-        return not error.problems[0].startswith(("not valid JSON", "a job is a JSON object"))
+        return not error.problems[0].startswith("not valid JSON")
     return True
 
 

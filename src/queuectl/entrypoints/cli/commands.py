@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -48,8 +48,8 @@ class Command(click.Command):
         """Its own parameters, then the global ones."""
         return super().get_params(ctx) + GLOBAL_OPTIONS
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The help as it is written: filled paragraphs, but those with indented lines, the examples, kept as they are."""
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The help, its paragraphs filled; but those with indented lines, the examples, are kept as they are."""
         paragraphs = inspect.cleandoc(self.help or "").split("\n\n")
         formatter.write_paragraph()
         with formatter.indentation():
@@ -70,9 +70,8 @@ class Group(Command, click.Group):
     command_class = Command
     lazy: Mapping[str, tuple[str, str]] = {}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """The names, in the order of their definition."""
-        del ctx
         return [*self.lazy, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -93,16 +92,18 @@ class Group(Command, click.Group):
             ctx.fail(f"no such command '{name}'" + (f": did you mean '{near[0]}'?" if near else ""))
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing one of them for it."""
         lines = [(name, line) for name, (_, line) in self.lazy.items() if line]
         lines += [(name, command.get_short_help_str(formatter.width)) for name, command in self.commands.items()]
+        if not lines:
+            return
         with formatter.section("Commands"):
             formatter.write_dl(lines)
 
 
 def _write_options(
-    ctx: click.Context, formatter: click.HelpFormatter, title: str, params: list[click.Parameter]
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, params: Sequence[click.Parameter]
 ) -> None:
     records = [record for param in params if (record := param.get_help_record(ctx))]
     if records:

@@ -34,7 +34,7 @@ class EnqueueCommand(Command):
 
 
 @click.command("enqueue", cls=EnqueueCommand, options_metavar="[OPTIONS]")
-@click.argument("document", metavar="JSON | @FILE | - | -- PROG ARG…", required=False)
+@click.argument("documents", metavar="JSON | @FILE | - | -- PROG ARG…", nargs=-1)
 @click.option("--id", "id_", metavar="ID", help="The job's id; else one is made.")
 @click.option("--queue", metavar="QUEUE", help="The queue it waits in; else default.")
 @click.option("--priority", type=int, metavar="N", help="1 (low) to 10 (high, runs first); else 5.")
@@ -47,7 +47,7 @@ class EnqueueCommand(Command):
 @pass_app
 @click.pass_context
 def enqueue(
-    ctx: click.Context, app: App, /, document: str | None, env: Sequence[str], **options: str | int | None
+    ctx: click.Context, app: App, /, documents: Sequence[str], env: Sequence[str], **options: str | int | None
 ) -> None:
     """Add jobs to the queue.
 
@@ -67,13 +67,20 @@ def enqueue(
 
     In a pipe it prints the ids, one per line.
     """
-    lines = _lines(app, document, ctx.meta.get("queuectl.program"))
+    lines = _lines(app, _one(documents), ctx.meta.get("queuectl.program"))
     fields = _fields(options, env)
     if "id" in fields and len(lines) > 1:
         raise click.UsageError(f"--id is for one job, and the input has {len(lines):,}")
     requests = requests_of(lines, fields)
     jobs = _store(app, lines, requests)
     _tell(app, jobs, is_batch=lines[0].number is not None)
+
+
+def _one(documents: Sequence[str]) -> str | None:
+    if len(documents) > 1:
+        extra = documents[1]
+        raise click.UsageError(f"'{extra}' is one too many: quote JSON as a whole, and put -- before a program")
+    return documents[0] if documents else None
 
 
 def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Sequence[Line]:

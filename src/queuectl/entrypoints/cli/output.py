@@ -105,7 +105,7 @@ def _document(view: View | Iterable[View]) -> Iterator[str]:
     # One element at a time: a list of a million jobs with their output need not fit in memory.
     first = True
     for each in view:
-        yield ("[\n" if first else ",\n") + _json(each, indent=2)
+        yield ("[" if first else ",") + ("\n" + _json(each, indent=2)).replace("\n", "\n  ")
         first = False
     yield "[]" if first else "]"
 

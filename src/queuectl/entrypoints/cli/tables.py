@@ -145,12 +145,15 @@ def _exit(attempt: Attempt) -> str:
 def status_parts(status: Status) -> list[Grid | str]:
     """Jobs by state, and the live workers."""
     counts = [(str(state), f"{count:,}") for state, count in status.jobs.items()]
-    parts: list[Grid | str] = [Grid(columns=["JOBS", ""], rows=counts), ""]
-    if status.workers:
-        rows = [_worker_row(worker, status.at) for worker in status.workers]
-        columns = ["WORKER", "STATE", "JOBS", "HEARTBEAT", "PID", "HOST", "QUEUES"]
-        return [*parts, Grid(columns=columns, rows=rows)]
-    return [*parts, "no worker is running; `queuectl worker start` starts one"]
+    return [Grid(columns=["JOBS", ""], rows=counts), "", *worker_parts(status)]
+
+
+def worker_parts(status: Status) -> list[Grid | str]:
+    """The live workers, or what to do when there are none."""
+    if not status.workers:
+        return ["no worker is running; `queuectl worker start` starts one"]
+    rows = [_worker_row(worker, status.at) for worker in status.workers]
+    return [Grid(columns=["WORKER", "STATE", "JOBS", "HEARTBEAT", "PID", "HOST", "QUEUES"], rows=rows)]
 
 
 def _worker_row(worker: WorkerRecord, at: datetime) -> tuple[str, ...]:
@@ -184,7 +187,8 @@ def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> lis
     if detailed:
         outcomes = [(str(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
         parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
-        parts += ["", _tally_grid("WORKER", metrics.workers), "", _tally_grid("QUEUE", metrics.queues)]
+        for title, tallies in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
+            parts += ["", _tally_grid(title, tallies)] if tallies else []
     return parts
 
 

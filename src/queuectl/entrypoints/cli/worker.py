@@ -1,8 +1,18 @@
 """`queuectl worker`: start and stop the workers of this machine."""
 
+from typing import TYPE_CHECKING
+
 import click
 
+from queuectl.domain.document import QUEUE
+from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.tables import worker_parts
+from queuectl.entrypoints.cli.views import worker_view
+
+if TYPE_CHECKING:
+    from queuectl.entrypoints.background import LocalWorkers, Started
+    from queuectl.entrypoints.worker_process import WorkerOptions
 
 
 @click.group("worker", cls=Group)
@@ -12,3 +22,161 @@ def worker() -> None:
     Example:
       queuectl worker start --count 2
     """
+
+
+def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not QUEUE.fullmatch(name):
+            raise click.BadParameter(f"a queue is 1 to 64 letters, digits and ._-, not '{name}'")
+    return tuple(dict.fromkeys(names))
+
+
+@worker.command("start")
+@click.option("--count", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Commands at once in each of them.",
+)
+@click.option(
+    "--queue", "queues", multiple=True, metavar="NAME", callback=_queue_names, help="Only this queue; may be repeated."
+)
+@click.option("--foreground", is_flag=True, help="Stay, log to stderr, stop gracefully on Ctrl-C or SIGTERM.")
+@click.option("--ready-fd", type=int, hidden=True)
+@pass_app
+def start(
+    app: App, count: int, concurrency: int, queues: tuple[str, ...], foreground: bool, ready_fd: int | None
+) -> None:
+    """Start workers on this machine, in the background unless --foreground.
+
+    Returns when they are ready. A worker process that crashes is replaced.
+    `queuectl worker stop` stops them; in the foreground Ctrl-C does, and a
+    second Ctrl-C stops the commands that run and gives their jobs back.
+
+    Examples:
+      queuectl worker start --count 2
+      queuectl worker start --concurrency 8 --queue mail --queue reports
+      queuectl worker start --foreground
+
+    Plain output: pid and id of each worker.
+    """
+    app.queue.policy()  # what is wrong with the database is told here, not in a log file
+    app.storage.close()  # SQLite's locks would not survive the fork
+    if foreground:
+        from queuectl.entrypoints.worker_process import WorkerOptions
+
+        raise SystemExit(_supervise(app, count, WorkerOptions(queues=queues, concurrency=concurrency), ready_fd))
+    from queuectl.entrypoints.background import start_supervisor
+
+    arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
+    _tell_started(app, start_supervisor(app.settings, arguments, count=count))
+
+
+@worker.command("stop")
+@click.option("--force", is_flag=True, help="Stop the commands that run and give their jobs back to the queue.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this. Default: for ever."
+)
+@pass_app
+def stop(app: App, force: bool, timeout: float | None) -> None:
+    """Stop the workers of this machine: they claim no more, and finish the jobs in hand.
+
+    Waits until they have ended. If --timeout passes first, they go on stopping
+    and the exit code is 1.
+
+    Examples:
+      queuectl worker stop
+      queuectl worker stop --timeout 60 || queuectl worker stop --force
+    """
+    local = _local_workers(app)
+    _note_others(app, local)
+    if not local.alive:
+        app.note("no workers are running on this machine")
+        return
+    jobs = sum(each.jobs for each in local.alive)
+    app.note(
+        f"stopping {_counted(len(local.alive), 'worker')} {'by force ' if force else ''}with {_counted(jobs, 'job')}"
+    )
+    local.ask_to_stop()
+    if force:
+        local.ask_to_stop()
+    if not local.wait(timeout):
+        app.note("they are still stopping; `queuectl worker stop --force` stops their commands as well")
+        raise SystemExit(1)
+    app.note(f"stopped {_counted(len(local.alive), 'worker')}")
+
+
+@worker.command("status")
+@pass_app
+def status(app: App) -> None:
+    """Show the live workers, on all machines.
+
+    Example:
+      queuectl worker status
+
+    Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
+    """
+    now = app.queue.status()
+    views = [worker_view(each, now.at) for each in now.workers]
+    keys = ("id", "host", "pid", "state", "jobs", "heartbeat_age")
+    app.out.write(
+        views,
+        plain=[[view[key] for key in keys] for view in views],
+        table=lambda: worker_parts(now),
+        ids=[each.id for each in now.workers],
+    )
+
+
+def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
+    from queuectl.entrypoints.background import told_to
+    from queuectl.entrypoints.supervisor import Supervisor
+    from queuectl.entrypoints.worker_process import run_worker
+
+    app.container.log_to_stderr()
+    supervisor = Supervisor(
+        count,
+        lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
+        tell=told_to(ready_fd) if ready_fd is not None else lambda _pid, _id: None,
+        log=app.container.log_line(),
+    )
+    return supervisor.run()
+
+
+def _local_workers(app: App) -> "LocalWorkers":
+    from queuectl.entrypoints.background import LocalWorkers
+
+    return LocalWorkers(
+        app.queue.status().workers,
+        machine=app.container.machine_id(),
+        find=app.container.find_process(),
+        parent_of=app.container.parent_of(),
+    )
+
+
+def _tell_started(app: App, started: "Started") -> None:
+    view = {
+        "supervisor_pid": started.supervisor_pid,
+        "log": str(started.log),
+        "workers": [{"pid": pid, "id": worker_id} for pid, worker_id in started.workers.items()],
+    }
+    pids = ", ".join(map(str, started.workers))
+    app.out.write(
+        view,
+        plain=started.workers.items(),
+        table=lambda: [f"started {_counted(len(started.workers), 'worker')}: pid {pids}"],
+        ids=started.workers.values(),
+    )
+    app.note(f"log: {started.log}")
+
+
+def _note_others(app: App, local: "LocalWorkers") -> None:
+    if local.elsewhere:
+        app.note(f"{_counted(local.elsewhere, 'worker')} on other machines: stop them there")
+    if local.dead:
+        app.note(f"{_counted(local.dead, 'worker')} of this machine died; the next worker takes their jobs back")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,77 @@
+"""The log: one line for each event of a worker. The only place that words them."""
+
+import logging
+import sys
+import time
+from typing import assert_never
+
+from queuectl.domain import events
+from queuectl.domain.duration import format_duration
+from queuectl.domain.job import State
+
+FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
+DATE_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+_log = logging.getLogger("queuectl")
+
+
+def log_to_stderr() -> None:
+    """Have the log's lines written to stderr, times in UTC."""
+    formatter = logging.Formatter(FORMAT, DATE_FORMAT)
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+
+
+def log_line(line: str) -> None:
+    """Write one line that is no worker's event: the supervisor's own."""
+    _log.warning("%s", line)
+
+
+def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each event
+    """`EventSink` that writes to the log."""
+    match event:
+        case events.WorkerStarted():
+            queues = ", ".join(event.queues) or "all"
+            _log.info("worker %s started: queues %s, %d at a time", event.worker, queues, event.concurrency)
+        case events.WorkerStopping():
+            how = "forced: stopping and releasing" if event.forced else "finishing"
+            _log.info("worker %s stopping, %s %d jobs", event.worker, how, event.jobs)
+        case events.WorkerStopped():
+            _log.info("worker %s stopped", event.worker)
+        case events.JobStarted():
+            _log.info("job %s attempt %d started", event.job.id, event.job.attempts)
+        case events.JobSettled():
+            _log_settled(event)
+        case events.ResultLate():
+            message = "job %s attempt %d ended (%s) after the job had been taken away: kept as a late result"
+            _log.warning(message, event.job.id, event.job.attempts, event.result.outcome)
+        case events.JobRescued():
+            _log.warning("job %s taken back, now %s: %s", event.job.id, event.job.state, _shown(event.job.last_error))
+        case events.LeaseLost():
+            _log.error("worker %s lost its lease and stops its jobs: %s", event.worker, event.reason)
+        case events.DatabaseLost():
+            _log.error("worker %s cannot use the database, trying on: %s", event.worker, event.error)
+        case events.DatabaseBack():
+            _log.info("worker %s can use the database again", event.worker)
+        case _:
+            assert_never(event)
+
+
+def _log_settled(event: events.JobSettled) -> None:
+    job, result = event.job, event.result
+    said = f"job {job.id} attempt {job.attempts} {result.outcome} after {event.ran.total_seconds():.3f} s"
+    if result.error:
+        said += f": {_shown(result.error)}"
+    if job.state is State.FAILED:
+        said += f"; again in {format_duration(job.run_at - job.updated_at)}"
+    elif job.state is State.DEAD:
+        said += "; no retries left, in the dead letter queue"
+    _log.log(logging.INFO if job.state is State.COMPLETED else logging.WARNING, "%s", said)
+
+
+def _shown(text: str | None) -> str:
+    """A command's own words on one line, control characters escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text or "")

@@ -1,0 +1,323 @@
+"""Runs commands as child processes: one loop over their ends, their output and their deadlines.
+
+A run ends when its process ends, not when its output does: a background child that keeps the pipe open must not hang
+the worker. Each command leads a session and process group of its own. The dead leader is left a zombie until its group
+has been killed, so that its pid, and with it the group's id, cannot belong to anybody else by then.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import selectors
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from queuectl.adapters.output_buffer import OutputBuffer
+from queuectl.application.heartbeat import Elapsed
+from queuectl.domain.duration import format_duration
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.ports import Run
+
+CHUNK = 65536
+"""Bytes read at a time: the capacity of a Linux pipe (pipe(7))."""
+
+PRIVATE = ("QUEUECTL_", "PG")
+"""Variables with these prefixes are the worker's own: they may hold the database's password."""
+
+OWN_TROUBLE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""Why a command cannot be started through no fault of its own: no memory, no process, no descriptor."""
+
+LOOK_AGAIN = timedelta(milliseconds=10)
+"""How often to look at what nothing tells about: the rest of a killed group; ends, where there is no pidfd_open(2)."""
+
+LONGEST_BURIAL = timedelta(seconds=2)
+"""How long a killed group may take to vanish before its job is recorded all the same."""
+
+
+@dataclass(slots=True)
+class _Child:
+    """A running command. Deadlines are in time since boot."""
+
+    run: Run
+    process: "subprocess.Popen[bytes]"
+    pidfd: int | None
+    pipe: int | None
+    output: OutputBuffer
+    times_out: timedelta | None
+    stopped_as: Outcome | None = None
+    kill_at: timedelta | None = None
+    buried: timedelta | None = None
+    """When the leader was reaped; from then on only what it left behind is waited for."""
+    left_behind: bool = False
+
+
+class SubprocessRunner:
+    """`Runner` on child processes. All methods but `wake` belong to one thread."""
+
+    def __init__(self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ) -> None:
+        self._elapsed = elapsed
+        self._environ = {name: text for name, text in environ.items() if not name.startswith(PRIVATE)}
+        self._children: list[_Child] = []
+        self._failed: list[tuple[Run, RunResult]] = []
+        self._selector = selectors.DefaultSelector()
+        self._wakes, self._wake = os.pipe()
+        os.set_blocking(self._wakes, False)
+        os.set_blocking(self._wake, False)
+        self._selector.register(self._wakes, selectors.EVENT_READ, None)
+
+    def start(self, run: Run) -> None:
+        """Start the command; how it ended, a failure to start included, comes from `wait`."""
+        try:
+            child = self._spawned(run)
+        except OSError as error:
+            self._failed.append((run, _spawn_failure(run, error)))
+            return
+        self._children.append(child)
+
+    def wait(self, timeout: timedelta) -> Sequence[tuple[Run, RunResult]]:
+        """The runs that have ended; waits for the first at most `timeout`."""
+        ended, self._failed = self._failed, []
+        now = self._elapsed()
+        deadline = now if ended else now + timeout
+        while True:
+            self._enforce(now)
+            events = self._selector.select(max(0.0, (self._next_deadline(deadline) - now).total_seconds()))
+            woken = self._read_events(events)
+            ended += self._take_ended()
+            now = self._elapsed()
+            if ended or woken or now >= deadline:
+                return ended
+
+    def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
+        """Stop all runs: SIGTERM, SIGKILL after `grace`; each then comes from `wait` with `outcome`."""
+        for child in self._children:
+            self._stop(child, outcome, grace)
+
+    def wake(self) -> None:
+        """Make a `wait` return early. Safe from any thread or signal handler."""
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
+            os.write(self._wake, b"\0")
+
+    def close(self) -> None:
+        """Kill what still runs and give all descriptors back."""
+        for child in self._children:
+            _signal_group(child, signal.SIGKILL)
+        while self._children:
+            self.wait(timedelta(seconds=1))
+        self._selector.close()
+        os.close(self._wakes)
+        os.close(self._wake)
+
+    def _spawned(self, run: Run) -> _Child:
+        job = run.job
+        args = ["/bin/sh", "-c", job.command] if isinstance(job.command, str) else list(job.command)
+        pipe, write_end = os.pipe()
+        try:
+            process = subprocess.Popen(  # noqa: S603 - running the users' commands is what this is for
+                args,
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                cwd=job.cwd,
+                env=self._environ | _variables(run),
+                start_new_session=True,
+            )
+            os.set_blocking(pipe, False)
+            pidfd = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
+        except BaseException:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(write_end)
+        now = self._elapsed()
+        child = _Child(
+            run=run,
+            process=process,
+            pidfd=pidfd,
+            pipe=pipe,
+            output=OutputBuffer(run.policy.output_limit),
+            times_out=None if job.timeout is None else now + job.timeout,
+        )
+        self._selector.register(pipe, selectors.EVENT_READ, child)
+        if pidfd is not None:
+            self._selector.register(pidfd, selectors.EVENT_READ, child)
+        return child
+
+    def _enforce(self, now: timedelta) -> None:
+        """Stop the runs whose time is up, and kill those whose grace is."""
+        for child in self._children:
+            if child.times_out is not None and now >= child.times_out:
+                self._stop(child, Outcome.TIMEOUT, child.run.policy.kill_grace)
+            if child.kill_at is not None and now >= child.kill_at:
+                child.kill_at = None
+                _signal_group(child, signal.SIGKILL)
+
+    def _stop(self, child: _Child, outcome: Outcome, grace: timedelta) -> None:
+        child.times_out = None
+        if child.stopped_as is None and _is_dead(child):
+            return  # it ended by itself first, and that is its outcome
+        child.stopped_as = child.stopped_as or outcome
+        kill_at = self._elapsed() + grace
+        child.kill_at = kill_at if child.kill_at is None else min(kill_at, child.kill_at)
+        _signal_group(child, signal.SIGTERM)
+        _signal_group(child, signal.SIGCONT)  # a process that has stopped itself could not obey
+
+    def _next_deadline(self, deadline: timedelta) -> timedelta:
+        soon = [deadline]
+        for child in self._children:
+            soon += [at for at in (child.times_out, child.kill_at) if at is not None]
+            if child.pidfd is None or child.buried is not None:
+                soon.append(self._elapsed() + LOOK_AGAIN)
+        return min(soon)
+
+    def _read_events(self, events: "Iterable[tuple[selectors.SelectorKey, int]]") -> bool:
+        """Take what the pipes have; whether `wake` was called."""
+        woken = False
+        for key, _ in events:
+            if key.data is None:
+                woken = True
+                os.read(self._wakes, CHUNK)
+            elif key.fd == key.data.pipe:
+                self._read(key.data)
+        return woken
+
+    def _read(self, child: _Child) -> None:
+        if child.pipe is None:
+            return
+        try:
+            chunk = os.read(child.pipe, CHUNK)
+        except BlockingIOError:
+            return
+        if chunk:
+            child.output.add(chunk)
+        else:
+            self._close_pipe(child)
+
+    def _take_ended(self) -> list[tuple[Run, RunResult]]:
+        """The results of the commands that have ended and of whose process group nothing is left."""
+        now, ended = self._elapsed(), []
+        for child in list(self._children):
+            if child.buried is None and _is_dead(child):
+                self._bury(child, now)
+            if child.buried is not None and (not _group_exists(child) or now > child.buried + LONGEST_BURIAL):
+                self._children.remove(child)
+                ended.append((child.run, _result(child)))
+        return ended
+
+    def _bury(self, child: _Child, now: timedelta) -> None:
+        """Take the rest of the output, kill what is left of the group, and only then reap the leader."""
+        for _ in range(_unread(child.pipe) // CHUNK + 1):  # not until EOF: a survivor may write for ever
+            self._read(child)
+        child.left_behind = child.pipe is not None and child.stopped_as is None
+        self._close_pipe(child)
+        _signal_group(child, signal.SIGKILL)
+        if child.pidfd is not None:
+            self._selector.unregister(child.pidfd)
+            os.close(child.pidfd)
+        child.process.wait()
+        child.buried = now
+
+    def _close_pipe(self, child: _Child) -> None:
+        if child.pipe is not None:
+            self._selector.unregister(child.pipe)
+            os.close(child.pipe)
+            child.pipe = None
+
+
+def _variables(run: Run) -> dict[str, str]:
+    job = run.job
+    return dict(job.env) | {
+        "QUEUECTL_JOB_ID": job.id,
+        "QUEUECTL_ATTEMPT": str(job.attempts),
+        "QUEUECTL_QUEUE": job.queue,
+        "QUEUECTL_LEASE_ID": run.lease.id,
+        "QUEUECTL_WORKER_ID": run.lease.worker,
+    }
+
+
+def _is_dead(child: _Child) -> bool:
+    """Whether the leader has ended; it stays a zombie."""
+    if child.buried is not None:
+        return True
+    return os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _signal_group(child: _Child, number: signal.Signals) -> None:
+    if child.buried is None:  # from then on the group's id may be another's
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.process.pid, number)
+
+
+def _group_exists(child: _Child) -> bool:
+    with contextlib.suppress(ChildProcessError):  # raised when none of the group is, or has become, a child of ours
+        while os.waitid(os.P_PGID, child.process.pid, os.WEXITED | os.WNOHANG):
+            pass
+    try:
+        os.killpg(child.process.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _unread(pipe: int | None) -> int:
+    """How many bytes wait in a pipe (FIONREAD, pipe(7))."""
+    if pipe is None:
+        return 0
+    size: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0"))[0]
+    return size
+
+
+def _spawn_failure(run: Run, error: OSError) -> RunResult:
+    """The command could not be started: by its own fault, as the shell would number it, or by the worker's."""
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in OWN_TROUBLE:
+        return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
+    cwd = run.job.cwd
+    if cwd is not None and not (Path(cwd).is_dir() and os.access(cwd, os.X_OK)):
+        return RunResult(outcome=Outcome.FAILED, error=f"the working directory {cwd} cannot be entered: {reason}")
+    program = run.job.command if isinstance(run.job.command, str) else run.job.command[0]
+    if error.errno == errno.ENOENT:
+        return RunResult(outcome=Outcome.FAILED, exit_code=127, error=f"exit code 127 (command not found): {program}")
+    return RunResult(
+        outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {program}: {reason}"
+    )
+
+
+def _result(child: _Child) -> RunResult:
+    status, output = child.process.returncode, child.output.output()
+    exit_code, number = (status, None) if status >= 0 else (None, -status)
+    ending = _ending(exit_code, number, output.content)
+    match child.stopped_as:
+        case None if status == 0:
+            outcome, error = Outcome.SUCCEEDED, None
+        case None:
+            outcome, error = Outcome.FAILED, ending
+        case Outcome.TIMEOUT:
+            limit = format_duration(child.run.job.timeout or timedelta())
+            outcome, error = Outcome.TIMEOUT, f"ran longer than its timeout of {limit} and was stopped ({ending})"
+        case stopped:
+            outcome, error = stopped, f"was stopped ({ending})"
+    if child.left_behind:
+        note = "left background processes, which were killed"
+        error = note if error is None else f"{error}; {note}"
+    return RunResult(outcome=outcome, exit_code=exit_code, signal=number, error=error, output=output)
+
+
+def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
+    if number is not None:
+        try:
+            return f"killed by {signal.Signals(number).name}"
+        except ValueError:  # a real-time signal
+            return f"killed by signal {number}"
+    meaning = {126: " (cannot be executed)", 127: " (command not found)"}.get(exit_code or 0, "")
+    last_line = output[-2000:].decode(errors="replace").strip().rpartition("\n")[2].strip()
+    return f"exit code {exit_code}{meaning}" + (f": {last_line[:200]}" if last_line and exit_code else "")

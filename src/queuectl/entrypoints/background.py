@@ -1,0 +1,148 @@
+"""Workers in the background of this machine: a supervisor started apart from the terminal, and stopped again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from queuectl.domain.errors import QueueError
+from queuectl.domain.ports import Process, WorkerRecord
+from queuectl.settings import Settings
+
+LOOK_AGAIN = 0.05
+"""Seconds between two looks whether a process has ended."""
+
+TAIL = 2000
+"""Bytes of the log that are shown when the workers cannot start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A supervisor in the background, its workers (pid to id), and the log that they write."""
+
+    supervisor_pid: int
+    workers: dict[int, str]
+    log: Path
+
+
+def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int) -> Started:
+    """Start `worker start --foreground` with those arguments in a session of its own; returns when `count` are ready.
+
+    Raises QueueError, with the end of the log, when they cannot be started.
+    """
+    log = _new_log(settings.log_dir)
+    told, tell = os.pipe()
+    with log.open("ab") as output:
+        supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "queuectl", "worker", "start", "--foreground", "--ready-fd", str(tell), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[tell],
+            # By the environment, not by an argument: everybody may read arguments, and a URL may hold a password.
+            env=os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url},
+        )
+    os.close(tell)
+    workers = {}
+    with os.fdopen(told) as ready:
+        for line in ready:
+            pid, worker_id = json.loads(line)
+            workers[pid] = worker_id
+            if len(workers) == count:
+                return Started(supervisor_pid=supervisor.pid, workers=workers, log=log)
+    supervisor.wait()
+    tail = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
+    raise QueueError(f"the workers could not start: {tail or 'no reason was logged'}", hint=f"the log is {log}")
+
+
+def told_to(ready_fd: int) -> Callable[[int, str], None]:
+    """What a supervisor in the background tells its starter through that descriptor of each ready worker."""
+
+    def tell(pid: int, worker_id: str) -> None:
+        try:
+            os.write(ready_fd, json.dumps([pid, worker_id]).encode() + b"\n")
+        except OSError:  # the starter has heard enough and gone
+            return
+
+    return tell
+
+
+class LocalWorkers:
+    """The workers of this machine among the live ones, and how to stop them.
+
+    `find` tells which process has a pid now; `parent_of` the pid of a process's parent.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[WorkerRecord],
+        *,
+        machine: str,
+        find: Callable[[int], Process | None],
+        parent_of: Callable[[int], int | None],
+    ) -> None:
+        self._find = find
+        here = [worker for worker in workers if worker.process.machine == machine]
+        self.elsewhere = len(workers) - len(here)
+        self.alive = [worker for worker in here if find(worker.process.pid) == worker.process]
+        self.dead = len(here) - len(self.alive)
+        self._targets = list(dict.fromkeys(self._target(worker, parent_of) for worker in self.alive))
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to each supervisor, or to a worker whose supervisor is gone. The second time forces."""
+        for target in self._targets:
+            self._signal(target)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until they have all ended; False when `timeout` seconds have passed before."""
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        while any(self._running()):
+            if give_up_at is not None and time.monotonic() >= give_up_at:
+                return False
+            time.sleep(LOOK_AGAIN)
+        return True
+
+    def _running(self) -> Iterator[Process]:
+        processes = [*self._targets, *(worker.process for worker in self.alive)]
+        return (process for process in processes if self._find(process.pid) == process)
+
+    def _target(self, worker: WorkerRecord, parent_of: Callable[[int], int | None]) -> Process:
+        supervisor = self._find(worker.supervisor_pid)
+        is_supervised = supervisor is not None and parent_of(worker.process.pid) == worker.supervisor_pid
+        return supervisor if supervisor is not None and is_supervised else worker.process
+
+    def _signal(self, target: Process) -> None:
+        """Signal that very process: a pidfd first, then a look whether it is still the one that was meant."""
+        try:
+            if not hasattr(os, "pidfd_open"):
+                if self._find(target.pid) == target:
+                    os.kill(target.pid, signal.SIGTERM)
+                return
+            pidfd = os.pidfd_open(target.pid)
+            try:
+                if self._find(target.pid) == target:
+                    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            finally:
+                os.close(pidfd)
+        except ProcessLookupError:
+            return
+
+
+def _new_log(directory: Path) -> Path:
+    """A log file that only its owner can read; its name has the moment and this process's pid."""
+    log = directory / f"workers-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QueueError(
+            f"the log file {log} cannot be created: {reason}", hint="QUEUECTL_LOG_DIR names another directory for logs"
+        ) from error
+    return log

@@ -1,0 +1,162 @@
+"""The supervisor: the parent of the workers of one `worker start`. Starts them, replaces the crashed, passes stops on.
+
+It does no work on the database itself, and has no threads: its workers are forked from it with everything imported.
+"""
+
+import gc
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from queuectl.domain.errors import QueueError
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 30.0
+"""Seconds before a crashed worker is replaced; doubled with each crash in a row."""
+
+HEALTHY = 60.0
+"""Seconds after which a worker's crash is not counted as one in a row with the crash before."""
+
+RunWorker = Callable[[int, Callable[[str], None]], int]
+"""Runs one worker in this process, given its lifeline and whom to tell that it is ready; returns its exit code."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The place of one worker: its process now, or when the next one starts."""
+
+    pid: int | None = None
+    started: float = 0.0
+    start_at: float | None = 0.0
+    backoff: float = FIRST_BACKOFF
+
+
+class Supervisor:
+    """Keeps `count` workers running until it is told to stop (SIGTERM, SIGINT, SIGHUP) or all have ended by themselves.
+
+    `tell` hears of each worker that becomes ready: its pid and id. `log` takes one line about each that crashes.
+    """
+
+    def __init__(
+        self, count: int, run_worker: RunWorker, *, tell: Callable[[int, str], None], log: Callable[[str], None]
+    ) -> None:
+        self._slots = [_Slot() for _ in range(count)]
+        self._run_worker = run_worker
+        self._tell = tell
+        self._log = log
+        self._stops = 0
+        self._code = 0
+        self._was_ready = False
+        # Only this process holds the write end: when it dies, however, every worker reads the end of the pipe.
+        self._lifeline, self._lifeline_held = os.pipe()
+        self._ready, self._ready_told = os.pipe()
+        self._signals, self._signal_written = os.pipe()
+        os.set_blocking(self._signals, False)
+        os.set_blocking(self._signal_written, False)
+
+    def run(self) -> int:
+        """Supervise until no worker is left; the exit code: 0, or that of a worker that could not even start."""
+        signal.set_wakeup_fd(self._signal_written)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        gc.collect()
+        gc.freeze()  # what is shared with the forks stays shared: the collector does not touch it again
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._signals, selectors.EVENT_READ)
+            selector.register(self._ready, selectors.EVENT_READ)
+            while self._start_due() or any(slot.pid for slot in self._slots):
+                for key, _ in selector.select(self._time_to_next()):
+                    self._read(key.fd)
+                self._reap()
+        return self._code
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        """The first stop is graceful, the next ones force: each worker counts for itself."""
+        self._stops += 1
+        for slot in self._slots:
+            slot.start_at = None
+            if slot.pid is not None:
+                os.kill(slot.pid, signal.SIGTERM)
+
+    def _start_due(self) -> bool:
+        """Start the workers whose time has come; whether any is still to be started."""
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.pid is None and slot.start_at is not None and slot.start_at <= now:
+                self._start(slot, now)
+        return any(slot.start_at is not None for slot in self._slots)
+
+    def _start(self, slot: _Slot, now: float) -> None:
+        # Signals wait until the parent knows its child and the child has its own handlers.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker()
+        slot.pid, slot.started, slot.start_at = pid, now, None
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _become_worker(self) -> None:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+                if signal.getsignal(number) is not None:  # also what was ignored (nohup): commands must not inherit it
+                    signal.signal(number, signal.SIG_DFL)
+            for descriptor in (self._lifeline_held, self._ready, self._signals, self._signal_written):
+                os.close(descriptor)
+            os.setsid()  # Ctrl-C on the terminal reaches the supervisor only
+            code = self._run_worker(self._lifeline, self._tell_supervisor)
+        except QueueError as error:
+            self._log(f"a worker cannot start: {error.message}")
+            code = 6
+        except BaseException:  # noqa: BLE001 - nothing may escape into the supervisor's code above this fork
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _tell_supervisor(self, worker_id: str) -> None:
+        os.write(self._ready_told, f"{os.getpid()} {worker_id}\n".encode())
+
+    def _read(self, number: int) -> None:
+        data = os.read(number, 65536)
+        if number == self._ready:
+            self._was_ready = True
+            for line in data.decode().splitlines():
+                pid, worker_id = line.split()
+                self._tell(int(pid), worker_id)
+
+    def _reap(self) -> None:
+        for slot in self._slots:
+            if slot.pid is None:
+                continue
+            pid, status = os.waitpid(slot.pid, os.WNOHANG)
+            if pid:
+                slot.pid = None
+                self._replace(slot, pid, os.waitstatus_to_exitcode(status))
+
+    def _replace(self, slot: _Slot, pid: int, code: int) -> None:
+        """A worker that ended by itself with 0 was asked to; any other, while nobody asked, is replaced."""
+        if self._stops or code == 0:
+            return
+        if not self._was_ready:  # what the first start cannot do, the next will not do either
+            self._code = self._code or max(code, 1)
+            return
+        now = time.monotonic()
+        if now - slot.started > HEALTHY:
+            slot.backoff = FIRST_BACKOFF
+        how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+        self._log(f"worker process {pid} ended unexpectedly ({how}); replaced in {slot.backoff:g} s")
+        slot.start_at = now + slot.backoff
+        slot.backoff = min(slot.backoff * 2, LONGEST_BACKOFF)
+
+    def _time_to_next(self) -> float | None:
+        starts = [slot.start_at for slot in self._slots if slot.start_at is not None]
+        return max(0.0, min(starts) - time.monotonic()) if starts else None

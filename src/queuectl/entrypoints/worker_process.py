@@ -1,0 +1,81 @@
+"""One worker process: registers, works until it is told to stop, retires."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from queuectl.application.worker import Worker
+from queuectl.container import Container
+from queuectl.domain.events import WorkerStarted, WorkerStopped
+from queuectl.domain.ports import WorkerRecord, WorkerState
+from queuectl.settings import Settings
+
+LEASE_LOST = 75
+"""The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What the workers of one `worker start` have in common; no queues means every queue."""
+
+    queues: Sequence[str] = ()
+    concurrency: int = 1
+
+
+def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, ready: Callable[[str], None]) -> int:
+    """Work until SIGTERM or SIGINT (a second one forces), or until `lifeline`, a pipe from the supervisor, closes.
+
+    `ready` is called with the worker's id once it may claim. The exit code: 0, or LEASE_LOST. Raises
+    DatabaseUnavailable when the queue cannot be used at the start.
+    """
+    container = Container(settings=settings)
+    container.contain()
+    container.storage().open()
+    record = _register(container, options)
+    heartbeat = container.heartbeat(record.id, lease=record.lease_expires_at - record.started_at)
+    worker: Worker = container.worker(
+        record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: worker.stop())
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
+    container.wake_ups()(container.runner().wake)
+    beating = threading.Thread(target=heartbeat.run, name="heartbeat", daemon=True)
+    beating.start()
+    threading.Thread(target=_stop_with_supervisor, args=(lifeline, worker), name="lifeline", daemon=True).start()
+    container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
+    ready(record.id)
+
+    in_good_order = worker.run()
+    heartbeat.close()
+    beating.join()
+    container.workers().retire(record.id, at=container.clock()())
+    container.events()(WorkerStopped(worker=record.id))
+    container.storage().close()
+    return 0 if in_good_order else LEASE_LOST
+
+
+def _register(container: Container, options: WorkerOptions) -> WorkerRecord:
+    now = container.clock()()
+    record = WorkerRecord(
+        id=container.new_worker_id(),
+        host=container.host_name(),
+        process=container.current_process(),
+        supervisor_pid=os.getppid(),
+        queues=tuple(options.queues),
+        concurrency=options.concurrency,
+        state=WorkerState.RUNNING,
+        started_at=now,
+        renewed_at=now,
+        lease_expires_at=now + container.queue().policy().lease,
+    )
+    container.workers().register(record)
+    return record
+
+
+def _stop_with_supervisor(lifeline: int, worker: Worker) -> None:
+    """Nobody writes to the lifeline: a read returns when its other end, the supervisor, is gone."""
+    os.read(lifeline, 1)
+    worker.stop()
