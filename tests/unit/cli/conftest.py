@@ -1,0 +1,106 @@
+"""The command line over a queue in memory."""
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.application.queue import Queue
+from queuectl.domain.job import Job
+from queuectl.domain.outcome import RunResult
+from queuectl.domain.ports import Finding, Grade
+from queuectl.entrypoints.cli.app import App
+from queuectl.entrypoints.cli.program import run
+from tests.builders import NOON, a_lease, a_policy, a_worker
+from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
+
+
+@dataclass
+class MemoryStorage:
+    """A database that is always there. `findings` is what `doctor` is to find."""
+
+    name: str = "memory://queue"
+    findings: Sequence[Finding] = (Finding(subject="schema", grade=Grade.OK, message="the newest"),)
+    calls: list[str] = field(default_factory=list)
+
+    def initialise(self) -> str | None:
+        self.calls.append("initialise")
+        return "created the queue" if self.calls.count("initialise") == 1 else None
+
+    def open(self) -> None:
+        self.calls.append("open")
+
+    def examine(self) -> Sequence[Finding]:
+        return self.findings
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def document(self) -> Any:  # noqa: ANN401  # JSON
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:  # noqa: ANN401  # JSON
+        return json.loads(self.err)["error"]
+
+
+class CommandLine:
+    """Call it with arguments: it runs them, and answers with what a shell would see."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+        self.clock, self.storage, memory = ManualClock(NOON), MemoryStorage(), Memory()
+        self.jobs, self.workers = InMemoryJobs(memory), InMemoryWorkers(memory)
+        self._ids = iter(range(1, 1_000_000))
+        self.queue = Queue(
+            jobs=self.jobs,
+            workers=self.workers,
+            config=InMemoryConfig(memory),
+            measurements=InMemoryMeasurements(memory),
+            clock=self.clock,
+            new_job_id=lambda: f"made-{next(self._ids)}",
+        )
+
+    def __call__(self, *args: str, stdin: bytes = b"") -> Answer:
+        app = App(args)
+        app.queue, app.storage = self.queue, self.storage
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = run(list(args), app)
+        printed = self._capsys.readouterr()
+        return Answer(code, printed.out, printed.err)
+
+    def run_next(self, result: RunResult) -> Job:
+        """What a worker does with the next due job."""
+        self.workers.register(a_worker())
+        lease = a_lease(next(self._ids))
+        [job] = self.jobs.claim(lease, queues=(), limit=1, at=self.clock())
+        settled = job.settled(result, self.clock(), a_policy(), 0)
+        self.jobs.settle(settled, lease, result)
+        return settled
+
+
+@pytest.fixture
+def queuectl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CommandLine:
+    for name in ("QUEUECTL_OUTPUT", "QUEUECTL_COLOR", "QUEUECTL_CONFIG", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("QUEUECTL_DATABASE_URL", f"sqlite:///{tmp_path}/queue.db")
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(capsys, monkeypatch)

@@ -1,0 +1,180 @@
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.errors import InvalidJob
+from queuectl.entrypoints.cli.batch import LocalTime, lines_of, requests_of
+from tests.unit.cli.conftest import CommandLine
+
+PRETTY = b'{\n  "command": "true",\n  "env": {\n    "A": "b"\n  }\n}\n'
+
+
+def problems_of(content: bytes) -> tuple[str, ...]:
+    with pytest.raises(InvalidJob) as caught:
+        requests_of(lines_of(content), {})
+    return caught.value.problems
+
+
+def commands_of(content: bytes) -> list[object]:
+    return [request.command for request in requests_of(lines_of(content), {})]
+
+
+def test_json_lines_are_one_job_each() -> None:
+    assert commands_of(b'{"command": "a"}\n\n  \n{"command": "b"}') == ["a", "b"]
+
+
+def test_a_document_may_be_spread_over_lines() -> None:
+    assert commands_of(PRETTY) == ["true"]
+    assert commands_of(b"\n\n" + PRETTY) == ["true"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_tolerated() -> None:
+    assert commands_of(b'\xef\xbb\xbf{"command": "a"}\r\n{"command": "b"}\r\n') == ["a", "b"]
+
+
+def test_every_bad_line_is_told_with_its_number() -> None:
+    content = b'{"command": 1}\n\n{"command": "a"\n{"command": "a", "queu": "q"}\n[]\n\xff\n{"command": "ok"}\n'
+    assert [problem.split(":")[0] for problem in problems_of(content)] == [
+        "line 1",
+        "line 3",
+        "line 4",
+        "line 5",
+        "line 6",
+    ]
+
+
+def test_a_bad_first_line_does_not_hide_the_others() -> None:
+    assert len(problems_of(b'{"command": "a"\n{"command": 1}\n')) == 2
+
+
+def test_a_broken_document_over_several_lines_is_told_once_with_the_parsers_line() -> None:
+    assert problems_of(b'{\n  "command": "true",\n}\n') == (
+        "not valid JSON: expecting property name enclosed in double quotes at line 3, column 1",
+    )
+
+
+def test_a_list_of_jobs_is_refused_as_a_whole() -> None:
+    assert problems_of(b'[\n{"command": "a"}\n]\n') == ("a job is a JSON object, not a list",)
+
+
+def test_a_great_many_mistakes_are_counted_instead_of_listed() -> None:
+    problems = problems_of(b"{}\n" * 30)
+    assert len(problems) == 21
+    assert problems[-1] == "and 10 more mistakes"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_input_without_a_job_is_a_mistake(content: bytes) -> None:
+    with pytest.raises(InvalidJob, match="there is no job in the input"):
+        lines_of(content)
+
+
+def test_local_time_has_the_offset_of_its_own_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        summer, winter = (datetime(2030, month, 1, 12, tzinfo=LocalTime()) for month in (7, 1))
+        assert summer.astimezone(UTC).hour == 10
+        assert winter.astimezone(UTC).hour == 11
+        assert winter.utcoffset() == timedelta(hours=1)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_in_a_pipe_the_id_and_only_the_id_is_printed(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", '{"command": "true", "id": "a"}')
+    assert (answer.code, answer.out, answer.err) == (0, "a\n", "")
+
+
+def test_for_people_a_sentence_is_printed(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "--output", "table", '{"command": "true", "id": "a", "delay": "2h"}')
+    assert answer.out == "enqueued job a (queue default, priority 5, due in 2 h)\n"
+
+
+def test_options_win_over_the_fields_of_the_document(queuectl: CommandLine) -> None:
+    options = ("--id", "b", "--queue", "mail", "--priority", "9", "--max-retries", "0", "--timeout", "none")
+    queuectl("enqueue", *options, "--run-at", "2031-01-01T00:00Z", '{"command": "true", "id": "a", "priority": 1}')
+    job = queuectl.queue.find("b")
+    assert (job.queue, job.priority, job.max_retries, job.timeout) == ("mail", 9, 0, None)
+    assert job.run_at == datetime(2031, 1, 1, tzinfo=UTC)
+
+
+def test_what_follows_two_dashes_is_a_program_whatever_it_looks_like(queuectl: CommandLine) -> None:
+    queuectl("enqueue", "--id", "a", "--", "echo", "--output", "json", "--", "a b")
+    assert queuectl.queue.find("a").command == ("echo", "--output", "json", "--", "a b")
+
+
+def test_variables_and_a_directory_can_be_given(queuectl: CommandLine) -> None:
+    queuectl("enqueue", "--id", "a", "--env", "A=b=c", "--env", "D=", "--cwd", "sub", "--", "true")
+    job = queuectl.queue.find("a")
+    assert job.env == {"A": "b=c", "D": ""}
+    assert job.cwd == str(Path.cwd() / "sub")
+
+
+def test_a_job_runs_where_it_was_enqueued(queuectl: CommandLine, tmp_path: Path) -> None:
+    queuectl("enqueue", '{"command": "true", "id": "a"}')
+    assert queuectl.queue.find("a").cwd == str(tmp_path)
+
+
+def test_a_batch_comes_from_a_file_or_from_stdin(queuectl: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text('{"command": "true", "id": "a"}\n{"command": "true", "id": "b"}\n')
+    assert queuectl("enqueue", "@jobs.jsonl").lines == ["a", "b"]
+    assert queuectl("enqueue", "-", stdin=b'{"command": "true", "id": "c"}').lines == ["c"]
+
+
+def test_a_bad_batch_stores_nothing(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "-", stdin=b'{"command": "true"}\n{"command": ""}\n')
+    assert answer.code == 5
+    assert answer.err.startswith("error: line 2: command must not be empty\n")
+    assert queuectl("list").out == ""
+
+
+def test_ids_that_are_taken_are_told_with_their_lines(queuectl: CommandLine) -> None:
+    queuectl("enqueue", '{"command": "true", "id": "a"}')
+    stdin = b'{"command": "x", "id": "z"}\n{"command": "x", "id": "a"}\n{"command": "x", "id": "z"}\n'
+    answer = queuectl("enqueue", "-", stdin=stdin)
+    assert answer.code == 4
+    assert "a (line 2)" in answer.err
+    assert "z (line 1, 3)" in answer.err
+
+
+def test_one_job_is_one_json_object_and_a_batch_is_a_list(queuectl: CommandLine) -> None:
+    one = queuectl("enqueue", "--output", "json", '{"command": "true"}').document
+    assert (one["id"], one["state"], one["output"]) == ("made-1", "pending", None)
+    assert [job["id"] for job in queuectl("enqueue", "-", "--output", "json", stdin=b'{"command": "x"}').document] == [
+        "made-2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "nothing to enqueue"),
+        (("echo", "hi"), "put -- before a program"),
+        (("--",), "after -- comes the program"),
+        (("--", '{"command": "x"}'), "leave the -- out"),
+        (('{"command": "x"}', "--", "x"), "not both"),
+        (("@nowhere",), "cannot read the file 'nowhere'"),
+        (("--env", "A", "--", "x"), "--env takes NAME=VALUE"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_says_what_would(
+    queuectl: CommandLine, args: tuple[str, ...], said: str
+) -> None:
+    answer = queuectl("enqueue", *args)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+def test_one_id_cannot_be_given_to_many_jobs(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "--id", "a", "-", stdin=b'{"command": "x"}\n{"command": "y"}')
+    assert (answer.code, queuectl("list").out) == (2, "")
+
+
+def test_a_delay_and_a_documents_own_moment_exclude_each_other(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "--delay", "5m", '{"command": "x", "run_at": "2031-01-01T00:00Z"}')
+    assert answer.code == 5
+    assert "run_at and delay exclude each other" in answer.err

@@ -1,0 +1,166 @@
+import io
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+from rich.cells import cell_len
+
+from queuectl.domain.errors import InvalidSetting
+from queuectl.domain.job import State
+from queuectl.entrypoints.cli.output import Out, View, is_coloured, plain_line
+from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
+from queuectl.entrypoints.cli.terminal import draw
+from queuectl.entrypoints.cli.wording import escaped, relative, shown_command, shown_output, span
+from tests.builders import DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("color", "environ", "terminal", "coloured"),
+    [
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {"FORCE_COLOR": "1"}, True, False),
+        ("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ("auto", {"NO_COLOR": ""}, True, True),
+        ("auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, False, True),
+        ("auto", {"FORCE_COLOR": "0"}, True, False),
+        ("auto", {"TERM": "dumb"}, True, False),
+        ("auto", {}, True, True),
+        ("auto", {}, False, False),
+    ],
+)
+def test_colour_is_decided_by_flag_then_variables_then_terminal(
+    color: str, environ: dict[str, str], terminal: bool, coloured: bool
+) -> None:
+    assert is_coloured(color, environ, terminal=terminal) is coloured
+
+
+def test_auto_is_a_table_on_a_terminal_and_plain_in_a_pipe() -> None:
+    assert Out.chosen("auto", "auto", Terminal(), {}).format == "table"
+    assert Out.chosen("auto", "auto", io.StringIO(), {}).format == "plain"
+
+
+def test_an_unknown_output_is_refused() -> None:
+    with pytest.raises(InvalidSetting, match="output must be one of"):
+        Out.chosen("xml", "auto", io.StringIO(), {})
+
+
+def written(format_: str, view: View | Iterable[View], **parts: object) -> str:
+    stream = io.StringIO()
+    Out(format=format_, colour=False, stream=stream).write(view, **{"plain": [], "table": list} | parts)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("views", [[], [{"a": 1}], [{"a": "x\ny"}, {"b": [1, {"c": 2}]}]])
+def test_a_list_is_one_json_document(views: list[View]) -> None:
+    assert json.loads(written("json", iter(views))) == views
+
+
+def test_jsonl_is_one_object_per_line() -> None:
+    assert written("jsonl", [{"a": 1}, {"a": "\n"}]) == '{"a": 1}\n{"a": "\\n"}\n'
+    assert written("jsonl", {"a": 1}) == '{"a": 1}\n'
+
+
+def test_what_has_no_ids_is_plain_where_ids_are_asked_for() -> None:
+    assert written("id", {}, plain=[["a", 1]]) == "a\t1\n"
+    assert written("id", {}, plain=[["a", 1]], ids=["x"]) == "x\n"
+
+
+def test_a_plain_line_cannot_be_forged() -> None:
+    assert plain_line(["a\tb", "c\nd", None, 5, "\x1b[31m"]) == "a\\tb\tc\\nd\t\t5\t\\x1b[31m"
+
+
+def test_characters_that_do_not_print_are_made_visible() -> None:
+    assert escaped("red \x1b[31m, right-to-left \u202e, half \ud800, é 漢") == (
+        "red \\x1b[31m, right-to-left \\u202e, half \\ud800, é 漢"
+    )
+
+
+def test_output_keeps_its_lines_and_loses_its_power() -> None:
+    assert shown_output(b"a\r\nb\tc\x1b[2J\rd\xff\n") == "a\nb\tc\\x1b[2J\\rd�\n"
+
+
+def test_a_list_command_is_shown_as_a_shell_would_need_it() -> None:
+    assert shown_command(("rm", "-f", "a b", "it's")) == """rm -f 'a b' 'it'"'"'s'"""
+    assert shown_command("a\nb") == "a\\nb"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "text"),
+    [
+        (0 * SECOND, "now"),
+        (59 * SECOND, "in 59 s"),
+        (90 * SECOND, "in 1 min"),
+        (-3 * HOUR, "3 h ago"),
+        (-2000 * DAY, "2,000 d ago"),
+    ],
+)
+def test_moments_are_told_from_now(ahead: timedelta, text: str) -> None:
+    assert relative(NOON + ahead, NOON) == text
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (SECOND / 4, "250 ms"),
+        (4.256 * SECOND, "4.26 s"),
+        (200 * SECOND, "3 min 20 s"),
+        (3 * MINUTE, "3 min"),
+        (2 * HOUR + 5 * MINUTE, "2 h 5 min"),
+        (53 * HOUR, "2 d 5 h"),
+    ],
+)
+def test_spans_have_about_three_digits(length: timedelta, text: str) -> None:
+    assert span(length) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (State.PENDING, "due now"),
+        (State.PROCESSING, "started 1 h ago"),
+        (State.COMPLETED, "ended 1 h ago"),
+        (State.FAILED, "due now"),
+        (State.CANCELLED, "ended 1 h ago"),
+    ],
+)
+def test_each_state_shows_the_moment_that_matters(state: State, text: str) -> None:
+    assert when(a_job_that_is(state), NOON + HOUR) == text
+
+
+def test_queue_and_priority_are_columns_only_when_they_differ() -> None:
+    assert "QUEUE" not in jobs_grid([a_job()], NOON).columns
+    assert "PRIORITY" not in jobs_grid([a_job()], NOON).columns
+    assert {"QUEUE", "PRIORITY"} < set(jobs_grid([a_job(queue="mail", priority=9)], NOON).columns)
+
+
+def drawn(*parts: Grid | str, columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = io.StringIO()
+    draw(parts, stream, colour=False)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_long_command_is_cut_to_the_width_of_the_terminal_and_an_id_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [a_job("x" * 30, command="漢字" * 100)]
+    lines = drawn(jobs_grid(jobs, NOON), columns=80, monkeypatch=monkeypatch)
+    assert len(lines) == 2
+    assert max(cell_len(line) for line in lines) <= 80
+    assert lines[1].startswith("x" * 30)
+    assert lines[1].endswith("…")
+
+
+def test_markup_in_a_users_text_is_only_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [a_job(command="[red]x[/red] :smile: [/]")]
+    assert "[red]x[/red] :smile: [/]" in drawn(jobs_grid(jobs, NOON), columns=120, monkeypatch=monkeypatch)[1]
+
+
+def test_no_escape_sequence_of_a_user_reaches_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = a_job_that_is(State.DEAD, command="printf '\x1b[2J'", cwd="/\x1b", env={"\x1b": "\x1b"})
+    parts = [*info_parts(job, [], NOON, show_env=True), dead_grid([job], NOON), Grid(columns=["A"], rows=[["b"]])]
+    assert "\x1b" not in "\n".join(drawn(*parts, columns=80, monkeypatch=monkeypatch))

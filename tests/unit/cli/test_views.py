@@ -1,0 +1,207 @@
+"""The JSON documents, key by key: they may grow, but never change."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from queuectl.application.queue import Status
+from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
+from queuectl.domain.job import Attempt, State
+from queuectl.domain.outcome import Outcome, Output
+from queuectl.domain.ports import Metrics, Spread, Tally
+from queuectl.entrypoints.cli.failures import error_view, exit_code
+from queuectl.entrypoints.cli.views import (
+    attempt_view,
+    flat,
+    info_view,
+    job_view,
+    metrics_view,
+    seconds,
+    setting_view,
+    status_view,
+)
+from tests.builders import MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
+
+
+def an_attempt(**overrides: object) -> Attempt:
+    defaults = {"job_id": "job-1", "number": 1, "lease": a_lease(), "host": "host-1", "started_at": NOON}
+    return Attempt(**defaults | overrides)
+
+
+def test_a_new_job() -> None:
+    job = a_job(command=("echo", "a b"), env={"TOKEN": "secret"}, cwd="/srv", timeout=1.5 * SECOND)
+    assert list(job_view(job).items()) == [
+        ("id", "job-1"),
+        ("queue", "default"),
+        ("command", ["echo", "a b"]),
+        ("state", "pending"),
+        ("priority", 5),
+        ("max_retries", 3),
+        ("timeout", 1.5),
+        ("run_at", "2030-01-31T12:00:00.000000Z"),
+        ("created_at", "2030-01-31T12:00:00.000000Z"),
+        ("updated_at", "2030-01-31T12:00:00.000000Z"),
+        ("started_at", None),
+        ("finished_at", None),
+        ("cwd", "/srv"),
+        ("env", {"TOKEN": "***"}),
+        ("attempts", 0),
+        ("failures", 0),
+        ("losses", 0),
+        ("worker", None),
+        ("exit_code", None),
+        ("last_error", None),
+        ("output", None),
+    ]
+
+
+def test_a_job_that_runs_names_its_worker() -> None:
+    assert job_view(a_job().claimed(a_lease(worker="w-7"), NOON))["worker"] == "w-7"
+
+
+def test_values_of_env_are_shown_only_on_demand() -> None:
+    job = a_job(env={"TOKEN": "secret"})
+    assert job_view(job, show_env=True)["env"] == {"TOKEN": "secret"}
+
+
+def test_output_that_is_not_utf_8_is_replaced() -> None:
+    assert job_view(a_job(), b"caf\xe9\n")["output"] == "caf�\n"
+
+
+def test_an_attempt() -> None:
+    attempt = an_attempt(
+        finished_at=NOON + MINUTE,
+        outcome=Outcome.FAILED,
+        signal=9,
+        error="killed by signal 9",
+        output=Output(content=b"out", truncated=True),
+    )
+    assert list(attempt_view(attempt).items()) == [
+        ("attempt", 1),
+        ("outcome", "failed"),
+        ("exit_code", None),
+        ("signal", 9),
+        ("started_at", "2030-01-31T12:00:00.000000Z"),
+        ("finished_at", "2030-01-31T12:01:00.000000Z"),
+        ("worker", "w-1"),
+        ("host", "host-1"),
+        ("error", "killed by signal 9"),
+        ("output", "out"),
+        ("output_truncated", True),
+        ("late", None),
+    ]
+
+
+def test_info_has_the_output_of_the_last_attempt_that_ended_and_the_history() -> None:
+    ended = an_attempt(outcome=Outcome.FAILED, finished_at=NOON, output=Output(content=b"first"))
+    running = an_attempt(number=2, lease=a_lease(2, worker="w-2"))
+    job = a_job().claimed(a_lease(), NOON).settled(a_failure(), NOON, a_policy(), 0)
+    view = info_view(job, [ended, running])
+    assert view["output"] == "first"
+    assert view["worker"] == "w-2"
+    assert view["history"] == [attempt_view(ended), attempt_view(running)]
+    assert list(view)[-1] == "history"
+
+
+def test_status() -> None:
+    worker = a_worker(queues=("mail",), jobs=2, process=a_process(pid=4242))
+    status = Status(at=NOON + 2.5 * SECOND, jobs=dict.fromkeys(State, 7), workers=[worker])
+    assert status_view(status) == {
+        "jobs": {"pending": 7, "processing": 7, "completed": 7, "failed": 7, "dead": 7, "cancelled": 7},
+        "workers": [
+            {
+                "id": "w-1",
+                "host": "host-1",
+                "pid": 4242,
+                "supervisor_pid": 99,
+                "state": "running",
+                "jobs": 2,
+                "heartbeat_age": 2.5,
+                "concurrency": 1,
+                "queues": ["mail"],
+                "started_at": "2030-01-31T12:00:00.000000Z",
+                "lease_expires_at": "2030-01-31T13:00:00.000000Z",
+            }
+        ],
+        "at": "2030-01-31T12:00:02.500000Z",
+    }
+
+
+def some_metrics(**overrides: object) -> Metrics:
+    defaults = {
+        "since": NOON,
+        "attempts": {Outcome.SUCCEEDED: 3, Outcome.FAILED: 2, Outcome.TIMEOUT: 1},
+        "completed": 3,
+        "dead": 1,
+        "retried": 1,
+        "most_attempts": 2,
+        "wait": Spread(p50=SECOND, p95=2 * SECOND),
+        "run": Spread(),
+        "workers": [Tally(name="w-1", succeeded=3, failed=3, busy=MINUTE)],
+    }
+    return Metrics(**defaults | overrides)
+
+
+def test_metrics() -> None:
+    assert metrics_view(some_metrics(), 2 * MINUTE, detailed=False) == {
+        "since": "2030-01-31T12:00:00.000000Z",
+        "window": 120,
+        "completed": 3,
+        "failed": 3,
+        "dead": 1,
+        "success_rate": 0.75,
+        "throughput_per_minute": 1.5,
+        "wait": {"p50": 1, "p95": 2},
+        "run": {"p50": None, "p95": None},
+        "retries": {"completed_after_retry": 1, "most_attempts": 2},
+        "attempts": {"succeeded": 3, "failed": 2, "timeout": 1, "lost": 0, "released": 0, "cancelled": 0},
+    }
+
+
+def test_detailed_metrics_have_workers_and_queues() -> None:
+    view = metrics_view(some_metrics(), MINUTE, detailed=True)
+    assert view["workers"] == [{"name": "w-1", "succeeded": 3, "failed": 3, "busy": 60}]
+    assert view["queues"] == []
+
+
+def test_a_queue_where_nothing_ended_has_no_success_rate() -> None:
+    assert metrics_view(some_metrics(completed=0, dead=0), MINUTE, detailed=False)["success_rate"] is None
+
+
+def test_a_setting() -> None:
+    view = setting_view("max-retries", {"max-retries": "5"})
+    assert (view["value"], view["default"], view["from"]) == ("5", "3", "database")
+    assert setting_view("lease", {})["from"] == "default"
+
+
+def test_an_error() -> None:
+    assert error_view("not_found", "there is no job x", "look") == {
+        "error": {"code": "not_found", "message": "there is no job x", "hint": "look"}
+    }
+    assert error_view("invalid_job", "a; b", None, ["a", "b"])["error"]["problems"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidJob(["x"]), 5),
+        (InvalidSetting("x"), 5),
+        (JobNotFound("x"), 3),
+        (DuplicateJob(["x"]), 4),
+        (SchemaMismatch("x"), 6),
+        (QueueError("x"), 1),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: QueueError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_whole_seconds_are_integers() -> None:
+    assert str(Decimal(seconds(timedelta(minutes=5)))) == "300"
+    assert seconds(timedelta(milliseconds=250)) == 0.25
+
+
+def test_the_plain_form_of_a_document_has_one_value_on_a_line() -> None:
+    document = {"a": 1, "b": {"c": None}, "d": ["x y", "z"], "history": [{"n": 1}, {"n": 2}]}
+    assert list(flat(document)) == [("a", 1), ("b.c", None), ("d", "'x y' z"), ("history.1.n", 1), ("history.2.n", 2)]
