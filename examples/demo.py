@@ -105,6 +105,7 @@ class Queue:
                 text=True,
                 timeout=60,
                 check=False,
+                start_new_session=True,  # Ctrl-C is for the demo, which then stops what it has started
             )
 
     def _checked(
@@ -277,16 +278,30 @@ def _extras(number: int) -> Document:
 def _workers(queue: Queue) -> Iterator[None]:
     """Workers in the background; whatever happens, none is left behind."""
     try:
-        queue.show("worker", "start", "--count", str(WORKERS))
+        with _uninterrupted():  # workers that are only half started could not be found and stopped
+            queue.show("worker", "start", "--count", str(WORKERS))
         yield
         queue.show("worker", "stop")
     except BaseException:
-        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        if not queue.quietly("worker", "stop", "--force"):
-            screen.print("[bold red]The workers could not be stopped[/]; `queuectl worker status` shows them.")
+        with _uninterrupted():
+            if not queue.quietly("worker", "stop", "--force"):
+                screen.print("[bold red]The workers could not be stopped[/]; `queuectl worker status` shows them.")
+        raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put an interruption off until the block has ended."""
+    came: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in signals}
+    try:
+        yield
+    finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        raise
+    if came:
+        raise KeyboardInterrupt
 
 
 def _follow(queue: Queue, *, total: int) -> None:
