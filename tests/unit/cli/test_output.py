@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -95,7 +96,7 @@ def test_a_list_command_is_shown_as_a_shell_would_need_it() -> None:
     [
         (0 * SECOND, "now"),
         (59 * SECOND, "in 59 s"),
-        (90 * SECOND, "in 1 min"),
+        (100 * SECOND, "in 2 min"),
         (-3 * HOUR, "3 h ago"),
         (-2000 * DAY, "2,000 d ago"),
     ],
@@ -135,8 +136,8 @@ def test_each_state_shows_the_moment_that_matters(state: State, text: str) -> No
 
 def test_queue_and_priority_are_columns_only_when_they_differ() -> None:
     assert "QUEUE" not in jobs_grid([a_job()], NOON).columns
-    assert "PRIORITY" not in jobs_grid([a_job()], NOON).columns
-    assert {"QUEUE", "PRIORITY"} < set(jobs_grid([a_job(queue="mail", priority=9)], NOON).columns)
+    assert "PRI" not in jobs_grid([a_job()], NOON).columns
+    assert {"QUEUE", "PRI"} < set(jobs_grid([a_job(queue="mail", priority=9)], NOON).columns)
 
 
 def drawn(*parts: Grid | str, columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -153,6 +154,14 @@ def test_a_long_command_is_cut_to_the_width_of_the_terminal_and_an_id_never(monk
     assert max(cell_len(line) for line in lines) <= 80
     assert lines[1].startswith("x" * 30)
     assert lines[1].endswith("…")
+
+
+def test_a_dead_job_shows_both_its_error_and_its_command_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = a_job_that_is(State.DEAD, command="command " * 20)
+    lines = drawn(dead_grid([replace(job, last_error="error " * 20)], NOON), columns=80, monkeypatch=monkeypatch)
+    assert max(cell_len(line) for line in lines) <= 80
+    assert "error error" in lines[1]
+    assert "command command" in lines[1]
 
 
 def test_markup_in_a_users_text_is_only_text(monkeypatch: pytest.MonkeyPatch) -> None:

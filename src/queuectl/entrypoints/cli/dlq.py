@@ -97,7 +97,7 @@ def _either(job_ids: Sequence[str], all_: bool) -> None:
 
 
 def _confirm(app: App) -> None:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("--all deletes every dead job: without a terminal to ask on, give --yes too")
     count = app.queue.status().jobs[State.DEAD]
     click.confirm(

@@ -89,6 +89,8 @@ def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Seq
     if document is None:
         raise click.UsageError("nothing to enqueue: give a JSON document, @FILE, -, or -- and a program")
     if document == "-":
+        if sys.stdin is None:
+            raise click.UsageError("stdin is closed: there is nothing to read")
         if sys.stdin.isatty():
             app.note("reading JSON, one job per line, from the terminal; Ctrl-D ends it")
         return lines_of(sys.stdin.buffer.read())

@@ -43,10 +43,11 @@ STYLES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """A table. When the terminal is too narrow the last column gives way: cut or, with `wrap`, folded."""
+    """A table. When the terminal is too narrow its last `elastic` columns give way: cut or, with `wrap`, folded."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    elastic: int = 1
     wrap: bool = False
     header: bool = True
 
@@ -57,7 +58,7 @@ def jobs_grid(jobs: Sequence[Job], now: datetime) -> Grid:
         "ID": [job.id for job in jobs],
         "STATE": [str(job.state) for job in jobs],
         "QUEUE": [job.queue for job in jobs],
-        "PRIORITY": [str(job.priority) for job in jobs],
+        "PRI": [str(job.priority) for job in jobs],
         "RUNS": [str(job.attempts) for job in jobs],
         "WHEN": [when(job, now) for job in jobs],
         "COMMAND": [shown_command(job.command) for job in jobs],
@@ -65,7 +66,7 @@ def jobs_grid(jobs: Sequence[Job], now: datetime) -> Grid:
     if all(job.queue == "default" for job in jobs):
         del columns["QUEUE"]
     if all(job.priority == 5 for job in jobs):
-        del columns["PRIORITY"]
+        del columns["PRI"]
     return Grid(columns=list(columns), rows=list(zip(*columns.values(), strict=True)))
 
 
@@ -75,7 +76,7 @@ def dead_grid(jobs: Sequence[Job], now: datetime) -> Grid:
         (job.id, str(job.attempts), when(job, now), escaped(job.last_error or ""), shown_command(job.command))
         for job in jobs
     ]
-    return Grid(columns=["ID", "RUNS", "WHEN", "LAST ERROR", "COMMAND"], rows=rows)
+    return Grid(columns=["ID", "RUNS", "WHEN", "LAST ERROR", "COMMAND"], rows=rows, elastic=2)
 
 
 def when(job: Job, now: datetime) -> str:
@@ -107,8 +108,8 @@ def _facts(job: Job, now: datetime, show_env: bool) -> list[tuple[str, str]]:
         ("command", shown_command(job.command)),
         ("last error", escaped(job.last_error or "")),
         ("queue", f"{job.queue}, priority {job.priority}"),
-        ("runs", f"{job.attempts}; {counted(job.failures, 'failure')}, {job.max_retries} retries allowed"),
-        ("lost", f"{counted(job.losses, 'time')}" if job.losses else ""),
+        ("runs", f"{job.attempts}, of which {job.failures} failed; max_retries {job.max_retries}"),
+        ("lost", f"{job.losses} of the runs, with their worker" if job.losses else ""),
         ("timeout", format_duration(job.timeout) if job.timeout else "none"),
         ("directory", escaped(job.cwd) if job.cwd else "the worker's own"),
         ("created", local_time(job.created_at)),
@@ -172,16 +173,20 @@ def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> lis
     """What happened in the window, for people."""
     ended = metrics.completed + metrics.dead
     per_minute = metrics.completed / (window / timedelta(minutes=1))
+    rate = f"{per_minute:,.3g} jobs per minute" if per_minute >= 1 else f"{per_minute * 60:,.3g} jobs per hour"
     facts = [
-        ("window", f"the last {format_duration(window)}, since {local_time(metrics.since)}"),
+        ("window", f"the last {span(window)}, since {local_time(metrics.since)}"),
         ("completed", counted(metrics.completed, "job")),
         ("dead", counted(metrics.dead, "job")),
         ("success rate", f"{metrics.completed / ended:.1%} of the jobs that ended" if ended else "no job ended"),
-        ("throughput", f"{per_minute:,.3g} jobs per minute"),
+        ("throughput", rate),
         ("failed", counted(failed_attempts(metrics), "attempt")),
         ("wait", _spread(metrics.wait)),
         ("run", _spread(metrics.run)),
-        ("retries", f"{counted(metrics.retried, 'job')} completed after a retry; at most {metrics.most_attempts} runs"),
+        (
+            "retries",
+            f"{counted(metrics.retried, 'job')} completed after one; at most {counted(metrics.most_attempts, 'run')}",
+        ),
     ]
     parts: list[Grid | str] = [Grid(columns=["", ""], rows=facts, wrap=True, header=False)]
     if detailed:

@@ -16,8 +16,8 @@ PIPE_WIDTH = 160
 """Columns of a table that is not written to a terminal, unless COLUMNS says otherwise."""
 
 GAP = 2
-NARROWEST = 20
-"""The elastic column is never narrower: rather than that, the terminal may wrap the line."""
+NARROWEST = 10
+"""An elastic column is never narrower: rather than that, the terminal may wrap the line."""
 
 
 def draw(parts: Sequence[Grid | str], stream: TextIO, *, colour: bool) -> None:
@@ -44,7 +44,7 @@ def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     Console(
         file=stream,
-        width=sum(widths) + GAP * len(widths),
+        width=sum(widths) + GAP * (len(widths) - 1),
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,
@@ -52,8 +52,11 @@ def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
 
 
 def _widths(grid: Grid, width: int) -> list[int]:
-    """As wide as the widest cell, but for the elastic column, the last one: it has what is left of the line."""
-    columns = zip(grid.columns, *grid.rows, strict=True)
-    widths = [max(cell_len(cell) for cell in column) for column in columns]
-    left = width - sum(widths[:-1]) - GAP * (len(widths) - 1)
-    return [*widths[:-1], min(widths[-1], max(left, NARROWEST))]
+    """As wide as the widest cell, but for the elastic columns, the last ones: they share what is left of the line."""
+    natural = [max(cell_len(cell) for cell in column) for column in zip(grid.columns, *grid.rows, strict=True)]
+    left = width - sum(natural[: -grid.elastic]) - GAP * (len(natural) - 1)
+    shares = {}
+    for rest, (size, place) in enumerate(sorted((size, place) for place, size in enumerate(natural[-grid.elastic :]))):
+        shares[place] = min(size, max(NARROWEST, left // (grid.elastic - rest)))
+        left -= shares[place]
+    return natural[: -grid.elastic] + [shares[place] for place in sorted(shares)]

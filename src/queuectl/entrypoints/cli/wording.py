@@ -67,5 +67,5 @@ def _rough(length: timedelta) -> str:
     seconds = int(length.total_seconds())
     for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds // size:,} {name}"
+            return f"{round(seconds / size):,} {name}"
     return f"{seconds} s"
