@@ -9,6 +9,9 @@ from queuectl.adapters import containment, event_log, system
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
+from queuectl.adapters.sql.postgres import ServerClock, display_name, postgres_backend
+from queuectl.adapters.sql.postgres_storage import PostgresStorage
+from queuectl.adapters.sql.postgres_wake_ups import PostgresAnnouncements, PostgresWakeUps
 from queuectl.adapters.sql.sqlite import path_of, sqlite_backend
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -29,14 +32,37 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     backend_name = providers.Callable(lambda settings: settings.backend, settings)
+    url = providers.Callable(lambda settings: settings.database_url, settings)
+    _path = providers.Callable(path_of, url)
 
-    _sqlite_path = providers.Callable(lambda settings: path_of(settings.database_url), settings)
-    backend = providers.Singleton(sqlite_backend, _sqlite_path)
+    backend = providers.Selector(
+        backend_name,
+        sqlite=providers.Singleton(sqlite_backend, _path),
+        postgresql=providers.Singleton(postgres_backend, url),
+    )
     database = providers.Singleton(Database, backend, patience=PATIENCE)
-    storage = providers.Selector(backend_name, sqlite=providers.Singleton(SqliteStorage, _sqlite_path, database))
+    storage = providers.Selector(
+        backend_name,
+        sqlite=providers.Singleton(SqliteStorage, _path, database),
+        postgresql=providers.Singleton(PostgresStorage, providers.Callable(display_name, url), database),
+    )
+    clock = providers.Selector(
+        backend_name,
+        sqlite=providers.Object(system.now),
+        postgresql=providers.Singleton(ServerClock, database),
+    )
+    wake_ups = providers.Selector(
+        backend_name,
+        sqlite=providers.Singleton(SqliteWakeUps, _path),
+        postgresql=providers.Singleton(PostgresWakeUps, url),
+    )
+    announce = providers.Selector(
+        backend_name,
+        sqlite=providers.Object(lambda: None),  # the commit itself is heard
+        postgresql=providers.Singleton(PostgresAnnouncements, database),
+    )
 
-    clock = providers.Selector(backend_name, sqlite=providers.Object(system.now))
-    jobs = providers.Singleton(SqlJobRepository, database)
+    jobs = providers.Singleton(SqlJobRepository, database, announce)
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)
@@ -44,7 +70,6 @@ class Container(containers.DeclarativeContainer):
     log_to_stderr = providers.Callable(event_log.log_to_stderr)
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
-    wake_ups = providers.Selector(backend_name, sqlite=providers.Singleton(SqliteWakeUps, _sqlite_path))
     runner = providers.Singleton(SubprocessRunner, system.elapsed)
     contain = providers.Callable(containment.become_subreaper)
     host_name = providers.Callable(system.host_name)

@@ -20,10 +20,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from queuectl.adapters.output_buffer import OutputBuffer
-from queuectl.application.heartbeat import Elapsed
 from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Run
+from queuectl.domain.ports import Elapsed, Run
 
 CHUNK = 65536
 """Bytes read at a time: the capacity of a Linux pipe (pipe(7))."""
@@ -319,5 +318,5 @@ def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
         except ValueError:  # a real-time signal
             return f"killed by signal {number}"
     meaning = {126: " (cannot be executed)", 127: " (command not found)"}.get(exit_code or 0, "")
-    last_line = output[-2000:].decode(errors="replace").strip().rpartition("\n")[2].strip()
+    last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
     return f"exit code {exit_code}{meaning}" + (f": {last_line[:200]}" if last_line and exit_code else "")

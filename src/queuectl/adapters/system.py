@@ -118,7 +118,7 @@ def _stat_fields(pid: int) -> list[str] | None:
 
 
 def _asked_of_ps(pid: int, column: str) -> str:
-    answer = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    answer = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a fixed command, found as the user would
     return answer.stdout.strip()
 
 

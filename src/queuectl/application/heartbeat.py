@@ -5,10 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from queuectl.domain.errors import DatabaseUnavailable
-from queuectl.domain.ports import Clock, WorkerRegistry, WorkerState
-
-Elapsed = Callable[[], timedelta]
-"""Time since the machine's boot, suspension included; never steps."""
+from queuectl.domain.ports import Clock, Elapsed, WorkerRegistry, WorkerState
 
 BEATS_PER_LEASE = 6
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from queuectl.application.heartbeat import Elapsed, Heartbeat
+from queuectl.application.heartbeat import Heartbeat
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import (
     DatabaseBack,
@@ -21,6 +21,7 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
     Clock,
     ConfigRepository,
+    Elapsed,
     EventSink,
     JobRepository,
     Run,
@@ -83,7 +84,8 @@ class Worker:
         self._events = events
 
         self._policy = Policy.of({})
-        self._running = 0
+        self._running: set[str] = set()
+        self._in_doubt = False
         self._ended: list[Ended] = []
         self._stops_asked = 0
         self._stops_done = 0
@@ -112,12 +114,13 @@ class Worker:
     @property
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more."""
-        return (self._stops_done > 0 or self._lease_lost) and not self._running and not self._ended
+        must_end = self._lease_lost or (self._stops_done > 0 and not self._in_doubt)
+        return must_end and not self._running and not self._ended
 
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
         for run, result in self._runner.wait(min(patience, self._time_to_next())):
-            self._running -= 1
+            self._running.remove(run.job.id)
             self._end(run, result)
         self._obey_stops()
         self._watch_lease()
@@ -133,11 +136,23 @@ class Worker:
             self._answered()
 
     def _time_to_next(self) -> timedelta:
-        """How long nothing is due by the clock: a claim, a rescue, a retry, the end of the lease."""
-        due = min(self._claim_at, self._rescue_at, self._elapsed() + self._heartbeat.time_left)
+        """How long nothing is due by the clock: a settlement, a claim, a rescue, the end of the lease."""
+        now = self._elapsed()
+        due = [now + POLL]
         if self._ended:
-            due = self._retry_at
-        return max(timedelta(), max(due, self._retry_at) - self._elapsed())
+            due.append(now)
+        if self._free_slots:
+            due.append(max(self._claim_at, self._pause_until))
+        if not self._lease_lost:
+            due.append(self._rescue_at)
+        next_turn = max(min(due), self._retry_at)
+        if not self._lease_lost:  # an outage must not delay the notice that it has cost the lease
+            next_turn = min(next_turn, now + self._heartbeat.time_left)
+        return max(timedelta(), next_turn - now)
+
+    @property
+    def _free_slots(self) -> int:
+        return 0 if self._stops_done or self._lease_lost else self._concurrency - len(self._running)
 
     def _end(self, run: Run, result: RunResult) -> None:
         if result.outcome is Outcome.RELEASED and not self._stops_done:
@@ -149,7 +164,7 @@ class Worker:
         while self._stops_done < min(self._stops_asked, 2):
             self._stops_done += 1
             forced = self._stops_done == 2
-            self._events(WorkerStopping(worker=self.id, jobs=self._running, forced=forced))
+            self._events(WorkerStopping(worker=self.id, jobs=len(self._running), forced=forced))
             self._heartbeat.state = WorkerState.STOPPING
             self._heartbeat.soon()
             if forced:
@@ -181,18 +196,29 @@ class Worker:
         if self._elapsed() < self._rescue_at or self._lease_lost:
             return
         self._policy = Policy.of(self._config.stored())
+        self._give_back_strays()
         self._rescue(self._policy)
         self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
 
+    def _give_back_strays(self) -> None:
+        """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
+        result = RunResult(outcome=Outcome.RELEASED, error="not started: the answer to its claim was lost")
+        for job in self._jobs.held_by(self.id):
+            if job.lease is not None and job.id not in self._running:
+                self._ended.append(Ended(job.settled(result, self._clock(), self._policy, 0), job.lease, result))
+        self._in_doubt = False
+
     def _claim_for_free_slots(self) -> None:
-        free = self._concurrency - self._running
-        if self._stops_done or self._lease_lost or not free or self._elapsed() < self._pause_until:
+        free = self._free_slots
+        if not free or self._elapsed() < self._pause_until:
             return
         self._policy = Policy.of(self._config.stored())
         lease = Lease(id=self._new_lease_id(), worker=self.id)
+        self._in_doubt = True
         claimed = self._jobs.claim(lease, queues=self._queues, limit=free, at=self._clock())
+        self._in_doubt = False
         for job in claimed:
-            self._running += 1
+            self._running.add(job.id)
             self._runner.start(Run(job=job, lease=lease, policy=self._policy))
             self._events(JobStarted(job=job))
         self._claim_at = self._elapsed() + self._time_to_next_job(free - len(claimed))
@@ -210,6 +236,7 @@ class Worker:
         self._outage = error.message
         self._retry_at = self._elapsed() + self._retry_wait * (0.5 + self._chance() / 2)
         self._retry_wait = min(self._retry_wait * 2, LONGEST_RETRY)
+        self._rescue_at = self._elapsed()  # so that the next try asks the database something, and looks for strays
 
     def _answered(self) -> None:
         if self._outage is not None:

@@ -10,7 +10,8 @@
     └── DatabaseUnavailable   the queue's database cannot serve now
         ├── DatabaseUnreachable   it is missing, refused, broken or not ours
         │   └── DatabaseFull      it has no room left
-        ├── DatabaseBusy          others held it locked for too long
+        ├── DatabaseBusy          it serves others, or is about to serve again: the same may succeed later
+        ├── CommitUnknown         the connection broke during the commit: it may or may not have happened
         └── SchemaMismatch        it is older or newer than this program
 
 A message says what happened to which thing, in lower case; `hint` is the next step, where there is one.
@@ -80,7 +81,7 @@ class WrongState(Conflict):
 
 
 class DatabaseUnavailable(QueueError):
-    """The database cannot serve now; what was asked did not happen."""
+    """The database cannot serve now; what was asked did not happen, except as CommitUnknown says."""
 
     code = "database_unavailable"
 
@@ -98,9 +99,21 @@ class DatabaseFull(DatabaseUnreachable):
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """Other processes held the database locked for longer than we are ready to wait."""
+    """The database serves others, or is about to serve again: for longer than we are ready to wait."""
 
     code = "database_busy"
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The connection broke while a change was being committed: it may or may not have been made."""
+
+    code = "commit_unknown"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"nobody knows whether the change was made, the connection broke during its commit: {reason}",
+            hint="look whether it is there; sent again with the same id, a job is stored once at most",
+        )
 
 
 class SchemaMismatch(DatabaseUnavailable):

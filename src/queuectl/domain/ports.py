@@ -19,6 +19,9 @@ from queuectl.domain.policy import Policy
 Clock = Callable[[], datetime]
 """The one clock of the database: aware moments in UTC, whole microseconds."""
 
+Elapsed = Callable[[], timedelta]
+"""Time since the machine's boot, suspension included; never steps."""
+
 EventSink = Callable[[Event], None]
 """Hears of what happened. Must not raise and must return at once."""
 
@@ -38,7 +41,7 @@ class Settlement(StrEnum):
     RECORDED = "recorded"
     """The job has its next state. Also the answer to a resend of the same result under the same lease."""
     LATE = "late"
-    """The job had been taken away: the result stands on the worker's own attempt as late, nothing else changed."""
+    """The attempt had ended otherwise: the result stands on it as late, with its output if it had none."""
     GONE = "gone"
     """The attempt itself no longer exists: an operator removed the job."""
 
@@ -61,14 +64,17 @@ class JobRepository(Protocol):
         """All runs of a job, the first one first; empty for an unknown job."""
 
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
-        """What the last attempt of each of these jobs wrote, if it has ended."""
+        """What the last ended attempt of each of these jobs wrote; nothing for a job without one."""
 
     def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
         """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
 
         In claim order: priority, high first; then `run_at`; then order of arrival. A job goes to one claim only,
-        however many race. Claims nothing when the worker's own lease has run out or was given up.
+        however many race. Claims nothing unless the worker is running and its own lease has not run out.
         """
+
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        """The jobs that run under any lease of this worker."""
 
     def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
         """The earliest `run_at` later than `after` of the jobs that wait in those queues (empty: all)."""
@@ -76,7 +82,7 @@ class JobRepository(Protocol):
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job` as it is next: fenced by the lease.
 
-        `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended.
+        `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended: a resend has the same.
         """
 
     def change(self, job_id: str, decide: Decide) -> Job:
@@ -152,7 +158,7 @@ class WorkerRegistry(Protocol):
         """Extend the lease to `until`. False, and no change, once the worker is given up: lost, stopped or unknown."""
 
     def retire(self, worker_id: str, *, at: datetime) -> None:
-        """Mark a worker that holds no job as stopped; no effect on one that is given up already."""
+        """Mark a worker as stopped; no effect on one that holds a job still, or that is given up already."""
 
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, also those whose lease has run out, in order of their start."""

@@ -38,7 +38,7 @@ def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int
     log = _new_log(settings.log_dir)
     told, tell = os.pipe()
     with log.open("ab") as output:
-        supervisor = subprocess.Popen(  # noqa: S603
+        supervisor = subprocess.Popen(  # noqa: S603 - this program itself
             [sys.executable, "-m", "queuectl", "worker", "start", "--foreground", "--ready-fd", str(tell), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -49,13 +49,13 @@ def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int
             env=os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url},
         )
     os.close(tell)
-    workers = {}
-    with os.fdopen(told) as ready:
-        for line in ready:
-            pid, worker_id = json.loads(line)
-            workers[pid] = worker_id
-            if len(workers) == count:
-                return Started(supervisor_pid=supervisor.pid, workers=workers, log=log)
+    try:
+        workers = _ready_workers(told, count)
+    except BaseException:  # Ctrl-C: what the user gave up waiting for must not go on unseen
+        supervisor.terminate()
+        raise
+    if len(workers) == count:
+        return Started(supervisor_pid=supervisor.pid, workers=workers, log=log)
     supervisor.wait()
     tail = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
     raise QueueError(f"the workers could not start: {tail or 'no reason was logged'}", hint=f"the log is {log}")
@@ -132,6 +132,18 @@ class LocalWorkers:
                 os.close(pidfd)
         except ProcessLookupError:
             return
+
+
+def _ready_workers(told: int, count: int) -> dict[int, str]:
+    """Pid and id of the workers that have become ready: all, or those that did before the supervisor ended."""
+    workers: dict[int, str] = {}
+    with os.fdopen(told) as ready:
+        for line in ready:
+            pid, worker_id = json.loads(line)
+            workers[pid] = worker_id
+            if len(workers) == count:
+                break
+    return workers
 
 
 def _new_log(directory: Path) -> Path:

@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from queuectl.domain.errors import DatabaseBusy, DatabaseUnavailable
+from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable
 
 T = TypeVar("T")
+
+Work: TypeAlias = Callable[[Connection], T]
+Recall: TypeAlias = Callable[[Connection], T | None]
 
 WRITES = "queuectl_writes"
 """The execution option that tells a backend's `begin` that the transaction will write."""
@@ -40,40 +43,59 @@ class Database:
 
     def __init__(self, backend: Backend, *, patience: timedelta) -> None:
         self._backend = backend
-        self._patience = patience.total_seconds()
+        self._patience = patience
         self._reader = backend.engine
         self._writer = backend.engine.execution_options(**{WRITES: True})
+        self._autocommitter = backend.engine.execution_options(**{AUTOCOMMITS: True})
 
-    def read(self, work: Callable[[Connection], T]) -> T:
+    def read(self, work: Work[T]) -> T:
         """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
         return self._transact(self._reader, work)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Work[T], *, recall: Recall[T] | None = None) -> T:
         """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
 
-        Raises DatabaseUnavailable, IntegrityError, and whatever `work` raises; nothing is changed then.
-        """
-        return self._transact(self._writer, work)
+        When the connection breaks while the commit is under way, nobody knows whether it was made. Then `recall` is
+        asked, in the next transaction, for what `work` would have returned; None means that it was not made. Without
+        `recall`, doing `work` twice must come to the same as doing it once.
 
-    def outside_transactions(self, work: Callable[[Connection], object]) -> None:
+        Raises DatabaseUnavailable, IntegrityError, and whatever `work` raises; nothing is changed then. Raises
+        CommitUnknown when the database does not come back in time to ask it.
+        """
+        return self._transact(self._writer, work, recall)
+
+    def outside_transactions(self, work: Work[object], *, patience: timedelta | None = None) -> None:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
-        self._transact(self._backend.engine.execution_options(**{AUTOCOMMITS: True}), work)
+        self._transact(self._autocommitter, work, patience=patience)
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._backend.engine.dispose()
 
-    def _transact(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        deadline, wait = time.monotonic() + self._patience, FIRST_WAIT
+    def _transact(
+        self, engine: Engine, work: Work[T], recall: Recall[T] | None = None, patience: timedelta | None = None
+    ) -> T:
+        patience = self._patience if patience is None else patience
+        deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
+        in_doubt = False
         while True:
             try:
-                with engine.begin() as connection:
-                    return work(connection)
+                with engine.connect() as connection:
+                    transaction = connection.begin()
+                    if in_doubt and recall is not None and (recalled := recall(connection)) is not None:
+                        return recalled
+                    result = work(connection)
+                    try:
+                        transaction.commit()
+                    except DBAPIError as error:
+                        in_doubt = in_doubt or error.connection_invalidated
+                        raise
+                    return result
             except IntegrityError:
                 raise
             except DBAPIError as error:
                 trouble = self._backend.explain(error)
-                if not isinstance(trouble, DatabaseBusy) or time.monotonic() + wait > deadline:
-                    raise trouble from error
+                if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:
+                    raise (CommitUnknown(trouble.message) if in_doubt else trouble) from error
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads contenders, hides nothing
             wait = min(wait * 2, LONGEST_WAIT)

@@ -1,7 +1,7 @@
 """The jobs and attempts in SQL. Every statement is written once, for both backends."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
@@ -27,19 +27,32 @@ FIXED = {"id", "command", "queue", "priority", "max_retries", "timeout", "create
 class SqlJobRepository:
     """`JobRepository` on SQLAlchemy Core; a method is a transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, announce: Callable[[], None]) -> None:
+        """`announce` tells idle workers, after a commit, that there may be work for them; it must not raise."""
         self._database = database
+        self._announce = announce
 
     def add(self, new: Iterable[Job]) -> None:
         """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
         rows = [_row(job) for job in new]
         if not rows:
             return
+
+        def work(connection: Connection) -> bool:
+            connection.execute(insert(jobs), rows)
+            return True
+
+        def recall(connection: Connection) -> bool | None:
+            # All or none were stored, so the first one speaks for all.
+            stored = connection.execute(sql.JOB, {"job_id": rows[0]["id"]}).one_or_none()
+            return True if stored is not None and stored.created_at == rows[0]["created_at"] else None
+
         try:
-            self._database.write(lambda connection: connection.execute(insert(jobs), rows))
+            self._database.write(work, recall=recall)
         except IntegrityError as error:
             ids = [str(row["id"]) for row in rows]
             raise DuplicateJob(self._database.read(lambda connection: _taken(connection, ids))) from error
+        self._announce()
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
@@ -91,7 +104,16 @@ class SqlJobRepository:
             connection.execute(sql.START_ATTEMPT, [_start_of_attempt(job, lease, at) for job in claimed])
             return claimed
 
-        return self._database.write(work)
+        def recall(connection: Connection) -> list[Job] | None:
+            taken = connection.execute(sql.HELD, {"worker": lease.worker}).all()
+            return [_job(row) for row in taken if row.lease_id == lease.id] or None
+
+        return self._database.write(work, recall=recall)
+
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        """The jobs that run under any lease of this worker."""
+        held = {"worker": worker_id}
+        return self._database.read(lambda connection: [_job(row) for row in connection.execute(sql.HELD, held)])
 
     def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
         """The earliest `run_at` later than `after` of the jobs that wait in those queues."""
@@ -101,41 +123,55 @@ class SqlJobRepository:
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""
         try:
-            return self._database.write(lambda connection: _settle(connection, job, lease, result))
+            settlement = self._database.write(lambda connection: _settle(connection, job, lease, result))
         except DatabaseFull:
             # Output may be lost for want of room; an outcome may not.
             bare = replace(result, output=Output(truncated=bool(result.output.content)))
-            return self._database.write(lambda connection: _settle(connection, job, lease, bare))
+            settlement = self._database.write(lambda connection: _settle(connection, job, lease, bare))
+        if settlement is Settlement.RECORDED and job.state is State.PENDING:
+            self._announce()
+        return settlement
 
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction. Raises JobNotFound."""
+        decided: list[Job] = []
 
         def work(connection: Connection) -> Job:
-            job = decide(_found(connection, job_id, lock=True))
-            _write(connection, [job])
-            return job
+            decided[:] = [decide(_found(connection, job_id, lock=True))]
+            _write(connection, decided)
+            return decided[0]
 
-        return self._database.write(work)
+        def recall(connection: Connection) -> Job | None:
+            return decided[0] if _found(connection, job_id).updated_at == decided[0].updated_at else None
+
+        job = self._database.write(work, recall=recall)
+        self._announce()
+        return job
 
     def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
         """The same for up to `limit` jobs of a state, the oldest first."""
 
         def work(connection: Connection) -> list[Job]:
-            found = connection.execute(sql.oldest(state, limit))
-            changed = [decide(_job(row)) for row in found]
+            changed = [decide(_job(row)) for row in connection.execute(sql.oldest(state, limit))]
             _write(connection, changed)
             return changed
 
-        return self._database.write(work)
+        changed = self._database.write(work)
+        self._announce()
+        return changed
 
     def remove(self, job_id: str, *, allow: Decide) -> None:
         """Delete a job and its attempts, unless `allow` raises for it. Raises JobNotFound."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
             allow(_found(connection, job_id, lock=True))
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
+            return True
 
-        self._database.write(work)
+        def recall(connection: Connection) -> bool | None:
+            return None if connection.execute(sql.JOB, {"job_id": job_id}).one_or_none() else True
+
+        self._database.write(work, recall=recall)
 
     def remove_some(self, state: State, *, limit: int) -> int:
         """Delete up to `limit` jobs of a state with their attempts; how many there were."""
@@ -155,7 +191,7 @@ class SqlJobRepository:
             worker = connection.execute(sql.WORKER_TO_RESCUE, {"worker": worker_id}).one_or_none()
             if worker is None or (worker.lease_expires_at > at and not proved_dead):
                 return []
-            held = [_job(row) for row in connection.execute(sql.HELD, {"worker": worker_id})]
+            held = [_job(row) for row in connection.execute(sql.HELD_TO_RESCUE, {"worker": worker_id})]
             rescued = [decide(job) for job in held]
             for job in rescued:
                 result = RunResult(outcome=Outcome.LOST, error=job.last_error)
@@ -164,7 +200,10 @@ class SqlJobRepository:
             connection.execute(sql.END_WORKER, {"of_worker": worker_id, "end_state": WorkerState.LOST, "at": at})
             return rescued
 
-        return self._database.write(work)
+        rescued = self._database.write(work)
+        if rescued:
+            self._announce()
+        return rescued
 
 
 def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:

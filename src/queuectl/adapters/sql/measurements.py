@@ -100,9 +100,9 @@ def _tallies(connection: Connection, name: ColumnElement[str], since: datetime) 
         )
         .where(attempts.c.finished_at >= since)
         .group_by(name)
-        .order_by(name)
     )
+    # Sorted here: the databases' own orders of text differ.
     return [
         Tally(name=named, succeeded=succeeded, failed=failed, busy=busy or timedelta())
-        for named, succeeded, failed, busy in connection.execute(statement)
+        for named, succeeded, failed, busy in sorted(connection.execute(statement).all(), key=lambda row: row[0])
     ]

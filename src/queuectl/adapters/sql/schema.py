@@ -66,7 +66,7 @@ class Span(TypeDecorator[timedelta]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
         """From the database."""
-        return None if value is None else timedelta(microseconds=value)
+        return None if value is None else timedelta(microseconds=int(value))  # a sum is a Decimal on PostgreSQL
 
 
 class CommandText(TypeDecorator[Command]):

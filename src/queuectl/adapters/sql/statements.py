@@ -146,7 +146,8 @@ LAST_OUTPUTS = select(attempts.c.job_id, attempts.c.output).where(
     attempts.c.job_id.in_(bindparam("ids", expanding=True)), attempts.c.number == _last_ended
 )
 
-HELD = select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq).with_for_update()
+HELD = select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq)
+HELD_TO_RESCUE = HELD.with_for_update()
 
 WORKER_TO_RESCUE = (
     select(workers.c.lease_expires_at).where(workers.c.id == bindparam("worker"), _IS_LIVE).with_for_update()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from queuectl.adapters.sql import statements as sql
 from queuectl.adapters.sql.database import Database
@@ -38,7 +38,16 @@ class SqlWorkerRegistry:
         }
         forgotten = delete(workers).where(workers.c.ended_at < worker.started_at - REMEMBERED)
         with_it = insert(workers).values(row)
-        self._database.write(lambda connection: (connection.execute(forgotten), connection.execute(with_it)))
+
+        def work(connection: Connection) -> bool:
+            connection.execute(forgotten)
+            connection.execute(with_it)
+            return True
+
+        def recall(connection: Connection) -> bool | None:
+            return True if connection.execute(select(workers.c.id).where(workers.c.id == worker.id)).first() else None
+
+        self._database.write(work, recall=recall)
 
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
         """Extend the lease to `until`; False once the worker is given up."""

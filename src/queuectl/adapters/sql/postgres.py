@@ -1,0 +1,162 @@
+"""PostgreSQL: how its connections are made, its transactions begun, its errors meant, and which clock rules."""
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, QueuePool, create_engine, event
+
+from queuectl.adapters.sql.database import AUTOCOMMITS, WRITES, Backend, Database
+from queuectl.adapters.system import elapsed
+from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
+
+CONNECTION: Mapping[str, str | int] = {
+    "application_name": "queuectl",
+    "connect_timeout": 5,
+    # A server that has vanished without a word is noticed in seconds, not in the system's hours (tcp(7)).
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s"}
+"""No call waits for ever, and no transaction of a frozen process holds its locks for ever."""
+
+AGAIN = ("40001", "40P01", "55P03", "57014", "57P0", "08", "53")
+"""SQLSTATEs, or their beginnings, of what may succeed when the whole transaction is tried again: serialisation,
+deadlock, locks and timeouts, a server that shuts down or starts, lost connections, exhausted resources."""
+
+OLDEST_DIFFERENCE = timedelta(seconds=10)
+"""How long a measured difference to the server's clock is used."""
+
+
+def postgres_backend(url: str) -> Backend:
+    """The backend for that URL, any that libpq takes (service and password files included). Opens nothing yet.
+
+    Raises DatabaseUnreachable for a URL that libpq cannot parse.
+    """
+    place = display_name(url)
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(url), poolclass=QueuePool, pool_size=4, pool_pre_ping=False
+    )
+    event.listen(engine, "begin", _begin)
+    return Backend(engine, lambda error: explained(error.orig, place))
+
+
+def display_name(url: str) -> str:
+    """The URL without its password. Raises DatabaseUnreachable when libpq cannot parse it."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        # libpq's own words may quote a part of the URL, and with it a piece of a password.
+        raise DatabaseUnreachable(
+            "the database URL cannot be parsed", hint="write postgresql://user@host:5432/database; escape as in URLs"
+        ) from None
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    port = f":{parts['port']}" if parts.get("port") else ""
+    service = f"?service={parts['service']}" if parts.get("service") else ""
+    return f"postgresql://{user}{parts.get('host') or ''}{port}/{parts.get('dbname') or ''}{service}"
+
+
+def connect(url: str) -> "psycopg.Connection[tuple[object, ...]]":
+    """A connection in autocommit: transactions are begun by statement. Raises psycopg.Error."""
+    connection = psycopg.connect(make_conninfo(url, **CONNECTION), autocommit=True)
+    if is_pooled(connection):
+        # The next transaction may run in another session, which knows nothing of what was prepared or set in this one.
+        connection.prepare_threshold = None
+    else:
+        connection.execute(";".join(f"SET {name} = '{value}'" for name, value in TIMEOUTS.items()))
+    return connection
+
+
+def is_pooled(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    """Whether a pooler such as PgBouncer stands between: then the session's pid is not what the handshake said."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return row is None or row[0] != connection.info.backend_pid
+
+
+def explained(error: BaseException | None, place: str) -> DatabaseUnavailable:
+    """A driver's error in our words; DatabaseBusy when the same transaction may succeed if it is tried again."""
+    state = getattr(error, "sqlstate", None) or ""
+    said = _one_line(error)
+    if not state and isinstance(error, psycopg.OperationalError):
+        return _without_state(said, place)
+    if state.startswith(AGAIN):
+        return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
+    match state:
+        case "25006":
+            return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")
+        case "42501":
+            return DatabaseUnreachable(f"{place} refuses: {said}", hint="grant the role rights on the queue's tables")
+        case "42P01" | "42703":
+            return DatabaseUnreachable(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
+        case "53100":
+            return DatabaseFull(f"{place} has no disk space left", hint="free some space on the server")
+    return DatabaseUnreachable(f"{place} cannot be used: {said}")
+
+
+class ServerClock:
+    """`Clock` that tells the server's time, by this machine's time since boot and its difference to the server's.
+
+    The host's own clock may be wrong by hours, or step. The difference is measured at the first use and then every ten
+    seconds, and is wrong by half the time of that question at most. While the server does not answer, the last one
+    goes on; only one thread at a time waits for the server.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._measuring = threading.Lock()
+        self._measured: timedelta | None = None
+        self._server_at_boot = datetime.min
+
+    def __call__(self) -> datetime:
+        """The moment by the server's clock. Raises DatabaseUnavailable when it has never answered."""
+        if self._measured is None:
+            with self._measuring:
+                self._measure()
+        elif elapsed() - self._measured > OLDEST_DIFFERENCE and self._measuring.acquire(blocking=False):
+            try:
+                self._measure()
+            except DatabaseUnavailable:
+                self._measured = elapsed()
+            finally:
+                self._measuring.release()
+        return self._server_at_boot + elapsed()
+
+    def _measure(self) -> None:
+        def work(connection: Connection) -> tuple[datetime, timedelta]:
+            asked = elapsed()
+            moment: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+            return moment, asked + (elapsed() - asked) / 2
+
+        moment, at = self._database.read(work)
+        self._server_at_boot, self._measured = moment.astimezone(UTC) - at, at
+
+
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if not options.get(AUTOCOMMITS):
+        # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
+        writes = options.get(WRITES)
+        connection.exec_driver_sql("BEGIN" if writes else "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _without_state(said: str, place: str) -> DatabaseUnavailable:
+    """What libpq says of a connection that was not made, or broke: it has words for it, but no code."""
+    if any(words in said for words in ("too many clients", "connection slots", "starting up", "shutting down")):
+        return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
+    if "server closed the connection" in said or "connection is lost" in said or "SSL connection" in said:
+        return DatabaseBusy(f"the connection to {place} broke: {said}", hint="try again; the server's log says more")
+    return DatabaseUnreachable(
+        f"cannot connect to {place}: {said}", hint="check the URL, the server, and the password (PGPASSWORD, ~/.pgpass)"
+    )
+
+
+def _one_line(error: BaseException | None) -> str:
+    """The driver's words on one line, without its own preamble."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    said = " ".join((primary or str(error)).split())
+    return said.removeprefix("connection failed: ")

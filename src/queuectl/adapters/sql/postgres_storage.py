@@ -1,0 +1,127 @@
+"""The queue's place in a PostgreSQL database: upgraded, checked, examined."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from queuectl.adapters.sql.database import Database
+from queuectl.adapters.sql.migration import check_version, migrate, schema_version
+from queuectl.adapters.sql.postgres import is_pooled
+from queuectl.adapters.sql.schema import SCHEMA_VERSION
+from queuectl.domain.errors import DatabaseUnreachable, QueueError
+from queuectl.domain.ports import Finding, Grade
+
+OLDEST_SERVER = 14
+INIT_LOCK = 0x71756575
+"""The advisory lock of those who change the schema: "queu"."""
+
+WRONG_CLOCK = 1.0
+"""Seconds of difference to the server's clock from which a host's clock is worth a word."""
+
+
+class PostgresStorage:
+    """`Storage` in the first schema of the role's search path. `name` is the URL without its password."""
+
+    def __init__(self, name: str, database: Database) -> None:
+        self._name = name
+        self._database = database
+
+    @property
+    def name(self) -> str:
+        """Where it is, as a URL without its password."""
+        return self._name
+
+    def initialise(self) -> str | None:
+        """Create the schema or bring it up to date; what was done, or None."""
+        before = self._database.read(_checked_server)
+        if before is not None and before >= SCHEMA_VERSION:
+            check_version(before, self._name)
+            return None
+        self._database.write(_upgrade)
+        if before is None:
+            return f"created the queue in {self._name}"
+        return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
+
+    def open(self) -> None:
+        """Make sure that it can be used."""
+        check_version(self._database.read(_checked_server), self._name)
+
+    def examine(self) -> Sequence[Finding]:
+        """Check the server from inside; what is wrong is a finding."""
+        return list(self._findings())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def _findings(self) -> Iterator[Finding]:
+        try:
+            self.open()
+            yield Finding(subject="database", grade=Grade.OK, message=self._name)
+            yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
+            yield from self._database.read(_server_findings)
+        except QueueError as error:
+            yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
+
+
+def _checked_server(connection: Connection) -> str | None:
+    """The schema's version. Raises DatabaseUnreachable for a server that is too old, or cannot store any text."""
+    version = int(_shown(connection, "server_version_num")) // 10_000
+    if version < OLDEST_SERVER:
+        raise DatabaseUnreachable(f"the server is PostgreSQL {version}; queuectl needs {OLDEST_SERVER} or newer")
+    if (encoding := _shown(connection, "server_encoding")) != "UTF8":
+        raise DatabaseUnreachable(
+            f"the database's encoding is {encoding}, which cannot store every text",
+            hint="create it with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+        )
+    return schema_version(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    """Under a lock that excludes other upgraders: whoever comes second finds the work done."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({INIT_LOCK})")
+    if schema_version(connection) != SCHEMA_VERSION:
+        migrate(connection)
+
+
+def _server_findings(connection: Connection) -> list[Finding]:
+    version = _shown(connection, "server_version")
+    findings = [Finding(subject="server", grade=Grade.OK, message=f"PostgreSQL {version}")]
+    if connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
+        hint = "point the URL at the primary server"
+        findings.append(Finding(subject="server", grade=Grade.FAIL, message="it is a read-only standby", hint=hint))
+    commits = _shown(connection, "synchronous_commit")
+    if commits == "off" or _shown(connection, "fsync") == "off":
+        findings.append(
+            Finding(
+                subject="durability",
+                grade=Grade.WARN,
+                message="the server may lose acknowledged jobs in a crash (fsync or synchronous_commit is off)",
+                hint="ALTER ROLE … SET synchronous_commit = on; fsync = on in postgresql.conf",
+            )
+        )
+    else:
+        message = f"commits are durable (synchronous_commit {commits})"
+        findings.append(Finding(subject="durability", grade=Grade.OK, message=message))
+    driver = connection.connection.driver_connection
+    if driver is not None and is_pooled(driver):
+        message = "a pooler stands between: workers poll once a second instead of being woken"
+        findings.append(Finding(subject="wake-ups", grade=Grade.OK, message=message))
+    findings.append(_clock_finding(connection))
+    return findings
+
+
+def _clock_finding(connection: Connection) -> Finding:
+    moment: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    off = abs((datetime.now(UTC) - moment).total_seconds())
+    message = f"this host's clock is {off:.1f} s off the server's, which rules"
+    if off < WRONG_CLOCK:
+        return Finding(subject="clock", grade=Grade.OK, message=message)
+    hint = "harmless to the queue; but times shown as local are the host's"
+    return Finding(subject="clock", grade=Grade.WARN, message=message, hint=hint)
+
+
+def _shown(connection: Connection, setting: str) -> str:
+    text: str = connection.exec_driver_sql(f"SHOW {setting}").scalar_one()
+    return text
