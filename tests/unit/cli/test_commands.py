@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -218,6 +219,20 @@ def test_doctor_fails_when_something_is_broken(queuectl: CommandLine) -> None:
     queuectl.storage.findings = [Finding(subject="disk", grade=Grade.FAIL, message="full", hint="free some")]
     answer = queuectl("doctor", "--output", "json")
     assert (answer.code, answer.document["ok"]) == (1, False)
+
+
+def test_a_full_disk_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "queuectl", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_is_no_error_to_tell() -> None:
+    command = f"{sys.executable} -m queuectl enqueue --help | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
 
 
 def test_the_database_is_closed_also_after_an_error(queuectl: CommandLine) -> None:

@@ -119,6 +119,15 @@ def test_a_job_runs_where_it_was_enqueued(queuectl: CommandLine, tmp_path: Path)
     assert queuectl.queue.find("a").cwd == str(tmp_path)
 
 
+def test_a_present_directory_that_is_gone_is_told(queuectl: CommandLine, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    for args in (("--", "true"), ("--cwd", "sub", "--", "true")):
+        answer = queuectl("enqueue", *args)
+        assert answer.code == 5
+        assert "the present directory does not exist any more" in answer.err
+    assert queuectl("enqueue", "--cwd", "/", "--", "true").code == 0
+
+
 def test_a_batch_comes_from_a_file_or_from_stdin(queuectl: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "jobs.jsonl").write_text('{"command": "true", "id": "a"}\n{"command": "true", "id": "b"}\n')
     assert queuectl("enqueue", "@jobs.jsonl").lines == ["a", "b"]

@@ -73,7 +73,7 @@ def test_what_has_no_ids_is_plain_where_ids_are_asked_for() -> None:
 
 
 def test_a_plain_line_cannot_be_forged() -> None:
-    assert plain_line(["a\tb", "c\nd", None, 5, "\x1b[31m"]) == "a\\tb\tc\\nd\t\t5\t\\x1b[31m"
+    assert plain_line(["a\tb", "c\nd", None, 5, True, "\x1b[31m"]) == "a\\tb\tc\\nd\t\t5\ttrue\t\\x1b[31m"
 
 
 def test_characters_that_do_not_print_are_made_visible() -> None:

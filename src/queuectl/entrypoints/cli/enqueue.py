@@ -1,6 +1,5 @@
 """`queuectl enqueue`: one job from JSON or from arguments, or a batch from a file or a pipe."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -122,7 +121,7 @@ def _fields(options: Mapping[str, str | int | None], env: Sequence[str]) -> dict
     if fields.get("timeout") == "none":
         fields["timeout"] = None
     if "cwd" in fields:
-        fields["cwd"] = str(Path(str(fields["cwd"])).absolute())
+        fields["cwd"] = _absolute(str(fields["cwd"]))
     if env:
         fields["env"] = dict(_variable(each) for each in env)
     return fields
@@ -154,16 +153,19 @@ def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[J
 
 
 def _here(requests: Sequence[JobRequest]) -> str:
-    """The directory for jobs that name none: it must exist, and be text."""
-    if all("cwd" in request.said for request in requests):
-        return "/"
+    """The directory for jobs that name none."""
+    return "/" if all("cwd" in request.said for request in requests) else _absolute(".")
+
+
+def _absolute(directory: str) -> str:
+    """The directory as seen from anywhere. Raises InvalidJob when the present one is gone, or is no text."""
     try:
-        here = Path.cwd()
-        str(here).encode()
+        path = str(Path(directory).absolute())
+        path.encode()
     except (OSError, UnicodeEncodeError):
         problem = "cwd must be said: the present directory does not exist any more, or its name is not UTF-8"
         raise InvalidJob([problem], hint="--cwd / would do for a command that does not care") from None
-    return os.fspath(here)
+    return path
 
 
 def _patience(app: App, count: int) -> AbstractContextManager[object]:

@@ -50,7 +50,7 @@ def list_matching(app: App, states: Sequence[State], queue: str | None, limit: i
     if app.out.is_table and not jobs:
         app.note("no such jobs" if states or queue else "no jobs yet; `queuectl enqueue` adds one")
     if len(found) > len(jobs) and not app.out.is_json:
-        app.note(f"only the newest {limit:,} are shown; --limit 0 shows all")
+        app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
 
 
 @click.command("info", cls=Command)

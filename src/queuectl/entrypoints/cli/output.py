@@ -95,7 +95,17 @@ def is_coloured(color: str, environ: Mapping[str, str], *, terminal: bool) -> bo
 
 def plain_line(cells: Sequence[object]) -> str:
     """The cells of one line, tab-separated; absent values are empty, and no cell can contain a tab or a line end."""
-    return "\t".join("" if cell is None else escaped(str(cell)) for cell in cells)
+    return "\t".join(_cell(cell) for cell in cells)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case _:
+            return escaped(str(value))
 
 
 def _document(view: View | Iterable[View]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from queuectl import __version__
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.failures import FAILED, INTERRUPTED
 
 COMMANDS = "queuectl.entrypoints.cli"
 
@@ -56,7 +57,11 @@ def program() -> None:
 
 def main() -> None:
     """Run the command line of this process, and exit."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # between the places where click waits for it
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def run(args: list[str], app: App | None = None) -> int:
@@ -71,11 +76,11 @@ def run(args: list[str], app: App | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()
-        return 1
+        return FAILED
     except OSError as error:
         _discard_stdout()
-        where = f" {error.filename}" if error.filename else " the output"
-        return app.reporter.trouble(f"cannot use{where}: {error.strerror}")
+        what = f"use {error.filename}" if error.filename else "write the output"
+        return app.reporter.trouble(f"cannot {what}: {error.strerror}")
     finally:
         app.close()
     return code
@@ -92,7 +97,7 @@ def _run(args: list[str], app: App) -> int:
     except click.ClickException as error:
         return app.reporter.usage_error(error)
     except click.Abort:
-        return 130
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
