@@ -48,7 +48,7 @@ class Command(click.Command):
         """Its own parameters, then the global ones."""
         return super().get_params(ctx) + GLOBAL_OPTIONS
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """The help, its paragraphs filled; but those with indented lines, the examples, are kept as they are."""
         paragraphs = inspect.cleandoc(self.help or "").split("\n\n")
         formatter.write_paragraph()
@@ -92,7 +92,7 @@ class Group(Command, click.Group):
             ctx.fail(f"no such command '{name}'" + (f": did you mean '{near[0]}'?" if near else ""))
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """The list of commands, without importing one of them for it."""
         lines = [(name, line) for name, (_, line) in self.lazy.items() if line]
         lines += [(name, command.get_short_help_str(formatter.width)) for name, command in self.commands.items()]

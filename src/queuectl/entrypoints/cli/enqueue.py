@@ -11,7 +11,7 @@ from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import DuplicateJob, InvalidJob
 from queuectl.domain.job import Job
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.batch import Line, lines_of, requests_of
+from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.output import View
 from queuectl.entrypoints.cli.views import job_view
@@ -149,7 +149,9 @@ def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[J
     places: dict[str | None, list[str]] = {}
     for line, request in zip(lines, requests, strict=True):
         places.setdefault(request.id, []).append(str(line.number))
-    return [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids]
+    located = [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids[:MOST_PROBLEMS]]
+    more = len(job_ids) - len(located)
+    return [*located, f"and {more:,} more"] if more else located
 
 
 def _here(requests: Sequence[JobRequest]) -> str:

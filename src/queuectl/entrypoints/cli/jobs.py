@@ -48,7 +48,7 @@ def list_matching(app: App, states: Sequence[State], queue: str | None, limit: i
     grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
     write_jobs(app, jobs, table=lambda: [grid(jobs, datetime.now(UTC))] if jobs else [], show_env=show_env)
     if app.out.is_table and not jobs:
-        app.note("no such jobs" if states or queue else "no jobs yet; `queuectl enqueue` adds one")
+        app.note("no jobs match" if states or queue else "no jobs yet; `queuectl enqueue` adds one")
     if len(found) > len(jobs) and not app.out.is_json:
         app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
 
