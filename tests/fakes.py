@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -80,15 +80,11 @@ class InMemoryJobs:
 
     def add(self, jobs: Iterable[Job]) -> None:
         with self._memory.transaction():
-            new: dict[str, Job] = {}
-            taken: list[str] = []
-            for job in jobs:
-                if job.id in self._memory.jobs or job.id in new:
-                    taken.append(job.id)
-                new[job.id] = job
-            if taken:
-                raise DuplicateJob(list(dict.fromkeys(taken)))
-            self._memory.jobs.update(new)
+            new = list(jobs)
+            given = Counter(job.id for job in new)
+            if taken := [job_id for job_id, times in given.items() if times > 1 or job_id in self._memory.jobs]:
+                raise DuplicateJob(taken)
+            self._memory.jobs.update({job.id: job for job in new})
 
     def find(self, job_id: str) -> Job:
         with self._memory.transaction():
@@ -127,6 +123,10 @@ class InMemoryJobs:
                     job_id=job.id, number=job.attempts, lease=lease, host=worker.host, started_at=at
                 )
             return claimed
+
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        with self._memory.transaction():
+            return self._memory.held_by(worker_id)
 
     def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
         with self._memory.transaction():

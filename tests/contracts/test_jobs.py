@@ -89,7 +89,7 @@ class TestAdd:
         jobs.add([a_job("old-1"), a_job("old-2")])
         with pytest.raises(DuplicateJob) as refused:
             jobs.add([a_job(job_id) for job_id in ("new-1", "old-2", "twice", "old-1", "twice", "new-2")])
-        assert sorted(refused.value.job_ids) == ["old-1", "old-2", "twice"]
+        assert refused.value.job_ids == ("old-2", "twice", "old-1")
         assert sorted(ids(jobs.search())) == ["old-1", "old-2"]
 
     def test_a_large_batch_is_stored_whole_and_in_order(self, jobs: JobRepository) -> None:
@@ -254,6 +254,20 @@ class TestClaim:
         assert claim(jobs) == []
         workers.retire("w-1", at=NOON)
         assert claim(jobs) == []
+
+
+class TestHeldBy:
+    def test_a_worker_holds_what_it_claimed_until_it_is_settled(
+        self, jobs: JobRepository, workers: WorkerRegistry
+    ) -> None:
+        workers.register(a_worker("w-2"))
+        jobs.add(some_jobs(4))
+        first, second = claim(jobs, a_lease(1), limit=2)
+        [third] = claim(jobs, a_lease(2), limit=1)
+        claim(jobs, a_lease(3, worker="w-2"), limit=1)
+        settle(jobs, second, a_result())
+        assert jobs.held_by("w-1") == [first, third]
+        assert jobs.held_by("nobody") == []
 
 
 class TestNextDue:

@@ -32,8 +32,8 @@ def test_a_duration_is_understood(said: object, seconds: float) -> None:
     "said",
     [
         *(True, False, None, [], {}, b"5m", -1, -0.001, float("nan"), float("inf"), 10**400, 315_360_001),
-        *("", " ", "m", "5 m", "5x", "5M", "-5m", "+5m", "1h-5m", "5m!", "1e3", ".5", "5.", "nan", "inf", "\u0665", "1_0"),
-        *("5h30", "3651d", "9" * 400, "9" * 400 + "w"),
+        *("", " ", "m", "5 m", "5x", "5M", "-5m", "+5m", "1h-5m", "5m!", "1e3", ".5", "5.", "nan", "inf", "1_0"),
+        *("\u0665", "5h30", "3651d", "9" * 400, "9" * 400 + "w"),
     ],
     ids=lambda said: repr(said)[:20],
 )

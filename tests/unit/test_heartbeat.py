@@ -1,0 +1,117 @@
+from threading import Thread
+
+import pytest
+
+from queuectl.application.heartbeat import Heartbeat
+from queuectl.domain.ports import WorkerState
+from tests.builders import NOON, SECOND, a_worker
+from tests.fakes import InMemoryWorkers, ManualClock, Memory, ScriptedRunner
+
+LEASE = 30 * SECOND
+
+
+class Chest:
+    """A heart to listen to, and all that it is wired to."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.clock = ManualClock(NOON)
+        self.workers = InMemoryWorkers(self.memory)
+        self.workers.register(a_worker("w-1", lease_expires_at=NOON + LEASE))
+        self.runner = ScriptedRunner(self.clock)
+        self.heartbeat = Heartbeat(
+            "w-1",
+            workers=self.workers,
+            lease=LEASE,
+            clock=self.clock,
+            elapsed=self.clock.elapsed,
+            wake=self.runner.wake,
+        )
+
+
+@pytest.fixture
+def chest() -> Chest:
+    return Chest()
+
+
+def test_a_beat_renews_the_lease_for_its_whole_length_and_tells_the_state(chest: Chest) -> None:
+    chest.clock.advance(5 * SECOND)
+    chest.heartbeat.state = WorkerState.STOPPING
+    chest.heartbeat.beat()
+    [worker] = chest.workers.live()
+    assert worker.lease_expires_at == NOON + 5 * SECOND + LEASE
+    assert worker.state is WorkerState.STOPPING
+    assert chest.heartbeat.time_left == LEASE * 2 / 3
+
+
+def test_the_lease_is_taken_as_lost_after_two_thirds_without_a_renewal(chest: Chest) -> None:
+    chest.clock.advance(20 * SECOND - SECOND / 1000)
+    assert chest.heartbeat.lost is None
+    chest.clock.advance(SECOND / 1000)
+    assert chest.heartbeat.lost == "the lease could not be renewed: this process was held up"
+
+
+def test_the_jobs_can_be_stopped_before_a_lost_lease_ends(chest: Chest) -> None:
+    assert LEASE * 2 / 3 + chest.heartbeat.stop_grace < LEASE
+
+
+def test_a_database_that_does_not_answer_is_named_as_the_reason(chest: Chest) -> None:
+    chest.memory.outage = "no route to host"
+    chest.heartbeat.beat()
+    assert chest.heartbeat.lost is None
+    chest.clock.advance(20 * SECOND)
+    assert chest.heartbeat.lost == "the lease could not be renewed: no route to host"
+
+
+def test_a_renewal_counts_from_when_it_was_sent(chest: Chest) -> None:
+    renew = chest.workers.renew
+
+    def slowly(*args: object, **asked: object) -> bool:
+        renewed = renew(*args, **asked)
+        chest.clock.advance(12 * SECOND)
+        return renewed
+
+    chest.workers.renew = slowly
+    chest.heartbeat.beat()
+    assert chest.heartbeat.time_left == 8 * SECOND
+
+
+def test_a_worker_that_others_gave_up_hears_of_it_at_once(chest: Chest) -> None:
+    chest.workers.retire("w-1", at=NOON)
+    chest.heartbeat.beat()
+    assert chest.heartbeat.lost == "others took the lease for lost and took the jobs back"
+    before = chest.clock.now
+    chest.runner.wait(SECOND)
+    assert chest.clock.now == before
+
+
+def test_the_beating_ends_when_it_is_closed(chest: Chest) -> None:
+    thread = Thread(target=chest.heartbeat.run)
+    thread.start()
+    chest.heartbeat.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_the_beating_ends_when_the_worker_is_given_up(chest: Chest) -> None:
+    chest.workers.retire("w-1", at=NOON)
+    chest.heartbeat.soon()
+    thread = Thread(target=chest.heartbeat.run)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert chest.heartbeat.lost
+
+
+def test_asked_to_it_beats_before_its_time(chest: Chest) -> None:
+    beaten = chest.workers.renew
+
+    def and_close(*args: object, **asked: object) -> bool:
+        chest.heartbeat.close()
+        return beaten(*args, **asked)
+
+    chest.workers.renew = and_close
+    chest.clock.advance(SECOND)
+    chest.heartbeat.soon()
+    chest.heartbeat.run()
+    assert chest.workers.live()[0].renewed_at == NOON + SECOND

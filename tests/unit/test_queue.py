@@ -1,0 +1,160 @@
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from queuectl.application import queue as queue_module
+from queuectl.application.queue import Queue
+from queuectl.domain.document import JobRequest
+from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
+from queuectl.domain.job import State
+from tests.builders import HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease, a_policy, a_result, a_worker
+from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+def queue(memory: Memory) -> Queue:
+    ids = count(1)
+    return Queue(
+        jobs=InMemoryJobs(memory),
+        workers=InMemoryWorkers(memory),
+        config=InMemoryConfig(memory),
+        measurements=InMemoryMeasurements(memory),
+        clock=ManualClock(NOON + HOUR),
+        new_job_id=lambda: f"new-{next(ids)}",
+    )
+
+
+def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> None:
+    jobs = queue.enqueue([JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
+    assert [(job.id, job.command, job.cwd, job.created_at) for job in jobs] == [
+        ("new-1", "a", "/here", NOON + HOUR),
+        ("mine", "b", "/here", NOON + HOUR),
+    ]
+    assert list(memory.jobs.values()) == jobs
+
+
+def test_a_new_job_takes_the_policy_of_the_moment(queue: Queue) -> None:
+    queue.set("max-retries", "7")
+    queue.set("default-timeout", "none")
+    [job] = queue.enqueue([JobRequest(command="a")], cwd="/")
+    queue.unset("max-retries")
+    assert (queue.find(job.id).max_retries, job.timeout) == (7, None)
+
+
+def test_one_taken_id_stores_nothing_of_the_batch(queue: Queue) -> None:
+    queue.enqueue([JobRequest(command="a", id="taken")], cwd="/")
+    with pytest.raises(DuplicateJob, match="taken"):
+        queue.enqueue([JobRequest(command="b"), JobRequest(command="c", id="taken")], cwd="/")
+    assert [job.id for job in queue.search(states=(), queue=None, limit=None)] == ["taken"]
+
+
+def test_a_waiting_job_is_cancelled_now(queue: Queue, memory: Memory) -> None:
+    memory.jobs["job-1"] = a_job()
+    assert queue.cancel("job-1") == memory.jobs["job-1"] == a_job().cancelled(NOON + HOUR)
+
+
+def test_a_running_job_is_not_cancelled(queue: Queue, memory: Memory) -> None:
+    memory.jobs["job-1"] = a_job_that_is(State.PROCESSING)
+    with pytest.raises(WrongState, match="job-1 is processing: only a job that waits can be cancelled"):
+        queue.cancel("job-1")
+
+
+@pytest.mark.parametrize("state", [State.COMPLETED, State.DEAD, State.CANCELLED])
+def test_any_job_that_has_ended_can_be_run_again(queue: Queue, memory: Memory, state: State) -> None:
+    memory.jobs["job-1"] = a_job_that_is(state)
+    queue.retry("job-1")
+    assert (memory.jobs["job-1"].state, memory.jobs["job-1"].run_at) == (State.PENDING, NOON + HOUR)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.DEAD])
+def test_only_what_is_in_the_dead_letter_queue_is_retried_or_removed_there(
+    queue: Queue, memory: Memory, state: State
+) -> None:
+    memory.jobs["job-1"] = a_job_that_is(state)
+    for ask in (queue.retry_dead, queue.remove_dead):
+        with pytest.raises(WrongState, match=f"job-1 is {state}, not in the dead letter queue"):
+            ask("job-1")
+    assert memory.jobs["job-1"].state is state
+
+
+def test_a_dead_job_is_retried_or_removed(queue: Queue, memory: Memory) -> None:
+    memory.jobs |= {job_id: a_job_that_is(State.DEAD, job_id=job_id) for job_id in ("again", "away")}
+    memory.attempts.clear()
+    assert queue.retry_dead("again").state is State.PENDING
+    queue.remove_dead("away")
+    assert list(memory.jobs) == ["again"]
+
+
+def test_the_whole_dead_letter_queue_is_retried_in_batches(
+    queue: Queue, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "BATCH", 2)
+    memory.jobs |= {str(number): a_job_that_is(State.DEAD, job_id=str(number)) for number in range(5)}
+    assert list(queue.retry_all_dead()) == [2, 2, 1]
+    assert {job.state for job in memory.jobs.values()} == {State.PENDING}
+
+
+def test_the_whole_dead_letter_queue_is_removed_in_batches(
+    queue: Queue, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "BATCH", 2)
+    memory.jobs |= {str(number): a_job_that_is(State.DEAD, job_id=str(number)) for number in range(3)}
+    memory.jobs["alive"] = a_job("alive")
+    assert list(queue.remove_all_dead()) == [2, 1]
+    assert list(memory.jobs) == ["alive"]
+
+
+@pytest.mark.parametrize("verb", ["find", "cancel", "retry", "retry_dead", "remove_dead"])
+def test_an_unknown_job_is_not_found(queue: Queue, verb: str) -> None:
+    with pytest.raises(JobNotFound, match="there is no job nope"):
+        getattr(queue, verb)("nope")
+
+
+def test_a_setting_is_stored_in_its_normal_form_and_can_be_unset(queue: Queue) -> None:
+    assert queue.set("lease", " 60 ") == "1m"
+    assert (queue.settings(), queue.policy().lease) == ({"lease": "1m"}, MINUTE)
+    queue.unset("lease")
+    assert (queue.settings(), queue.policy().lease) == ({}, 30 * SECOND)
+
+
+def test_a_bad_setting_is_not_stored(queue: Queue) -> None:
+    with pytest.raises(InvalidSetting):
+        queue.set("lease", "soon")
+    for ask in (lambda: queue.set("max_retries", "3"), lambda: queue.unset("max_retries")):
+        with pytest.raises(InvalidSetting, match="max_retries"):
+            ask()
+    assert queue.settings() == {}
+
+
+def test_the_status_has_the_moment_the_jobs_and_the_workers(queue: Queue, memory: Memory) -> None:
+    memory.jobs["job-1"] = a_job()
+    memory.workers["w-1"] = a_worker()
+    status = queue.status()
+    assert (status.at, status.jobs[State.PENDING], status.workers) == (NOON + HOUR, 1, [a_worker()])
+
+
+def test_the_metrics_look_back_over_their_window(queue: Queue, memory: Memory) -> None:
+    jobs = InMemoryJobs(memory)
+    memory.workers["w-1"] = a_worker()
+    jobs.add([a_job("early"), a_job("late")])
+    for job, ran in zip(jobs.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
+        jobs.settle(job.settled(a_result(), NOON + ran, a_policy(), 0), a_lease(), a_result())
+    assert queue.metrics(window=HOUR - 2 * MINUTE, detailed=False).completed == 1
+    assert queue.metrics(window=timedelta(days=1), detailed=False).completed == 2
+    assert [tally.name for tally in queue.metrics(window=HOUR, detailed=True).workers] == ["w-1"]
+
+
+def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
+    jobs = InMemoryJobs(memory)
+    memory.workers["w-1"] = a_worker()
+    jobs.add([a_job()])
+    [job] = jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
+    jobs.settle(job.settled(a_result(), NOON, a_policy(), 0), a_lease(), a_result(output=b"hello"))
+    assert queue.outputs([job]) == {"job-1": b"hello"}
+    assert [attempt.number for attempt in queue.history("job-1")] == [1]

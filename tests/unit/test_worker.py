@@ -1,0 +1,382 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from queuectl.application.heartbeat import Heartbeat
+from queuectl.application.worker import POLL, Worker
+from queuectl.domain.events import (
+    DatabaseBack,
+    DatabaseLost,
+    Event,
+    JobSettled,
+    JobStarted,
+    LeaseLost,
+    ResultLate,
+    WorkerStopping,
+)
+from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports import WorkerState
+from tests.builders import NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
+from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryWorkers, ManualClock, Memory, ScriptedRunner
+
+LEASE = 30 * SECOND
+
+
+@dataclass
+class Shift:
+    """A worker at work: its queue in memory, its commands scripted, its time by hand."""
+
+    jobs_to_do: Sequence[Job] = ()
+    scripts: dict[str, list[RunResult]] = field(default_factory=dict)
+    queues: tuple[str, ...] = ()
+    concurrency: int = 1
+    chance: float = 0.0
+    policy: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(config=self.policy)
+        self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
+        self.clock = ManualClock(NOON)
+        self.runner = ScriptedRunner(self.clock, self.scripts)
+        self.events: list[Event] = []
+        self.rescued_at: list[timedelta] = []
+        self.workers.register(a_worker("w-1", lease_expires_at=NOON + LEASE))
+        self.jobs.add(self.jobs_to_do)
+        self.heartbeat = Heartbeat(
+            "w-1",
+            workers=self.workers,
+            lease=LEASE,
+            clock=self.clock,
+            elapsed=self.clock.elapsed,
+            wake=self.runner.wake,
+        )
+        lease_ids = count(1)
+        self.worker = Worker(
+            "w-1",
+            queues=self.queues,
+            concurrency=self.concurrency,
+            jobs=self.jobs,
+            config=InMemoryConfig(self.memory),
+            runner=self.runner,
+            heartbeat=self.heartbeat,
+            rescue=self.rescue,
+            clock=self.clock,
+            elapsed=self.clock.elapsed,
+            new_lease_id=lambda: f"{next(lease_ids):032x}",
+            chance=lambda: self.chance,
+            events=self.events.append,
+        )
+
+    def rescue(self, _policy: Policy) -> None:
+        with self.memory.transaction():
+            self.rescued_at.append(self.clock.elapsed())
+
+    def turn(self, turns: int = 1, *, beat: bool = True) -> None:
+        for _ in range(turns):
+            if beat:
+                self.heartbeat.beat()
+            self.worker.work_one()
+
+    def turn_until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(100):
+            if condition():
+                return
+            self.turn()
+        raise AssertionError("it did not happen within 100 turns")
+
+    def heard(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def state(self, job_id: str = "job-1") -> State:
+        return self.memory.jobs[job_id].state
+
+    def attempts(self, job_id: str = "job-1") -> Sequence[Attempt]:
+        return [attempt for (owner, _), attempt in sorted(self.memory.attempts.items()) if owner == job_id]
+
+    def outcomes(self, job_id: str = "job-1") -> list[Outcome | None]:
+        return [attempt.outcome for attempt in self.attempts(job_id)]
+
+
+class TestWork:
+    def test_a_due_job_is_claimed_run_and_settled(self) -> None:
+        shift = Shift([a_job()], {"job-1": [a_result(output=b"hello")]})
+        shift.turn(2)
+        assert (shift.state(), shift.outcomes()) == (State.COMPLETED, [Outcome.SUCCEEDED])
+        assert [type(event) for event in shift.events] == [JobStarted, JobSettled]
+
+    def test_it_claims_as_many_as_it_has_free_slots_and_one_more_for_each_that_ends(self) -> None:
+        shift = Shift(some_jobs(5), concurrency=2)
+        shift.turn(3)
+        assert shift.runner.started == ["job-000", "job-001"]
+        shift.runner.end("job-000", a_result())
+        shift.turn()
+        assert shift.runner.started == ["job-000", "job-001", "job-002"]
+
+    def test_it_serves_only_its_queues(self) -> None:
+        shift = Shift([a_job("mine", queue="mail"), a_job("other")], queues=("mail",), concurrency=2)
+        shift.turn()
+        assert shift.runner.started == ["mine"]
+
+    def test_each_claim_has_a_lease_of_its_own(self) -> None:
+        shift = Shift(some_jobs(2), {"job-000": [a_result()]})
+        shift.turn(2)
+        leases = [attempt.lease for job_id in ("job-000", "job-001") for attempt in shift.attempts(job_id)]
+        assert len(set(leases)) == 2
+        assert {lease.worker for lease in leases} == {"w-1"}
+
+    def test_a_failed_job_runs_again_as_soon_as_its_backoff_is_over(self) -> None:
+        shift = Shift([a_job()], {"job-1": [a_failure(), a_result()]})
+        shift.turn_until(lambda: shift.state() is State.COMPLETED)
+        first, second = shift.attempts()
+        assert second.started_at - NOON == 2 * SECOND
+        assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+
+    def test_the_settled_event_tells_how_long_the_attempt_ran(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.clock.advance(7 * SECOND)
+        shift.runner.end("job-1", a_result())
+        shift.turn()
+        [settled] = shift.heard(JobSettled)
+        assert isinstance(settled, JobSettled)
+        assert settled.ran == 7 * SECOND
+
+    def test_the_policy_at_the_claim_holds_for_the_attempt(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.memory.config["backoff-base"] = "100"
+        shift.runner.end("job-1", a_failure())
+        shift.turn()
+        assert shift.memory.jobs["job-1"].run_at - shift.memory.jobs["job-1"].updated_at == 2 * SECOND
+
+    def test_others_are_rescued_every_sixth_of_a_lease_with_jitter(self) -> None:
+        shift = Shift(chance=0.8)
+        shift.turn(20)
+        gaps = {later - earlier for earlier, later in zip(shift.rescued_at, shift.rescued_at[1:], strict=False)}
+        assert gaps == {6 * SECOND}
+
+
+class TestWaiting:
+    def test_an_idle_worker_looks_for_jobs_every_second(self) -> None:
+        shift = Shift()
+        shift.turn(4)
+        assert shift.runner.waited == [timedelta(), POLL, POLL, POLL]
+
+    def test_the_next_due_job_shortens_the_wait(self) -> None:
+        shift = Shift([a_job(run_at=NOON + timedelta(milliseconds=250))])
+        shift.turn(2)
+        assert shift.runner.waited[-1] == timedelta(milliseconds=250)
+        assert shift.runner.started == ["job-1"]
+
+    @pytest.mark.parametrize("reason", ["full", "stopping", "paused", "lease lost"])
+    def test_a_worker_that_cannot_claim_waits_instead_of_spinning(self, reason: str) -> None:
+        shift = Shift([a_job("job-1"), a_job("job-2")], concurrency=1 if reason == "full" else 2)
+        shift.turn()
+        match reason:
+            case "stopping":
+                shift.worker.stop()
+            case "paused":
+                shift.runner.end("job-1", a_result(Outcome.RELEASED))
+            case "lease lost":
+                shift.runner.stop = lambda outcome, grace: None
+                shift.clock.advance(LEASE)
+        shift.turn(2, beat=False)
+        already = len(shift.runner.waited)
+        before = shift.clock.elapsed()
+        shift.turn(10, beat=reason != "lease lost")
+        assert shift.clock.elapsed() - before >= 8 * SECOND
+        assert shift.runner.waited[already:].count(timedelta()) <= 1
+
+    def test_it_waits_no_longer_than_its_lease_lasts(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.memory.outage = "gone"
+        while not shift.heard(LeaseLost):
+            shift.turn()
+        assert shift.clock.now - NOON == LEASE * 2 / 3
+
+
+class TestStop:
+    def test_a_graceful_stop_claims_no_more_and_finishes_the_job_in_hand(self) -> None:
+        shift = Shift(some_jobs(2))
+        shift.turn()
+        shift.worker.stop()
+        shift.turn()
+        assert not shift.worker.is_done
+        shift.runner.end("job-000", a_result())
+        shift.turn()
+        assert shift.worker.is_done
+        assert (shift.state("job-000"), shift.state("job-001")) == (State.COMPLETED, State.PENDING)
+        assert shift.heard(WorkerStopping) == [WorkerStopping(worker="w-1", jobs=1, forced=False)]
+
+    def test_an_idle_worker_stops_at_once_and_in_good_order(self) -> None:
+        shift = Shift()
+        shift.turn()
+        shift.worker.stop()
+        assert shift.worker.run()
+
+    def test_the_registry_hears_of_the_stop_with_the_next_beat(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.worker.stop()
+        shift.turn(2)
+        assert [worker.state for worker in shift.workers.live()] == [WorkerState.STOPPING]
+
+    def test_a_second_stop_releases_the_job_in_hand(self) -> None:
+        shift = Shift([a_job(max_retries=0)], policy={"kill-grace": "7s"})
+        shift.turn()
+        shift.worker.stop()
+        shift.worker.stop()
+        shift.turn(2)
+        assert shift.worker.is_done
+        assert shift.runner.stops == [(Outcome.RELEASED, 7 * SECOND)]
+        assert (shift.state(), shift.outcomes()) == (State.PENDING, [Outcome.RELEASED])
+
+    def test_a_third_stop_is_nothing_new(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        for _ in range(5):
+            shift.worker.stop()
+        shift.turn(2)
+        assert len(shift.runner.stops) == 1
+
+
+class TestLease:
+    def test_a_worker_that_cannot_renew_stops_its_jobs_before_its_lease_ends(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.memory.outage = "gone"
+        shift.turn_until(lambda: bool(shift.runner.stops))
+        [(outcome, grace)] = shift.runner.stops
+        assert outcome is Outcome.LOST
+        assert shift.clock.now + grace < NOON + LEASE
+
+    def test_a_worker_that_was_given_up_stops_its_jobs_and_reports_them_late(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.clock.advance(SECOND)
+        shift.jobs.rescue(
+            "w-1", lambda job: job.settled(a_loss("frozen"), NOON, a_policy(), 0), at=NOON, proved_dead=True
+        )
+        shift.heartbeat.beat()
+        assert not shift.worker.run()
+        [attempt] = shift.attempts()
+        assert (attempt.outcome, attempt.error, attempt.late) == (Outcome.LOST, "frozen", Outcome.LOST)
+        assert (shift.state(), shift.memory.jobs["job-1"].losses) == (State.PENDING, 1)
+        assert len(shift.heard(LeaseLost)) == len(shift.heard(ResultLate)) == 1
+        assert shift.runner.started == ["job-1"]
+
+    def test_a_worker_that_lost_its_lease_but_was_not_rescued_gives_its_jobs_back_itself(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.clock.advance(LEASE)
+        shift.turn(2, beat=False)
+        assert shift.worker.is_done
+        assert (shift.state(), shift.outcomes()) == (State.PENDING, [Outcome.LOST])
+
+    def test_a_lost_lease_is_never_found_again(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.clock.advance(LEASE)
+        shift.turn(beat=False)
+        shift.turn(3)
+        assert shift.worker.is_done
+        assert shift.runner.started == ["job-1"]
+
+
+class TestOutage:
+    def test_an_outcome_is_kept_through_an_outage_and_told_when_it_is_recorded(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.memory.outage = "gone"
+        shift.runner.end("job-1", a_result(output=b"precious"))
+        shift.turn(5)
+        assert not shift.heard(JobSettled)
+        shift.memory.outage = None
+        shift.turn_until(lambda: shift.state() is State.COMPLETED)
+        assert shift.attempts()[0].output.content == b"precious"
+        assert len(shift.heard(JobSettled)) == 1
+
+    def test_an_outage_is_told_once_and_so_is_its_end(self) -> None:
+        shift = Shift()
+        for _ in range(2):
+            shift.memory.outage = "gone"
+            shift.turn(6)
+            shift.memory.outage = None
+            shift.turn(6)
+        told = [event for event in shift.events if isinstance(event, DatabaseLost | DatabaseBack)]
+        assert told == [DatabaseLost(worker="w-1", error="gone"), DatabaseBack(worker="w-1")] * 2
+
+    def test_the_end_of_an_outage_is_not_told_before_the_database_was_asked(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.worker.stop()
+        shift.memory.outage = "gone"
+        shift.turn_until(lambda: bool(shift.heard(DatabaseLost)))
+        shift.turn(8)
+        assert not shift.heard(DatabaseBack)
+
+    def test_the_waits_between_tries_double(self) -> None:
+        shift = Shift(chance=1)
+        shift.memory.outage = "gone"
+        shift.turn(5)
+        assert [wait / timedelta(milliseconds=50) for wait in shift.runner.waited[1:]] == [1, 2, 4, 8]
+
+    def test_a_result_whose_acknowledgement_was_lost_is_sent_again_and_counts_once(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.runner.end("job-1", a_failure())
+        shift.memory.answers_lost = 1
+        shift.clock.advance(SECOND)
+        assert not shift.heartbeat.lost
+        shift.turn(3, beat=False)
+        assert (shift.memory.jobs["job-1"].failures, shift.outcomes()) == (1, [Outcome.FAILED])
+        assert len(shift.heard(JobSettled)) == 1
+
+    def test_jobs_of_a_claim_whose_answer_was_lost_are_given_back_and_run(self) -> None:
+        shift = Shift()
+        shift.turn(8)
+        shift.jobs.add([a_job()])
+        lose_the_answer_to_the_next_claim(shift)
+        shift.turn_until(lambda: shift.runner.started == ["job-1"])
+        assert shift.outcomes() == [Outcome.RELEASED, None]
+
+    def test_a_worker_does_not_end_while_it_may_hold_jobs_of_a_claim_without_an_answer(self) -> None:
+        shift = Shift([a_job()])
+        lose_the_answer_to_the_next_claim(shift)
+        shift.turn()
+        shift.worker.stop()
+        shift.turn_until(lambda: shift.worker.is_done)
+        assert (shift.state(), shift.outcomes(), shift.runner.started) == (State.PENDING, [Outcome.RELEASED], [])
+
+
+def lose_the_answer_to_the_next_claim(shift: Shift) -> None:
+    claim = shift.jobs.claim
+
+    def claim_once(lease: Lease, **asked: object) -> Sequence[Job]:
+        shift.jobs.claim = claim
+        shift.memory.answers_lost = 1
+        return claim(lease, **asked)
+
+    shift.jobs.claim = claim_once
+
+
+class TestOwnTrouble:
+    def test_a_command_that_the_worker_could_not_start_is_released_and_claims_pause(self) -> None:
+        shift = Shift([a_job(max_retries=0)], {"job-1": [a_result(Outcome.RELEASED), a_result()]})
+        shift.turn_until(lambda: shift.state() is State.COMPLETED)
+        first, second = shift.attempts()
+        assert (first.outcome, second.outcome) == (Outcome.RELEASED, Outcome.SUCCEEDED)
+        assert second.started_at - first.started_at >= SECOND
+        assert shift.memory.jobs["job-1"].failures == 0
+
+    def test_the_other_commands_go_on(self) -> None:
+        shift = Shift(some_jobs(2), {"job-000": [a_result(Outcome.RELEASED)]}, concurrency=2)
+        shift.turn(2)
+        assert shift.state("job-001") is State.PROCESSING
+        assert shift.runner.stops == []
