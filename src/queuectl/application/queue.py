@@ -51,6 +51,10 @@ class Queue:
         self._clock = clock
         self._new_job_id = new_job_id
 
+    def now(self) -> datetime:
+        """The moment by the clock that the queue's own moments come from."""
+        return self._clock()
+
     def enqueue(self, requests: Sequence[JobRequest], *, cwd: str) -> Sequence[Job]:
         """Store a job for each request, all or none. Raises DuplicateJob."""
         at, policy = self._clock(), self.policy()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import QueueError
 from queuectl.domain.ports import Process, WorkerRecord
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL
 from queuectl.settings import Settings
 
 LOOK_AGAIN = 0.05
@@ -93,11 +94,14 @@ class LocalWorkers:
         self.alive = [worker for worker in here if find(worker.process.pid) == worker.process]
         self.dead = len(here) - len(self.alive)
         self._targets = list(dict.fromkeys(self._target(worker, parent_of) for worker in self.alive))
+        self._was_asked = False
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to each supervisor, or to a worker whose supervisor is gone. The second time forces."""
+        """Signal each supervisor, or a worker whose supervisor is gone. The second time forces."""
+        number = FORCE_SIGNAL if self._was_asked else signal.SIGTERM
+        self._was_asked = True
         for target in self._targets:
-            self._signal(target)
+            self._signal(target, number)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until they have all ended; False when `timeout` seconds have passed before."""
@@ -117,17 +121,17 @@ class LocalWorkers:
         is_supervised = supervisor is not None and parent_of(worker.process.pid) == worker.supervisor_pid
         return supervisor if supervisor is not None and is_supervised else worker.process
 
-    def _signal(self, target: Process) -> None:
+    def _signal(self, target: Process, number: signal.Signals) -> None:
         """Signal that very process: a pidfd first, then a look whether it is still the one that was meant."""
         try:
             if not hasattr(os, "pidfd_open"):
                 if self._find(target.pid) == target:
-                    os.kill(target.pid, signal.SIGTERM)
+                    os.kill(target.pid, number)
                 return
             pidfd = os.pidfd_open(target.pid)
             try:
                 if self._find(target.pid) == target:
-                    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+                    signal.pidfd_send_signal(pidfd, number)
             finally:
                 os.close(pidfd)
         except ProcessLookupError:

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 from queuectl.domain.errors import QueueError
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FORCE_SIGNAL = signal.SIGQUIT
+"""Stops by force at once. A signal of its own: two SIGTERMs sent in a row can arrive as one (signal(7))."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, FORCE_SIGNAL)
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 30.0
 """Seconds before a crashed worker is replaced; doubled with each crash in a row."""
@@ -38,7 +41,7 @@ class _Slot:
 
 
 class Supervisor:
-    """Keeps `count` workers running until it is told to stop (SIGTERM, SIGINT, SIGHUP) or all have ended by themselves.
+    """Keeps `count` workers running until it is told to stop (by a signal) or all have ended by themselves.
 
     `tell` hears of each worker that becomes ready: its pid and id. `log` takes one line about each that crashes.
     """
@@ -77,13 +80,14 @@ class Supervisor:
                 self._reap()
         return self._code
 
-    def _stop(self, _number: int, _frame: object) -> None:
-        """The first stop is graceful, the next ones force: each worker counts for itself."""
+    def _stop(self, number: int, _frame: object) -> None:
+        """The first stop is graceful, unless it is `FORCE_SIGNAL`; the next ones force."""
         self._stops += 1
+        is_forced = self._stops > 1 or number == FORCE_SIGNAL
         for slot in self._slots:
             slot.start_at = None
             if slot.pid is not None:
-                os.kill(slot.pid, signal.SIGTERM)
+                os.kill(slot.pid, FORCE_SIGNAL if is_forced else signal.SIGTERM)
 
     def _start_due(self) -> bool:
         """Start the workers whose time has come; whether any is still to be started."""

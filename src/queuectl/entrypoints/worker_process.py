@@ -10,6 +10,7 @@ from queuectl.application.worker import Worker
 from queuectl.container import Container
 from queuectl.domain.events import WorkerStarted, WorkerStopped
 from queuectl.domain.ports import WorkerRecord, WorkerState
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL
 from queuectl.settings import Settings
 
 LEASE_LOST = 75
@@ -25,7 +26,7 @@ class WorkerOptions:
 
 
 def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, ready: Callable[[str], None]) -> int:
-    """Work until SIGTERM or SIGINT (a second one forces), or until `lifeline`, a pipe from the supervisor, closes.
+    """Work until SIGTERM or SIGINT (a second one or `FORCE_SIGNAL` forces), or until `lifeline`, a pipe from the supervisor, closes.
 
     `ready` is called with the worker's id once it may claim. The exit code: 0, or LEASE_LOST. Raises
     DatabaseUnavailable when the queue cannot be used at the start.
@@ -38,8 +39,8 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: worker.stop())
+    for number in (signal.SIGTERM, signal.SIGINT, FORCE_SIGNAL):
+        signal.signal(number, lambda number, _frame: _stop(worker, force=number == FORCE_SIGNAL))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
     container.wake_ups()(container.runner().wake)
     beating = threading.Thread(target=heartbeat.run, name="heartbeat", daemon=True)
@@ -73,6 +74,12 @@ def _register(container: Container, options: WorkerOptions) -> WorkerRecord:
     )
     container.workers().register(record)
     return record
+
+
+def _stop(worker: Worker, *, force: bool) -> None:
+    worker.stop()
+    if force:
+        worker.stop()
 
 
 def _stop_with_supervisor(lifeline: int, worker: Worker) -> None:

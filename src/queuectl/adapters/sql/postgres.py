@@ -1,5 +1,6 @@
 """PostgreSQL: how its connections are made, its transactions begun, its errors meant, and which clock rules."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,10 @@ deadlock, locks and timeouts, a server that shuts down or starts, lost connectio
 
 OLDEST_DIFFERENCE = timedelta(seconds=10)
 """How long a measured difference to the server's clock is used."""
+
+
+# psycopg logs a warning when a batch ends in an error, which is told to the user by that error already.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def postgres_backend(url: str) -> Backend:

@@ -1,7 +1,6 @@
 """`queuectl list`, `info`, `cancel` and `retry`: jobs, one by one or many."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 
 import click
@@ -46,7 +45,7 @@ def list_matching(app: App, states: Sequence[State], queue: str | None, limit: i
     found = app.queue.search(states=states, queue=queue, limit=limit + 1 if limit else None)
     jobs = found[:limit] if limit else found
     grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
-    write_jobs(app, jobs, table=lambda: [grid(jobs, datetime.now(UTC))] if jobs else [], show_env=show_env)
+    write_jobs(app, jobs, table=lambda: [grid(jobs, app.queue.now())] if jobs else [], show_env=show_env)
     if app.out.is_table and not jobs:
         app.note("no jobs match" if states or queue else "no jobs yet; `queuectl enqueue` adds one")
     if len(found) > len(jobs) and not app.out.is_json:
@@ -72,7 +71,7 @@ def info(app: App, job_id: str, show_env: bool) -> None:
     app.out.write(
         view,
         plain=flat(view),
-        table=lambda: info_parts(job, history, datetime.now(UTC), show_env=show_env),
+        table=lambda: info_parts(job, history, app.queue.now(), show_env=show_env),
         ids=[job.id],
     )
 
