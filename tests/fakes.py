@@ -156,9 +156,10 @@ class InMemoryJobs:
             self._memory.jobs[job_id] = job
             return job
 
-    def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
+    def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         with self._memory.transaction():
-            changed = [decide(job) for job in self._oldest(state, limit)]
+            due = [job for job in self._oldest(state, None) if job.updated_at <= until]
+            changed = [decide(job) for job in due[:limit]]
             self._memory.jobs.update({job.id: job for job in changed})
             return changed
 
@@ -191,7 +192,7 @@ class InMemoryJobs:
             raise JobNotFound(job_id)
         return self._memory.jobs[job_id]
 
-    def _oldest(self, state: State, limit: int) -> list[Job]:
+    def _oldest(self, state: State, limit: int | None) -> list[Job]:
         return [job for job in self._memory.jobs.values() if job.state is state][:limit]
 
 

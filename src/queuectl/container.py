@@ -6,6 +6,7 @@ from datetime import timedelta
 from dependency_injector import containers, providers
 
 from queuectl.adapters import containment, event_log, system
+from queuectl.adapters.sql.archive import SqlArchive
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
@@ -40,7 +41,8 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(sqlite_backend, _path),
         postgresql=providers.Singleton(postgres_backend, url),
     )
-    database = providers.Singleton(Database, backend, patience=PATIENCE)
+    patience = providers.Object(PATIENCE)
+    database = providers.Singleton(Database, backend, patience=patience)
     storage = providers.Selector(
         backend_name,
         sqlite=providers.Singleton(SqliteStorage, _path, database),
@@ -105,6 +107,7 @@ class Container(containers.DeclarativeContainer):
         events=events,
     )
 
+    archive = providers.Singleton(SqlArchive, database)
     queue = providers.Singleton(
         Queue,
         jobs=jobs,

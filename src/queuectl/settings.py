@@ -48,7 +48,7 @@ def load_settings(
     if not url and (path := stored.get("db-path")):
         url = _sqlite_url(Path(path).expanduser())
     return Settings(
-        database_url=_checked(url or _sqlite_url(platformdirs.user_data_path("queuectl") / "queue.db")),
+        database_url=checked_url(url or _sqlite_url(platformdirs.user_data_path("queuectl") / "queue.db")),
         log_dir=Path(
             environ.get("QUEUECTL_LOG_DIR") or stored.get("log-dir") or platformdirs.user_log_path("queuectl")
         ),
@@ -81,7 +81,8 @@ def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
     return stored
 
 
-def _checked(url: str) -> str:
+def checked_url(url: str) -> str:
+    """The URL, if its scheme is one of `SCHEMES`. Raises InvalidSetting."""
     scheme, separator, _ = url.partition("://")
     if scheme not in SCHEMES:
         found = f"{scheme}://" if separator else "no scheme"

@@ -423,16 +423,26 @@ class TestChange:
         jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
 
         def retry_two() -> list[str]:
-            return ids(jobs.change_some(State.DEAD, lambda job: job.retried(NOON + SECOND), limit=2))
+            at = NOON + HOUR
+            return ids(jobs.change_some(State.DEAD, lambda job: job.retried(at), until=at, limit=2))
 
         assert [retry_two(), retry_two(), retry_two()] == [["dead-0", "dead-1"], ["dead-2"], []]
         assert {job.state for job in jobs.search()} == {State.PENDING}
+
+    def test_jobs_that_changed_since_are_not_changed_again(self, jobs: JobRepository) -> None:
+        jobs.add([a_job_that_is(State.DEAD, job_id="dies-now")])
+        died_at = jobs.find("dies-now").updated_at
+        assert jobs.change_some(State.DEAD, refuse, until=died_at - SECOND, limit=9) == []
+        assert ids(jobs.change_some(State.DEAD, lambda job: job.retried(NOON), until=died_at, limit=9)) == ["dies-now"]
 
     def test_some_are_changed_all_or_none(self, jobs: JobRepository) -> None:
         jobs.add(some_jobs(2))
         with pytest.raises(WrongState):
             jobs.change_some(
-                State.PENDING, lambda job: refuse(job) if job.id == "job-001" else job.cancelled(NOON), limit=9
+                State.PENDING,
+                lambda job: refuse(job) if job.id == "job-001" else job.cancelled(NOON),
+                until=NOON + HOUR,
+                limit=9,
             )
         assert jobs.search(states=[State.CANCELLED]) == []
 

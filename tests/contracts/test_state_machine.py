@@ -170,7 +170,9 @@ class QueueHistory(RuleBasedStateMachine):
     def retry_some_dead(self, limit: int) -> None:
         self.operated |= {job.id for job in self.model.jobs.search(states=[State.DEAD])}
         self.both(
-            lambda store: list(store.jobs.change_some(State.DEAD, lambda job: job.retried(self.now), limit=limit))
+            lambda store: list(
+                store.jobs.change_some(State.DEAD, lambda job: job.retried(self.now), until=self.now, limit=limit)
+            )
         )
 
     @rule(job_id=JOB_IDS)

@@ -94,9 +94,13 @@ class Queue:
         return self._jobs.change(job_id, lambda job: _dead(job).retried(at))
 
     def retry_all_dead(self) -> Iterator[int]:
-        """Have every job of the dead letter queue run again; yields how many each transaction took."""
+        """Have every job that is in the dead letter queue now run again; yields how many each transaction took."""
         at = self._clock()
-        while jobs := self._jobs.change_some(State.DEAD, lambda job: job.retried(at), limit=BATCH):
+
+        def retried(job: Job) -> Job:
+            return job.retried(at)
+
+        while jobs := self._jobs.change_some(State.DEAD, retried, until=at, limit=BATCH):
             yield len(jobs)
 
     def remove_dead(self, job_id: str) -> None:

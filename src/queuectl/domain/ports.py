@@ -88,8 +88,8 @@ class JobRepository(Protocol):
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""
 
-    def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
-        """The same for up to `limit` jobs of a state, the oldest first; empty when none is left."""
+    def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
+        """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
 
     def remove(self, job_id: str, *, allow: Decide) -> None:
         """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
@@ -303,3 +303,48 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Close every connection; those of other threads must be idle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's place."""
+
+    jobs: Sequence[Mapping[str, object]]
+    attempts: Sequence[Mapping[str, object]]
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """How many rows a table has, and the SHA-256 of all their values in order, in hex."""
+
+    rows: int
+    checksum: str
+
+
+class Archive(Protocol):
+    """A whole queue as rows, to be copied from one database to another. Places count up in order of arrival."""
+
+    def size(self) -> int:
+        """How many jobs there are."""
+
+    def last(self) -> int:
+        """The place of the last job; 0 when there is none."""
+
+    def page(self, after: int, *, up_to: int, limit: int) -> Page:
+        """The next jobs after that place and up to the other, at most `limit`, as one moment shows them."""
+
+    def store(self, page: Page) -> None:
+        """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
+
+    def belongings(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """The rows, by table, that belong to no job: the settings that were set, and the workers not yet given up."""
+
+    def store_belongings(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+        """Put those rows in place of the ones with the same keys."""
+
+    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
+        """The digests, by table, of the jobs up to that place, their attempts, and the settings.
+
+        `seen` hears how many jobs each step has read.
+        """

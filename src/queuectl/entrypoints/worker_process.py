@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from queuectl.application.worker import Worker
 from queuectl.container import Container
@@ -12,6 +13,9 @@ from queuectl.domain.events import WorkerStarted, WorkerStopped
 from queuectl.domain.ports import WorkerRecord, WorkerState
 from queuectl.entrypoints.supervisor import FORCE_SIGNAL
 from queuectl.settings import Settings
+
+PATIENCE = timedelta(seconds=1)
+"""How long one transaction is tried: short, for the loop that tries again also watches the lease."""
 
 LEASE_LOST = 75
 """The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
@@ -26,12 +30,12 @@ class WorkerOptions:
 
 
 def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, ready: Callable[[str], None]) -> int:
-    """Work until SIGTERM or SIGINT (a second one or `FORCE_SIGNAL` forces), or until `lifeline`, a pipe from the supervisor, closes.
+    """Work until SIGTERM or SIGINT, or until `lifeline`, a pipe from the supervisor, closes.
 
-    `ready` is called with the worker's id once it may claim. The exit code: 0, or LEASE_LOST. Raises
-    DatabaseUnavailable when the queue cannot be used at the start.
+    A second signal, or `FORCE_SIGNAL`, forces. `ready` is called with the worker's id once it may claim. The exit
+    code: 0, or LEASE_LOST. Raises DatabaseUnavailable when the queue cannot be used at the start.
     """
-    container = Container(settings=settings)
+    container = Container(settings=settings, patience=PATIENCE)
     container.contain()
     container.storage().open()
     record = _register(container, options)

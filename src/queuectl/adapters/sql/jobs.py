@@ -148,11 +148,12 @@ class SqlJobRepository:
         self._announce()
         return job
 
-    def change_some(self, state: State, decide: Decide, *, limit: int) -> Sequence[Job]:
-        """The same for up to `limit` jobs of a state, the oldest first."""
+    def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
+        """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
+        oldest = sql.oldest(state, limit).where(jobs.c.updated_at <= until)
 
         def work(connection: Connection) -> list[Job]:
-            changed = [decide(_job(row)) for row in connection.execute(sql.oldest(state, limit))]
+            changed = [decide(_job(row)) for row in connection.execute(oldest)]
             _write(connection, changed)
             return changed
 

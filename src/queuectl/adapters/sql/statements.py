@@ -28,7 +28,7 @@ PRIORITIES = range(10, 0, -1)
 
 _NOW = bindparam("now", type_=Moment)
 _IS_PROCESSING = jobs.c.state == literal(State.PROCESSING, jobs.c.state.type)
-_IS_LIVE = workers.c.state.in_([WorkerState.RUNNING, WorkerState.STOPPING])
+IS_LIVE = workers.c.state.in_([WorkerState.RUNNING, WorkerState.STOPPING])
 
 
 def queue_values(queues: Collection[str]) -> dict[str, str]:
@@ -150,13 +150,13 @@ HELD = select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).
 HELD_TO_RESCUE = HELD.with_for_update()
 
 WORKER_TO_RESCUE = (
-    select(workers.c.lease_expires_at).where(workers.c.id == bindparam("worker"), _IS_LIVE).with_for_update()
+    select(workers.c.lease_expires_at).where(workers.c.id == bindparam("worker"), IS_LIVE).with_for_update()
 )
 
 END_WORKER = (
     update(workers)
     .where(
-        workers.c.id == bindparam("of_worker"), _IS_LIVE, ~exists().where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
+        workers.c.id == bindparam("of_worker"), IS_LIVE, ~exists().where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
     )
     .values(state=bindparam("end_state"), ended_at=bindparam("at"))
 )
@@ -164,7 +164,7 @@ END_WORKER = (
 
 RENEW = (
     update(workers)
-    .where(workers.c.id == bindparam("of_worker"), _IS_LIVE)
+    .where(workers.c.id == bindparam("of_worker"), IS_LIVE)
     .values(state=bindparam("new_state"), renewed_at=bindparam("at"), lease_expires_at=bindparam("until"))
 )
 
@@ -172,7 +172,7 @@ _jobs_held = (
     select(func.count()).select_from(jobs).where(jobs.c.worker == workers.c.id, _IS_PROCESSING).scalar_subquery()
 )
 
-LIVE_WORKERS = select(workers, _jobs_held.label("jobs")).where(_IS_LIVE).order_by(workers.c.started_at, workers.c.id)
+LIVE_WORKERS = select(workers, _jobs_held.label("jobs")).where(IS_LIVE).order_by(workers.c.started_at, workers.c.id)
 
 SUSPECTS = LIVE_WORKERS.where(
     (workers.c.lease_expires_at <= bindparam("at", type_=Moment)) | (workers.c.machine == bindparam("machine"))

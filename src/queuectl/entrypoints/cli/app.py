@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -77,6 +78,14 @@ class App:
         from queuectl.entrypoints.cli.failures import Reporter, wants_json
 
         return Reporter(as_json=wants_json(self), color=self.flags.get("color", "auto"))
+
+    def progress(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """While the body runs: something to tell the steps of a long task to, shown on stderr if that is a terminal."""
+        if not sys.stderr.isatty():
+            return nullcontext(lambda _steps: None)
+        from queuectl.entrypoints.cli.terminal import progress_bar
+
+        return progress_bar(text, total)
 
     def each(self, names: Sequence[str], action: Callable[[str], T]) -> tuple[list[T], int]:
         """Do `action` for every name and report each failure; the results, and the exit code of the first failure."""

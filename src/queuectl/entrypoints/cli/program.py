@@ -32,6 +32,7 @@ class Program(Group):
         "dlq": (f"{COMMANDS}.dlq:dlq", "The dead letter queue: jobs that used up their retries."),
         "config": (f"{COMMANDS}.config:config", "Retries, backoff, timeouts: the settings of the queue."),
         "metrics": (f"{COMMANDS}.status:metrics", "What the queue got done lately, and how fast."),
+        "transfer": (f"{COMMANDS}.transfer:transfer", "Copy a queue from one database to another."),
         "doctor": (f"{COMMANDS}.admin:doctor", "Check the database and this installation."),
     }
 

@@ -1,12 +1,14 @@
 """Draws tables on a terminal with rich: the only module that imports it, late, and never for its markup."""
 
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +35,15 @@ def draw(parts: Sequence[Grid | str], stream: TextIO, *, colour: bool) -> None:
 def spinner(text: str) -> AbstractContextManager[object]:
     """Something that moves on stderr while the body runs."""
     return Console(stderr=True, highlight=False).status(Text(f"{text} …"))
+
+
+@contextmanager
+def progress_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while the body runs, gone afterwards; the body calls what it is given with each step's size."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(escape(text), total=total)
+        yield lambda steps: progress.advance(task, steps)
 
 
 def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:

@@ -9,8 +9,10 @@ from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
 from queuectl.entrypoints.cli.tables import worker_parts
 from queuectl.entrypoints.cli.views import worker_view
+from queuectl.entrypoints.cli.wording import counted
 
 if TYPE_CHECKING:
+    from queuectl.container import Container
     from queuectl.entrypoints.background import LocalWorkers, Started
     from queuectl.entrypoints.worker_process import WorkerOptions
 
@@ -90,14 +92,15 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
       queuectl worker stop
       queuectl worker stop --timeout 60 || queuectl worker stop --force
     """
-    local = _local_workers(app)
+    app.storage.open()
+    local = local_workers(app.container)
     _note_others(app, local)
     if not local.alive:
         app.note("no workers are running on this machine")
         return
     jobs = sum(each.jobs for each in local.alive)
     app.note(
-        f"stopping {_counted(len(local.alive), 'worker')} {'by force ' if force else ''}with {_counted(jobs, 'job')}"
+        f"stopping {counted(len(local.alive), 'worker')} {'by force ' if force else ''}with {counted(jobs, 'job')}"
     )
     local.ask_to_stop()
     if force:
@@ -105,7 +108,7 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
     if not local.wait(timeout):
         app.note("they are still stopping; `queuectl worker stop --force` stops their commands as well")
         raise SystemExit(1)
-    app.note(f"stopped {_counted(len(local.alive), 'worker')}")
+    app.note(f"stopped {counted(len(local.alive), 'worker')}")
 
 
 @worker.command("status")
@@ -144,14 +147,15 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     return supervisor.run()
 
 
-def _local_workers(app: App) -> "LocalWorkers":
+def local_workers(container: "Container") -> "LocalWorkers":
+    """The live workers of the container's queue that run on this machine."""
     from queuectl.entrypoints.background import LocalWorkers
 
     return LocalWorkers(
-        app.queue.status().workers,
-        machine=app.container.machine_id(),
-        find=app.container.find_process(),
-        parent_of=app.container.parent_of(),
+        container.workers().live(),
+        machine=container.machine_id(),
+        find=container.find_process(),
+        parent_of=container.parent_of(),
     )
 
 
@@ -165,7 +169,7 @@ def _tell_started(app: App, started: "Started") -> None:
     app.out.write(
         view,
         plain=started.workers.items(),
-        table=lambda: [f"started {_counted(len(started.workers), 'worker')}: pid {pids}"],
+        table=lambda: [f"started {counted(len(started.workers), 'worker')}: pid {pids}"],
         ids=started.workers.values(),
     )
     app.note(f"log: {started.log}")
@@ -173,10 +177,6 @@ def _tell_started(app: App, started: "Started") -> None:
 
 def _note_others(app: App, local: "LocalWorkers") -> None:
     if local.elsewhere:
-        app.note(f"{_counted(local.elsewhere, 'worker')} on other machines: stop them there")
+        app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
     if local.dead:
-        app.note(f"{_counted(local.dead, 'worker')} of this machine died; the next worker takes their jobs back")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+        app.note(f"{counted(local.dead, 'worker')} of this machine died; the next worker takes their jobs back")

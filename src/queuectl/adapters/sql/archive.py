@@ -1,0 +1,127 @@
+"""A whole queue as rows, for copying it to another database. A place is the job's `seq`."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from queuectl.adapters.sql.database import Database
+from queuectl.adapters.sql.schema import attempts, config, jobs, workers
+from queuectl.adapters.sql.statements import IS_LIVE
+from queuectl.domain.errors import Conflict
+from queuectl.domain.ports import Digest, Page
+
+PAGE = 500
+"""Jobs read at a time for a digest."""
+
+Rows = Sequence[Mapping[str, object]]
+
+
+class SqlArchive:
+    """`Archive` on SQLAlchemy Core; a method is a transaction, but for `digests`, which reads page by page."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def size(self) -> int:
+        """How many jobs there are."""
+        return self._database.read(lambda connection: connection.execute(select(func.count(jobs.c.seq))).scalar_one())
+
+    def last(self) -> int:
+        """The place of the last job; 0 when there is none."""
+        last = self._database.read(lambda connection: connection.execute(select(func.max(jobs.c.seq))).scalar())
+        return last or 0
+
+    def page(self, after: int, *, up_to: int, limit: int) -> Page:
+        """The next jobs after that place and up to the other, at most `limit`."""
+        chosen = select(jobs).where(jobs.c.seq > after, jobs.c.seq <= up_to).order_by(jobs.c.seq).limit(limit)
+        places = chosen.with_only_columns(jobs.c.seq, jobs.c.id).subquery()
+        theirs = select(attempts).join(places, places.c.id == attempts.c.job_id)
+
+        def work(connection: Connection) -> Page:
+            found = connection.execute(chosen).all()
+            runs = connection.execute(theirs.order_by(places.c.seq, attempts.c.number)).all()
+            return Page(jobs=_mappings(found), attempts=_mappings(runs), last=found[-1].seq if found else after)
+
+        return self._database.read(work)
+
+    def store(self, page: Page) -> None:
+        """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
+
+        def work(connection: Connection) -> bool:
+            _insert(connection, jobs, page.jobs)
+            _insert(connection, attempts, page.attempts)
+            _count_on(connection)
+            return True
+
+        def recall(connection: Connection) -> bool | None:
+            return True if connection.execute(select(jobs.c.seq).where(jobs.c.seq == page.last)).first() else None
+
+        try:
+            self._database.write(work, recall=recall)
+        except IntegrityError as error:
+            raise Conflict("the target holds jobs of its own with the same ids or places") from error
+
+    def belongings(self) -> Mapping[str, Rows]:
+        """The settings that were set, and the workers not yet given up, by table."""
+        return self._database.read(
+            lambda connection: {
+                "config": _mappings(connection.execute(select(config)).all()),
+                "workers": _mappings(connection.execute(select(workers).where(IS_LIVE)).all()),
+            }
+        )
+
+    def store_belongings(self, rows: Mapping[str, Rows]) -> None:
+        """Put those rows in place of the ones with the same keys."""
+
+        def work(connection: Connection) -> None:
+            for table, key in ((config, config.c.key), (workers, workers.c.id)):
+                connection.execute(delete(table).where(key.in_([row[key.name] for row in rows[table.name]])))
+                _insert(connection, table, rows[table.name])
+
+        self._database.write(work)
+
+    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
+        """The digests of the jobs up to that place, of their attempts, and of the settings."""
+        of_jobs, of_attempts, of_config, place = _Tally(), _Tally(), _Tally(), 0
+        while (page := self.page(place, up_to=up_to, limit=PAGE)).jobs:
+            of_jobs.add(page.jobs)
+            of_attempts.add(page.attempts)
+            place = page.last
+            seen(len(page.jobs))
+        of_config.add(sorted(self.belongings()["config"], key=lambda row: str(row["key"])))
+        return {"jobs": of_jobs.digest(), "attempts": of_attempts.digest(), "config": of_config.digest()}
+
+
+class _Tally:
+    """A digest in the making. Values are told apart by type and order, and are the same from either database."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, rows: Iterable[Mapping[str, object]]) -> None:
+        for row in rows:
+            self._rows += 1
+            for name in sorted(row):
+                self._hash.update(f"{name}={row[name]!r};".encode())
+
+    def digest(self) -> Digest:
+        return Digest(rows=self._rows, checksum=self._hash.hexdigest())
+
+
+def _mappings(rows: Sequence[Row[*tuple[object, ...]]]) -> Rows:
+    return [dict(row._mapping) for row in rows]
+
+
+def _insert(connection: Connection, table: Table, rows: Rows) -> None:
+    if rows:
+        connection.execute(insert(table), [dict(row) for row in rows])
+
+
+def _count_on(connection: Connection) -> None:
+    """PostgreSQL does not see places that were given, and would give them again; SQLite does."""
+    if connection.dialect.name == "postgresql":
+        places = func.pg_get_serial_sequence("jobs", "seq")
+        connection.execute(select(func.setval(places, func.max(jobs.c.seq))))

@@ -1,0 +1,63 @@
+"""Moving up: copying a whole queue from one database to another."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from queuectl.domain.errors import Conflict
+from queuectl.domain.ports import Archive, Digest, WorkerRecord
+
+BATCH = 500
+"""Jobs per transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferred:
+    """What both databases hold now: how many jobs, and the digest of each table."""
+
+    jobs: int
+    digests: Mapping[str, Digest]
+
+
+def transfer(source: Archive, target: Archive, *, copied: Callable[[int], None]) -> Transferred:
+    """Copy jobs, attempts and settings, and verify every value of them; changes nothing at the source.
+
+    Goes on where an earlier transfer of the same queue was interrupted; with nothing new to copy, it only verifies.
+    `copied` hears how many jobs each step copied or verified (twice `source.size()` in all). Raises Conflict when the
+    target holds other jobs, or when the source changed meanwhile.
+    """
+    begun = target.last()
+    if begun and source.digests(up_to=begun, seen=_nobody) != target.digests(up_to=begun, seen=_nobody):
+        raise Conflict(
+            "the target holds jobs that the source has not, or not the same",
+            hint="transfer into an empty database, or one that a transfer began in and nobody has used since",
+        )
+    copied(target.size())
+    place, end = begun, source.last()
+    while (page := source.page(place, up_to=end, limit=BATCH)).jobs:
+        target.store(page)
+        place = page.last
+        copied(len(page.jobs))
+    target.store_belongings(source.belongings())
+    theirs = source.digests(up_to=place, seen=copied)
+    ours = target.digests(up_to=place, seen=_nobody)
+    if differing := [table for table in theirs if theirs[table] != ours[table]]:
+        raise Conflict(
+            f"{' and '.join(differing)} of source and target differ: the source changed meanwhile",
+            hint="stop what uses the source, and transfer into an empty database",
+        )
+    return Transferred(jobs=target.size(), digests=ours)
+
+
+def refuse_if_working(name: str, workers: Sequence[WorkerRecord], at: datetime) -> None:
+    """Raises Conflict, naming the database, when any of its workers still has its lease at `at`."""
+    if working := [worker for worker in workers if worker.lease_expires_at > at]:
+        hosts = ", ".join(sorted({worker.host for worker in working}))
+        raise Conflict(
+            f"{len(working)} workers are alive in {name} (on {hosts})",
+            hint="stop them first with `queuectl worker stop`; --drain does that here and waits for those elsewhere",
+        )
+
+
+def _nobody(_count: int) -> None:
+    """Who hears nothing."""

@@ -1,0 +1,86 @@
+"""`queuectl transfer`: moving a queue from one database to another."""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.wording import counted
+from queuectl.entrypoints.cli.worker import local_workers
+
+if TYPE_CHECKING:
+    from queuectl.container import Container
+
+LOOK_AGAIN = 0.5
+"""Seconds between two looks whether the last worker has ended."""
+
+
+@click.command("transfer", cls=Command)
+@click.option("--from", "source_url", required=True, metavar="URL", help="The database to copy; it is not changed.")
+@click.option("--to", "target_url", required=True, metavar="URL", help="The database to copy into: new, or begun.")
+@click.option("--drain", is_flag=True, help="Stop the source's workers of this machine, wait for those elsewhere.")
+@pass_app
+def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
+    """Copy jobs with their history, and the settings, from one database to another, and verify every value.
+
+    For moving from SQLite to PostgreSQL, or back. It goes on where an earlier
+    transfer was interrupted, and does nothing but verify when all is there.
+    Refused while workers are alive on either side. Passwords belong in
+    ~/.pgpass or PGPASSWORD: everybody may see the arguments of a command.
+
+    Examples:
+      queuectl transfer --from sqlite:////srv/queue.db --to postgresql://queue@db.example/queue
+      queuectl transfer --drain --from sqlite:////srv/queue.db --to postgresql:///queue
+
+    Plain output: table, rows, checksum (SHA-256) of each table.
+    """
+    from queuectl.application.transfer import refuse_if_working
+    from queuectl.application.transfer import transfer as copy_all
+
+    _ = app.out
+    source, target = _opened(app, source_url), _opened(app, target_url, new=True)
+    if drain:
+        _drain(app, source)
+    for side in (source, target):
+        refuse_if_working(side.storage().name, side.workers().live(), side.clock()())
+    total = 2 * source.archive().size()
+    with app.progress(f"transferring {counted(total // 2, 'job')}", total) as advance:
+        done = copy_all(source.archive(), target.archive(), copied=advance)
+    tables = [{"table": table, "rows": each.rows, "checksum": each.checksum} for table, each in done.digests.items()]
+    view = {"from": source.storage().name, "to": target.storage().name, "jobs": done.jobs, "tables": tables}
+    plain = [list(row.values()) for row in tables]
+    rows = ", ".join(f"{row['rows']:,} {row['table']}" for row in tables)
+    app.out.write(view, plain=plain, table=lambda: [f"{target.storage().name} has it all, verified: {rows}"])
+    for side in (source, target):
+        side.storage().close()
+
+
+def _opened(app: App, url: str, *, new: bool = False) -> "Container":
+    from queuectl.container import Container
+    from queuectl.settings import checked_url
+
+    container = Container(settings=replace(app.settings, database_url=checked_url(url)))
+    if new:
+        container.storage().initialise()
+    else:
+        container.storage().open()
+    return container
+
+
+def _drain(app: App, source: "Container") -> None:
+    local = local_workers(source)
+    if local.alive:
+        app.note(f"stopping {counted(len(local.alive), 'worker')} of {source.storage().name}")
+        local.ask_to_stop()
+        local.wait(None)
+    while waiting := [each for each in source.workers().live() if each.lease_expires_at > source.clock()()]:
+        app.note(f"waiting for {counted(len(waiting), 'worker')} on {', '.join(sorted({w.host for w in waiting}))}")
+        _wait_until_gone(source, {worker.id for worker in waiting})
+
+
+def _wait_until_gone(source: "Container", ids: set[str]) -> None:
+    while any(each.id in ids and each.lease_expires_at > source.clock()() for each in source.workers().live()):
+        time.sleep(LOOK_AGAIN)
