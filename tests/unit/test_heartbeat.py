@@ -1,3 +1,4 @@
+from datetime import timedelta
 from threading import Thread
 
 import pytest
@@ -115,3 +116,45 @@ def test_asked_to_it_beats_before_its_time(chest: Chest) -> None:
     chest.heartbeat.soon()
     chest.heartbeat.run()
     assert chest.workers.live()[0].renewed_at == NOON + SECOND
+
+
+def test_the_watch_stops_the_jobs_when_the_lease_is_lost_and_kills_them_before_it_ends(chest: Chest) -> None:
+    stops: list[timedelta] = []
+    chest.clock.advance(LEASE * 2 / 3)
+
+    def stop(grace: timedelta) -> None:
+        stops.append(grace)
+        chest.heartbeat.close()  # so that the test need not wait for the grace
+
+    chest.heartbeat.watch(stop)
+    assert stops == [LEASE / 6, timedelta()]
+
+
+def test_the_watch_hears_at_once_that_the_worker_was_given_up(chest: Chest) -> None:
+    stops: list[timedelta] = []
+
+    def stop(grace: timedelta) -> None:
+        stops.append(grace)
+        chest.heartbeat.close()
+
+    thread = Thread(target=chest.heartbeat.watch, args=(stop,))
+    thread.start()
+    chest.workers.retire("w-1", at=NOON)
+    chest.heartbeat.beat()
+    thread.join(10)
+    assert stops == [LEASE / 6, timedelta()]
+
+
+def test_the_watch_ends_with_the_worker_and_stops_nothing(chest: Chest) -> None:
+    thread = Thread(target=chest.heartbeat.watch, args=(lambda _grace: pytest.fail("nothing was lost"),))
+    thread.start()
+    chest.heartbeat.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_is_lost_stays_lost(chest: Chest) -> None:
+    chest.clock.advance(LEASE * 2 / 3)
+    assert chest.heartbeat.lost
+    chest.heartbeat.beat()
+    assert chest.heartbeat.lost

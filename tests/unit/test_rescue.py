@@ -71,11 +71,11 @@ def test_a_worker_here_that_lives_is_left_alone() -> None:
     assert wreck.job_is == (State.PROCESSING, None)
 
 
-def test_a_worker_here_that_lives_but_lost_its_lease_is_rescued_without_touching_its_commands() -> None:
+def test_the_commands_of_a_frozen_worker_here_are_ended_before_its_jobs_are_put_back() -> None:
     wreck = Wreck(HERE)
     wreck.rescue(at=NOON + HOUR, alive=[HERE])
     assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) did not renew its lease")
-    assert wreck.cleared == []
+    assert wreck.cleared == [("w-1", State.PROCESSING)]
 
 
 @pytest.mark.parametrize("at", [NOON + MINUTE, NOON + HOUR])

@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,11 +59,15 @@ class _Child:
 
 
 class SubprocessRunner:
-    """`Runner` on child processes. All methods but `wake` belong to one thread."""
+    """`Runner` on child processes. All methods belong to one thread, but `wake` and `stop`, which any may call.
+
+    The lock keeps a `stop` apart from the reaping of a child, after which its group's id may be another's.
+    """
 
     def __init__(self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ) -> None:
         self._elapsed = elapsed
         self._environ = {name: text for name, text in environ.items() if not name.startswith(PRIVATE)}
+        self._lock = threading.RLock()
         self._children: list[_Child] = []
         self._failed: list[tuple[Run, RunResult]] = []
         self._selector = selectors.DefaultSelector()
@@ -78,7 +83,8 @@ class SubprocessRunner:
         except OSError as error:
             self._failed.append((run, _spawn_failure(run, error)))
             return
-        self._children.append(child)
+        with self._lock:
+            self._children.append(child)
 
     def wait(self, timeout: timedelta) -> Sequence[tuple[Run, RunResult]]:
         """The runs that have ended; waits for the first at most `timeout`."""
@@ -95,9 +101,14 @@ class SubprocessRunner:
                 return ended
 
     def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
-        """Stop all runs: SIGTERM, SIGKILL after `grace`; each then comes from `wait` with `outcome`."""
-        for child in self._children:
-            self._stop(child, outcome, grace)
+        """Stop all runs: SIGTERM, SIGKILL after `grace` or, without any, at once; `wait` gives them with `outcome`.
+
+        The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
+        """
+        with self._lock:
+            for child in self._children:
+                self._stop(child, outcome, grace)
+        self.wake()
 
     def wake(self) -> None:
         """Make a `wait` return early. Safe from any thread or signal handler."""
@@ -151,18 +162,22 @@ class SubprocessRunner:
 
     def _enforce(self, now: timedelta) -> None:
         """Stop the runs whose time is up, and kill those whose grace is."""
-        for child in self._children:
-            if child.times_out is not None and now >= child.times_out:
-                self._stop(child, Outcome.TIMEOUT, child.run.policy.kill_grace)
-            if child.kill_at is not None and now >= child.kill_at:
-                child.kill_at = None
-                _signal_group(child, signal.SIGKILL)
+        with self._lock:
+            for child in self._children:
+                if child.times_out is not None and now >= child.times_out:
+                    self._stop(child, Outcome.TIMEOUT, child.run.policy.kill_grace)
+                if child.kill_at is not None and now >= child.kill_at:
+                    child.kill_at = None
+                    _signal_group(child, signal.SIGKILL)
 
     def _stop(self, child: _Child, outcome: Outcome, grace: timedelta) -> None:
         child.times_out = None
         if child.stopped_as is None and _is_dead(child):
             return  # it ended by itself first, and that is its outcome
         child.stopped_as = child.stopped_as or outcome
+        if not grace:
+            _signal_group(child, signal.SIGKILL)
+            return
         kill_at = self._elapsed() + grace
         child.kill_at = kill_at if child.kill_at is None else min(kill_at, child.kill_at)
         _signal_group(child, signal.SIGTERM)
@@ -202,12 +217,13 @@ class SubprocessRunner:
     def _take_ended(self) -> list[tuple[Run, RunResult]]:
         """The results of the commands that have ended and of whose process group nothing is left."""
         now, ended = self._elapsed(), []
-        for child in list(self._children):
-            if child.buried is None and _is_dead(child):
-                self._bury(child, now)
-            if child.buried is not None and (not _group_exists(child) or now > child.buried + LONGEST_BURIAL):
-                self._children.remove(child)
-                ended.append((child.run, _result(child)))
+        with self._lock:
+            for child in list(self._children):
+                if child.buried is None and _is_dead(child):
+                    self._bury(child, now)
+                if child.buried is not None and (not _group_exists(child) or now > child.buried + LONGEST_BURIAL):
+                    self._children.remove(child)
+                    ended.append((child.run, _result(child)))
         return ended
 
     def _bury(self, child: _Child, now: timedelta) -> None:

@@ -15,7 +15,8 @@ class Heartbeat:
 
     `lost` says why the lease must be taken as lost, or is None. A renewal counts from the moment it was *sent*: the
     database's answer may be old when it arrives. The lease is given up after two thirds of its length without a
-    renewal, so that the rest is enough to stop the jobs before others may claim them.
+    renewal, so that the rest is enough to stop the jobs before others may claim them. What is lost stays lost.
+    `watch`, for another thread, does just that: it asks no database, which may be what holds up everything else.
     """
 
     def __init__(
@@ -37,18 +38,22 @@ class Heartbeat:
         self._sent_at = elapsed()
         self._given_up = False
         self._error: str | None = None
+        self._lost: str | None = None
         self._due = threading.Event()
+        self._alarm = threading.Event()
+        self._over = threading.Event()
         self._closed = False
         self.state = WorkerState.RUNNING
 
     @property
     def lost(self) -> str | None:
         """Why the lease is lost, or None while it is held."""
-        if self._given_up:
-            return "others took the lease for lost and took the jobs back"
-        if self.time_left <= timedelta():
-            return f"the lease could not be renewed: {self._error or 'this process was held up'}"
-        return None
+        if self._lost is None:
+            if self._given_up:
+                self._lost = "others took the lease for lost and took the jobs back"
+            elif self.time_left <= timedelta():
+                self._lost = f"the lease could not be renewed: {self._error or 'this process was held up'}"
+        return self._lost
 
     @property
     def time_left(self) -> timedelta:
@@ -72,6 +77,7 @@ class Heartbeat:
             self._sent_at = sent_at
         else:
             self._given_up = True
+            self._alarm.set()
             self._wake()
 
     def soon(self) -> None:
@@ -86,7 +92,20 @@ class Heartbeat:
             if not self._closed:
                 self.beat()
 
+    def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
+        """Wait until the lease is lost, then call `stop_jobs` with the grace there is, and again when that is over.
+
+        Returns then, or on `close`.
+        """
+        while not (self._closed or self.lost):
+            self._alarm.wait(max(0.0, self.time_left.total_seconds()))
+        if self.lost:
+            stop_jobs(self.stop_grace)
+            self._over.wait(self.stop_grace.total_seconds())
+            stop_jobs(timedelta())
+
     def close(self) -> None:
-        """End `run`."""
+        """End `run` and `watch`."""
         self._closed = True
-        self._due.set()
+        for event in (self._due, self._alarm, self._over):
+            event.set()

@@ -31,7 +31,7 @@ def rescue_lost_workers(
         proved_dead = is_local and not is_alive(worker.process)
         if worker.lease_expires_at > at and not proved_dead:
             continue
-        if proved_dead:
+        if is_local:  # also of a worker that lives, but was frozen: its commands were not
             clear(worker.id)
         result = RunResult(outcome=Outcome.LOST, error=_reason(worker, proved_dead))
 

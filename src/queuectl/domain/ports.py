@@ -243,7 +243,7 @@ class Run:
 
 
 class Runner(Protocol):
-    """Starts commands, watches them all at once, and stops them. Used by one thread, but for `wake`."""
+    """Starts commands, watches them all at once, and stops them. Used by one thread, but for `wake` and `stop`."""
 
     def start(self, run: Run) -> None:
         """Start the command. Returns at once; how it ended, a failure to start included, comes from `wait`."""
@@ -255,7 +255,10 @@ class Runner(Protocol):
         """
 
     def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
-        """Stop all runs: SIGTERM, SIGKILL after `grace`; each then comes from `wait` with `outcome`."""
+        """Stop all runs: SIGTERM, SIGKILL after `grace`, or at once without one; each comes from `wait` with `outcome`.
+
+        Safe from any thread. The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
+        """
 
     def wake(self) -> None:
         """Make a `wait`, the present or the next one, return early. Safe from any thread or signal handler."""

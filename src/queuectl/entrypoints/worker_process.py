@@ -10,6 +10,7 @@ from datetime import timedelta
 from queuectl.application.worker import Worker
 from queuectl.container import Container
 from queuectl.domain.events import WorkerStarted, WorkerStopped
+from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerRecord, WorkerState
 from queuectl.entrypoints.supervisor import FORCE_SIGNAL
 from queuectl.settings import Settings
@@ -47,9 +48,9 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
         signal.signal(number, lambda number, _frame: _stop(worker, force=number == FORCE_SIGNAL))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
     container.wake_ups()(container.runner().wake)
-    beating = threading.Thread(target=heartbeat.run, name="heartbeat", daemon=True)
-    beating.start()
-    threading.Thread(target=_stop_with_supervisor, args=(lifeline, worker), name="lifeline", daemon=True).start()
+    beating = _thread("heartbeat", heartbeat.run)
+    _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
+    _thread("lifeline", lambda: _stop_with_supervisor(lifeline, worker))
     container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
     ready(record.id)
 
@@ -84,6 +85,12 @@ def _stop(worker: Worker, *, force: bool) -> None:
     worker.stop()
     if force:
         worker.stop()
+
+
+def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _stop_with_supervisor(lifeline: int, worker: Worker) -> None:
