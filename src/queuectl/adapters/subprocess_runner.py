@@ -28,8 +28,8 @@ from queuectl.domain.ports import Elapsed, Run
 CHUNK = 65536
 """Bytes read at a time: the capacity of a Linux pipe (pipe(7))."""
 
-PRIVATE = ("QUEUECTL_", "PG")
-"""Variables with these prefixes are the worker's own: they may hold the database's password."""
+PRIVATE = ("QUEUECTL_", "PG", "NOTIFY_SOCKET")
+"""Variables with these prefixes are the worker's own: the way to the database, passwords included, and to systemd."""
 
 OWN_TROUBLE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 """Why a command cannot be started through no fault of its own: no memory, no process, no descriptor."""

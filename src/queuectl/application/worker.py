@@ -103,12 +103,12 @@ class Worker:
             self.work_one()
         return not self._lease_lost
 
-    def stop(self) -> None:
-        """Ask for a graceful stop: claim no more, finish the jobs in hand. Asked again, it stops and releases them.
+    def stop(self, *, force: bool = False) -> None:
+        """Ask for a graceful stop: claim no more, finish the jobs in hand. Asked again, or to `force`: release them.
 
         Safe in a signal handler.
         """
-        self._stops_asked += 1
+        self._stops_asked += 2 if force else 1
         self._runner.wake()
 
     @property

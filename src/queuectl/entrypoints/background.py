@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,22 @@ def told_to(ready_fd: int) -> Callable[[int, str], None]:
     return tell
 
 
+class TellSystemd:
+    """Tells systemd, if it is listening, that the service is ready once `count` workers are (sd_notify(3))."""
+
+    def __init__(self, count: int, environ: Mapping[str, str] = os.environ) -> None:
+        self._waiting_for = count
+        self._address = environ.get("NOTIFY_SOCKET", "")
+
+    def __call__(self, _pid: int, _worker_id: str) -> None:
+        """One more worker is ready."""
+        self._waiting_for -= 1
+        if self._waiting_for == 0 and self._address:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                # An address that begins with @ is abstract: it has no file, but a NUL for its first byte.
+                notify.sendto(b"READY=1", self._address.replace("@", "\0", 1))
+
+
 class LocalWorkers:
     """The workers of this machine among the live ones, and how to stop them.
 
@@ -94,14 +111,11 @@ class LocalWorkers:
         self.alive = [worker for worker in here if find(worker.process.pid) == worker.process]
         self.dead = len(here) - len(self.alive)
         self._targets = list(dict.fromkeys(self._target(worker, parent_of) for worker in self.alive))
-        self._was_asked = False
 
-    def ask_to_stop(self) -> None:
-        """Signal each supervisor, or a worker whose supervisor is gone. The second time forces."""
-        number = FORCE_SIGNAL if self._was_asked else signal.SIGTERM
-        self._was_asked = True
+    def ask_to_stop(self, *, force: bool = False) -> None:
+        """Signal each supervisor, or a worker whose supervisor is gone; with `force` their commands are stopped too."""
         for target in self._targets:
-            self._signal(target, number)
+            self._signal(target, FORCE_SIGNAL if force else signal.SIGTERM)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until they have all ended; False when `timeout` seconds have passed before."""

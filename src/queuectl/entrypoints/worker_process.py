@@ -45,7 +45,7 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
     for number in (signal.SIGTERM, signal.SIGINT, FORCE_SIGNAL):
-        signal.signal(number, lambda number, _frame: _stop(worker, force=number == FORCE_SIGNAL))
+        signal.signal(number, lambda number, _frame: worker.stop(force=number == FORCE_SIGNAL))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
     container.wake_ups()(container.runner().wake)
     beating = _thread("heartbeat", heartbeat.run)
@@ -79,12 +79,6 @@ def _register(container: Container, options: WorkerOptions) -> WorkerRecord:
     )
     container.workers().register(record)
     return record
-
-
-def _stop(worker: Worker, *, force: bool) -> None:
-    worker.stop()
-    if force:
-        worker.stop()
 
 
 def _thread(name: str, work: Callable[[], None]) -> threading.Thread:

@@ -102,9 +102,7 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
     app.note(
         f"stopping {counted(len(local.alive), 'worker')} {'by force ' if force else ''}with {counted(jobs, 'job')}"
     )
-    local.ask_to_stop()
-    if force:
-        local.ask_to_stop()
+    local.ask_to_stop(force=force)
     if not local.wait(timeout):
         app.note("they are still stopping; `queuectl worker stop --force` stops their commands as well")
         raise SystemExit(1)
@@ -133,7 +131,7 @@ def status(app: App) -> None:
 
 
 def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
-    from queuectl.entrypoints.background import told_to
+    from queuectl.entrypoints.background import TellSystemd, told_to
     from queuectl.entrypoints.supervisor import Supervisor
     from queuectl.entrypoints.worker_process import run_worker
 
@@ -141,7 +139,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     supervisor = Supervisor(
         count,
         lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
-        tell=told_to(ready_fd) if ready_fd is not None else lambda _pid, _id: None,
+        tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
         log=app.container.log_line(),
     )
     return supervisor.run()
