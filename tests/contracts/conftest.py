@@ -11,6 +11,7 @@ import pytest
 from queuectl.domain.ports import ConfigRepository, JobRepository, Measurements, WorkerRegistry
 from tests.builders import a_worker
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, Memory
+from tests.postgres.plugin import emptied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,11 @@ def empty_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "queue.db"
 
 
-@pytest.fixture(scope="session", params=["memory", "sqlite"])
+def in_postgres(url: str, directory: Path) -> QueueStore:
+    return at_url(emptied(url), directory)
+
+
+@pytest.fixture(scope="session", params=["memory", "sqlite", "postgresql"])
 def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], QueueStore]:
     """Opens one new and empty queue after the other."""
     match request.param:
@@ -77,6 +82,8 @@ def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             opener: Opener = in_memory
         case "sqlite":
             opener = partial(in_sqlite, request.getfixturevalue("empty_sqlite_file"))
+        case "postgresql":
+            opener = partial(in_postgres, request.getfixturevalue("session_postgres_url"))
     return lambda: opener(tmp_path_factory.mktemp("queue"))
 
 

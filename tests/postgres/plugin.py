@@ -205,6 +205,20 @@ def postgres_url(postgres_server: str, pytestconfig: pytest.Config) -> Iterator[
     servers.drop_database(postgres_server, url)
 
 
+@pytest.fixture(scope="session")
+def session_postgres_url(postgres_server: str, pytestconfig: pytest.Config) -> Iterator[str]:
+    """Give the URL of a database of this worker's own, with queuectl's tables, for many tests: see `emptied`."""
+    url = servers.create_database(postgres_server, pytestconfig.stash[SHARED].template())
+    yield url
+    servers.drop_database(postgres_server, url)
+
+
+def emptied(url: str) -> str:
+    """The URL, its queue made as good as new: much faster than a new database."""
+    servers.execute(url, "TRUNCATE jobs, attempts, workers, config RESTART IDENTITY")
+    return url
+
+
 @pytest.fixture
 def private_postgres() -> Iterator[Callable[..., Server]]:
     """Give a function that starts a server of the test's own: `private_postgres(max_connections="5")`."""
