@@ -168,7 +168,8 @@ def _new_log(directory: Path) -> Path:
     """A log file that only its owner can read; its name has the moment and this process's pid."""
     log = directory / f"workers-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in reversed((directory, *directory.parents)):  # parents=True would make them by the umask
+            each.mkdir(mode=0o700, exist_ok=True)
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -88,7 +88,8 @@ def create_file(path: Path) -> None:
     Raises DatabaseUnreachable where it cannot be, or must not be: on a network file system, or in other users' hands.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in reversed((path.parent, *path.parent.parents)):  # parents=True would make them by the umask
+            directory.mkdir(mode=0o700, exist_ok=True)
         check_place(path)
         # Created here, as SQLite itself would follow the umask; its WAL files take the main file's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
