@@ -1,0 +1,233 @@
+"""Databases that cannot be used, disks that are full, outputs that go nowhere: a clear message and the right code."""
+
+import os
+import resource
+import shlex
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.driver import QUEUECTL, Cli, Result, json_lines, wait_until
+
+pytestmark = pytest.mark.sqlite_only
+
+BIG_BATCH = json_lines([{"command": f": {'x' * 10_000}"}] * 300)
+"""Three megabytes of jobs."""
+
+
+def file_of(cli: Cli) -> Path:
+    return Path(cli.environ["QUEUECTL_DATABASE_URL"].removeprefix("sqlite:///"))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def refused(cli: Cli, *args: str, url: str | None = None) -> Result:
+    """A call that must end with the exit code of an unusable database, in one line and perhaps a hint."""
+    result = cli.run(*args, check=False, env={"QUEUECTL_DATABASE_URL": url} if url else None)
+    assert (result.code, result.stdout) == (6, "")
+    assert len(result.errors) == 1
+    return result
+
+
+def test_a_directory_that_cannot_be_written_is_told(newcomer: Cli) -> None:
+    result = refused(newcomer, "enqueue", "--", "true", url="sqlite:////proc/queuectl/queue.db")
+    assert "/proc/queuectl/queue.db cannot be created" in result.errors[0]
+    (newcomer.directory / "file").touch()
+    result = refused(newcomer, "list", url=f"sqlite:///{newcomer.directory}/file/queue.db")
+    assert "cannot be created" in result.errors[0]
+    result = refused(newcomer, "list", url=f"sqlite:///{newcomer.directory}")
+    assert str(newcomer.directory) in result.errors[0]
+
+
+def test_a_directory_that_everyone_can_write_is_refused(newcomer: Cli) -> None:
+    public = newcomer.directory / "public"
+    public.mkdir()
+    public.chmod(0o777)
+    result = refused(newcomer, "enqueue", "--", "true", url=f"sqlite:///{public}/queue.db")
+    assert "can be written by everyone" in result.errors[0]
+    assert not list(public.iterdir())
+
+
+def test_a_planted_symlink_is_not_followed(newcomer: Cli) -> None:
+    victim = newcomer.directory / "victim"
+    (newcomer.directory / "queue.db").symlink_to(victim)
+    refused(newcomer, "enqueue", "--", "true", url=f"sqlite:///{newcomer.directory}/queue.db")
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("command", ["init", "list", "enqueue -- true", "worker start"])
+def test_another_programs_database_is_refused_and_left_as_it_is(newcomer: Cli, command: str) -> None:
+    path = newcomer.directory / "photos.db"
+    with opened(path) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    before = path.read_bytes()
+    result = refused(newcomer, *command.split(), url=f"sqlite:///{path}")
+    assert result.errors == [f"the database file {path} belongs to another program"]
+    assert path.read_bytes() == before
+    assert [each.name for each in newcomer.directory.iterdir()] == ["photos.db"]
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(newcomer: Cli) -> None:
+    path = newcomer.directory / "letter.txt"
+    path.write_text("Dear queue,\n" * 1000)
+    before = path.read_bytes()
+    for command in ("init", "enqueue"):
+        result = refused(newcomer, command, *(["--", "true"] if command == "enqueue" else []), url=f"sqlite:///{path}")
+        assert result.errors == [f"the database file {path} is not a SQLite database"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("version", "said", "advised"), [("9999", "newer", "upgrade queuectl"), ("0000", "needs", "queuectl init")]
+)
+def test_a_schema_of_another_version_is_told_with_what_to_do(cli: Cli, version: str, said: str, advised: str) -> None:
+    with opened(file_of(cli)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [version])
+    for command in ("list", "worker start"):
+        result = refused(cli, *command.split())
+        assert version in result.errors[0]
+        assert said in result.errors[0]
+        assert advised in result.stderr
+
+
+def test_a_newer_schema_is_not_touched_by_init(cli: Cli) -> None:
+    with opened(file_of(cli)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "newer" in refused(cli, "init").errors[0]
+
+
+def test_a_locked_file_can_be_read_and_is_waited_for_but_not_for_ever(cli: Cli) -> None:
+    """Takes the twenty seconds that the program is patient for."""
+    with opened(file_of(cli)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        impatient = subprocess.Popen(
+            [QUEUECTL, "enqueue", "--", "true"],
+            env=cli.environ,
+            cwd=cli.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert cli.jobs() == {}
+        stdout, stderr = impatient.communicate(timeout=60)
+        connection.execute("ROLLBACK")
+    assert (impatient.returncode, stdout) == (6, "")
+    assert "is locked by another process for too long" in stderr
+    assert "Traceback" not in stderr
+    assert cli.jobs() == {}
+
+
+def test_a_lock_that_is_given_up_in_time_is_waited_for(cli: Cli) -> None:
+    with opened(file_of(cli)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        patient = subprocess.Popen(
+            [QUEUECTL, "enqueue", "--", "true"], env=cli.environ, cwd=cli.directory, stdout=subprocess.PIPE, text=True
+        )
+        wait_until(lambda: file_of(cli).name + "-shm" in " ".join(_open_files(patient.pid)))
+        assert patient.poll() is None
+        connection.execute("COMMIT")
+    stdout, _ = patient.communicate(timeout=60)
+    assert patient.returncode == 0
+    assert list(cli.jobs()) == stdout.split()
+
+
+def _open_files(pid: int) -> list[str]:
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(str(entry.readlink()))
+        except OSError:  # closed by now
+            continue
+    return found
+
+
+def test_on_a_full_disk_nothing_is_stored_and_what_was_there_stays(newcomer: Cli) -> None:
+    """On a small file system of its own, in a mount namespace of its own: both vanish with the last process."""
+    disk, queuectl = newcomer.directory / "disk", shlex.quote(QUEUECTL)
+    disk.mkdir()
+    (newcomer.directory / "big.jsonl").write_text(BIG_BATCH)
+    script = f"""
+        mount -t tmpfs -o size=1m,mode=700 tmpfs {shlex.quote(str(disk))} || exit 99
+        {queuectl} enqueue --id first -- true || exit 98
+        {queuectl} enqueue @big.jsonl >ids; echo "code $?"
+        {queuectl} list --limit 0 --output id; echo "code $?"
+    """
+    namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    result = newcomer.run(
+        program=[*namespace, "sh", "-c", script],
+        env={"QUEUECTL_DATABASE_URL": f"sqlite:///{disk}/queue.db"},
+        check=False,
+    )
+    if result.code == 99 or "unshare" in result.stderr:
+        pytest.skip(f"no mount namespace here ({result.stderr.strip()}): the test with a file size limit stands in")
+    assert result.stdout.splitlines() == ["first", "code 6", "first", "code 0"]
+    assert result.errors == [f"the database file {disk}/queue.db cannot grow: the disk is full"]
+    assert (newcomer.directory / "ids").read_text() == ""
+
+
+def test_when_the_file_cannot_grow_nothing_is_stored(cli: Cli) -> None:
+    """By a limit on the size of files, which needs no rights."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    cli.enqueue("true", id="first")
+    result = cli.run("enqueue", "-", stdin=BIG_BATCH, preexec_fn=limit, check=False)
+    assert (result.code, result.stdout, len(result.errors)) == (6, "", 1)
+    assert list(cli.jobs()) == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "message"),
+    [
+        ("| head -n 1", 0, ""),
+        (">&-", 1, "stdout is closed"),
+        (">/dev/full", 1, "No space left on device"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_told_and_a_closed_pipe_is_not(
+    cli: Cli, redirection: str, code: int, message: str
+) -> None:
+    cli.run("enqueue", "-", stdin=json_lines([{"command": f": {'x' * 1000}"}] * 200))
+    script = f"{shlex.quote(QUEUECTL)} list --limit 0 --output plain {redirection}"
+    result = cli.run(program=["sh", "-c", script], check=False)
+    assert result.code == code
+    if message:
+        assert message in result.stderr
+        assert len(result.errors) == 1
+    else:
+        assert (len(result.stdout.splitlines()), result.stderr) == (1, "")
+
+
+def test_workers_that_cannot_log_are_not_started(cli: Cli) -> None:
+    (cli.directory / "file").touch()
+    result = cli.run("worker", "start", check=False, env={"QUEUECTL_LOG_DIR": f"{cli.directory}/file/logs"})
+    assert result.code == 1
+    assert "cannot be created" in result.errors[0]
+    assert cli.processes() == {}
+
+
+def test_doctor_tells_what_is_wrong_and_fails(newcomer: Cli) -> None:
+    (newcomer.directory / "letter.txt").write_text("Dear queue,\n" * 100)
+    result = newcomer.run("--output", "json", "doctor", "--database-url", "sqlite:///letter.txt", check=False)
+    assert result.code == 1
+    assert "is not a SQLite database" in result.stdout
+
+
+def test_a_socket_is_no_place_for_a_queue(newcomer: Cli) -> None:
+    path = newcomer.directory / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(path))
+        refused(newcomer, "list", url=f"sqlite:///{path}")

@@ -1,0 +1,63 @@
+"""The first call makes the queue: in the right place, for its owner's eyes only, whatever the umask."""
+
+import json
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.driver import Cli, wait_until
+
+pytestmark = pytest.mark.sqlite_only
+
+
+def modes(paths: Iterable[Path]) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in paths}
+
+
+def test_the_first_call_makes_the_queue_in_the_users_data_directory(newcomer: Cli) -> None:
+    home = newcomer.home / ".local" / "share"
+    home.mkdir(parents=True)
+    job_id = newcomer.run("enqueue", '{"command": "true"}', umask=0).stdout.strip()
+    directory = home / "queuectl"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert modes(directory.iterdir()) == {"queue.db": 0o600}
+    assert list(newcomer.jobs()) == [job_id]
+
+
+def test_everything_is_private_while_it_is_in_use(newcomer: Cli) -> None:
+    directory = newcomer.directory / "new" / "queue"
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{directory}/queue.db"
+    newcomer.run("enqueue", "--", "echo", "secret", umask=0)
+    workers = newcomer.start_workers(umask=0)
+    newcomer.wait_for_all()
+    wait_until(lambda: len(list(directory.iterdir())) == 3)
+    assert modes(directory.iterdir()) == {"queue.db": 0o600, "queue.db-wal": 0o600, "queue.db-shm": 0o600}
+    assert modes([workers.log]) == {workers.log.name: 0o600}
+    assert modes([directory, directory.parent, newcomer.logs]) == {"queue": 0o700, "new": 0o700, "logs": 0o700}
+
+
+def test_commands_are_not_given_the_workers_umask_but_the_users(newcomer: Cli) -> None:
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{newcomer.directory}/queue.db"
+    newcomer.start_workers(umask=0o027)
+    assert newcomer.wait_for(newcomer.enqueue("umask"))["output"] == "0027\n"
+
+
+def test_init_says_what_it_did_and_does_it_once(newcomer: Cli) -> None:
+    path = newcomer.directory / "queue.db"
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{path}"
+    assert newcomer.run("init").stdout == f"created the queue in {path}\n"
+    assert newcomer.json("init") == {
+        "database": f"sqlite:///{path}",
+        "changed": False,
+        "message": f"sqlite:///{path} is up to date; there was nothing to do",
+    }
+
+
+def test_the_config_file_says_where_the_queue_is(newcomer: Cli) -> None:
+    config = newcomer.home / ".config" / "queuectl" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'db-path = "{newcomer.directory}/chosen.db"\noutput = "json"\n')
+    assert json.loads(newcomer.run("list").stdout) == []
+    assert (newcomer.directory / "chosen.db").exists()
