@@ -27,7 +27,7 @@ def transfer(source: Archive, target: Archive, *, copied: Callable[[int], None])
     target holds other jobs, or when the source changed meanwhile.
     """
     begun = target.last()
-    if begun and source.digests(up_to=begun, seen=_nobody) != target.digests(up_to=begun, seen=_nobody):
+    if begun and not _same_jobs(source, target, up_to=begun):
         raise Conflict(
             "the target holds jobs that the source has not, or not the same",
             hint="transfer into an empty database, or one that a transfer began in and nobody has used since",
@@ -57,6 +57,12 @@ def refuse_if_working(name: str, workers: Sequence[WorkerRecord], at: datetime) 
             f"{len(working)} workers are alive in {name} (on {hosts})",
             hint="stop them first with `queuectl worker stop`; --drain does that here and waits for those elsewhere",
         )
+
+
+def _same_jobs(source: Archive, target: Archive, *, up_to: int) -> bool:
+    """Whether both hold the same jobs up to that place; settings come last in a transfer, and may still differ."""
+    theirs, ours = source.digests(up_to=up_to, seen=_nobody), target.digests(up_to=up_to, seen=_nobody)
+    return all(theirs[table] == ours[table] for table in ("jobs", "attempts"))
 
 
 def _nobody(_count: int) -> None:

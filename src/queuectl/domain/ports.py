@@ -344,7 +344,7 @@ class Archive(Protocol):
         """The rows, by table, that belong to no job: the settings that were set, and the workers not yet given up."""
 
     def store_belongings(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
-        """Put those rows in place of the ones with the same keys."""
+        """Have those settings and no others; put those workers in place of the ones with the same ids."""
 
     def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
         """The digests, by table, of the jobs up to that place, their attempts, and the settings.

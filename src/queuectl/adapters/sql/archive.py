@@ -73,12 +73,13 @@ class SqlArchive:
         )
 
     def store_belongings(self, rows: Mapping[str, Rows]) -> None:
-        """Put those rows in place of the ones with the same keys."""
+        """Have those settings and no others; put those workers in place of the ones with the same ids."""
 
         def work(connection: Connection) -> None:
-            for table, key in ((config, config.c.key), (workers, workers.c.id)):
-                connection.execute(delete(table).where(key.in_([row[key.name] for row in rows[table.name]])))
-                _insert(connection, table, rows[table.name])
+            connection.execute(delete(config))
+            _insert(connection, config, rows["config"])
+            connection.execute(delete(workers).where(workers.c.id.in_([row["id"] for row in rows["workers"]])))
+            _insert(connection, workers, rows["workers"])
 
         self._database.write(work)
 
