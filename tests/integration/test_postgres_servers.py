@@ -18,6 +18,8 @@ from tests.postgres.servers import Server
 
 StartServer = Callable[..., Server]
 
+pytestmark = pytest.mark.postgres
+
 
 SHARING_TESTS = """
 import pathlib, time

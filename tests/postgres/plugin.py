@@ -146,6 +146,7 @@ class Lent:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "postgres: needs a PostgreSQL server; tests that take one by a fixture have it")
     if door := getattr(config, "workerinput", {}).get("postgres_door"):
         config.stash[SHARED] = Lent(*door)
     else:
@@ -166,6 +167,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         door.close()
     if isinstance(shared := config.stash.get(SHARED, None), Owned):
         shared.close()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m postgres` is looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    fixtures = {"postgres_server", "session_postgres_url", "postgres_url", "empty_postgres_url", "private_postgres"}
+    for item in items:
+        if fixtures & set(getattr(item, "fixturenames", ())):
+            item.add_marker("postgres")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
