@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from queuectl.domain.errors import DatabaseUnreachable, DuplicateJob, JobNotFound
 from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
     Decide,
     Metrics,
@@ -107,7 +108,7 @@ class InMemoryJobs:
             ended = [it for it in self._memory.attempts.values() if it.outcome is not None and it.job_id in job_ids]
             return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
         with self._memory.transaction():
             worker = self._memory.workers.get(lease.worker)
             if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
@@ -122,7 +123,8 @@ class InMemoryJobs:
                 self._memory.attempts[key] = Attempt(
                     job_id=job.id, number=job.attempts, lease=lease, host=worker.host, started_at=at
                 )
-            return claimed
+            policy = Policy.of(self._memory.config)
+            return [Run(job=job, lease=lease, policy=policy) for job in claimed]
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         with self._memory.transaction():

@@ -17,7 +17,7 @@ def claim_all(jobs: JobRepository, number: int) -> list[str]:
         taken = jobs.claim(a_lease(1000 * number + turn), queues=(), limit=3, at=NOON)
         if not taken:
             break
-        claimed += [job.id for job in taken]
+        claimed += [run.job.id for run in taken]
     return claimed
 
 

@@ -51,7 +51,7 @@ def claim(
     at: datetime = NOON,
     queues: tuple[str, ...] = (),
 ) -> Sequence[Job]:
-    return jobs.claim(lease or a_lease(), queues=queues, limit=limit, at=at)
+    return [run.job for run in jobs.claim(lease or a_lease(), queues=queues, limit=limit, at=at)]
 
 
 def settle(

@@ -63,9 +63,9 @@ class Shop:
         for result in results:
             self.leases += 1
             lease = a_lease(self.leases, worker=worker)
-            [job] = self.store.jobs.claim(lease, queues=(), limit=1, at=at)
-            assert job.id == job_id
-            job = job.settled(result, at + runs, a_policy(), 0)
+            [run] = self.store.jobs.claim(lease, queues=(), limit=1, at=at)
+            assert run.job.id == job_id
+            job = run.job.settled(result, at + runs, a_policy(), 0)
             self.store.jobs.settle(job, lease, result)
             at = job.run_at + waits
 

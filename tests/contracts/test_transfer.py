@@ -49,9 +49,9 @@ def source(opened: Opened, urls: tuple[str, str]) -> Container:
     lease = a_lease(1)
     [claimed] = jobs.claim(lease, queues=(), limit=1, at=NOON)
     result = a_failure(output=b"\0\xff")
-    jobs.settle(claimed.settled(result, NOON + SECOND, a_policy(), 0), lease, result)
+    jobs.settle(claimed.job.settled(result, NOON + SECOND, a_policy(), 0), lease, result)
     [held] = jobs.claim(a_lease(2), queues=(), limit=1, at=NOON)
-    assert held.id == "job-0000"
+    assert held.job.id == "job-0000"
     source.config().store("max-retries", "7")
     return source
 

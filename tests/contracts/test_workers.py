@@ -53,7 +53,7 @@ def test_a_live_worker_tells_how_many_jobs_it_holds_now(workers: WorkerRegistry,
     first, *_ = jobs.claim(a_lease(1), queues=(), limit=2, at=NOON)
     jobs.claim(a_lease(2), queues=(), limit=1, at=NOON)
     assert [worker.jobs for worker in workers.live()] == [3, 0]
-    jobs.settle(first.settled(a_result(), NOON, a_policy(), 0), a_lease(1), a_result())
+    jobs.settle(first.job.settled(a_result(), NOON, a_policy(), 0), a_lease(1), a_result())
     assert [worker.jobs for worker in workers.live()] == [2, 0]
 
 

@@ -143,8 +143,8 @@ def test_the_metrics_look_back_over_their_window(queue: Queue, memory: Memory) -
     jobs = InMemoryJobs(memory)
     memory.workers["w-1"] = a_worker()
     jobs.add([a_job("early"), a_job("late")])
-    for job, ran in zip(jobs.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
-        jobs.settle(job.settled(a_result(), NOON + ran, a_policy(), 0), a_lease(), a_result())
+    for run, ran in zip(jobs.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
+        jobs.settle(run.job.settled(a_result(), NOON + ran, a_policy(), 0), a_lease(), a_result())
     assert queue.metrics(window=HOUR - 2 * MINUTE, detailed=False).completed == 1
     assert queue.metrics(window=timedelta(days=1), detailed=False).completed == 2
     assert [tally.name for tally in queue.metrics(window=HOUR, detailed=True).workers] == ["w-1"]
@@ -154,7 +154,7 @@ def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
     jobs = InMemoryJobs(memory)
     memory.workers["w-1"] = a_worker()
     jobs.add([a_job()])
-    [job] = jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
-    jobs.settle(job.settled(a_result(), NOON, a_policy(), 0), a_lease(), a_result(output=b"hello"))
-    assert queue.outputs([job]) == {"job-1": b"hello"}
+    [run] = jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
+    jobs.settle(run.job.settled(a_result(), NOON, a_policy(), 0), a_lease(), a_result(output=b"hello"))
+    assert queue.outputs([run.job]) == {"job-1": b"hello"}
     assert [attempt.number for attempt in queue.history("job-1")] == [1]

@@ -20,7 +20,7 @@ from queuectl.domain.events import (
 from queuectl.domain.job import Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import WorkerState
+from queuectl.domain.ports import Run, WorkerState
 from tests.builders import NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryWorkers, ManualClock, Memory, ScriptedRunner
 
@@ -358,7 +358,7 @@ class TestOutage:
 def lose_the_answer_to_the_next_claim(shift: Shift) -> None:
     claim = shift.jobs.claim
 
-    def claim_once(lease: Lease, **asked: object) -> Sequence[Job]:
+    def claim_once(lease: Lease, **asked: object) -> Sequence[Run]:
         shift.jobs.claim = claim
         shift.memory.answers_lost = 1
         return claim(lease, **asked)

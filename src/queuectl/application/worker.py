@@ -212,15 +212,14 @@ class Worker:
         free = self._free_slots
         if not free or self._elapsed() < self._pause_until:
             return
-        self._policy = Policy.of(self._config.stored())
         lease = Lease(id=self._new_lease_id(), worker=self.id)
         self._in_doubt = True
         claimed = self._jobs.claim(lease, queues=self._queues, limit=free, at=self._clock())
         self._in_doubt = False
-        for job in claimed:
-            self._running.add(job.id)
-            self._runner.start(Run(job=job, lease=lease, policy=self._policy))
-            self._events(JobStarted(job=job))
+        for run in claimed:
+            self._running.add(run.job.id)
+            self._runner.start(run)
+            self._events(JobStarted(job=run.job))
         self._claim_at = self._elapsed() + self._time_to_next_job(free - len(claimed))
 
     def _time_to_next_job(self, free: int) -> timedelta:

@@ -46,6 +46,15 @@ class Settlement(StrEnum):
     """The attempt itself no longer exists: an operator removed the job."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt to be run: the claimed job, the lease it runs under, and the policy in force at its claim."""
+
+    job: Job
+    lease: Lease
+    policy: Policy
+
+
 class JobRepository(Protocol):
     """The jobs and their attempts."""
 
@@ -66,7 +75,7 @@ class JobRepository(Protocol):
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
         """What the last ended attempt of each of these jobs wrote; nothing for a job without one."""
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
         """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
 
         In claim order: priority, high first; then `run_at`; then order of arrival. A job goes to one claim only,
@@ -231,15 +240,6 @@ class Measurements(Protocol):
 
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
         """What happened from `since` on; workers and queues only if `detailed`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One attempt to be run: the claimed job, the lease it runs under, and the policy in force at its claim."""
-
-    job: Job
-    lease: Lease
-    policy: Policy
 
 
 class Runner(Protocol):

@@ -90,8 +90,8 @@ class CommandLine:
         """What a worker does with the next due job."""
         self.workers.register(a_worker())
         lease = a_lease(next(self._ids))
-        [job] = self.jobs.claim(lease, queues=(), limit=1, at=self.clock())
-        settled = job.settled(result, self.clock(), a_policy(), 0)
+        [run] = self.jobs.claim(lease, queues=(), limit=1, at=self.clock())
+        settled = run.job.settled(result, self.clock(), a_policy(), 0)
         self.jobs.settle(settled, lease, result)
         return settled
 

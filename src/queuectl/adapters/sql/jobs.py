@@ -11,10 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from queuectl.adapters.sql import statements as sql
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.schema import attempts, jobs
+from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
 from queuectl.domain.job import Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, Output, RunResult
-from queuectl.domain.ports import Decide, Settlement, WorkerState
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports import Decide, Run, Settlement, WorkerState
 
 CHUNK = 500
 """Ids in one IN list: well under the bound parameters that any build of either database takes."""
@@ -86,7 +88,7 @@ class SqlJobRepository:
 
         return self._database.read(work)
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Job]:
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
         """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
         values = {
             "by_worker": lease.worker,
@@ -96,17 +98,18 @@ class SqlJobRepository:
             **sql.queue_values(queues),
         }
 
-        def work(connection: Connection) -> list[Job]:
+        def work(connection: Connection) -> list[Run]:
             rows = connection.execute(sql.claim(len(queues)), values).all()
             if not rows:
                 return []
             claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
             connection.execute(sql.START_ATTEMPT, [_start_of_attempt(job, lease, at) for job in claimed])
-            return claimed
+            return _runs(connection, claimed, lease)
 
-        def recall(connection: Connection) -> list[Job] | None:
-            taken = connection.execute(sql.HELD, {"worker": lease.worker}).all()
-            return [_job(row) for row in taken if row.lease_id == lease.id] or None
+        def recall(connection: Connection) -> list[Run] | None:
+            held = connection.execute(sql.HELD, {"worker": lease.worker}).all()
+            taken = [_job(row) for row in held if row.lease_id == lease.id]
+            return _runs(connection, taken, lease) if taken else None
 
         return self._database.write(work, recall=recall)
 
@@ -213,6 +216,11 @@ def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
     if row is None:
         raise JobNotFound(job_id)
     return _job(row)
+
+
+def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[Run]:
+    policy = Policy.of(stored_settings(connection))
+    return [Run(job=job, lease=lease, policy=policy) for job in claimed]
 
 
 def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:

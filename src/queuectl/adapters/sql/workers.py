@@ -79,9 +79,7 @@ class SqlConfigRepository:
 
     def stored(self) -> Mapping[str, str]:
         """All keys that were set, with their texts."""
-        return self._database.read(
-            lambda connection: {row.key: row.value for row in connection.execute(select(config))}
-        )
+        return self._database.read(stored_settings)
 
     def store(self, key: str, value: str) -> None:
         """Set one key."""
@@ -92,6 +90,11 @@ class SqlConfigRepository:
         """Back to the default; no effect when it was not set."""
         cleared = delete(config).where(config.c.key == key)
         self._database.write(lambda connection: connection.execute(cleared))
+
+
+def stored_settings(connection: Connection) -> dict[str, str]:
+    """All keys of the policy that were set, with their texts."""
+    return {row.key: row.value for row in connection.execute(select(config))}
 
 
 def _record(row: Row[*tuple[object, ...]]) -> WorkerRecord:
