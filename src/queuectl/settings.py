@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import platformdirs
 
-from queuectl.domain.errors import InvalidSetting
+from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting
 
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""
@@ -41,7 +41,8 @@ def load_settings(
 ) -> Settings:
     """The settings that flags (the keyword arguments), `QUEUECTL_*` variables, the config file and defaults say.
 
-    Raises InvalidSetting for a config file that cannot be read, an unknown key in it, or a URL of an unknown scheme.
+    Raises InvalidSetting for a config file that cannot be read or has an unknown key, and DatabaseUnreachable for a
+    URL of an unknown scheme.
     """
     stored = _config_file(environ)
     url = database_url or environ.get("QUEUECTL_DATABASE_URL") or stored.get("database-url")
@@ -82,11 +83,11 @@ def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def checked_url(url: str) -> str:
-    """The URL, if its scheme is one of `SCHEMES`. Raises InvalidSetting."""
+    """The URL, if its scheme is one of `SCHEMES`. Raises DatabaseUnreachable."""
     scheme, separator, _ = url.partition("://")
     if scheme not in SCHEMES:
         found = f"{scheme}://" if separator else "no scheme"
-        raise InvalidSetting(
+        raise DatabaseUnreachable(
             f"the database URL must begin with sqlite:/// or postgresql://; it has {found}",
             hint="for example sqlite:////var/lib/queuectl/queue.db or postgresql://user@host/queue",
         )

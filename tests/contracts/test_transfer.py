@@ -132,7 +132,7 @@ def test_the_source_is_not_changed(source: Container, target: Container) -> None
 def test_it_is_refused_while_a_worker_has_its_lease(source: Container) -> None:
     workers = source.workers().live()
     refuse_if_working("here", workers, NOON + 2 * HOUR)
-    with pytest.raises(Conflict, match="1 workers are alive in here"):
+    with pytest.raises(Conflict, match="1 worker is alive in here"):
         refuse_if_working("here", workers, NOON)
 
 

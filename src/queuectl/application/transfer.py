@@ -53,8 +53,9 @@ def refuse_if_working(name: str, workers: Sequence[WorkerRecord], at: datetime) 
     """Raises Conflict, naming the database, when any of its workers still has its lease at `at`."""
     if working := [worker for worker in workers if worker.lease_expires_at > at]:
         hosts = ", ".join(sorted({worker.host for worker in working}))
+        are_alive = "1 worker is alive" if len(working) == 1 else f"{len(working)} workers are alive"
         raise Conflict(
-            f"{len(working)} workers are alive in {name} (on {hosts})",
+            f"{are_alive} in {name} (on {hosts})",
             hint="stop them first with `queuectl worker stop`; --drain does that here and waits for those elsewhere",
         )
 

@@ -91,7 +91,7 @@ def decode(text: str | bytes) -> dict[str, object]:
     return document
 
 
-QUOTING = """put the whole document in single quotes: '{"command": "echo hello"}'"""
+QUOTING = """put JSON in single quotes: '{"command": "echo hello"}'; or a plain command after --: -- echo hello"""
 
 
 def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobRequest:

@@ -295,8 +295,8 @@ class Storage(Protocol):
         What was done, as one line, or None when there was nothing to do. Raises SchemaMismatch when it is too new.
         """
 
-    def open(self) -> None:
-        """Make sure that it can be used: creates an absent database file; changes nothing that exists.
+    def open(self, *, create: bool = True) -> None:
+        """Make sure that it can be used; an absent database file is created, unless `create` is False.
 
         Raises DatabaseUnreachable, or SchemaMismatch with the command to run.
         """

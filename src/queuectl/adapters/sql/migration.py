@@ -31,18 +31,24 @@ def check_version(version: str | None, database: str) -> None:
             f"{database} has schema {version}, which is newer than this queuectl knows ({SCHEMA_VERSION})",
             hint="upgrade queuectl on this host",
         )
+    if version is None:
+        raise SchemaMismatch(f"{database} holds no queue yet", hint="run `queuectl init` to create it")
     raise SchemaMismatch(
-        f"{database} has schema {version or 'none'}, this queuectl needs {SCHEMA_VERSION}",
+        f"{database} has schema {version}, this queuectl needs {SCHEMA_VERSION}",
         hint="run `queuectl init` to bring it up to date",
     )
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema up to date, inside the connection's transaction."""
+    """Bring the schema up to date, inside the connection's transaction. Raises SchemaMismatch for an unknown one."""
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaMismatch(f"the database has a schema that no queuectl has made: {error}") from error

@@ -163,5 +163,6 @@ def _without_state(said: str, place: str) -> DatabaseUnavailable:
 def _one_line(error: BaseException | None) -> str:
     """The driver's words on one line, without its own preamble."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    said = " ".join((primary or str(error)).split())
+    lines = [line.strip() for line in (primary or str(error)).splitlines()]
+    said = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
     return said.removeprefix("connection failed: ")

@@ -43,8 +43,9 @@ class PostgresStorage:
             return f"created the queue in {self._name}"
         return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
 
-    def open(self) -> None:
-        """Make sure that it can be used."""
+    def open(self, *, create: bool = True) -> None:
+        """Make sure that it can be used. A database is never created here: that is its administrator's."""
+        del create
         check_version(self._database.read(_checked_server), self._name)
 
     def examine(self) -> Sequence[Finding]:

@@ -52,17 +52,21 @@ class SqliteStorage:
             return f"created the queue in {self._path}" if is_new else f"made {self._path} a queue"
         return f"upgraded {self._path} from schema {before} to {SCHEMA_VERSION}"
 
-    def open(self) -> None:
-        """Make sure that the file can be used; creates an absent one."""
+    def open(self, *, create: bool = True) -> None:
+        """Make sure that the file can be used; creates an absent one, unless `create` is False."""
         if not self._path.exists():
+            if not create:
+                raise DatabaseUnreachable(f"the database file {self._path} does not exist")
             self.initialise()
             return
         check_place(self._path)
-        version = self._database.read(self._own_version)
+        version, journal = self._database.read(self._version_and_journal)
         if version is None:  # an empty file, or one whose creator is at work right now
             self.initialise()
-        else:
-            check_version(version, f"the database file {self._path}")
+            return
+        check_version(version, f"the database file {self._path}")
+        if journal != "wal":  # a copy made by VACUUM INTO or a dump
+            self._database.outside_transactions(use_write_ahead_log)
 
     def examine(self) -> Sequence[Finding]:
         """Check the file from outside and inside; what is wrong is a finding."""
@@ -77,6 +81,9 @@ class SqliteStorage:
         if self._own_version(connection) != SCHEMA_VERSION:
             mark_as_ours(connection)
             migrate(connection)
+
+    def _version_and_journal(self, connection: Connection) -> tuple[str | None, str]:
+        return self._own_version(connection), connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
 
     def _own_version(self, connection: Connection) -> str | None:
         """The schema's version; None for an empty file. Raises DatabaseUnreachable for another program's file."""

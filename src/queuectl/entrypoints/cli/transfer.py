@@ -66,7 +66,7 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
     if new:
         container.storage().initialise()
     else:
-        container.storage().open()
+        container.storage().open(create=False)
     return container
 
 

@@ -92,9 +92,13 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
       queuectl worker stop
       queuectl worker stop --timeout 60 || queuectl worker stop --force
     """
-    app.storage.open()
+    policy = app.queue.policy()
     local = local_workers(app.container)
-    _note_others(app, local)
+    if local.dead:
+        app.note(f"{counted(local.dead, 'worker')} of this machine died: taking their jobs back")
+        app.container.rescue(policy)
+    if local.elsewhere:
+        app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
     if not local.alive:
         app.note("no workers are running on this machine")
         return
@@ -163,7 +167,7 @@ def _tell_started(app: App, started: "Started") -> None:
         "log": str(started.log),
         "workers": [{"pid": pid, "id": worker_id} for pid, worker_id in started.workers.items()],
     }
-    pids = ", ".join(map(str, started.workers))
+    pids = ", ".join(map(str, sorted(started.workers)))
     app.out.write(
         view,
         plain=started.workers.items(),
