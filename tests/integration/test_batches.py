@@ -2,8 +2,13 @@
 
 import random
 import signal
+import sqlite3
+import struct
 import subprocess
 import time
+from pathlib import Path
+
+import pytest
 
 from tests.integration.driver import QUEUECTL, Cli, json_lines
 
@@ -19,6 +24,25 @@ def test_ten_thousand_lines_are_enqueued_as_one_batch(cli: Cli) -> None:
     assert newest_first == ids[::-1]
     stored = {job["created_at"] for job in cli.json("list", "--limit", "100")}
     assert len(stored) == 1
+
+
+@pytest.mark.sqlite_only  # counts in the write-ahead log
+def test_a_batch_is_one_transaction(cli: Cli) -> None:
+    path = Path(cli.environ["QUEUECTL_DATABASE_URL"].removeprefix("sqlite:///"))
+    connection = sqlite3.connect(path)  # as long as it is open, the log stays
+    try:
+        connection.execute("SELECT count(*) FROM jobs").fetchone()
+        cli.enqueue_all([{"command": "true"}] * 3000)
+        assert _commits(path.with_name(path.name + "-wal").read_bytes()) == 1
+    finally:
+        connection.close()
+
+
+def _commits(log: bytes) -> int:
+    """The frames of a write-ahead log that end a transaction: https://sqlite.org/fileformat2.html#the_write_ahead_log."""
+    (page_size,) = struct.unpack_from(">I", log, 8)
+    sizes = [struct.unpack_from(">I", log, start + 4)[0] for start in range(32, len(log), 24 + page_size)]
+    return sum(size != 0 for size in sizes)
 
 
 def test_a_client_killed_while_it_enqueues_has_stored_all_or_nothing(cli: Cli) -> None:
