@@ -1,6 +1,8 @@
 """Which adapter serves which port: the only file that knows."""
 
+import importlib
 import random
+from collections.abc import Callable
 from datetime import timedelta
 
 from dependency_injector import containers, providers
@@ -10,9 +12,6 @@ from queuectl.adapters.sql.archive import SqlArchive
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
-from queuectl.adapters.sql.postgres import ServerClock, display_name, postgres_backend
-from queuectl.adapters.sql.postgres_storage import PostgresStorage
-from queuectl.adapters.sql.postgres_wake_ups import PostgresAnnouncements, PostgresWakeUps
 from queuectl.adapters.sql.sqlite import path_of, sqlite_backend
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -28,6 +27,15 @@ PATIENCE = timedelta(seconds=20)
 """How long a transaction is tried again while others hold the database."""
 
 
+def _late(module: str, name: str) -> Callable[..., object]:
+    """Calls that adapter of PostgreSQL, imported only then: psycopg would cost SQLite's users a tenth of a second."""
+
+    def make(*args: object) -> object:
+        return getattr(importlib.import_module(f"queuectl.adapters.sql.{module}"), name)(*args)
+
+    return make
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that entrypoints use. `Container(settings=...)` builds it; each part is made at its first use."""
 
@@ -35,33 +43,34 @@ class Container(containers.DeclarativeContainer):
     backend_name = providers.Callable(lambda settings: settings.backend, settings)
     url = providers.Callable(lambda settings: settings.database_url, settings)
     _path = providers.Callable(path_of, url)
+    _place = providers.Callable(_late("postgres", "display_name"), url)
 
     backend = providers.Selector(
         backend_name,
         sqlite=providers.Singleton(sqlite_backend, _path),
-        postgresql=providers.Singleton(postgres_backend, url),
+        postgresql=providers.Singleton(_late("postgres", "postgres_backend"), url),
     )
     patience = providers.Object(PATIENCE)
     database = providers.Singleton(Database, backend, patience=patience)
     storage = providers.Selector(
         backend_name,
         sqlite=providers.Singleton(SqliteStorage, _path, database),
-        postgresql=providers.Singleton(PostgresStorage, providers.Callable(display_name, url), database),
+        postgresql=providers.Singleton(_late("postgres_storage", "PostgresStorage"), _place, database),
     )
     clock = providers.Selector(
         backend_name,
         sqlite=providers.Object(system.now),
-        postgresql=providers.Singleton(ServerClock, database),
+        postgresql=providers.Singleton(_late("postgres", "ServerClock"), database),
     )
     wake_ups = providers.Selector(
         backend_name,
         sqlite=providers.Singleton(SqliteWakeUps, _path),
-        postgresql=providers.Singleton(PostgresWakeUps, url),
+        postgresql=providers.Singleton(_late("postgres_wake_ups", "PostgresWakeUps"), url),
     )
     announce = providers.Selector(
         backend_name,
         sqlite=providers.Object(lambda: None),  # the commit itself is heard
-        postgresql=providers.Singleton(PostgresAnnouncements, database),
+        postgresql=providers.Singleton(_late("postgres_wake_ups", "PostgresAnnouncements"), database),
     )
 
     jobs = providers.Singleton(SqlJobRepository, database, announce)

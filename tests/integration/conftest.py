@@ -13,7 +13,7 @@ import pytest
 from tests.integration.driver import Cli
 from tests.integration.ledger import Ledger
 
-BACKENDS = ["sqlite"]
+BACKENDS = ["sqlite", "postgresql"]
 
 NewDatabase = Callable[[Path], str]
 """Makes an empty queue, in that directory where the backend keeps files; returns its URL."""
@@ -34,10 +34,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def new_database(backend: str, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+def new_database(backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
     match backend:
         case "sqlite":
             return _copies_of(_new_sqlite_file(tmp_path_factory.mktemp("template")))
+        case "postgresql":
+            return request.getfixturevalue("new_postgres_url")
     raise AssertionError(backend)
 
 

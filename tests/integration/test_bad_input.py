@@ -169,7 +169,7 @@ def test_a_command_line_that_makes_no_sense_is_a_usage_error(
 )
 def test_a_database_url_of_no_known_kind_is_not_valid(newcomer: Cli, url: str, message: str) -> None:
     result = newcomer.run("list", env={"QUEUECTL_DATABASE_URL": url}, check=False)
-    assert result.code == 5
+    assert result.code == 6
     assert message in result.stderr
 
 

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Client, Listener
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -220,6 +221,20 @@ def session_postgres_url(postgres_server: str, pytestconfig: pytest.Config) -> I
     url = servers.create_database(postgres_server, pytestconfig.stash[SHARED].template())
     yield url
     servers.drop_database(postgres_server, url)
+
+
+@pytest.fixture(scope="session")
+def new_postgres_url(postgres_server: str, pytestconfig: pytest.Config) -> Iterator[Callable[[Path], str]]:
+    """Give a function that makes one database after the other, with queuectl's tables; they go with the session."""
+    made: list[str] = []
+
+    def new(_directory: Path) -> str:
+        made.append(servers.create_database(postgres_server, pytestconfig.stash[SHARED].template()))
+        return made[-1]
+
+    yield new
+    for url in made:
+        servers.drop_database(postgres_server, url)
 
 
 def emptied(url: str) -> str:
