@@ -3,7 +3,6 @@
 import importlib
 import random
 from collections.abc import Callable
-from datetime import timedelta
 
 from dependency_injector import containers, providers
 
@@ -22,9 +21,6 @@ from queuectl.application.queue import Queue
 from queuectl.application.rescue import rescue_lost_workers
 from queuectl.application.worker import Worker
 from queuectl.settings import Settings
-
-PATIENCE = timedelta(seconds=20)
-"""How long a transaction is tried again while others hold the database."""
 
 
 def _late(module: str, name: str) -> Callable[..., object]:
@@ -50,7 +46,7 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(sqlite_backend, _path),
         postgresql=providers.Singleton(_late("postgres", "postgres_backend"), url),
     )
-    patience = providers.Object(PATIENCE)
+    patience = providers.Callable(lambda settings: settings.busy_timeout, settings)
     database = providers.Singleton(Database, backend, patience=patience)
     storage = providers.Selector(
         backend_name,

@@ -4,17 +4,19 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import platformdirs
 
+from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting
 
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""
 
-FILE_KEYS = frozenset({"database-url", "db-path", "output", "color", "log-dir"})
+FILE_KEYS = frozenset({"database-url", "db-path", "busy-timeout", "output", "color", "log-dir"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,8 @@ class Settings:
 
     database_url: str = field(repr=False)
     log_dir: Path
+    busy_timeout: timedelta = timedelta(seconds=20)
+    """How long a command waits for a database that others have locked, or that is about to serve again."""
     output: str = "auto"
     color: str = "auto"
 
@@ -53,6 +57,7 @@ def load_settings(
         log_dir=Path(
             environ.get("QUEUECTL_LOG_DIR") or stored.get("log-dir") or platformdirs.user_log_path("queuectl")
         ),
+        busy_timeout=_duration(environ.get("QUEUECTL_BUSY_TIMEOUT") or stored.get("busy-timeout", "20s")),
         output=output or environ.get("QUEUECTL_OUTPUT") or stored.get("output", "auto"),
         color=color or environ.get("QUEUECTL_COLOR") or stored.get("color", "auto"),
     )
@@ -80,6 +85,13 @@ def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
                 f"the config file {path} has a bad key {key}", hint=f"keys are {keys}; values are text"
             )
     return stored
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidSetting(f"busy-timeout {error}, not {text!r}") from None
 
 
 def checked_url(url: str) -> str:

@@ -109,12 +109,11 @@ def test_a_newer_schema_is_not_touched_by_init(cli: Cli) -> None:
 
 
 def test_a_locked_file_can_be_read_and_is_waited_for_but_not_for_ever(cli: Cli) -> None:
-    """Takes the twenty seconds that the program is patient for."""
     with opened(file_of(cli)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         impatient = subprocess.Popen(
             [QUEUECTL, "enqueue", "--", "true"],
-            env=cli.environ,
+            env=cli.environ | {"QUEUECTL_BUSY_TIMEOUT": "1s"},
             cwd=cli.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,13 +1,13 @@
 """What a command meets: its environment, descriptors and directory; and what becomes of its output and its end."""
 
 import os
-import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.driver import Cli, wait_until
+from tests.integration.driver import QUEUECTL, Cli, wait_until
 
 
 def run(cli: Cli, command: str | list[str], **fields: object) -> dict[str, Any]:
@@ -82,17 +82,15 @@ def test_output_keeps_every_byte_and_the_order_of_both_streams(working: Cli) -> 
     assert "\x1b" not in working.run("info", job["id"], "--output", "table").stdout
 
 
-@pytest.mark.sqlite_only  # looks into the file, as no command gives the bytes
-def test_output_that_is_not_utf_8_is_stored_exactly_and_shown_replaced(working: Cli) -> None:
-    job = run(working, r"printf '\377\376ok'")
-    assert job["output"] == "\ufffd\ufffdok"
-    path = working.environ["QUEUECTL_DATABASE_URL"].removeprefix("sqlite:///")
-    connection = sqlite3.connect(path)
-    try:
-        (stored,) = connection.execute("SELECT output FROM attempts WHERE job_id = ?", [job["id"]]).fetchone()
-    finally:
-        connection.close()
-    assert stored == b"\xff\xfeok"
+def test_output_that_is_not_utf_8_is_given_back_exactly_and_shown_replaced(working: Cli) -> None:
+    job = run(working, r"printf '\377\376\000ok\r\n'")
+    assert job["output"] == "\ufffd\ufffd\0ok\r\n"
+    raw = [QUEUECTL, "info", job["id"], "--raw"]
+    given = subprocess.run(raw, env=working.environ, cwd=working.directory, capture_output=True, check=True)
+    assert given.stdout == b"\xff\xfe\0ok\r\n"
+    missing = working.run("info", job["id"], "--raw", "--attempt", "2", check=False)
+    assert (missing.code, missing.stdout) == (4, "")
+    assert "has no ended attempt 2" in missing.stderr
 
 
 def test_output_beyond_the_limit_is_cut_in_the_middle_and_the_command_goes_on(working: Cli) -> None:

@@ -3,6 +3,7 @@
 It does no work on the database itself, and has no threads: its workers are forked from it with everything imported.
 """
 
+import contextlib
 import gc
 import os
 import selectors
@@ -138,13 +139,14 @@ class Supervisor:
                 self._tell(int(pid), worker_id)
 
     def _reap(self) -> None:
-        for slot in self._slots:
-            if slot.pid is None:
-                continue
-            pid, status = os.waitpid(slot.pid, os.WNOHANG)
-            if pid:
-                slot.pid = None
-                self._replace(slot, pid, os.waitstatus_to_exitcode(status))
+        """Reap every child that has ended: workers, and orphans where this process is their init (in a container)."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                for slot in self._slots:
+                    if slot.pid == pid:
+                        slot.pid = None
+                        self._replace(slot, pid, os.waitstatus_to_exitcode(status))
 
     def _replace(self, slot: _Slot, pid: int, code: int) -> None:
         """A worker that ended by itself with 0 was asked to; any other, while nobody asked, is replaced."""

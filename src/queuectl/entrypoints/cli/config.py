@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from queuectl.domain.duration import format_duration
 from queuectl.domain.policy import SETTINGS, setting
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
@@ -105,6 +106,7 @@ def _local(app: App) -> Sequence[View]:
     path = config_file()
     rows = (
         ("database-url", app.storage.name, "--database-url, QUEUECTL_DATABASE_URL"),
+        ("busy-timeout", format_duration(settings.busy_timeout), "QUEUECTL_BUSY_TIMEOUT"),
         ("output", settings.output, "--output, QUEUECTL_OUTPUT"),
         ("color", settings.color, "--color, QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR"),
         ("log-dir", settings.log_dir, "QUEUECTL_LOG_DIR"),

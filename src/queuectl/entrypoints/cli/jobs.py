@@ -1,11 +1,13 @@
 """`queuectl list`, `info`, `cancel` and `retry`: jobs, one by one or many."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import click
 
-from queuectl.domain.job import Job, State
+from queuectl.domain.errors import WrongState
+from queuectl.domain.job import Attempt, Job, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.output import View
@@ -55,18 +57,23 @@ def list_matching(app: App, states: Sequence[State], queue: str | None, limit: i
 @click.command("info", cls=Command)
 @click.argument("job_id", metavar="ID")
 @click.option("--show-env", is_flag=True, help="Show the values of env, which may be secrets.")
+@click.option("--raw", is_flag=True, help="Only what the last ended attempt wrote, byte for byte.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="With --raw: what that attempt wrote.")
 @pass_app
-def info(app: App, job_id: str, show_env: bool) -> None:
+def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) -> None:
     """Everything about one job: its settings, its attempts, and the output of the last one.
 
     Examples:
       queuectl info nightly-backup
       queuectl info nightly-backup --output json | jq -r .output
+      queuectl info make-thumbnail --raw > thumbnail.png
 
     Plain output has a name and a value on each line. JSON has every attempt's output.
     """
     job = app.queue.find(job_id)
     history = app.queue.history(job_id)
+    if raw or attempt is not None:
+        return _write_raw(job, history, attempt)
     view = info_view(job, history, show_env=show_env)
     app.out.write(
         view,
@@ -74,6 +81,7 @@ def info(app: App, job_id: str, show_env: bool) -> None:
         table=lambda: info_parts(job, history, app.queue.now(), show_env=show_env),
         ids=[job.id],
     )
+    return None
 
 
 @click.command("cancel", cls=Command)
@@ -147,3 +155,12 @@ def _views(app: App, jobs: Sequence[Job], *, show_env: bool) -> Iterator[View]:
 def _row(job: Job) -> Sequence[object]:
     moment = timestamp(job.run_at)
     return job.id, job.state, job.queue, job.priority, job.attempts, moment, shown_command(job.command)
+
+
+def _write_raw(job: Job, history: Sequence[Attempt], number: int | None) -> None:
+    """The bytes of one attempt, as they came: no text stream would leave them as they are."""
+    ended = [attempt for attempt in history if attempt.outcome and number in (None, attempt.number)]
+    if not ended:
+        which = "ended attempt yet" if number is None else f"ended attempt {number}"
+        raise WrongState(f"job {job.id} has no {which}", hint=f"`queuectl info {job.id}` shows its attempts")
+    sys.stdout.buffer.write(ended[-1].output.content)
