@@ -5,8 +5,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.integration.driver import QUEUECTL, Cli, wait_until
 
 

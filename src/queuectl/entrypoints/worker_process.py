@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queuectl.application.heartbeat import BEATS_PER_LEASE
 from queuectl.application.worker import Worker
 from queuectl.container import Container
 from queuectl.domain.events import WorkerStarted, WorkerStopped
@@ -17,6 +18,9 @@ from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=1)
 """How long one transaction is tried: short, for the loop that tries again also watches the lease."""
+
+SHORTEST_SILENCE = timedelta(seconds=1)
+"""How long the database may take for an answer however short the lease is."""
 
 LEASE_LOST = 75
 """The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
@@ -40,7 +44,10 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     container.contain()
     container.storage().open()
     record = _register(container, options)
-    heartbeat = container.heartbeat(record.id, lease=record.lease_expires_at - record.started_at)
+    lease = record.lease_expires_at - record.started_at
+    # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
+    container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
+    heartbeat = container.heartbeat(record.id, lease=lease)
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )

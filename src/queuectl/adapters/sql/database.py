@@ -32,10 +32,12 @@ class Backend:
     """The seam between the two databases: an engine whose transactions begin rightly, and the meaning of its errors.
 
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later.
+    `expect_answers_within` says from when on a connection without an answer is taken for broken.
     """
 
     engine: Engine
     explain: Callable[[DBAPIError], DatabaseUnavailable]
+    expect_answers_within: Callable[[timedelta], None] = lambda _: None
 
 
 class Database:
@@ -67,6 +69,10 @@ class Database:
     def outside_transactions(self, work: Work[object], *, patience: timedelta | None = None) -> None:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
         self._transact(self._autocommitter, work, patience=patience)
+
+    def expect_answers_within(self, longest: timedelta) -> None:
+        """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
+        self._backend.expect_answers_within(longest)
 
     def close(self) -> None:
         """Close the pooled connections."""

@@ -1,11 +1,15 @@
 """PostgreSQL: how its connections are made, its transactions begun, its errors meant, and which clock rules."""
 
 import logging
+import math
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, QueuePool, create_engine, event
 
@@ -13,9 +17,13 @@ from queuectl.adapters.sql.database import AUTOCOMMITS, WRITES, Backend, Databas
 from queuectl.adapters.system import elapsed
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
 
+T = TypeVar("T")
+
+LONGEST_CONNECT = 5
+"""Seconds."""
+
 CONNECTION: Mapping[str, str | int] = {
     "application_name": "queuectl",
-    "connect_timeout": 5,
     # A server that has vanished without a word is noticed in seconds, not in the system's hours (tcp(7)).
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -25,6 +33,9 @@ CONNECTION: Mapping[str, str | int] = {
 
 TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s"}
 """No call waits for ever, and no transaction of a frozen process holds its locks for ever."""
+
+LONGEST_SILENCE = timedelta(seconds=35)
+"""How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
 
 AGAIN = ("40001", "40P01", "55P03", "57014", "57P0", "08", "53")
 """SQLSTATEs, or their beginnings, of what may succeed when the whole transaction is tried again: serialisation,
@@ -38,17 +49,62 @@ OLDEST_DIFFERENCE = timedelta(seconds=10)
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
+@dataclass(slots=True)
+class Silence:
+    """How long a server may leave a call unanswered until its connection is taken for broken."""
+
+    longest: timedelta = LONGEST_SILENCE
+
+    def shorten(self, longest: timedelta) -> None:
+        """Wait no longer than that from now on."""
+        self.longest = min(longest, LONGEST_SILENCE)
+
+
+class ImpatientConnection(psycopg.Connection[tuple[object, ...]]):
+    """A connection whose calls end, with an error and closed, when the server is silent for too long.
+
+    libpq would wait for ever on a connection that is up but goes nowhere, and the server's own timeouts do not arrive.
+    """
+
+    silence = Silence()
+
+    def wait(self, gen: PQGen[T], *args: float, **kwargs: float) -> T:
+        """Consume psycopg's generator, which is told several times a second that there is nothing to read yet."""
+        return super().wait(self._impatiently(gen), *args, **kwargs)
+
+    def _impatiently(self, gen: PQGen[T]) -> PQGen[T]:
+        heard = elapsed()
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready:
+                    heard = elapsed()
+                elif elapsed() - heard > self.silence.longest:
+                    self.close()
+                    seconds = self.silence.longest.total_seconds()
+                    raise psycopg.OperationalError(f"the connection is lost: no answer for {seconds:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 def postgres_backend(url: str) -> Backend:
     """The backend for that URL, any that libpq takes (service and password files included). Opens nothing yet.
 
     Raises DatabaseUnreachable for a URL that libpq cannot parse.
     """
-    place = display_name(url)
+    place, silence = display_name(url), Silence()
     engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: connect(url), poolclass=QueuePool, pool_size=4, pool_pre_ping=False
+        "postgresql+psycopg://",
+        creator=lambda: connect(url, silence),
+        poolclass=QueuePool,
+        pool_size=4,
+        pool_pre_ping=False,
     )
     event.listen(engine, "begin", _begin)
-    return Backend(engine, lambda error: explained(error.orig, place))
+    return Backend(engine, lambda error: explained(error.orig, place), expect_answers_within=silence.shorten)
 
 
 def display_name(url: str) -> str:
@@ -66,9 +122,11 @@ def display_name(url: str) -> str:
     return f"postgresql://{user}{parts.get('host') or ''}{port}/{parts.get('dbname') or ''}{service}"
 
 
-def connect(url: str) -> "psycopg.Connection[tuple[object, ...]]":
+def connect(url: str, silence: Silence) -> ImpatientConnection:
     """A connection in autocommit: transactions are begun by statement. Raises psycopg.Error."""
-    connection = psycopg.connect(make_conninfo(url, **CONNECTION), autocommit=True)
+    timeout = min(LONGEST_CONNECT, math.ceil(silence.longest.total_seconds()))
+    connection = ImpatientConnection.connect(make_conninfo(url, **CONNECTION, connect_timeout=timeout), autocommit=True)
+    connection.silence = silence
     if is_pooled(connection):
         # The next transaction may run in another session, which knows nothing of what was prepared or set in this one.
         connection.prepare_threshold = None

@@ -15,7 +15,7 @@ from datetime import timedelta
 import psycopg
 
 from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.postgres import connect, is_pooled
+from queuectl.adapters.sql.postgres import Silence, connect, is_pooled
 from queuectl.domain.errors import DatabaseUnavailable
 
 CHANNEL = "queuectl_jobs"
@@ -25,6 +25,9 @@ OFTEN = 0.01
 
 PROBE = 5.0
 """Seconds of silence after which the listener asks the server for a sign of life."""
+
+ANSWER = timedelta(seconds=PROBE + 1)
+"""How long the server may take for that. Longer than the silence before, in which nothing is asked."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 """Seconds before the listener connects again; doubled each time, with jitter."""
@@ -63,7 +66,7 @@ class PostgresWakeUps:
         wait = FIRST_WAIT
         while True:
             try:
-                with connect(self._url) as connection:
+                with connect(self._url, Silence(ANSWER)) as connection:
                     if is_pooled(connection):
                         _log.info("a pooler stands before the database: polling for jobs instead of listening")
                         return
