@@ -37,6 +37,9 @@ TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transact
 LONGEST_SILENCE = timedelta(seconds=35)
 """How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
 
+LOOK_AGAIN = 0.1
+"""Seconds between two looks at how long the server has been silent."""
+
 AGAIN = ("40001", "40P01", "55P03", "57014", "57P0", "08", "53")
 """SQLSTATEs, or their beginnings, of what may succeed when the whole transaction is tried again: serialisation,
 deadlock, locks and timeouts, a server that shuts down or starts, lost connections, exhausted resources."""
@@ -68,9 +71,11 @@ class ImpatientConnection(psycopg.Connection[tuple[object, ...]]):
 
     silence = Silence()
 
-    def wait(self, gen: PQGen[T], *args: float, **kwargs: float) -> T:
-        """Consume psycopg's generator, which is told several times a second that there is nothing to read yet."""
-        return super().wait(self._impatiently(gen), *args, **kwargs)
+    def wait(self, gen: PQGen[T], interval: float = LOOK_AGAIN, timeout: float | None = None) -> T:
+        """Consume psycopg's generator, which is told after each interval that there is nothing to read yet."""
+        waiting = self._impatiently(gen)
+        # Not every release of psycopg knows of a timeout; those never hand one in.
+        return super().wait(waiting, interval) if timeout is None else super().wait(waiting, interval, timeout)
 
     def _impatiently(self, gen: PQGen[T]) -> PQGen[T]:
         heard = elapsed()

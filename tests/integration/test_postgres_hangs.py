@@ -1,0 +1,129 @@
+"""A connection to PostgreSQL that hangs: nothing comes back, and nothing says that it is broken."""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from queuectl.adapters.sql.postgres import Silence, connect
+from tests.integration.driver import Cli, Workers, wait_until
+from tests.integration.ledger import Ledger
+from tests.postgres.proxy import Proxy
+
+LEASE = 6.0
+
+
+@pytest.fixture
+def proxy(postgres_url: str) -> Iterator[Proxy]:
+    with Proxy(postgres_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
+    """A user whose way to the server is direct."""
+    user = Cli(tmp_path, postgres_url)
+    yield user
+    user.close()
+
+
+def behind(proxy: Proxy) -> dict[str, str]:
+    """What makes a command's way to the server lead through the proxy."""
+    return {"QUEUECTL_DATABASE_URL": proxy.url}
+
+
+def test_a_call_ends_when_the_server_says_nothing_for_too_long(proxy: Proxy) -> None:
+    connection = connect(proxy.url, Silence(timedelta(seconds=0.5)))
+    connection.execute("SELECT 1")
+    proxy.swallow()
+    begun = time.monotonic()
+    with pytest.raises(psycopg.OperationalError, match=r"connection is lost: no answer for 0.5 s"):
+        connection.execute("SELECT 1")
+    assert 0.4 < time.monotonic() - begun < 5
+    assert connection.closed
+
+
+def test_a_call_may_take_long_while_the_server_goes_on_answering(proxy: Proxy) -> None:
+    connection = connect(proxy.url, Silence(timedelta(seconds=0.5)))
+    rows = connection.execute("SELECT pg_sleep(0.01), repeat('x', 10000) FROM generate_series(1, 100)").fetchall()
+    assert len(rows) == 100
+    connection.close()
+
+
+def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
+    proxy: Proxy, cli: Cli, ledger: Ledger
+) -> None:
+    cli.run("config", "set", "lease", f"{LEASE}s")
+    job_id = cli.enqueue(ledger.endless())
+    workers = cli.start_workers(env=behind(proxy))
+    wait_until(lambda: ledger.entries("alive"))
+
+    proxy.swallow()
+    swallowed_at = time.time()
+    wait_until(lambda: "lost its lease" in workers.log.read_text(), LEASE + 4)
+    assert ledger.entries("alive")[-1].at < swallowed_at + LEASE
+    other = cli.start_workers()
+    job = cli.wait_for(job_id)
+    assert job["state"] == "completed"
+    ledger.assert_no_overlap()
+
+    proxy.heal()
+    _replaced(workers)
+    cli.wait_for(cli.enqueue(ledger.command()))
+    lost, succeeded = cli.job(job_id)["history"]
+    assert (lost["outcome"], succeeded["outcome"]) == ("lost", "succeeded")
+    said = workers.log.read_text()
+    assert said.count("lost its lease") == 1
+    assert said.count("after the job had been taken away: kept as a late result") == 1
+    assert other.log.read_text().count("lost its lease") == 0
+
+
+def test_one_hung_connection_costs_neither_the_lease_nor_the_job(proxy: Proxy, cli: Cli, ledger: Ledger) -> None:
+    cli.run("config", "set", "lease", f"{LEASE}s")
+    workers = cli.start_workers(env=behind(proxy))
+    job_id = cli.enqueue(ledger.command("sleep 6"))
+    wait_until(ledger.started)
+    proxy.swallow()
+    proxy.heal()  # a firewall has forgotten the connections that there are, and lets new ones through
+    job = cli.wait_for(job_id)
+    assert (job["state"], job["attempts"]) == ("completed", 1)
+    assert "lost its lease" not in workers.log.read_text()
+
+
+def test_jobs_start_while_the_listener_hears_nothing_and_it_is_replaced(
+    proxy: Proxy, cli: Cli, postgres_url: str, ledger: Ledger
+) -> None:
+    cli.start_workers(env=behind(proxy))
+    wait_until(lambda: _listeners(postgres_url))
+    (deaf,) = _listeners(postgres_url)
+    proxy.swallow(b"LISTEN")
+    proxy.heal()
+    swallowed_at = time.monotonic()
+    for _ in range(3):
+        asked = time.time()
+        job_id = cli.enqueue(ledger.command())
+        cli.wait_for(job_id)
+        assert ledger.entries("start", job=job_id)[0].at - asked < 1 + 1  # the poll, and the start of `enqueue`
+    wait_until(lambda: _listeners(postgres_url) - {deaf}, 20 - (time.monotonic() - swallowed_at))
+    cli.wait_for(cli.enqueue(ledger.command()))
+    assert "database" not in cli.log()
+
+
+def _replaced(workers: Workers) -> None:
+    """Wait until the supervisor has replaced the worker that lost its lease, by one that is ready."""
+    wait_until(lambda: len(re.findall(r"worker \w+ started", workers.log.read_text())) == 2)
+    assert "ended unexpectedly" not in workers.log.read_text() or "exit code 75" in workers.log.read_text()
+
+
+def _listeners(url: str) -> set[int]:
+    """The server's processes of the sessions that listen and are alive, as far as the server knows."""
+    with psycopg.connect(url, application_name="a test") as connection:
+        sessions = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND (query LIKE 'LISTEN%' OR query = 'SELECT 1') AND application_name = 'queuectl'"
+        )
+        return {int(row[0]) for row in sessions}
