@@ -111,7 +111,8 @@ class JobRepository(Protocol):
 
         Ends its attempts as `lost` with the `last_error` that `decide` left on the job, writes each job as decided,
         and only then marks the worker as lost. Does nothing for a worker that has ended already, nor, unless it is
-        `proved_dead`, for one whose lease still runs at `at`.
+        `proved_dead`, for one whose lease still runs at `at`. Does not wait for what other transactions hold: the
+        worker stays as it is, with those jobs, for a later rescue.
         """
 
 

@@ -31,8 +31,9 @@ CONNECTION: Mapping[str, str | int] = {
     "tcp_user_timeout": 10_000,
 }
 
-TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s"}
-"""No call waits for ever, and no transaction of a frozen process holds its locks for ever."""
+TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s"}
+"""No call waits for ever, and no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
+rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
 LONGEST_SILENCE = timedelta(seconds=35)
 """How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
@@ -40,7 +41,7 @@ LONGEST_SILENCE = timedelta(seconds=35)
 LOOK_AGAIN = 0.1
 """Seconds between two looks at how long the server has been silent."""
 
-AGAIN = ("40001", "40P01", "55P03", "57014", "57P0", "08", "53")
+AGAIN = ("25P03", "40001", "40P01", "55P03", "57014", "57P0", "08", "53")
 """SQLSTATEs, or their beginnings, of what may succeed when the whole transaction is tried again: serialisation,
 deadlock, locks and timeouts, a server that shuts down or starts, lost connections, exhausted resources."""
 

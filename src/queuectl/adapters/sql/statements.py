@@ -147,10 +147,15 @@ LAST_OUTPUTS = select(attempts.c.job_id, attempts.c.output).where(
 )
 
 HELD = select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq)
-HELD_TO_RESCUE = HELD.with_for_update()
+
+# What is locked may stay so until the server ends the transaction of a host that is cut off. It is left to a later
+# rescue: waiting for it would hold up the rescuer, and with it every worker there is.
+HELD_TO_RESCUE = HELD.with_for_update(skip_locked=True)
 
 WORKER_TO_RESCUE = (
-    select(workers.c.lease_expires_at).where(workers.c.id == bindparam("worker"), IS_LIVE).with_for_update()
+    select(workers.c.lease_expires_at)
+    .where(workers.c.id == bindparam("worker"), IS_LIVE)
+    .with_for_update(skip_locked=True)
 )
 
 END_WORKER = (
