@@ -94,7 +94,7 @@ class Database:
                     try:
                         transaction.commit()
                     except DBAPIError as error:
-                        in_doubt = in_doubt or error.connection_invalidated
+                        in_doubt = in_doubt or (engine is self._writer and error.connection_invalidated)
                         raise
                     return result
             except IntegrityError:

@@ -154,13 +154,19 @@ class SqlJobRepository:
     def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
         oldest = sql.oldest(state, limit).where(jobs.c.updated_at <= until)
+        changed: list[Job] = []
 
         def work(connection: Connection) -> list[Job]:
-            changed = [decide(_job(row)) for row in connection.execute(oldest)]
+            changed[:] = [decide(_job(row)) for row in connection.execute(oldest)]
             _write(connection, changed)
             return changed
 
-        changed = self._database.write(work)
+        def recall(connection: Connection) -> list[Job] | None:
+            # All or none were changed, so the first one speaks for all.
+            row = connection.execute(sql.JOB, {"job_id": changed[0].id}).one_or_none() if changed else None
+            return changed if row is not None and row.state != state else None
+
+        self._database.write(work, recall=recall)
         self._announce()
         return changed
 
@@ -180,13 +186,18 @@ class SqlJobRepository:
     def remove_some(self, state: State, *, limit: int) -> int:
         """Delete up to `limit` jobs of a state with their attempts; how many there were."""
 
+        ids: list[str] = []
+
         def work(connection: Connection) -> int:
-            ids = [row.id for row in connection.execute(sql.oldest(state, limit))]
+            ids[:] = [row.id for row in connection.execute(sql.oldest(state, limit))]
             if ids:
                 connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
             return len(ids)
 
-        return self._database.write(work)
+        def recall(connection: Connection) -> int | None:
+            return None if ids and connection.execute(sql.JOB, {"job_id": ids[0]}).one_or_none() else len(ids)
+
+        return self._database.write(work, recall=recall)
 
     def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         """Take back every job that the worker holds, then mark the worker as lost."""

@@ -32,7 +32,7 @@ CONNECTION: Mapping[str, str | int] = {
 }
 
 TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s"}
-"""No call waits for ever, and no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
+"""No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
 LONGEST_SILENCE = timedelta(seconds=35)
@@ -44,6 +44,22 @@ LOOK_AGAIN = 0.1
 AGAIN = ("25P03", "40001", "40P01", "55P03", "57014", "57P0", "08", "53")
 """SQLSTATEs, or their beginnings, of what may succeed when the whole transaction is tried again: serialisation,
 deadlock, locks and timeouts, a server that shuts down or starts, lost connections, exhausted resources."""
+
+NOT_NOW = (
+    "too many clients",
+    "too many connections",
+    "connection slots",
+    "no more connections allowed",
+    "starting up",
+    "shutting down",
+    "not yet accepting connections",
+    "in recovery mode",
+    "server closed the connection",
+)
+"""What the server, or a pooler, says to those whom it may let in a moment later."""
+
+GUESSES = ("Is the server running", "This probably means the server terminated", "before or while processing")
+"""How the lines begin in which libpq wonders why."""
 
 OLDEST_DIFFERENCE = timedelta(seconds=10)
 """How long a measured difference to the server's clock is used."""
@@ -110,7 +126,11 @@ def postgres_backend(url: str) -> Backend:
         pool_pre_ping=False,
     )
     event.listen(engine, "begin", _begin)
-    return Backend(engine, lambda error: explained(error.orig, place), expect_answers_within=silence.shorten)
+    return Backend(
+        engine,
+        lambda error: explained(error.orig, place, broke=error.connection_invalidated),
+        expect_answers_within=silence.shorten,
+    )
 
 
 def display_name(url: str) -> str:
@@ -147,12 +167,17 @@ def is_pooled(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
     return row is None or row[0] != connection.info.backend_pid
 
 
-def explained(error: BaseException | None, place: str) -> DatabaseUnavailable:
-    """A driver's error in our words; DatabaseBusy when the same transaction may succeed if it is tried again."""
+def explained(error: BaseException | None, place: str, *, broke: bool) -> DatabaseUnavailable:
+    """A driver's error in our words; DatabaseBusy when the same transaction may succeed if it is tried again.
+
+    `broke`: the connection had been made, and is gone.
+    """
     state = getattr(error, "sqlstate", None) or ""
     said = _one_line(error)
+    if not state and broke:
+        return DatabaseBusy(f"the connection to {place} broke: {said}", hint="try again; the server's log says more")
     if not state and isinstance(error, psycopg.OperationalError):
-        return _without_state(said, place)
+        return _not_connected(said, place)
     if state.startswith(AGAIN):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
     match state:
@@ -213,12 +238,10 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN" if writes else "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
-def _without_state(said: str, place: str) -> DatabaseUnavailable:
-    """What libpq says of a connection that was not made, or broke: it has words for it, but no code."""
-    if any(words in said for words in ("too many clients", "connection slots", "starting up", "shutting down")):
+def _not_connected(said: str, place: str) -> DatabaseUnavailable:
+    """What libpq says of a connection that was not made: it has the server's words for it, but not its code."""
+    if any(words in said for words in NOT_NOW):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
-    if "server closed the connection" in said or "connection is lost" in said or "SSL connection" in said:
-        return DatabaseBusy(f"the connection to {place} broke: {said}", hint="try again; the server's log says more")
     return DatabaseUnreachable(
         f"cannot connect to {place}: {said}", hint="check the URL, the server, and the password (PGPASSWORD, ~/.pgpass)"
     )
@@ -228,5 +251,5 @@ def _one_line(error: BaseException | None) -> str:
     """The driver's words on one line, without its own preamble."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     lines = [line.strip() for line in (primary or str(error)).splitlines()]
-    said = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
+    said = "; ".join(line for line in lines if line and not line.startswith(GUESSES))
     return said.removeprefix("connection failed: ")

@@ -1,0 +1,183 @@
+"""A connection that breaks while PostgreSQL commits: whether the change was made is looked up, never guessed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from queuectl.application.queue import Queue
+from queuectl.container import Container
+from queuectl.domain.document import JobRequest
+from queuectl.settings import Settings
+from tests.integration.driver import Cli, Result, wait_until
+from tests.integration.ledger import Ledger
+from tests.postgres.proxy import Proxy
+
+JOB = '{"id": "a", "command": "true"}'
+MOST_COMMITS = 20
+"""More than any of the commands makes."""
+
+made = pytest.mark.parametrize("is_made", [True, False], ids=["made", "not made"])
+
+
+@pytest.fixture
+def proxy(postgres_url: str) -> Iterator[Proxy]:
+    with Proxy(postgres_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def cli(proxy: Proxy, tmp_path: Path) -> Iterator[Cli]:
+    user = Cli(tmp_path, proxy.url)
+    yield user
+    user.close()
+
+
+@pytest.fixture
+def queue(proxy: Proxy) -> Iterator[Queue]:
+    """What the commands of an operator call."""
+    container = Container(settings=Settings(database_url=proxy.url, log_dir=Path()))
+    yield container.queue()
+    container.storage().close()
+
+
+@made
+def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy, is_made: bool) -> None:
+    for after in range(MOST_COMMITS):
+        cut = proxy.cut_commit(is_made=is_made, after=after)
+        assert cli.run("enqueue", f'{{"id": "a{after}", "command": "true"}}').stdout == f"a{after}\n"
+        if not cut.happened.is_set():
+            break
+    proxy.heal()
+    assert 2 <= after < MOST_COMMITS
+    assert sorted(cli.jobs()) == sorted(f"a{number}" for number in range(after + 1))
+
+
+@made
+def test_a_batch_is_stored_once(cli: Cli, proxy: Proxy, is_made: bool) -> None:
+    cut = proxy.cut_commit(b"INSERT INTO jobs", is_made=is_made)
+    ids = cli.enqueue_all([{"command": f"echo {number}"} for number in range(50)])
+    assert cut.happened.is_set()
+    assert len(ids) == 50
+    assert cli.jobs().keys() == set(ids)
+
+
+@made
+def test_a_duplicate_is_still_told_from_our_own_job(cli: Cli, proxy: Proxy, is_made: bool) -> None:
+    cli.run("enqueue", JOB)
+    proxy.cut_commit(is_made=is_made)
+    assert cli.error("enqueue", JOB)["code"] == "duplicate_id"
+
+
+@made
+@pytest.mark.parametrize(
+    ("state", "change", "after", "answer"),
+    [
+        ("pending", lambda queue: queue.cancel("a").state, "cancelled", "cancelled"),
+        ("cancelled", lambda queue: queue.retry("a").state, "pending", "pending"),
+        ("dead", lambda queue: queue.retry_dead("a").state, "pending", "pending"),
+        ("dead", lambda queue: sum(queue.retry_all_dead()), "pending", 2),
+        ("dead", lambda queue: queue.remove_dead("a"), None, None),
+        ("dead", lambda queue: sum(queue.remove_all_dead()), None, 2),
+    ],
+    ids=["cancel", "retry", "dlq retry", "dlq retry --all", "dlq remove", "dlq remove --all"],
+)
+def test_an_operators_change_is_made_once_and_told_rightly(
+    queue: Queue,
+    proxy: Proxy,
+    is_made: bool,
+    state: str,
+    change: Callable[[Queue], object],
+    after: str | None,
+    answer: object,
+) -> None:
+    queue.enqueue([JobRequest(command="true", id=name) for name in ("a", "b")], cwd="/")
+    with psycopg.connect(proxy.url) as connection:
+        connection.execute("UPDATE jobs SET state = %s, finished_at = updated_at", [state])
+
+    cut = proxy.cut_commit(b"DELETE FROM jobs" if after is None else b"UPDATE jobs", is_made=is_made)
+    assert change(queue) == answer
+    assert cut.happened.is_set()
+    found = {job.id: job.state for job in queue.search(states=(), queue=None, limit=None)}
+    assert found.get("a") == after
+
+
+@made
+def test_a_setting_is_stored_and_taken_back(queue: Queue, proxy: Proxy, is_made: bool) -> None:
+    proxy.cut_commit(b"INSERT INTO config", is_made=is_made)
+    queue.set("max-retries", "7")
+    assert queue.settings() == {"max-retries": "7"}
+    cut = proxy.cut_commit(b"DELETE FROM config", is_made=is_made)
+    queue.unset("max-retries")
+    assert cut.happened.is_set()
+    assert queue.settings() == {}
+
+
+def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy) -> None:
+    cut = proxy.cut_commit(b"INSERT INTO jobs", refuse_then=True)
+    result = cli.run("enqueue", JOB, check=False, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    assert cut.happened.is_set()
+    _is_one_clear_line(result)
+    assert "nobody knows whether the change was made" in result.errors[0]
+    proxy.heal()
+    assert cli.error("enqueue", JOB)["code"] == "duplicate_id"
+
+
+def test_a_question_that_is_cut_is_not_said_to_have_changed_anything(cli: Cli, proxy: Proxy) -> None:
+    proxy.cut_commit(after=1, refuse_then=True)
+    result = cli.run("status", check=False, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    _is_one_clear_line(result)
+    assert "nobody knows" not in result.stderr
+
+
+@made
+def test_jobs_whose_claim_was_cut_run_once(cli: Cli, proxy: Proxy, ledger: Ledger, is_made: bool) -> None:
+    ids = cli.enqueue_all([{"command": ledger.command()}] * 5)
+    cut = proxy.cut_commit(b"INSERT INTO attempts", is_made=is_made)
+    cli.start_workers(concurrency=3)
+    jobs = cli.wait_for_all()
+    assert cut.happened.is_set()
+    assert {jobs[job_id]["state"] for job_id in ids} == {"completed"}
+    assert len(ledger.entries("start")) == len(ledger.entries("end")) == 5
+    assert cli.log().count("cannot use the database") <= 1
+
+
+def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
+    cli: Cli, proxy: Proxy, ledger: Ledger
+) -> None:
+    ids = cli.enqueue_all([{"command": ledger.command()}] * 3)
+    cut = proxy.cut_commit(b"INSERT INTO attempts", refuse_then=True)
+    cli.start_workers(concurrency=3)
+    wait_until(lambda: cut.happened.is_set() and "cannot use the database" in cli.log())
+    proxy.heal()
+    cli.wait_for_all()
+    for job_id in ids:
+        assert [attempt["outcome"] for attempt in cli.job(job_id)["history"]] == ["released", "succeeded"]
+        assert len(ledger.entries("start", job=job_id)) == 1
+    assert cli.log().count("cannot use the database") == cli.log().count("can use the database again") == 1
+
+
+@made
+@pytest.mark.parametrize("outage", [False, True], ids=["a cut", "an outage"])
+def test_an_outcome_whose_commit_was_cut_is_recorded_once(
+    cli: Cli, proxy: Proxy, ledger: Ledger, is_made: bool, outage: bool
+) -> None:
+    cli.start_workers()
+    cut = proxy.cut_commit(b"UPDATE attempts", is_made=is_made, refuse_then=outage)
+    job_id = cli.enqueue(ledger.command("echo said"))
+    wait_until(cut.happened.is_set)
+    if outage:
+        wait_until(lambda: "cannot use the database" in cli.log())
+        proxy.heal()
+    job = cli.wait_for(job_id)
+    assert [(each["outcome"], each["output"]) for each in job["history"]] == [("succeeded", "said\n")]
+    assert len(ledger.entries("start")) == 1
+    assert cli.log().count(f"job {job_id} attempt 1 succeeded") == 1
+    assert "late" not in cli.log()
+
+
+def _is_one_clear_line(result: Result) -> None:
+    assert result.code == 6
+    assert len(result.errors) == 1
+    assert result.stdout == ""
