@@ -78,6 +78,7 @@ class Container(containers.DeclarativeContainer):
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
     runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    kill_orphans = providers.Object(containment.kill_orphans)
     contain = providers.Callable(containment.become_subreaper)
     host_name = providers.Callable(system.host_name)
     machine_id = providers.Callable(system.machine_id)

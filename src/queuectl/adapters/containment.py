@@ -1,6 +1,9 @@
 """Holding on to the processes of a job beyond its process group, as far as the system allows.
 
-Linux only; elsewhere these do nothing, and a process group is all that is held.
+A command's children can leave its group and session (setsid) and lose their parents (a double fork): not their
+ancestors. This process adopts the orphans below it, so each of them ends up as its child, where it can be seen, and
+killed and reaped without the danger that its pid is another's by then. Linux only; elsewhere these find nothing, and
+the process group is all that is held.
 """
 
 import contextlib
@@ -9,7 +12,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
+
+WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
+"""Variables in the environment of every command: whose it is."""
 
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans below this process become its children instead of init's."""
@@ -18,10 +25,57 @@ LONGEST_SWEEP = 5.0
 """Seconds after which processes that SIGKILL does not end are left behind."""
 
 
+PAUSE = 0.002
+"""Seconds between two looks at what is dying."""
+
+
 def become_subreaper() -> None:
     """Adopt the orphans of this process's descendants from now on."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """The pids of this process's children: those that its main thread started, and the orphans it adopted."""
+    try:
+        # Orphans go to the first thread that is alive, and the main one always is.
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def is_marked(pid: int, name: str, value: str) -> bool | None:
+    """Whether the process was started with that environment variable; None when it has not even the variable."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # gone, or a zombie
+        return None
+    prefix = f"{name}=".encode()
+    return next((each == prefix + value.encode() for each in variables if each.startswith(prefix)), None)
+
+
+def kill_child(pid: int) -> None:
+    """Kill a child of this process, and reap it if it has ended already."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+    reap(pid)
+
+
+def reap(pid: int) -> None:
+    """Reap a child of this process if it has ended."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def kill_orphans(keep: Collection[int]) -> None:
+    """Kill every child of this process but those to `keep`, and what they leave behind, until there is none."""
+    give_up_at = time.monotonic() + LONGEST_SWEEP
+    while orphans := [pid for pid in children() if pid not in keep]:
+        for pid in orphans:
+            kill_child(pid)
+        if time.monotonic() > give_up_at:
+            return
+        time.sleep(PAUSE)
 
 
 def kill_commands_of(worker_id: str) -> None:
@@ -29,14 +83,13 @@ def kill_commands_of(worker_id: str) -> None:
 
     They are known by `QUEUECTL_WORKER_ID` in the environment they were started with; returns when none is left.
     """
-    mark = f"QUEUECTL_WORKER_ID={worker_id}".encode()
     give_up_at = time.monotonic() + LONGEST_SWEEP
-    while marked := [pid for pid in _pids() if _carries(pid, mark)]:
+    while marked := [pid for pid in _pids() if is_marked(pid, WORKER_MARK, worker_id)]:
         for pid in marked:
-            _kill(pid, mark)
+            _kill_marked(pid, worker_id)
         if time.monotonic() > give_up_at:
             return
-        time.sleep(0.005)
+        time.sleep(PAUSE)
 
 
 def _pids() -> list[int]:
@@ -46,19 +99,12 @@ def _pids() -> list[int]:
         return []
 
 
-def _carries(pid: int, mark: bytes) -> bool:
-    try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # gone, a zombie, or another user's
-        return False
-
-
-def _kill(pid: int, mark: bytes) -> None:
+def _kill_marked(pid: int, worker_id: str) -> None:
     with contextlib.suppress(OSError):
         pidfd = os.pidfd_open(pid)
         try:
-            # Looked at again through the pidfd's lifetime: the pid may have become another process's.
-            if _carries(pid, mark):
+            # Looked at again while the pidfd holds it: the pid may have become another process's.
+            if is_marked(pid, WORKER_MARK, worker_id):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)

@@ -2,7 +2,8 @@
 
 A run ends when its process ends, not when its output does: a background child that keeps the pipe open must not hang
 the worker. Each command leads a session and process group of its own. The dead leader is left a zombie until its group
-has been killed, so that its pid, and with it the group's id, cannot belong to anybody else by then.
+has been killed, so that its pid, and with it the group's id, cannot belong to anybody else by then. What left the group
+is killed next, once it has become an orphan and so, by adoption, a child of this process: see `containment`.
 """
 
 import contextlib
@@ -20,10 +21,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from queuectl.adapters import containment, system
 from queuectl.adapters.output_buffer import OutputBuffer
 from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Elapsed, Run
+from queuectl.domain.ports import Elapsed, Process, Run
 
 CHUNK = 65536
 """Bytes read at a time: the capacity of a Linux pipe (pipe(7))."""
@@ -51,6 +53,7 @@ class _Child:
     pipe: int | None
     output: OutputBuffer
     times_out: timedelta | None
+    identity: Process | None
     stopped_as: Outcome | None = None
     kill_at: timedelta | None = None
     buried: timedelta | None = None
@@ -61,6 +64,7 @@ class _Child:
 class SubprocessRunner:
     """`Runner` on child processes. All methods belong to one thread, but `wake` and `stop`, which any may call.
 
+    It takes every child of its process for its own: a command's leader, or an orphan that one left behind.
     The lock keeps a `stop` apart from the reaping of a child, after which its group's id may be another's.
     """
 
@@ -91,6 +95,8 @@ class SubprocessRunner:
         ended, self._failed = self._failed, []
         now = self._elapsed()
         deadline = now if ended else now + timeout
+        if self._children:
+            self._reap_orphans()
         while True:
             self._enforce(now)
             events = self._selector.select(max(0.0, (self._next_deadline(deadline) - now).total_seconds()))
@@ -154,6 +160,7 @@ class SubprocessRunner:
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
             times_out=None if job.timeout is None else now + job.timeout,
+            identity=system.process(process.pid),
         )
         self._selector.register(pipe, selectors.EVENT_READ, child)
         if pidfd is not None:
@@ -215,13 +222,17 @@ class SubprocessRunner:
             self._close_pipe(child)
 
     def _take_ended(self) -> list[tuple[Run, RunResult]]:
-        """The results of the commands that have ended and of whose process group nothing is left."""
+        """The results of the commands that have ended and of whose processes nothing is left."""
         now, ended = self._elapsed(), []
         with self._lock:
-            for child in list(self._children):
+            for child in self._children:
                 if child.buried is None and _is_dead(child):
                     self._bury(child, now)
-                if child.buried is not None and (not _group_exists(child) or now > child.buried + LONGEST_BURIAL):
+            buried = [child for child in self._children if child.buried is not None]
+            orphans_left = bool(buried) and self._kill_orphans(buried)
+            for child in buried:
+                is_over = child.buried is not None and now > child.buried + LONGEST_BURIAL
+                if is_over or not (orphans_left or _group_exists(child)):
                     self._children.remove(child)
                     ended.append((child.run, _result(child)))
         return ended
@@ -238,6 +249,32 @@ class SubprocessRunner:
             os.close(child.pidfd)
         child.process.wait()
         child.buried = now
+        child.left_behind |= child.stopped_as is None and _group_exists(child)
+
+    def _kill_orphans(self, buried: Sequence[_Child]) -> bool:
+        """Kill what the ended commands left outside their groups; whether there was any: it may leave more itself.
+
+        An orphan that carries no mark any more (env -i) is spared while a command runs that may have started it.
+        """
+        running = [child for child in self._children if child.buried is None]
+        leaders = {child.process.pid for child in running}
+        orphans = [
+            pid
+            for pid in containment.children()
+            if pid not in leaders and not any(_may_have_started(child, pid) for child in running)
+        ]
+        for pid in orphans:
+            for child in buried:
+                child.left_behind |= child.stopped_as is None and _may_have_started(child, pid)
+            containment.kill_child(pid)
+        return bool(orphans)
+
+    def _reap_orphans(self) -> None:
+        """Reap the adopted orphans of running commands that have ended by themselves."""
+        leaders = {child.process.pid for child in self._children}
+        for pid in containment.children():
+            if pid not in leaders:
+                containment.reap(pid)
 
     def _close_pipe(self, child: _Child) -> None:
         if child.pipe is not None:
@@ -268,6 +305,15 @@ def _signal_group(child: _Child, number: signal.Signals) -> None:
     if child.buried is None:  # from then on the group's id may be another's
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.process.pid, number)
+
+
+def _may_have_started(child: _Child, pid: int) -> bool:
+    """Whether the process is, by its mark or for want of one by its age, of that command."""
+    is_marked = containment.is_marked(pid, containment.JOB_MARK, child.run.job.id)
+    if is_marked is not None:
+        return is_marked
+    found = system.process(pid)
+    return found is not None and child.identity is not None and found.started >= child.identity.started
 
 
 def _group_exists(child: _Child) -> bool:

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from queuectl.domain.errors import QueueError
@@ -45,15 +45,23 @@ class Supervisor:
     """Keeps `count` workers running until it is told to stop (by a signal) or all have ended by themselves.
 
     `tell` hears of each worker that becomes ready: its pid and id. `log` takes one line about each that crashes.
+    `kill_orphans` ends all children of this process but those it is given.
     """
 
     def __init__(
-        self, count: int, run_worker: RunWorker, *, tell: Callable[[int, str], None], log: Callable[[str], None]
+        self,
+        count: int,
+        run_worker: RunWorker,
+        *,
+        tell: Callable[[int, str], None],
+        log: Callable[[str], None],
+        kill_orphans: Callable[[Collection[int]], None],
     ) -> None:
         self._slots = [_Slot() for _ in range(count)]
         self._run_worker = run_worker
         self._tell = tell
         self._log = log
+        self._kill_orphans = kill_orphans
         self._stops = 0
         self._code = 0
         self._was_ready = False
@@ -149,7 +157,13 @@ class Supervisor:
                         self._replace(slot, pid, os.waitstatus_to_exitcode(status))
 
     def _replace(self, slot: _Slot, pid: int, code: int) -> None:
-        """A worker that ended by itself with 0 was asked to; any other, while nobody asked, is replaced."""
+        """A worker that ended by itself with 0 was asked to; any other, while nobody asked, is replaced.
+
+        Before that, what its commands have left is killed: adopted by this process, as the dead worker's parent, while
+        those of the other workers are still theirs.
+        """
+        if code != 0:
+            self._kill_orphans([slot.pid for slot in self._slots if slot.pid is not None])
         if self._stops or code == 0:
             return
         if not self._was_ready:  # what the first start cannot do, the next will not do either

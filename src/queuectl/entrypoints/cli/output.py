@@ -68,8 +68,7 @@ class Out:
                 lines = iter(ids)
             case _:
                 lines = (plain_line(row) for row in plain)
-        for line in lines:
-            click.echo(line, file=self.stream)
+        self.stream.writelines(f"{line}\n" for line in lines)  # click's echo would flush each
         return None
 
     def _draw(self, parts: "Sequence[Grid | str]") -> None:

@@ -145,7 +145,9 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
         lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
         tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
         log=app.container.log_line(),
+        kill_orphans=app.container.kill_orphans(),
     )
+    app.container.contain()
     return supervisor.run()
 
 
