@@ -1,0 +1,220 @@
+"""One queue on PostgreSQL, three hosts: one loses its power, one its network, one has a clock that is an hour ahead."""
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.rows import class_row
+
+from tests.integration.driver import QUEUECTL, Cli, wait_until
+from tests.integration.hosts import WITHOUT, Host, Network, NoNamespaces
+
+pytestmark = pytest.mark.skipif(os.environ.get(WITHOUT) == "1", reason=f"{WITHOUT}=1: no host is killed, none cut off")
+
+JOBS = 3000
+LEASE = timedelta(seconds=4)
+CUT = 3 * LEASE
+HOUR = timedelta(hours=1)
+
+# In the shell's own words, so that a job costs one process. Nobody's kill can halve so short a write.
+NOTE = """note() {{
+  read -r up _ </proc/uptime; read -r host </proc/sys/kernel/hostname
+  echo "$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT $host $1 $up" >>{ledger}
+}}
+"""
+SHORT = "note start; note end"
+# Three leases long, and not to be stopped by asking; a second run is short.
+LONG = """trap '' TERM; note start
+turn=0; while [ "$QUEUECTL_ATTEMPT" = 1 ] && [ $turn -lt 120 ]; do sleep 0.1; note alive; turn=$((turn + 1)); done
+note end"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a run of a job did on which host, and when (seconds since boot)."""
+
+    job: str
+    attempt: int
+    host: str
+    what: str
+    at: float
+
+
+class SharedLedger:
+    """A file that all hosts append whole lines to, so that their order is the order in which things happened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._path.touch()
+
+    def jobs(self, body: str, count: int, **fields: object) -> list[dict[str, object]]:
+        """That many jobs whose command notes what it does."""
+        return [{"command": NOTE.format(ledger=shlex.quote(str(self._path))) + body, **fields}] * count
+
+    def lines(self, what: str | None = None) -> list[Line]:
+        fields = (line.split() for line in self._path.read_text().split("\n")[:-1])
+        lines = (Line(job, int(attempt), host, done, float(at)) for job, attempt, host, done, at in fields)
+        return [line for line in lines if what in (None, line.what)]
+
+    def hosts(self, what: str, *, after: float = 0) -> set[str]:
+        return {line.host for line in self.lines(what) if line.at > after}
+
+    def jobs_of(self, what: str, *, host: str | None = None) -> set[str]:
+        return {line.job for line in self.lines(what) if host in (None, line.host)}
+
+    def at_work(self, host: str) -> set[str]:
+        """The jobs that a host has started and not ended."""
+        return self.jobs_of("start", host=host) - self.jobs_of("end", host=host)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row of the database's, and the lease that its worker had last."""
+
+    job_id: str
+    number: int
+    host: str
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    error: str | None
+    lease_expires_at: datetime
+
+    @property
+    def is_rescued(self) -> bool:
+        return "did not renew its lease" in (self.error or "")
+
+
+@pytest.fixture
+def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
+    cli = Cli(tmp_path, postgres_url)
+    yield cli
+    cli.close()
+
+
+@pytest.fixture
+def network(cli: Cli, postgres_url: str, tmp_path: Path) -> Iterator[Network]:
+    try:
+        network = Network(postgres_url, tmp_path)
+    except NoNamespaces as error:
+        pytest.fail(str(error), pytrace=False)
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def start_host(network: Network, cli: Cli) -> Callable[..., Host]:
+    """Gives a function that starts a host with a worker."""
+
+    def start(name: str, clock_error: timedelta = timedelta()) -> Host:
+        command = [QUEUECTL, "worker", "start", "--foreground", "--concurrency=8"]
+        environ = cli.environ | {"QUEUECTL_DATABASE_URL": network.url}
+        return network.host(name, command, environ, clock_error=clock_error)
+
+    return start
+
+
+def test_nothing_is_lost_and_nothing_overlaps_when_of_three_hosts_one_is_killed_and_one_is_cut_off(
+    cli: Cli, start_host: Callable[..., Host], postgres_url: str, tmp_path: Path
+) -> None:
+    ledger = SharedLedger(tmp_path / "ledger")
+    cli.run("config", "set", "lease", f"{LEASE.total_seconds():g}s")
+    ids = cli.enqueue_all(ledger.jobs(SHORT, JOBS))
+    begun_at = server_time(postgres_url)
+    killed, cut, ahead = start_host("killed"), start_host("cut"), start_host("ahead", clock_error=HOUR)
+
+    def enqueue_until(condition: Callable[[], bool], jobs: Sequence[Mapping[str, object]]) -> None:
+        for _ in range(20):
+            ids.extend(cli.enqueue_all(jobs))
+            with contextlib.suppress(AssertionError):
+                wait_until(condition, 1, every=0.1)
+                return
+        pytest.fail(f"not even with {len(ids)} jobs; the logs:\n{killed.log}\n{cut.log}\n{ahead.log}")
+
+    # In the middle, when each host runs a long job, two of them vanish.
+    wait_until(lambda: ledger.hosts("end") == {"killed", "cut", "ahead"}, every=0.1)
+    enqueue_until(lambda: ledger.hosts("alive") == {"killed", "cut", "ahead"}, ledger.jobs(LONG, 3, priority=10))
+    cut.cut_off()
+    killed.power_off()
+    cut_at = since_boot()
+    interrupted = ledger.at_work("killed") | ledger.at_work("cut")
+    wait_until(lambda: interrupted <= ledger.jobs_of("end", host="ahead"), every=0.1)
+    wait_until(lambda: since_boot() > cut_at + CUT.total_seconds(), every=0.1)
+
+    cut.plug_in()
+    healed_at = since_boot()
+    enqueue_until(lambda: ledger.hosts("end", after=healed_at) >= {"cut"}, ledger.jobs(SHORT, 20, priority=10))
+    wait_until(lambda: ledger.jobs_of("end") == set(ids), every=0.2)
+    assert [cut.stop(), ahead.stop()] == [0, 0]
+
+    jobs = cli.jobs()
+    assert jobs.keys() == set(ids)
+    assert {job["state"] for job in jobs.values()} == {"completed"}
+    attempts = attempts_at(postgres_url)
+    assert_explained(ledger, attempts)
+    assert_no_overlap(ledger)
+
+    # What the cut-off host ran was dead before its lease ended, and nobody took it before that.
+    [lease_end] = {each.lease_expires_at for each in attempts.values() if each.is_rescued and each.host == "cut"}
+    boot = server_time(postgres_url) - timedelta(seconds=since_boot())
+    during_cut = [line for line in ledger.lines() if line.host == "cut" and cut_at < line.at < healed_at]
+    assert {line.what for line in during_cut} >= {"alive"}
+    assert boot + timedelta(seconds=max(line.at for line in during_cut)) < lease_end
+
+    # The clock that was ahead brought nothing forward.
+    assert ahead.log[:13] == f"{begun_at + HOUR:%Y-%m-%dT%H}"
+    moments = [moment for each in attempts.values() for moment in (each.started_at, each.finished_at)]
+    assert begun_at <= min(moments) <= max(moments) <= server_time(postgres_url)
+    assert all(each.finished_at >= each.lease_expires_at for each in attempts.values() if each.is_rescued)
+
+
+def assert_explained(ledger: SharedLedger, attempts: Mapping[tuple[str, int], Attempt]) -> None:
+    """Each run has its attempt, each attempt but a job's last says why there was a next one."""
+    starts = ledger.lines("start")
+    assert len({(line.job, line.attempt) for line in starts}) == len(starts)
+    assert [line for line in starts if attempts[line.job, line.attempt].host != line.host] == []
+    runs = {(line.job, line.attempt) for line in ledger.lines("end")}
+    for (job, number), attempt in attempts.items():
+        if (job, number + 1) in attempts:
+            assert attempt.outcome in ("lost", "released")
+            assert attempt.host in ("killed", "cut")
+        else:
+            assert attempt.outcome == "succeeded"
+            assert (job, number) in runs
+    assert {each.host for each in attempts.values() if each.is_rescued} == {"killed", "cut"}
+
+
+def assert_no_overlap(ledger: SharedLedger) -> None:
+    """Once a later run of a job has started, no earlier one does anything."""
+    latest: dict[str, Line] = {}
+    for line in ledger.lines():
+        before = latest.get(line.job, line)
+        assert line.attempt >= before.attempt, f"two runs at a time: {before}, then {line}"
+        assert line.attempt == before.attempt or line.at >= before.at, f"two runs at a time: {before}, then {line}"
+        latest[line.job] = line
+
+
+def attempts_at(url: str) -> dict[tuple[str, int], Attempt]:
+    moments = ("a.started_at", "finished_at", "lease_expires_at")  # stored as microseconds
+    as_times = [f"to_timestamp({each} / 1e6) AS {each.removeprefix('a.')}" for each in moments]
+    columns = ", ".join(["job_id, number, a.host, outcome, error", *as_times])
+    with psycopg.connect(url, row_factory=class_row(Attempt)) as connection:
+        rows = connection.execute(f"SELECT {columns} FROM attempts a JOIN workers w ON w.id = a.worker").fetchall()
+    return {(row.job_id, row.number): row for row in rows}
+
+
+def server_time(url: str) -> datetime:
+    with psycopg.connect(url) as connection:
+        [moment] = connection.execute("SELECT clock_timestamp()").fetchone() or ()
+    return moment.astimezone(UTC)
+
+
+def since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
