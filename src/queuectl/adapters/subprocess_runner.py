@@ -7,7 +7,6 @@ is killed next, once it has become an orphan and so, by adoption, a child of thi
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import selectors
@@ -19,11 +18,9 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
-from queuectl.adapters import containment, system
+from queuectl.adapters import containment, run_result, system
 from queuectl.adapters.output_buffer import OutputBuffer
-from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.ports import Elapsed, Process, Run
 
@@ -32,9 +29,6 @@ CHUNK = 65536
 
 PRIVATE = ("QUEUECTL_", "PG", "NOTIFY_SOCKET")
 """Variables with these prefixes are the worker's own: the way to the database, passwords included, and to systemd."""
-
-OWN_TROUBLE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-"""Why a command cannot be started through no fault of its own: no memory, no process, no descriptor."""
 
 LOOK_AGAIN = timedelta(milliseconds=10)
 """How often to look at what nothing tells about: the rest of a killed group; ends, where there is no pidfd_open(2)."""
@@ -59,6 +53,15 @@ class _Child:
     buried: timedelta | None = None
     """When the leader was reaped; from then on only what it left behind is waited for."""
     left_behind: bool = False
+
+    def result(self) -> RunResult:
+        return run_result.told(
+            self.run,
+            self.process.returncode,
+            self.output.output(),
+            stopped_as=self.stopped_as,
+            left_behind=self.left_behind,
+        )
 
 
 class SubprocessRunner:
@@ -85,7 +88,7 @@ class SubprocessRunner:
         try:
             child = self._spawned(run)
         except OSError as error:
-            self._failed.append((run, _spawn_failure(run, error)))
+            self._failed.append((run, run_result.spawn_failure(run, error)))
             return
         with self._lock:
             self._children.append(child)
@@ -145,26 +148,33 @@ class SubprocessRunner:
                 env=self._environ | _variables(run),
                 start_new_session=True,
             )
-            os.set_blocking(pipe, False)
-            pidfd = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
         except BaseException:
             os.close(pipe)
             raise
         finally:
             os.close(write_end)
-        now = self._elapsed()
+        try:
+            return self._watched(run, process, pipe)
+        except OSError:  # no descriptor left: what cannot be watched must not run
+            os.close(pipe)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+    def _watched(self, run: Run, process: "subprocess.Popen[bytes]", pipe: int) -> _Child:
+        os.set_blocking(pipe, False)
         child = _Child(
             run=run,
             process=process,
-            pidfd=pidfd,
+            pidfd=os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None,
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
-            times_out=None if job.timeout is None else now + job.timeout,
+            times_out=None if run.job.timeout is None else self._elapsed() + run.job.timeout,
             identity=system.process(process.pid),
         )
         self._selector.register(pipe, selectors.EVENT_READ, child)
-        if pidfd is not None:
-            self._selector.register(pidfd, selectors.EVENT_READ, child)
+        if child.pidfd is not None:
+            self._selector.register(child.pidfd, selectors.EVENT_READ, child)
         return child
 
     def _enforce(self, now: timedelta) -> None:
@@ -234,7 +244,7 @@ class SubprocessRunner:
                 is_over = child.buried is not None and now > child.buried + LONGEST_BURIAL
                 if is_over or not (orphans_left or _group_exists(child)):
                     self._children.remove(child)
-                    ended.append((child.run, _result(child)))
+                    ended.append((child.run, child.result()))
         return ended
 
     def _bury(self, child: _Child, now: timedelta) -> None:
@@ -335,50 +345,3 @@ def _unread(pipe: int | None) -> int:
         return 0
     size: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0"))[0]
     return size
-
-
-def _spawn_failure(run: Run, error: OSError) -> RunResult:
-    """The command could not be started: by its own fault, as the shell would number it, or by the worker's."""
-    reason = (error.strerror or str(error)).lower()
-    if error.errno in OWN_TROUBLE:
-        return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
-    cwd = run.job.cwd
-    if cwd is not None and not (Path(cwd).is_dir() and os.access(cwd, os.X_OK)):
-        return RunResult(outcome=Outcome.FAILED, error=f"the working directory {cwd} cannot be entered: {reason}")
-    program = run.job.command if isinstance(run.job.command, str) else run.job.command[0]
-    if error.errno == errno.ENOENT:
-        return RunResult(outcome=Outcome.FAILED, exit_code=127, error=f"exit code 127 (command not found): {program}")
-    return RunResult(
-        outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {program}: {reason}"
-    )
-
-
-def _result(child: _Child) -> RunResult:
-    status, output = child.process.returncode, child.output.output()
-    exit_code, number = (status, None) if status >= 0 else (None, -status)
-    ending = _ending(exit_code, number, output.content)
-    match child.stopped_as:
-        case None if status == 0:
-            outcome, error = Outcome.SUCCEEDED, None
-        case None:
-            outcome, error = Outcome.FAILED, ending
-        case Outcome.TIMEOUT:
-            limit = format_duration(child.run.job.timeout or timedelta())
-            outcome, error = Outcome.TIMEOUT, f"ran longer than its timeout of {limit} and was stopped ({ending})"
-        case stopped:
-            outcome, error = stopped, f"was stopped ({ending})"
-    if child.left_behind:
-        note = "left background processes, which were killed"
-        error = note if error is None else f"{error}; {note}"
-    return RunResult(outcome=outcome, exit_code=exit_code, signal=number, error=error, output=output)
-
-
-def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
-    if number is not None:
-        try:
-            return f"killed by {signal.Signals(number).name}"
-        except ValueError:  # a real-time signal
-            return f"killed by signal {number}"
-    meaning = {126: " (cannot be executed)", 127: " (command not found)"}.get(exit_code or 0, "")
-    last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
-    return f"exit code {exit_code}{meaning}" + (f": {last_line[:200]}" if last_line and exit_code else "")

@@ -9,9 +9,10 @@ from rich.cells import cell_len
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.job import State
-from queuectl.entrypoints.cli.output import Out, View, is_coloured, plain_line
+from queuectl.entrypoints.cli.output import Out, is_coloured, plain_line
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
 from queuectl.entrypoints.cli.terminal import draw
+from queuectl.entrypoints.cli.views import View
 from queuectl.entrypoints.cli.wording import escaped, relative, shown_command, shown_output, span
 from tests.builders import DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is
 

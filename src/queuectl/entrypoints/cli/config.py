@@ -8,9 +8,8 @@ from queuectl.domain.duration import format_duration
 from queuectl.domain.policy import SETTINGS, setting
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.output import View
 from queuectl.entrypoints.cli.tables import Grid, settings_grid
-from queuectl.entrypoints.cli.views import setting_view
+from queuectl.entrypoints.cli.views import View, setting_view
 
 
 @click.group("config", cls=Group)

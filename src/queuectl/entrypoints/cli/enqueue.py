@@ -13,8 +13,7 @@ from queuectl.domain.job import Job
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.output import View
-from queuectl.entrypoints.cli.views import job_view
+from queuectl.entrypoints.cli.views import View, job_view
 from queuectl.entrypoints.cli.wording import counted
 
 LONG_BATCH = 2000

@@ -10,9 +10,8 @@ from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Attempt, Job, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.output import View
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid
-from queuectl.entrypoints.cli.views import flat, info_view, job_view, timestamp
+from queuectl.entrypoints.cli.views import View, flat, info_view, job_view, timestamp
 from queuectl.entrypoints.cli.wording import shown_command
 
 LIMIT = 50

@@ -13,9 +13,7 @@ from queuectl.entrypoints.cli.wording import escaped
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.cli.tables import Grid
-
-View = Mapping[str, object]
-"""A JSON object."""
+    from queuectl.entrypoints.cli.views import View
 
 FORMATS = ("auto", "table", "plain", "json", "jsonl", "id")
 COLORS = ("auto", "always", "never")
@@ -50,7 +48,7 @@ class Out:
 
     def write(
         self,
-        view: View | Iterable[View],
+        view: "View | Iterable[View]",
         *,
         plain: Iterable[Sequence[object]],
         table: Callable[[], "Sequence[Grid | str]"],
@@ -107,7 +105,7 @@ def _cell(value: object) -> str:
             return escaped(str(value))
 
 
-def _document(view: View | Iterable[View]) -> Iterator[str]:
+def _document(view: "View | Iterable[View]") -> Iterator[str]:
     if isinstance(view, Mapping):
         yield _json(view, indent=2)
         return
@@ -119,7 +117,7 @@ def _document(view: View | Iterable[View]) -> Iterator[str]:
     yield "[]" if first else "]"
 
 
-def _json(view: View, indent: int | None = None) -> str:
+def _json(view: "View", indent: int | None = None) -> str:
     return json.dumps(view, indent=indent, ensure_ascii=False, allow_nan=False)
 
 

@@ -9,8 +9,7 @@ from queuectl.domain.duration import format_duration
 from queuectl.domain.job import TERMINAL, Attempt, Job, State
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import Finding, Grade, Metrics, Spread, Tally, WorkerRecord
-from queuectl.entrypoints.cli.output import View
-from queuectl.entrypoints.cli.views import HIDDEN, failed_attempts, last_output
+from queuectl.entrypoints.cli.views import HIDDEN, View, failed_attempts, last_output
 from queuectl.entrypoints.cli.wording import (
     counted,
     escaped,

@@ -9,7 +9,9 @@ from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import SETTINGS
 from queuectl.domain.ports import Finding, Metrics, Spread, Tally, WorkerRecord
-from queuectl.entrypoints.cli.output import View
+
+View = Mapping[str, object]
+"""A JSON object."""
 
 HIDDEN = "***"
 
