@@ -179,14 +179,14 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
     if not state and isinstance(error, psycopg.OperationalError):
         return _not_connected(said, place)
     match state:
-        case "53100":
-            return DatabaseFull(f"{place} has no disk space left", hint="free some space on the server")
         case "25006":
             return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")
         case "42501":
             return DatabaseUnreachable(f"{place} refuses: {said}", hint="grant the role rights on the queue's tables")
         case "42P01" | "42703":
             return DatabaseUnreachable(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
+    if state == "53100":
+        return DatabaseFull(f"{place} has no disk space left", hint="free some space on the server")
     if state.startswith(AGAIN):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
     return DatabaseUnreachable(f"{place} cannot be used: {said}")

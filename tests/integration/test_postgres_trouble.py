@@ -1,0 +1,259 @@
+"""PostgreSQL is down, full, read-only or refuses: commands say so in one line, workers hold on, no password is told."""
+
+import contextlib
+import json
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import psycopg
+import pytest
+
+from tests.integration.driver import QUEUECTL, Cli, Result, is_running, wait_until
+from tests.integration.ledger import Ledger
+from tests.postgres.servers import Server, create_database, database_name, execute, set_read_only
+from tests.postgres.sources import choose_private
+
+pytestmark = pytest.mark.postgres
+
+CLERK = "clerk"
+PASSWORD = "open sesame@%"
+SECRETS = ("sesame", quote(PASSWORD))
+ONE_TRY = {"QUEUECTL_BUSY_TIMEOUT": "200ms"}
+JOB = '{"id": "a", "command": "true"}'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = choose_private().start(max_connections="12")
+    try:
+        execute(server.url, f"CREATE ROLE {CLERK} LOGIN PASSWORD '{PASSWORD}'")
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database in which the clerk has made a queue."""
+    url = create_database(server.url)
+    execute(url, f"GRANT CREATE ON SCHEMA public TO {CLERK}")
+    Cli(tmp_path_factory.mktemp("template"), as_clerk(url)).run("init")
+    return database_name(url)
+
+
+@pytest.fixture
+def url(server: Server, template: str) -> str:
+    """A queue of the clerk's."""
+    return as_clerk(create_database(server.url, template))
+
+
+@pytest.fixture
+def cli(url: str, tmp_path: Path) -> Iterator[Cli]:
+    """The clerk."""
+    user = Cli(tmp_path, url)
+    yield user
+    user.close()
+    assert_secret(user.log())
+
+
+def as_clerk(url: str, password: str = PASSWORD) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{CLERK}:{quote(password, safe='')}@{parts.hostname}:{parts.port}").geturl()
+
+
+def assert_secret(text: str) -> None:
+    for secret in SECRETS:
+        assert secret not in text
+
+
+def refused(cli: Cli, *args: str, url: str | None = None) -> str:
+    """The one line that says why a command failed for the database's fault, in text and as JSON."""
+    env = ONE_TRY | ({"QUEUECTL_DATABASE_URL": url} if url else {})
+    result = cli.run(*args, check=False, env=env)
+    assert_refused(result)
+    as_json = cli.run("--output", "json", *args, check=False, env=env)
+    assert as_json.code == 6
+    assert_secret(as_json.stderr)
+    assert json.loads(as_json.stderr)["error"]["message"] == result.errors[0]
+    return result.errors[0]
+
+
+def assert_refused(result: Result) -> None:
+    assert result.code == 6, result
+    assert result.stdout == ""
+    error, *rest = result.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert all(line.startswith("hint: ") for line in rest), result.stderr
+    assert len(rest) <= 1
+    assert_secret(result.stderr)
+
+
+def test_a_wrong_password(cli: Cli, url: str) -> None:
+    wrong = as_clerk(url, password="open sesame!")
+    for command in (["status"], ["enqueue", JOB], ["worker", "start"], ["init"]):
+        assert "password authentication failed" in refused(cli, *command, url=wrong)
+    doctor = cli.run("doctor", check=False, env={"QUEUECTL_DATABASE_URL": wrong})
+    assert "password authentication failed" in doctor.stdout
+    assert_secret(doctor.stdout + doctor.stderr)
+    assert cli.jobs() == {}
+
+
+def test_a_missing_database(cli: Cli, url: str) -> None:
+    missing = urlsplit(url)._replace(path="/nowhere").geturl()
+    for command in (["status"], ["enqueue", JOB], ["init"]):
+        assert 'database "nowhere" does not exist' in refused(cli, *command, url=missing)
+
+
+def test_too_many_connections(cli: Cli, url: str) -> None:
+    with ExitStack() as held:
+        with contextlib.suppress(psycopg.OperationalError):
+            for _ in range(20):
+                held.enter_context(psycopg.connect(url))
+        assert "connection slots" in refused(cli, "enqueue", JOB)
+
+        # Not for ever: it is worth a wait.
+        waiting = subprocess.Popen([QUEUECTL, "enqueue", JOB], env=cli.environ, stdout=subprocess.PIPE, text=True)
+        time.sleep(1)
+    assert waiting.communicate(timeout=30)[0] == "a\n"
+    assert cli.jobs().keys() == {"a"}
+
+
+def test_a_read_only_server_is_read_and_says_so(cli: Cli, server: Server) -> None:
+    cli.run("enqueue", JOB)
+    set_read_only(server.url, True)
+    try:
+        for command in (["enqueue", '{"command": "true"}'], ["cancel", "a"], ["config", "set", "lease", "5"]):
+            assert "is read-only" in refused(cli, *command)
+        assert cli.json("status", env=ONE_TRY)["jobs"]["pending"] == 1
+    finally:
+        set_read_only(server.url, False)
+    assert cli.json("config", "get", "lease")["value"] != "5"
+
+
+def test_a_worker_on_a_server_that_becomes_read_only_keeps_its_job(cli: Cli, server: Server, ledger: Ledger) -> None:
+    job_id = cli.enqueue(ledger.command("sleep 2"))
+    cli.start_workers()
+    wait_until(ledger.started)
+    set_read_only(server.url, True)
+    try:
+        wait_until(lambda: ledger.entries("end"))
+        wait_until(lambda: "is read-only" in cli.log())
+    finally:
+        set_read_only(server.url, False)
+    job = cli.wait_for(job_id)
+    assert (job["state"], job["attempts"]) == ("completed", 1)
+    assert cli.log().count("cannot use the database") == cli.log().count("can use the database again") == 1
+
+
+def test_a_role_that_may_not_create_tables(cli: Cli, server: Server) -> None:
+    other = create_database(server.url)
+    execute(other, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # as it is anyway from PostgreSQL 15 on
+    assert "permission denied for schema public" in refused(cli, "init", url=as_clerk(other))
+    assert "holds no queue yet" in refused(cli, "status", url=as_clerk(other))
+
+
+def test_a_role_that_may_not_read_the_tables(cli: Cli, server: Server) -> None:
+    others = create_database(server.url)
+    cli.run("init", env={"QUEUECTL_DATABASE_URL": others})
+    for command in (["status"], ["enqueue", JOB]):
+        assert "permission denied for table" in refused(cli, *command, url=as_clerk(others))
+
+
+def test_a_full_disk_is_named(cli: Cli, url: str) -> None:
+    _before_each_insert(url, "RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'could not extend file'")
+    assert "no disk space left" in refused(cli, "enqueue", JOB)
+
+
+def test_an_outcome_is_recorded_without_its_output_when_the_disk_is_full(cli: Cli, url: str) -> None:
+    full = "IF NEW.output <> '' THEN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'full'; END IF"
+    _before_each_insert(url, full, "UPDATE ON attempts")
+    cli.start_workers()
+    job = cli.wait_for(cli.enqueue("echo much"))
+    assert job["state"] == "completed"
+    assert job["history"][0]["output_truncated"] is True
+
+
+def test_a_server_that_is_down_or_killed_in_mid_command(cli: Cli, url: str, server: Server) -> None:
+    _before_each_insert(url, "PERFORM pg_sleep(25)")
+    enqueue = [QUEUECTL, "enqueue", JOB]
+    begun = subprocess.Popen(
+        enqueue, env=cli.environ | ONE_TRY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    try:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            wait_until(lambda: connection.execute(sleeping).fetchone())
+    finally:
+        server.kill()
+    try:
+        stdout, stderr = begun.communicate(timeout=30)
+        assert_refused(Result(stdout, stderr, begun.returncode))
+        for command in (["status"], ["worker", "start"]):
+            assert "cannot connect to postgresql://clerk@" in refused(cli, *command)
+        doctor = cli.run("doctor", check=False)
+        assert "cannot connect" in doctor.stdout
+        assert_secret(doctor.stdout + doctor.stderr)
+    finally:
+        server.start()
+    assert cli.jobs() == {}
+
+
+def test_the_password_is_told_to_nobody(cli: Cli) -> None:
+    job_id = cli.enqueue("tr '\\0' '\\n' </proc/self/environ; until [ -e go ]; do sleep 0.05; done")
+    cli.start_workers()
+    wait_until(lambda: f"job {job_id} attempt 1 started" in cli.log())
+    running = cli.processes()
+    assert any("worker" in command for command in running.values())
+    for command in running.values():
+        assert_secret(command)
+    for command in (["doctor"], ["config", "show"], ["status"], ["worker", "status"], ["init"]):
+        result = cli.run(*command, check=False)
+        assert_secret(result.stdout + result.stderr)
+        assert_secret(cli.run("--output", "json", *command, check=False).stdout)
+    (cli.directory / "go").touch()
+    assert_secret(cli.wait_for(job_id)["history"][0]["output"])
+
+
+def test_workers_hold_on_through_kills_and_restarts_of_the_server(cli: Cli, server: Server, ledger: Ledger) -> None:
+    jobs = [{"command": ledger.command("sleep 0.3")} for _ in range(40)]
+    long = cli.enqueue(ledger.command("sleep 8"))
+    ids = cli.enqueue_all(jobs)
+    workers = cli.start_workers(2)
+    wait_until(lambda: ledger.started(4))
+    for end, outage in ((server.kill, 1.0), (server.stop, 3.0), (server.kill, 0.0)):
+        so_far = len(ledger.entries("end", job=None))
+        end()
+        time.sleep(outage)
+        server.start()
+        wait_until(lambda so_far=so_far: len(ledger.entries("end")) > so_far + 2)  # work goes on
+    stored = cli.wait_for_all()
+    log = cli.log()
+
+    assert {stored[job_id]["state"] for job_id in [long, *ids]} == {"completed"}
+    assert stored[long]["attempts"] == 1
+    ledger.assert_no_overlap()
+    starts, ends = Counter(e.job for e in ledger.entries("start")), Counter(e.job for e in ledger.entries("end"))
+    for job_id, job in stored.items():
+        assert ends[job_id] == 1
+        assert starts[job_id] == 1
+        if job["attempts"] > 1:  # a claim whose answer was lost
+            outcomes = [attempt["outcome"] for attempt in cli.job(job_id)["history"]]
+            assert outcomes == ["released"] * (len(outcomes) - 1) + ["succeeded"]
+
+    assert all(is_running(pid) for pid in workers.pids)
+    told = [line for line in log.splitlines() if " job " not in line]
+    assert log.count("cannot use the database") == log.count("can use the database again") <= 3 * 2
+    assert len(told) <= 2 + 2 * 3 * 2, told
+
+
+def _before_each_insert(url: str, body: str, what: str = "INSERT ON jobs") -> None:
+    execute(
+        url,
+        f"CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$",
+        f"CREATE TRIGGER trouble BEFORE {what} FOR EACH ROW EXECUTE FUNCTION trouble()",
+    )
