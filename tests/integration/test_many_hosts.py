@@ -104,7 +104,7 @@ def network(cli: Cli, postgres_url: str, tmp_path: Path) -> Iterator[Network]:
     try:
         network = Network(postgres_url, tmp_path)
     except NoNamespaces as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     yield network
     network.close()
 
