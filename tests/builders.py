@@ -67,7 +67,7 @@ def a_worker(worker_id: str = "w-1", **overrides: object) -> WorkerRecord:
         "id": worker_id,
         "host": "host-1",
         "process": a_process(),
-        "supervisor_pid": 99,
+        "supervisor": a_process(pid=99),
         "queues": (),
         "concurrency": 1,
         "state": WorkerState.RUNNING,

@@ -130,11 +130,10 @@ class InMemoryJobs:
         with self._memory.transaction():
             return self._memory.held_by(worker_id)
 
-    def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
+    def first_due(self, *, queues: Collection[str]) -> datetime | None:
         with self._memory.transaction():
-            waiting = (job for job in self._memory.jobs.values() if job.state in CLAIMABLE)
-            moments = [job.run_at for job in waiting if job.run_at > after and _among(job.queue, queues)]
-            return min(moments, default=None)
+            waiting = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE]
+            return min((job.run_at for job in waiting if _among(job.queue, queues)), default=None)
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         with self._memory.transaction():

@@ -84,12 +84,10 @@ class Container(containers.DeclarativeContainer):
     machine_id = providers.Callable(system.machine_id)
     current_process = providers.Callable(system.current_process)
     find_process = providers.Object(system.process)
-    parent_of = providers.Object(system.parent_of)
     new_worker_id = providers.Callable(system.new_worker_id)
 
-    heartbeat = providers.Factory(
-        Heartbeat, workers=workers, clock=clock, elapsed=providers.Object(system.elapsed), wake=runner.provided.wake
-    )
+    elapsed = providers.Object(system.elapsed)
+    heartbeat = providers.Factory(Heartbeat, workers=workers, clock=clock, elapsed=elapsed, wake=runner.provided.wake)
     rescue = providers.Callable(
         rescue_lost_workers,
         jobs=jobs,
@@ -107,7 +105,7 @@ class Container(containers.DeclarativeContainer):
         runner=runner,
         rescue=rescue.provider,
         clock=clock,
-        elapsed=providers.Object(system.elapsed),
+        elapsed=elapsed,
         new_lease_id=providers.Object(system.new_lease_id),
         chance=providers.Object(random.random),
         events=events,

@@ -270,21 +270,22 @@ class TestHeldBy:
         assert jobs.held_by("nobody") == []
 
 
-class TestNextDue:
-    def test_it_is_the_earliest_later_moment_of_a_waiting_job(self, jobs: JobRepository) -> None:
-        jobs.add([a_job("due"), a_job("later", run_at=NOON + 2 * HOUR), a_job("next", run_at=NOON + HOUR, priority=1)])
-        assert jobs.next_due(queues=(), after=NOON) == NOON + HOUR
-        assert jobs.next_due(queues=(), after=NOON + HOUR) == NOON + 2 * HOUR
-        assert jobs.next_due(queues=(), after=NOON + 2 * HOUR) is None
+class TestFirstDue:
+    def test_it_is_the_earliest_moment_of_a_waiting_job_past_or_to_come(self, jobs: JobRepository) -> None:
+        assert jobs.first_due(queues=()) is None
+        jobs.add([a_job("later", run_at=NOON + 2 * HOUR), a_job("next", run_at=NOON + HOUR, priority=1)])
+        assert jobs.first_due(queues=()) == NOON + HOUR
+        jobs.add([a_job("due", run_at=NOON - HOUR)])
+        assert jobs.first_due(queues=()) == NOON - HOUR
 
     def test_it_sees_only_the_asked_queues(self, jobs: JobRepository) -> None:
         jobs.add([a_job(queue, queue=queue, run_at=NOON + n * HOUR) for n, queue in enumerate("abc", start=1)])
-        assert jobs.next_due(queues=("c", "b"), after=NOON) == NOON + 2 * HOUR
+        assert jobs.first_due(queues=("c", "b")) == NOON + 2 * HOUR
 
     def test_a_failed_job_waits_too_and_an_ended_one_does_not(self, jobs: JobRepository) -> None:
         jobs.add([a_job_that_is(State.CANCELLED, run_at=NOON + SECOND), a_job("job-2")])
         settle(jobs, *claim(jobs), a_failure(), at=NOON)
-        assert jobs.next_due(queues=(), after=NOON) == NOON + 2 * SECOND
+        assert jobs.first_due(queues=()) == NOON + 2 * SECOND
 
 
 class TestSettle:

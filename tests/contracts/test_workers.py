@@ -31,7 +31,7 @@ def test_a_registered_worker_is_live_with_all_its_fields(workers: WorkerRegistry
         "w-2",
         host="höst",
         process=a_process(machine="boot:4026531836", pid=4194304, started=2**40),
-        supervisor_pid=7,
+        supervisor=a_process(machine="boot:4026531836", pid=7),
         queues=("mail", "a.b"),
         concurrency=64,
         state=WorkerState.STOPPING,

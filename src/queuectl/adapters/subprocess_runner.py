@@ -73,7 +73,8 @@ class SubprocessRunner:
 
     def __init__(self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ) -> None:
         self._elapsed = elapsed
-        self._environ = {name: text for name, text in environ.items() if not name.startswith(PRIVATE)}
+        inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE)}
+        self._environ = {os.fsencode(name): os.fsencode(text) for name, text in inherited.items()}
         self._lock = threading.RLock()
         self._children: list[_Child] = []
         self._failed: list[tuple[Run, RunResult]] = []
@@ -136,15 +137,16 @@ class SubprocessRunner:
 
     def _spawned(self, run: Run) -> _Child:
         job = run.job
-        args = ["/bin/sh", "-c", job.command] if isinstance(job.command, str) else list(job.command)
+        # As bytes, in UTF-8 whatever the worker's locale is: what was enqueued is what is run.
+        args = ["/bin/sh", "-c", job.command] if isinstance(job.command, str) else job.command
         pipe, write_end = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: S603 - running the users' commands is what this is for
-                args,
+                [arg.encode() for arg in args],
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                cwd=job.cwd,
+                cwd=None if job.cwd is None else job.cwd.encode(),
                 env=self._environ | _variables(run),
                 start_new_session=True,
             )
@@ -166,7 +168,7 @@ class SubprocessRunner:
         child = _Child(
             run=run,
             process=process,
-            pidfd=os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None,
+            pidfd=_pidfd(process.pid),
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
             times_out=None if run.job.timeout is None else self._elapsed() + run.job.timeout,
@@ -293,15 +295,24 @@ class SubprocessRunner:
             child.pipe = None
 
 
-def _variables(run: Run) -> dict[str, str]:
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that tells of the process's end; None where there is none to be had, and ends are looked for."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def _variables(run: Run) -> dict[bytes, bytes]:
     job = run.job
-    return dict(job.env) | {
+    variables = dict(job.env) | {
         "QUEUECTL_JOB_ID": job.id,
         "QUEUECTL_ATTEMPT": str(job.attempts),
         "QUEUECTL_QUEUE": job.queue,
         "QUEUECTL_LEASE_ID": run.lease.id,
         "QUEUECTL_WORKER_ID": run.lease.worker,
     }
+    return {name.encode(): text.encode() for name, text in variables.items()}
 
 
 def _is_dead(child: _Child) -> bool:

@@ -84,16 +84,20 @@ def current_process() -> Process:
 
 
 def is_alive(candidate: Process) -> bool:
-    """Whether that very process, not another with its pid, runs on this machine."""
-    return process(candidate.pid) == candidate
+    """Whether that very process, not another with its pid, runs on this machine; True when that cannot be told."""
+    found = process(candidate.pid)
+    return found == candidate or (found is None and _is_hidden(candidate.pid))
 
 
-def parent_of(pid: int) -> int | None:
-    """The pid of the parent of a process of this machine."""
-    if HAS_PROC:
-        fields = _stat_fields(pid)
-        return int(fields[1]) if fields else None
-    return int(text) if (text := _asked_of_ps(pid, "ppid=")) else None
+def _is_hidden(pid: int) -> bool:
+    """Whether a process has that pid although /proc does not show it: another user's, with hidepid (proc(5))."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return False  # ours, and so visible: a zombie
 
 
 def _start_time(pid: int) -> int | None:

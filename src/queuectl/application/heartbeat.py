@@ -28,14 +28,16 @@ class Heartbeat:
         clock: Clock,
         elapsed: Elapsed,
         wake: Callable[[], None],
+        sent_at: timedelta | None = None,
     ) -> None:
+        """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
         self._worker_id = worker_id
         self._workers = workers
         self._lease = lease
         self._clock = clock
         self._elapsed = elapsed
         self._wake = wake
-        self._sent_at = elapsed()
+        self._sent_at = elapsed() if sent_at is None else sent_at
         self._given_up = False
         self._error: str | None = None
         self._lost: str | None = None
@@ -74,7 +76,7 @@ class Heartbeat:
             self._error = error.message
             return
         if renewed:
-            self._sent_at = sent_at
+            self._sent_at, self._error = sent_at, None
         else:
             self._given_up = True
             self._alarm.set()

@@ -7,8 +7,8 @@ from datetime import datetime
 from queuectl.domain.errors import Conflict
 from queuectl.domain.ports import Archive, Digest, WorkerRecord
 
-BATCH = 500
-"""Jobs per transaction."""
+BATCH = 50
+"""Jobs per transaction: each may have megabytes of output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,11 @@ def transfer(source: Archive, target: Archive, *, copied: Callable[[int], None])
     target.store_belongings(source.belongings())
     theirs = source.digests(up_to=place, seen=copied)
     ours = target.digests(up_to=place, seen=_nobody)
+    if source.last() != place:
+        raise Conflict(
+            "jobs were added to the source meanwhile, and are not in the target",
+            hint="stop what enqueues there, and transfer again: it goes on with the new ones",
+        )
     if differing := [table for table in theirs if theirs[table] != ours[table]]:
         raise Conflict(
             f"{' and '.join(differing)} of source and target differ: the source changed meanwhile",

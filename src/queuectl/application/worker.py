@@ -33,6 +33,9 @@ from queuectl.domain.ports import (
 POLL = timedelta(seconds=1)
 """The longest wait of an idle worker. Wake-ups are hints: polling alone must be correct."""
 
+CONTENDED = timedelta(milliseconds=20)
+"""The wait before the next claim when there was something due, but not to be had."""
+
 PAUSE_AFTER_TROUBLE = timedelta(seconds=1)
 """No new claim for this long after the worker itself was unable to start a command."""
 
@@ -92,6 +95,7 @@ class Worker:
         self._lease_lost = False
         self._rescue_at = elapsed()
         self._claim_at = elapsed()
+        self._is_idle = False
         self._pause_until = elapsed()
         self._outage: str | None = None
         self._retry_wait = FIRST_RETRY
@@ -210,7 +214,7 @@ class Worker:
 
     def _claim_for_free_slots(self) -> None:
         free = self._free_slots
-        if not free or self._elapsed() < self._pause_until:
+        if not free or self._elapsed() < self._pause_until or (self._is_idle and not self._is_any_due()):
             return
         lease = Lease(id=self._new_lease_id(), worker=self.id)
         self._in_doubt = True
@@ -218,16 +222,28 @@ class Worker:
         self._in_doubt = False
         for run in claimed:
             self._running.add(run.job.id)
-            self._runner.start(run)
-            self._events(JobStarted(job=run.job))
-        self._claim_at = self._elapsed() + self._time_to_next_job(free - len(claimed))
+            self._start(run)
+        self._is_idle = len(claimed) < free
+        self._claim_at = self._elapsed() + POLL
+        if self._is_idle and self._is_any_due():  # others were quicker, or more has come
+            self._claim_at = self._elapsed() + CONTENDED
 
-    def _time_to_next_job(self, free: int) -> timedelta:
-        if not free:
-            return POLL
+    def _start(self, run: Run) -> None:
+        if self._heartbeat.lost:  # while the answer to the claim was under way
+            self._running.remove(run.job.id)
+            self._end(run, RunResult(outcome=Outcome.LOST, error="not started: the worker had lost its lease"))
+            return
+        self._runner.start(run)
+        self._events(JobStarted(job=run.job))
+
+    def _is_any_due(self) -> bool:
+        """Whether a claim could find anything: a look that, unlike a claim, stands in no writer's way."""
         now = self._clock()
-        next_due = self._jobs.next_due(queues=self._queues, after=now)
-        return POLL if next_due is None else min(POLL, next_due - now)
+        first_due = self._jobs.first_due(queues=self._queues)
+        if first_due is not None and first_due <= now:
+            return True
+        self._claim_at = self._elapsed() + (POLL if first_due is None else min(POLL, first_due - now))
+        return False
 
     def _back_off(self, error: DatabaseUnavailable) -> None:
         if self._outage is None:

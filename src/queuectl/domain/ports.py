@@ -85,8 +85,8 @@ class JobRepository(Protocol):
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
 
-    def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
-        """The earliest `run_at` later than `after` of the jobs that wait in those queues (empty: all)."""
+    def first_due(self, *, queues: Collection[str]) -> datetime | None:
+        """The earliest `run_at`, past or to come, of the jobs that wait in those queues (empty: all)."""
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job` as it is next: fenced by the lease.
@@ -148,7 +148,7 @@ class WorkerRecord:
     id: str
     host: str
     process: Process
-    supervisor_pid: int
+    supervisor: Process
     queues: tuple[str, ...]
     concurrency: int
     state: WorkerState

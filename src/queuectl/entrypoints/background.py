@@ -1,5 +1,6 @@
 """Workers in the background of this machine: a supervisor started apart from the terminal, and stopped again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from queuectl.domain.errors import QueueError
+from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports import Process, WorkerRecord
-from queuectl.entrypoints.supervisor import FORCE_SIGNAL
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL, UNAVAILABLE
 from queuectl.settings import Settings
 
 LOOK_AGAIN = 0.05
 """Seconds between two looks whether a process has ended."""
 
 TAIL = 2000
-"""Bytes of the log that are shown when the workers cannot start."""
+"""Bytes at the end of the log in which the reason is looked for when the workers cannot start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,11 @@ def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int
     """
     log = _new_log(settings.log_dir)
     told, tell = os.pipe()
+    foreground = ["worker", "start", "--foreground", "--ready-fd", str(tell)]
     with log.open("ab") as output:
         supervisor = subprocess.Popen(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "queuectl", "worker", "start", "--foreground", "--ready-fd", str(tell), *arguments],
+            # -P: not a module of the directory that this happens to be called in.
+            [sys.executable, "-P", "-m", "queuectl", *foreground, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -58,9 +61,9 @@ def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int
         raise
     if len(workers) == count:
         return Started(supervisor_pid=supervisor.pid, workers=workers, log=log)
-    supervisor.wait()
-    tail = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
-    raise QueueError(f"the workers could not start: {tail or 'no reason was logged'}", hint=f"the log is {log}")
+    kind = DatabaseUnavailable if supervisor.wait() == UNAVAILABLE else QueueError
+    last_line = log.read_bytes()[-TAIL:].decode(errors="replace").strip().rpartition("\n")[2]
+    raise kind(f"the workers could not start: {last_line or 'no reason was logged'}", hint=f"the log is {log}")
 
 
 def told_to(ready_fd: int) -> Callable[[int, str], None]:
@@ -86,7 +89,7 @@ class TellSystemd:
         """One more worker is ready."""
         self._waiting_for -= 1
         if self._waiting_for == 0 and self._address:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
                 # An address that begins with @ is abstract: it has no file, but a NUL for its first byte.
                 notify.sendto(b"READY=1", self._address.replace("@", "\0", 1))
 
@@ -94,27 +97,23 @@ class TellSystemd:
 class LocalWorkers:
     """The workers of this machine among the live ones, and how to stop them.
 
-    `find` tells which process has a pid now; `parent_of` the pid of a process's parent.
+    `find` tells which process has a pid now.
     """
 
-    def __init__(
-        self,
-        workers: Sequence[WorkerRecord],
-        *,
-        machine: str,
-        find: Callable[[int], Process | None],
-        parent_of: Callable[[int], int | None],
-    ) -> None:
+    def __init__(self, workers: Sequence[WorkerRecord], *, machine: str, find: Callable[[int], Process | None]) -> None:
         self._find = find
         here = [worker for worker in workers if worker.process.machine == machine]
         self.elsewhere = len(workers) - len(here)
-        self.alive = [worker for worker in here if find(worker.process.pid) == worker.process]
+        self.alive = [worker for worker in here if self._runs(worker.process)]
         self.dead = len(here) - len(self.alive)
-        self._targets = list(dict.fromkeys(self._target(worker, parent_of) for worker in self.alive))
+        # Also the supervisor of a dead worker: it is about to replace it.
+        supervisors = [worker.supervisor for worker in here if self._runs(worker.supervisor)]
+        bereft = [worker.process for worker in self.alive if worker.supervisor not in supervisors]
+        self.targets = list(dict.fromkeys([*supervisors, *bereft]))
 
     def ask_to_stop(self, *, force: bool = False) -> None:
         """Signal each supervisor, or a worker whose supervisor is gone; with `force` their commands are stopped too."""
-        for target in self._targets:
+        for target in self.targets:
             self._signal(target, FORCE_SIGNAL if force else signal.SIGTERM)
 
     def wait(self, timeout: float | None) -> bool:
@@ -127,13 +126,11 @@ class LocalWorkers:
         return True
 
     def _running(self) -> Iterator[Process]:
-        processes = [*self._targets, *(worker.process for worker in self.alive)]
-        return (process for process in processes if self._find(process.pid) == process)
+        processes = [*self.targets, *(worker.process for worker in self.alive)]
+        return (process for process in processes if self._runs(process))
 
-    def _target(self, worker: WorkerRecord, parent_of: Callable[[int], int | None]) -> Process:
-        supervisor = self._find(worker.supervisor_pid)
-        is_supervised = supervisor is not None and parent_of(worker.process.pid) == worker.supervisor_pid
-        return supervisor if supervisor is not None and is_supervised else worker.process
+    def _runs(self, process: Process) -> bool:
+        return self._find(process.pid) == process
 
     def _signal(self, target: Process, number: signal.Signals) -> None:
         """Signal that very process: a pidfd first, then a look whether it is still the one that was meant."""

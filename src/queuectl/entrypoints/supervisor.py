@@ -21,6 +21,9 @@ FORCE_SIGNAL = signal.SIGQUIT
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, FORCE_SIGNAL)
 
+UNAVAILABLE = 6
+"""The exit code of a worker whose database cannot be used: the command line's for that."""
+
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 30.0
 """Seconds before a crashed worker is replaced; doubled with each crash in a row."""
 
@@ -38,6 +41,7 @@ class _Slot:
     pid: int | None = None
     started: float = 0.0
     start_at: float | None = 0.0
+    is_ready: bool = False
     backoff: float = FIRST_BACKOFF
 
 
@@ -64,7 +68,7 @@ class Supervisor:
         self._kill_orphans = kill_orphans
         self._stops = 0
         self._code = 0
-        self._was_ready = False
+        self._all_were_ready = False
         # Only this process holds the write end: when it dies, however, every worker reads the end of the pipe.
         self._lifeline, self._lifeline_held = os.pipe()
         self._ready, self._ready_told = os.pipe()
@@ -77,7 +81,8 @@ class Supervisor:
         signal.set_wakeup_fd(self._signal_written)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's `&`
+                signal.signal(number, self._stop)
         gc.collect()
         gc.freeze()  # what is shared with the forks stays shared: the collector does not touch it again
         with selectors.DefaultSelector() as selector:
@@ -96,7 +101,8 @@ class Supervisor:
         for slot in self._slots:
             slot.start_at = None
             if slot.pid is not None:
-                os.kill(slot.pid, FORCE_SIGNAL if is_forced else signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # reaped just now, and not yet forgotten
+                    os.kill(slot.pid, FORCE_SIGNAL if is_forced else signal.SIGTERM)
 
     def _start_due(self) -> bool:
         """Start the workers whose time has come; whether any is still to be started."""
@@ -128,11 +134,12 @@ class Supervisor:
             code = self._run_worker(self._lifeline, self._tell_supervisor)
         except QueueError as error:
             self._log(f"a worker cannot start: {error.message}")
-            code = 6
+            code = UNAVAILABLE
         except BaseException:  # noqa: BLE001 - nothing may escape into the supervisor's code above this fork
             traceback.print_exc()
         finally:
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.flush()
             os._exit(code)
 
     def _tell_supervisor(self, worker_id: str) -> None:
@@ -141,10 +148,12 @@ class Supervisor:
     def _read(self, number: int) -> None:
         data = os.read(number, 65536)
         if number == self._ready:
-            self._was_ready = True
             for line in data.decode().splitlines():
                 pid, worker_id = line.split()
+                for slot in self._slots:
+                    slot.is_ready |= slot.pid == int(pid)
                 self._tell(int(pid), worker_id)
+            self._all_were_ready |= all(slot.is_ready for slot in self._slots)
 
     def _reap(self) -> None:
         """Reap every child that has ended: workers, and orphans where this process is their init (in a container)."""
@@ -166,8 +175,10 @@ class Supervisor:
             self._kill_orphans([slot.pid for slot in self._slots if slot.pid is not None])
         if self._stops or code == 0:
             return
-        if not self._was_ready:  # what the first start cannot do, the next will not do either
-            self._code = self._code or max(code, 1)
+        if not (slot.is_ready or self._all_were_ready):
+            # What the first start cannot do, the next will not do either; and who waits for all waits in vain.
+            self._code = max(code, 1)
+            self._stop(signal.SIGTERM, None)
             return
         now = time.monotonic()
         if now - slot.started > HEALTHY:

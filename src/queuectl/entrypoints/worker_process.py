@@ -1,5 +1,6 @@
 """One worker process: registers, works until it is told to stop, retires."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from datetime import timedelta
 from queuectl.application.heartbeat import BEATS_PER_LEASE
 from queuectl.application.worker import Worker
 from queuectl.container import Container
+from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerStarted, WorkerStopped
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerRecord, WorkerState
@@ -40,14 +42,13 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     A second signal, or `FORCE_SIGNAL`, forces. `ready` is called with the worker's id once it may claim. The exit
     code: 0, or LEASE_LOST. Raises DatabaseUnavailable when the queue cannot be used at the start.
     """
+    record, sent_at = _registered(settings, options)
     container = Container(settings=settings, patience=PATIENCE)
     container.contain()
-    container.storage().open()
-    record = _register(container, options)
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
     container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
-    heartbeat = container.heartbeat(record.id, lease=lease)
+    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at)
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
@@ -64,28 +65,37 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     in_good_order = worker.run()
     heartbeat.close()
     beating.join()
-    container.workers().retire(record.id, at=container.clock()())
+    with contextlib.suppress(DatabaseUnavailable):  # others will see that the process is gone, and that it held nothing
+        container.workers().retire(record.id, at=container.clock()())
     container.events()(WorkerStopped(worker=record.id))
     container.storage().close()
     return 0 if in_good_order else LEASE_LOST
 
 
-def _register(container: Container, options: WorkerOptions) -> WorkerRecord:
-    now = container.clock()()
+def _registered(settings: Settings, options: WorkerOptions) -> tuple[WorkerRecord, timedelta]:
+    """The new worker, in the registry with its first lease; and when that was sent, in time since boot.
+
+    With a user's patience, not a worker's: there is no lease yet to be watched.
+    """
+    container = Container(settings=settings)
+    container.storage().open()
+    lease = container.queue().policy().lease
+    sent_at, now = container.elapsed()(), container.clock()()
     record = WorkerRecord(
         id=container.new_worker_id(),
         host=container.host_name(),
         process=container.current_process(),
-        supervisor_pid=os.getppid(),
+        supervisor=container.find_process()(os.getppid()) or container.current_process(),
         queues=tuple(options.queues),
         concurrency=options.concurrency,
         state=WorkerState.RUNNING,
         started_at=now,
         renewed_at=now,
-        lease_expires_at=now + container.queue().policy().lease,
+        lease_expires_at=now + lease,
     )
     container.workers().register(record)
-    return record
+    container.storage().close()
+    return record, sent_at
 
 
 def _thread(name: str, work: Callable[[], None]) -> threading.Thread:

@@ -12,8 +12,8 @@ from queuectl.adapters.sql.statements import IS_LIVE
 from queuectl.domain.errors import Conflict
 from queuectl.domain.ports import Digest, Page
 
-PAGE = 500
-"""Jobs read at a time for a digest."""
+PAGE = 50
+"""Jobs read at a time for a digest: each may have megabytes of output."""
 
 Rows = Sequence[Mapping[str, object]]
 

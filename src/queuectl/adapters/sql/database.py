@@ -83,7 +83,7 @@ class Database:
     ) -> T:
         patience = self._patience if patience is None else patience
         deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
-        in_doubt = False
+        in_doubt = was_taken = False
         while True:
             try:
                 with engine.connect() as connection:
@@ -98,7 +98,10 @@ class Database:
                         raise
                     return result
             except IntegrityError:
-                raise
+                # The first try may hold what the second one ran into, and may be committed only now: ask once more.
+                if not in_doubt or recall is None or was_taken:
+                    raise
+                was_taken = True
             except DBAPIError as error:
                 trouble = self._backend.explain(error)
                 if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:

@@ -118,10 +118,10 @@ class SqlJobRepository:
         held = {"worker": worker_id}
         return self._database.read(lambda connection: [_job(row) for row in connection.execute(sql.HELD, held)])
 
-    def next_due(self, *, queues: Collection[str], after: datetime) -> datetime | None:
-        """The earliest `run_at` later than `after` of the jobs that wait in those queues."""
-        values = {"after": after, **sql.queue_values(queues)}
-        return self._database.read(lambda connection: connection.execute(sql.next_due(len(queues)), values).scalar())
+    def first_due(self, *, queues: Collection[str]) -> datetime | None:
+        """The earliest `run_at` of the jobs that wait in those queues."""
+        statement, values = sql.first_due(len(queues)), sql.queue_values(queues)
+        return self._database.read(lambda connection: connection.execute(statement, values).scalar())
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""

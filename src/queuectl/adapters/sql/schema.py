@@ -217,6 +217,7 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("pid_started", BigInteger, nullable=False),
     Column("supervisor_pid", Integer, nullable=False),
+    Column("supervisor_started", BigInteger, nullable=False),
     Column("queues", Texts, nullable=False),
     Column("concurrency", Integer, nullable=False),
     Column("state", Word(WorkerState), nullable=False),

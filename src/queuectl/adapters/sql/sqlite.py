@@ -62,7 +62,7 @@ def sqlite_backend(path: Path) -> Backend:
 def path_of(url: str) -> Path:
     """The file of an SQLite URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises DatabaseUnreachable."""
     path = unquote(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or not path or "?" in url:
+    if not url.startswith("sqlite:///") or not path or "?" in url or "\0" in path:
         raise DatabaseUnreachable(f"the database URL {url} names no file", hint="write sqlite:////absolute/path.db")
     return Path(path).expanduser().absolute()
 
@@ -107,7 +107,8 @@ def check_place(path: Path) -> None:
             f"the database file {path} is on a network file system ({kind}), where SQLite's locks do not hold",
             hint="use a local disk, or PostgreSQL for workers on several hosts",
         )
-    for place in (path.parent, path):
+    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+    for place in (path.parent, *beside):
         try:
             status = place.lstat()
         except FileNotFoundError:

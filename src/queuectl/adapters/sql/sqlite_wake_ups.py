@@ -13,7 +13,7 @@ IN_MODIFY, IN_DELETE_SELF, IN_ATTRIB = 0x2, 0x400, 0x4
 IN_CLOEXEC = 0o2000000
 READ_SIZE = 4096
 
-QUIET = 0.002
+QUIET = 0.005
 """Seconds between two wake-ups: a burst of commits is one hint, and costs a busy queue next to nothing."""
 
 LOOK_AGAIN = 1.0
@@ -24,7 +24,8 @@ class SqliteWakeUps:
     """`WakeUps` by watching the log of one database file. Does nothing where there is no inotify."""
 
     def __init__(self, path: Path) -> None:
-        self._log = path.with_name(path.name + "-wal")
+        real = path.resolve()  # SQLite follows a symlink, and has the log beside the file itself
+        self._log = real.with_name(real.name + "-wal")
 
     def __call__(self, wake: Callable[[], None]) -> None:
         """Call `wake` from a thread of its own after each commit to the database, by whomever."""

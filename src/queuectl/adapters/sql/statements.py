@@ -32,7 +32,7 @@ IS_LIVE = workers.c.state.in_([WorkerState.RUNNING, WorkerState.STOPPING])
 
 
 def queue_values(queues: Collection[str]) -> dict[str, str]:
-    """The parameters that name the queues in `claim` and `next_due`."""
+    """The parameters that name the queues in `claim` and `first_due`."""
     return {f"queue_{number}": name for number, name in enumerate(queues)}
 
 
@@ -92,12 +92,11 @@ def _due(priority: int, queue_count: int) -> Select[int]:
 
 
 @functools.cache
-def next_due(queue_count: int) -> Select[datetime]:
-    """The earliest `run_at` after `:after` of the waiting jobs of `:queue_0` … (none: of every queue)."""
-    after = bindparam("after", type_=Moment)
+def first_due(queue_count: int) -> Select[datetime]:
+    """The earliest `run_at` of the waiting jobs of `:queue_0` … (none: of every queue), by one probe per priority."""
     earliest = []
     for priority in PRIORITIES:
-        waiting = select(jobs.c.run_at).where(WAITING, jobs.c.priority == priority, jobs.c.run_at > after)
+        waiting = select(jobs.c.run_at).where(WAITING, jobs.c.priority == priority)
         queues = [waiting.where(jobs.c.queue == bindparam(f"queue_{number}")) for number in range(queue_count)]
         for number, probe in enumerate(queues or [waiting]):
             first = probe.order_by(jobs.c.run_at).limit(1).subquery(f"n{priority}_{number}")

@@ -68,7 +68,8 @@ def show(app: App) -> None:
 @click.argument("value")
 @pass_app
 def set_(app: App, key: str, value: str) -> None:
-    """Set KEY to VALUE, for all workers and hosts. Workers take it up with their next job.
+    """Set KEY to VALUE, for all workers and hosts. Workers take it up with
+    their next job, but for the lease, which a worker takes at its start.
 
     Examples:
       queuectl config set max-retries 5

@@ -15,6 +15,7 @@ from queuectl.entrypoints.cli.views import View, flat, info_view, job_view, time
 from queuectl.entrypoints.cli.wording import shown_command
 
 LIMIT = 50
+MOST = 1_000_000_000
 CHUNK = 100
 """Jobs whose output is in memory at a time: each may have megabytes of it."""
 
@@ -25,7 +26,7 @@ CHUNK = 100
 )
 @click.option("--queue", metavar="QUEUE", help="Only the jobs of this queue.")
 @click.option(
-    "--limit", type=click.IntRange(min=0), default=LIMIT, show_default=True, help="At most so many; 0 for all."
+    "--limit", type=click.IntRange(0, MOST), default=LIMIT, show_default=True, help="At most so many; 0 for all."
 )
 @click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
 @pass_app

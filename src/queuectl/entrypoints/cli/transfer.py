@@ -41,6 +41,8 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
     from queuectl.application.transfer import transfer as copy_all
 
     _ = app.out
+    if source_url == target_url:
+        raise click.UsageError("--from and --to are the same database")
     source, target = _opened(app, source_url), _opened(app, target_url, new=True)
     if drain:
         _drain(app, source)

@@ -88,7 +88,7 @@ def worker_view(worker: WorkerRecord, at: datetime) -> View:
         "id": worker.id,
         "host": worker.host,
         "pid": worker.process.pid,
-        "supervisor_pid": worker.supervisor_pid,
+        "supervisor_pid": worker.supervisor.pid,
         "state": str(worker.state),
         "jobs": worker.jobs,
         "heartbeat_age": seconds(max(at - worker.renewed_at, timedelta())),

@@ -99,7 +99,7 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
         app.container.rescue(policy)
     if local.elsewhere:
         app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
-    if not local.alive:
+    if not local.targets:
         app.note("no workers are running on this machine")
         return
     jobs = sum(each.jobs for each in local.alive)
@@ -159,7 +159,6 @@ def local_workers(container: "Container") -> "LocalWorkers":
         container.workers().live(),
         machine=container.machine_id(),
         find=container.find_process(),
-        parent_of=container.parent_of(),
     )
 
 
@@ -177,10 +176,3 @@ def _tell_started(app: App, started: "Started") -> None:
         ids=started.workers.values(),
     )
     app.note(f"log: {started.log}")
-
-
-def _note_others(app: App, local: "LocalWorkers") -> None:
-    if local.elsewhere:
-        app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
-    if local.dead:
-        app.note(f"{counted(local.dead, 'worker')} of this machine died; the next worker takes their jobs back")

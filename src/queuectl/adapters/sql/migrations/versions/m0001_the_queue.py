@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer, nullable=False),
         sa.Column("pid_started", sa.BigInteger, nullable=False),
         sa.Column("supervisor_pid", sa.Integer, nullable=False),
+        sa.Column("supervisor_started", sa.BigInteger, nullable=False),
         sa.Column("queues", sa.Text, nullable=False),
         sa.Column("concurrency", sa.Integer, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
