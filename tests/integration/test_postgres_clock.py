@@ -1,0 +1,85 @@
+"""The server's clock rules: a host whose own is an hour wrong works like any other."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.integration.conftest import HeldUp
+from tests.integration.driver import Cli, wait_until
+from tests.integration.hosts import WRONG_CLOCK
+from tests.integration.ledger import Ledger
+
+pytestmark = pytest.mark.postgres
+TOLERANCE = 2.0
+
+
+@pytest.fixture(params=[1, -1], ids=["ahead", "behind"])
+def wrong_clock(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Variables that put queuectl's clock an hour wrong; the time since boot stays what it is."""
+    place = tmp_path / "wrong-clock"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(WRONG_CLOCK.format(seconds=3600 * request.param))
+    return {"PYTHONPATH": str(place)}
+
+
+@pytest.fixture
+def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
+    user = Cli(tmp_path, postgres_url)
+    yield user
+    user.close()
+
+
+def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
+    cli: Cli, postgres_url: str, ledger: Ledger, wrong_clock: dict[str, str], held_up: HeldUp
+) -> None:
+    cli.run("config", "set", "lease", "3s")
+    right = cli.start_workers(concurrency=2)
+    wrong = cli.start_workers(concurrency=2, env=wrong_clock, queues=["default"])
+    long = cli.enqueue_all([{"command": ledger.command("sleep 7")}] * 3)  # so that both hosts run one
+    wait_until(lambda: ledger.started(3))
+
+    asked = time.time()
+    document = {"id": "delayed", "command": ledger.command(), "delay": "3s"}
+    cli.run("enqueue", json.dumps(document), env=wrong_clock)
+    answered = time.time()
+    failing = cli.enqueue(ledger.command("false"), max_retries=1)  # again after two seconds
+    jobs = cli.wait_for_all()
+    server_now = _server_clock(postgres_url)
+
+    for job_id in [*long, "delayed"]:
+        assert (jobs[job_id]["state"], jobs[job_id]["attempts"], jobs[job_id]["losses"]) == ("completed", 1, 0)
+    for log in (right.log, wrong.log):
+        assert any(f"job {job_id} attempt 1 started" in log.read_text() for job_id in long)
+    (delayed,) = ledger.entries("start", job="delayed")
+    created, ended = (_seconds(jobs["delayed"][moment]) for moment in ("created_at", "finished_at"))
+    assert asked - 0.1 < created < answered + 0.1
+    assert -0.1 < delayed.at - (created + 3) < TOLERANCE + held_up()
+    first, second = ledger.entries("start", job=failing)
+    assert -0.1 < second.at - (first.at + 2) < TOLERANCE + held_up()
+    for job in jobs.values():
+        for moment in ("created_at", "started_at", "finished_at"):
+            assert asked - 60 < _seconds(job[moment]) < server_now + 0.1
+    assert abs(ended - ledger.entries("end", job="delayed")[0].at) < TOLERANCE + held_up()
+    for log in (right.log, wrong.log):
+        assert "lost" not in log.read_text()
+        assert "taken back" not in log.read_text()
+    ledger.assert_no_overlap()
+    assert all(0 <= worker["heartbeat_age"] < 3 for worker in cli.json("status", env=wrong_clock)["workers"])
+    assert re.search(r"clock is 3[56]\d\d\.\d s off", cli.run("doctor", check=False, env=wrong_clock).stdout)
+
+
+def _server_clock(url: str) -> float:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
