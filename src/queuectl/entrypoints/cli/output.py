@@ -55,11 +55,13 @@ class Out:
         ids: Iterable[str] | None = None,
     ) -> None:
         """Write one result in the chosen format. What has no `ids` is plain where ids are asked for."""
+        # What the stream cannot say is escaped in JSON itself; a stream's own escapes would not be JSON.
+        plain_ascii = (self.stream.encoding or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
         match self.format:
             case "json":
-                lines = _document(view)
+                lines = _document(view, plain_ascii)
             case "jsonl":
-                lines = (_json(each) for each in ([view] if isinstance(view, Mapping) else view))
+                lines = (_json(each, plain_ascii) for each in ([view] if isinstance(view, Mapping) else view))
             case "table":
                 return self._draw(table())
             case "id" if ids is not None:
@@ -105,20 +107,20 @@ def _cell(value: object) -> str:
             return escaped(str(value))
 
 
-def _document(view: "View | Iterable[View]") -> Iterator[str]:
+def _document(view: "View | Iterable[View]", plain_ascii: bool) -> Iterator[str]:
     if isinstance(view, Mapping):
-        yield _json(view, indent=2)
+        yield _json(view, plain_ascii, indent=2)
         return
-    # One element at a time: a list of a million jobs with their output need not fit in memory.
+    # One element at a time: a list of many jobs with their output need not be in memory as text at once.
     first = True
     for each in view:
-        yield ("[" if first else ",") + ("\n" + _json(each, indent=2)).replace("\n", "\n  ")
+        yield ("[" if first else ",") + ("\n" + _json(each, plain_ascii, indent=2)).replace("\n", "\n  ")
         first = False
     yield "[]" if first else "]"
 
 
-def _json(view: "View", indent: int | None = None) -> str:
-    return json.dumps(view, indent=indent, ensure_ascii=False, allow_nan=False)
+def _json(view: "View", plain_ascii: bool, indent: int | None = None) -> str:
+    return json.dumps(view, indent=indent, ensure_ascii=plain_ascii, allow_nan=False)
 
 
 def _check(key: str, value: str, allowed: Sequence[str]) -> None:

@@ -17,6 +17,9 @@ from queuectl.entrypoints.cli.tables import STYLES, Grid
 PIPE_WIDTH = 160
 """Columns of a table that is not written to a terminal, unless COLUMNS says otherwise."""
 
+WORDS = {"STATE", "OUTCOME", "JOBS", "ATTEMPTS", ""}
+"""The columns in which a state's or outcome's name is that, and not a user's own word: these are coloured."""
+
 GAP = 2
 NARROWEST = 10
 """An elastic column is never narrower: rather than that, the terminal may wrap the line."""
@@ -52,7 +55,7 @@ def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
     for name, column in zip(grid.columns, widths, strict=True):
         table.add_column(Text(name), width=column, no_wrap=not grid.wrap, overflow="fold" if grid.wrap else "ellipsis")
     for row in grid.rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(_styled(name, cell) for name, cell in zip(grid.columns, row, strict=True)))
     Console(
         file=stream,
         width=sum(widths) + GAP * (len(widths) - 1),
@@ -60,6 +63,10 @@ def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
         color_system="standard" if colour else None,
         no_color=not colour,
     ).print(table)
+
+
+def _styled(column: str, cell: str) -> Text:
+    return Text(cell, style=STYLES.get(cell, "") if column in WORDS else "")
 
 
 def _widths(grid: Grid, width: int) -> list[int]:
