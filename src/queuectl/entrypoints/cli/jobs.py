@@ -49,9 +49,15 @@ def list_matching(app: App, states: Sequence[State], queue: str | None, limit: i
     grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
     write_jobs(app, jobs, table=lambda: [grid(jobs, app.queue.now())] if jobs else [], show_env=show_env)
     if app.out.is_table and not jobs:
-        app.note("no jobs match" if states or queue else "no jobs yet; `queuectl enqueue` adds one")
+        app.note(_nothing_found(states, queue))
     if len(found) > len(jobs) and not app.out.is_json:
         app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
+
+
+def _nothing_found(states: Sequence[State], queue: str | None) -> str:
+    if list(states) == [State.DEAD] and not queue:
+        return "the dead letter queue is empty"
+    return "no jobs match" if states or queue else "no jobs yet; `queuectl enqueue` adds one"
 
 
 @click.command("info", cls=Command)
