@@ -42,10 +42,9 @@ def queue(proxy: Proxy) -> Iterator[Queue]:
     container.storage().close()
 
 
-@made
-def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy, is_made: bool) -> None:
+def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy) -> None:
     for after in range(MOST_COMMITS):
-        cut = proxy.cut_commit(is_made=is_made, after=after)
+        cut = proxy.cut_commit(after=after)
         assert cli.run("enqueue", f'{{"id": "a{after}", "command": "true"}}').stdout == f"a{after}\n"
         if not cut.happened.is_set():
             break
@@ -158,8 +157,11 @@ def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
     assert cli.log().count("cannot use the database") == cli.log().count("can use the database again") == 1
 
 
-@made
-@pytest.mark.parametrize("outage", [False, True], ids=["a cut", "an outage"])
+@pytest.mark.parametrize(
+    ("is_made", "outage"),
+    [(True, False), (True, True), (False, True)],
+    ids=["made, a cut", "made, an outage", "not made, an outage"],
+)
 def test_an_outcome_whose_commit_was_cut_is_recorded_once(
     cli: Cli, proxy: Proxy, ledger: Ledger, is_made: bool, outage: bool
 ) -> None:
