@@ -1,10 +1,13 @@
 """Where a PostgreSQL server for the tests comes from: the first way that works here, or the one that is asked for."""
 
+import contextlib
+import gc
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +131,14 @@ def _containers(environ: Mapping[str, str]) -> Source:
         from testcontainers.core.docker_client import DockerClient
     except ImportError as error:
         raise Unavailable(f"not installed ({error})") from None
-    try:
-        engine = DockerClient(timeout=ENGINE_ANSWERS_WITHIN).client
-        engine.ping()
-    except (DockerException, RequestException, OSError):
+    engine = None
+    with contextlib.suppress(DockerException, RequestException, OSError):
+        answering = DockerClient(timeout=ENGINE_ANSWERS_WITHIN).client
+        answering.ping()
+        engine = answering
+    if engine is None:
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            gc.collect()  # docker leaves its socket open, which some test, or the end of the run, would fail for
         raise Unavailable("no Docker engine answers") from None
     try:
         if not _has_image(engine, _image(environ)):
