@@ -13,7 +13,7 @@ from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
 from queuectl.adapters.sql.sqlite import path_of, sqlite_backend
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
-from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
+from queuectl.adapters.sql.sqlite_wake_ups import SqliteAnnouncements, SqliteWakeUps
 from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
 from queuectl.adapters.subprocess_runner import SubprocessRunner
 from queuectl.application.heartbeat import Heartbeat
@@ -65,7 +65,7 @@ class Container(containers.DeclarativeContainer):
     )
     announce = providers.Selector(
         backend_name,
-        sqlite=providers.Object(lambda: None),  # the commit itself is heard
+        sqlite=providers.Singleton(SqliteAnnouncements, _path),
         postgresql=providers.Singleton(_late("postgres_wake_ups", "PostgresAnnouncements"), database),
     )
 

@@ -44,6 +44,7 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     """
     record, sent_at = _registered(settings, options)
     container = Container(settings=settings, patience=PATIENCE)
+    container.storage().open()  # a connection of the pool's from now on, and so a log for the wake-ups to watch
     container.contain()
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.

@@ -1,4 +1,7 @@
-"""Wake-ups on SQLite: each commit appends to the write-ahead log, and inotify(7) tells of it, at no cost when idle."""
+"""Wake-ups on SQLite: who makes a job due touches the write-ahead log after the commit, and inotify(7) tells of it.
+
+The commit's own writes to the log would tell too early, before it is synced and visible, and of every heartbeat too.
+"""
 
 import contextlib
 import ctypes
@@ -9,26 +12,43 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-IN_MODIFY, IN_DELETE_SELF, IN_ATTRIB = 0x2, 0x400, 0x4
+IN_ATTRIB, IN_DELETE_SELF = 0x4, 0x400
 IN_CLOEXEC = 0o2000000
 READ_SIZE = 4096
 
-QUIET = 0.005
-"""Seconds between two wake-ups: a burst of commits is one hint, and costs a busy queue next to nothing."""
+QUIET = 0.002
+"""Seconds between two wake-ups: a burst of announcements is one hint."""
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 0.1
 """Seconds between two looks for a log that is not there."""
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a database file: SQLite follows symlinks, and has it beside the file itself."""
+    real = path.resolve()
+    return real.with_name(real.name + "-wal")
+
+
+class SqliteAnnouncements:
+    """Tells waiting workers, after a commit, that there may be work for them. Never raises."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = log_of(path)
+
+    def __call__(self) -> None:
+        """Touch the log."""
+        with contextlib.suppress(OSError):  # whom this hint does not reach will poll
+            os.utime(self._log)
 
 
 class SqliteWakeUps:
     """`WakeUps` by watching the log of one database file. Does nothing where there is no inotify."""
 
     def __init__(self, path: Path) -> None:
-        real = path.resolve()  # SQLite follows a symlink, and has the log beside the file itself
-        self._log = real.with_name(real.name + "-wal")
+        self._log = log_of(path)
 
     def __call__(self, wake: Callable[[], None]) -> None:
-        """Call `wake` from a thread of its own after each commit to the database, by whomever."""
+        """Call `wake` from a thread of its own after each announcement, by whomever."""
         if sys.platform == "linux":
             threading.Thread(target=self._watch, args=(wake,), name="wake-ups", daemon=True).start()
 
@@ -45,10 +65,9 @@ class SqliteWakeUps:
         if inotify < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         try:
-            mask = IN_MODIFY | IN_DELETE_SELF | IN_ATTRIB
-            if libc.inotify_add_watch(inotify, os.fsencode(self._log), mask) < 0:
+            if libc.inotify_add_watch(inotify, os.fsencode(self._log), IN_ATTRIB | IN_DELETE_SELF) < 0:
                 raise OSError(ctypes.get_errno(), "inotify_add_watch")
-            wake()  # for what was committed before the watch began
+            wake()  # for what was announced before the watch began
             while self._log.exists():
                 os.read(inotify, READ_SIZE)
                 wake()
