@@ -321,6 +321,18 @@ class TestOutage:
         shift.turn(8)
         assert not shift.heard(DatabaseBack)
 
+    def test_an_outcome_that_cannot_be_stored_outlives_a_graceful_stop_but_not_a_forced_one_and_the_lease(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.memory.outage = "gone"
+        shift.runner.end("job-1", a_result())
+        shift.worker.stop()
+        shift.turn(10)
+        assert not shift.worker.is_done
+        shift.worker.stop()
+        shift.turn_until(lambda: shift.worker.is_done)
+        assert len(shift.heard(LeaseLost)) == 1
+
     def test_the_waits_between_tries_double(self) -> None:
         shift = Shift(chance=1)
         shift.memory.outage = "gone"

@@ -117,9 +117,14 @@ class Worker:
 
     @property
     def is_done(self) -> bool:
-        """Whether it was asked to stop (or lost its lease) and holds nothing any more."""
+        """Whether it was asked to stop (or lost its lease) and holds nothing any more.
+
+        An outcome that the database does not take keeps it alive, but for a forced stop when the lease is over as well:
+        the job is the rescuers' then.
+        """
         must_end = self._lease_lost or (self._stops_done > 0 and not self._in_doubt)
-        return must_end and not self._running and not self._ended
+        gives_up = self._lease_lost and self._stops_done > 1
+        return must_end and not self._running and (gives_up or not self._ended)
 
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
