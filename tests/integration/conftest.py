@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -24,6 +25,11 @@ HeldUp = Callable[[], float]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A test run in the background of a shell, or under nohup, ignores these, and so would all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "sqlite_only: about SQLite's file, or told the same way on every backend")
 
 
