@@ -12,7 +12,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check test demo clean
+.PHONY: help setup format check sql test demo clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ check: $(READY) ## Check format, lint, types and imports, and run the unit tests
 	$(RUN) mypy
 	.venv/bin/lint-imports
 	$(RUN) pytest tests/unit -q -n auto $(PYTEST_ARGS)
+
+sql: $(READY) ## Compile the statements and the schema ahead of time, after a change to either
+	$(RUN) queuectl.adapters.sql.compiling
 
 test: $(READY) ## Run all tests; PYTEST_ARGS="-k retry -x" is passed on
 	$(RUN) pytest -n auto $(PYTEST_ARGS)

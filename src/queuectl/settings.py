@@ -1,7 +1,6 @@
 """Local settings: where the queue is and how output looks. Flags beat variables, variables beat the config file."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -71,13 +70,19 @@ def config_file(environ: Mapping[str, str] = os.environ) -> Path:
 def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
     path = config_file(environ)
     try:
-        stored = tomllib.loads(path.read_text())
+        text = path.read_text()
     except FileNotFoundError:
         if "QUEUECTL_CONFIG" in environ:
             raise InvalidSetting(f"the config file {path} does not exist", hint="QUEUECTL_CONFIG names it") from None
         return {}
     except (OSError, ValueError) as error:
-        raise InvalidSetting(f"the config file {path} cannot be read: {error}") from error
+        raise _unreadable(path, error) from error
+    import tomllib  # most users have no config file
+
+    try:
+        stored = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(path, error) from error
     for key, value in stored.items():
         if key not in FILE_KEYS or not isinstance(value, str):
             keys = ", ".join(sorted(FILE_KEYS))
@@ -85,6 +90,10 @@ def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
                 f"the config file {path} has a bad key {key}", hint=f"keys are {keys}; values are text"
             )
     return stored
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidSetting:
+    return InvalidSetting(f"the config file {path} cannot be read: {error}")
 
 
 def _duration(text: str) -> timedelta:

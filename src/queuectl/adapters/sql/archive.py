@@ -3,12 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, Table, delete, func, insert, select
-from sqlalchemy.exc import IntegrityError
-
-from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.schema import attempts, config, jobs, workers
-from queuectl.adapters.sql.statements import IS_LIVE
+from queuectl.adapters.sql.database import Connection, Database, Duplicate
+from queuectl.adapters.sql.prepared import Row
 from queuectl.domain.errors import Conflict
 from queuectl.domain.ports import Digest, Page
 
@@ -19,29 +15,28 @@ Rows = Sequence[Mapping[str, object]]
 
 
 class SqlArchive:
-    """`Archive` on SQLAlchemy Core; a method is a transaction, but for `digests`, which reads page by page."""
+    """`Archive` in SQL; a method is a transaction, but for `digests`, which reads page by page."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def size(self) -> int:
         """How many jobs there are."""
-        return self._database.read(lambda connection: connection.execute(select(func.count(jobs.c.seq))).scalar_one())
+        count: int = self._database.read(lambda connection: connection.only_row("places")).count
+        return count
 
     def last(self) -> int:
         """The place of the last job; 0 when there is none."""
-        last = self._database.read(lambda connection: connection.execute(select(func.max(jobs.c.seq))).scalar())
+        last: int | None = self._database.read(lambda connection: connection.only_row("places")).last
         return last or 0
 
     def page(self, after: int, *, up_to: int, limit: int) -> Page:
         """The next jobs after that place and up to the other, at most `limit`."""
-        chosen = select(jobs).where(jobs.c.seq > after, jobs.c.seq <= up_to).order_by(jobs.c.seq).limit(limit)
-        places = chosen.with_only_columns(jobs.c.seq, jobs.c.id).subquery()
-        theirs = select(attempts).join(places, places.c.id == attempts.c.job_id)
+        chosen = {"after": after, "up_to": up_to, "limit": limit}
 
         def work(connection: Connection) -> Page:
-            found = connection.execute(chosen).all()
-            runs = connection.execute(theirs.order_by(places.c.seq, attempts.c.number)).all()
+            found = connection.rows("page_of_jobs", chosen)
+            runs = connection.rows("page_of_attempts", chosen)
             return Page(jobs=_mappings(found), attempts=_mappings(runs), last=found[-1].seq if found else after)
 
         return self._database.read(work)
@@ -50,25 +45,25 @@ class SqlArchive:
         """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
 
         def work(connection: Connection) -> bool:
-            _insert(connection, jobs, page.jobs)
-            _insert(connection, attempts, page.attempts)
+            connection.run_for_each("copy", page.jobs, ("jobs",))
+            connection.run_for_each("copy", page.attempts, ("attempts",))
             _count_on(connection)
             return True
 
         def recall(connection: Connection) -> bool | None:
-            return True if connection.execute(select(jobs.c.seq).where(jobs.c.seq == page.last)).first() else None
+            return True if connection.row("job_at", {"seq": page.last}) else None
 
         try:
             self._database.write(work, recall=recall)
-        except IntegrityError as error:
+        except Duplicate as error:
             raise Conflict("the target holds jobs of its own with the same ids or places") from error
 
     def belongings(self) -> Mapping[str, Rows]:
         """The settings that were set, and the workers not yet given up, by table."""
         return self._database.read(
             lambda connection: {
-                "config": _mappings(connection.execute(select(config)).all()),
-                "workers": _mappings(connection.execute(select(workers).where(IS_LIVE)).all()),
+                "config": _mappings(connection.rows("settings")),
+                "workers": _mappings(connection.rows("all_live_workers")),
             }
         )
 
@@ -76,10 +71,10 @@ class SqlArchive:
         """Have those settings and no others; put those workers in place of the ones with the same ids."""
 
         def work(connection: Connection) -> None:
-            connection.execute(delete(config))
-            _insert(connection, config, rows["config"])
-            connection.execute(delete(workers).where(workers.c.id.in_([row["id"] for row in rows["workers"]])))
-            _insert(connection, workers, rows["workers"])
+            connection.run("clear_settings")
+            connection.run_for_each("add_setting", rows["config"])
+            connection.run("delete_workers", {"ids": [row["id"] for row in rows["workers"]]})
+            connection.run_for_each("add_worker", rows["workers"])
 
         self._database.write(work)
 
@@ -112,17 +107,11 @@ class _Tally:
         return Digest(rows=self._rows, checksum=self._hash.hexdigest())
 
 
-def _mappings(rows: Sequence[Row[*tuple[object, ...]]]) -> Rows:
-    return [dict(row._mapping) for row in rows]
-
-
-def _insert(connection: Connection, table: Table, rows: Rows) -> None:
-    if rows:
-        connection.execute(insert(table), [dict(row) for row in rows])
+def _mappings(rows: Sequence[Row]) -> Rows:
+    return [vars(row) for row in rows]
 
 
 def _count_on(connection: Connection) -> None:
     """PostgreSQL does not see places that were given, and would give them again; SQLite does."""
-    if connection.dialect.name == "postgresql":
-        places = func.pg_get_serial_sequence("jobs", "seq")
-        connection.execute(select(func.setval(places, func.max(jobs.c.seq))))
+    if connection.backend.name == "postgresql":
+        connection.ask("SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs")

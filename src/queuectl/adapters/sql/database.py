@@ -1,58 +1,144 @@
 """Transactions: begun as the backend wants, tried again when it says so, its errors told in the core's words."""
 
+import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
-
+from queuectl.adapters.sql.prepared import Row, Shape, Values, prepared
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable
 
 T = TypeVar("T")
-
-Work: TypeAlias = Callable[[Connection], T]
-Recall: TypeAlias = Callable[[Connection], T | None]
-
-WRITES = "queuectl_writes"
-"""The execution option that tells a backend's `begin` that the transaction will write."""
-
-AUTOCOMMITS = "queuectl_autocommits"
-"""The execution option that tells a backend's `begin` to begin nothing."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
 """Seconds between two tries of a transaction; doubled each time, with jitter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """The seam between the two databases: an engine whose transactions begin rightly, and the meaning of its errors.
+class Cursor(Protocol):
+    """What we use of a driver's cursor: PEP 249."""
 
-    `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later.
-    `expect_answers_within` says from when on a connection without an answer is taken for broken.
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+
+    def execute(self, text: str, values: Mapping[str, object] = ..., /) -> object:
+        """Run a statement."""
+
+    def executemany(self, text: str, values: Sequence[Mapping[str, object]], /) -> object:
+        """Run a statement once with each of these values."""
+
+    def fetchall(self) -> Sequence[Sequence[object]]:
+        """All rows that the last statement gave."""
+
+
+class Driver(Protocol):
+    """What we use of a driver's connection. It begins and ends no transaction by itself."""
+
+    def cursor(self) -> Cursor:
+        """A cursor for one statement."""
+
+    def close(self) -> None:
+        """Close it; a transaction that is open is rolled back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """The seam between the two databases: their connections, how transactions begin, and what errors mean.
+
+    `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
+    says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
+    already. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     """
 
-    engine: Engine
-    explain: Callable[[DBAPIError], DatabaseUnavailable]
+    name: str
+    connect: Callable[[], Driver]
+    begin_reading: str
+    begin_writing: str
+    error: type[Exception]
+    explain: Callable[[Exception, bool], DatabaseUnavailable]
+    is_duplicate: Callable[[Exception], bool]
+    is_lost: Callable[[Driver], bool] = lambda _: False
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
 
 
+class Duplicate(Exception):
+    """A row has a key that another has."""
+
+
+class Connection:
+    """A connection in a transaction: runs the statements of `statements.py` by their names."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Raises the driver's errors."""
+        self.backend = backend
+        self.driver = backend.connect()
+        self.was_lost = False
+
+    def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
+        """All rows of a statement."""
+        statement = prepared(self.backend.name, name, shape)
+        cursor = self.driver.cursor()
+        cursor.execute(statement.text, statement.bound(values or {}))
+        return [statement.row(raw) for raw in cursor.fetchall()]
+
+    def row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row | None:
+        """The first row of a statement, or None."""
+        rows = self.rows(name, values, shape)
+        return rows[0] if rows else None
+
+    def only_row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row:
+        """The row of a statement that always gives one."""
+        (row,) = self.rows(name, values, shape)
+        return row
+
+    def run(self, name: str, values: Values | None = None, shape: Shape = ()) -> int:
+        """Run a statement that gives nothing back; how many rows it changed."""
+        statement = prepared(self.backend.name, name, shape)
+        cursor = self.driver.cursor()
+        cursor.execute(statement.text, statement.bound(values or {}))
+        return cursor.rowcount
+
+    def run_for_each(self, name: str, values: Sequence[Values], shape: Shape = ()) -> None:
+        """Run it once with each of these values."""
+        if values:
+            statement = prepared(self.backend.name, name, shape)
+            self.driver.cursor().executemany(statement.text, [statement.bound(each) for each in values])
+
+    def tell(self, text: str) -> None:
+        """Run a statement in the database's own language."""
+        self.driver.cursor().execute(text)
+
+    def ask(self, text: str) -> object:
+        """The first value that such a statement gives; None when it gives no row."""
+        cursor = self.driver.cursor()
+        cursor.execute(text)
+        return next((row[0] for row in cursor.fetchall()), None)
+
+    def close(self) -> None:
+        """Roll back what is not committed. Remembers whether the connection was lost before."""
+        self.was_lost = self.backend.is_lost(self.driver)
+        with contextlib.suppress(self.backend.error):
+            self.driver.close()
+
+
+Work: TypeAlias = Callable[[Connection], T]
+Recall: TypeAlias = Callable[[Connection], T | None]
+
+
 class Database:
-    """Runs a function as one transaction, for reading or for writing."""
+    """Runs a function as one transaction, for reading or for writing. Safe for threads; each has a connection."""
 
     def __init__(self, backend: Backend, *, patience: timedelta) -> None:
-        self._backend = backend
+        self.backend = backend
         self._patience = patience
-        self._reader = backend.engine
-        self._writer = backend.engine.execution_options(**{WRITES: True})
-        self._autocommitter = backend.engine.execution_options(**{AUTOCOMMITS: True})
+        self._idle: list[Connection] = []
 
     def read(self, work: Work[T]) -> T:
         """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
-        return self._transact(self._reader, work)
+        return self._transact(self.backend.begin_reading, work)
 
     def write(self, work: Work[T], *, recall: Recall[T] | None = None) -> T:
         """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
@@ -61,50 +147,74 @@ class Database:
         asked, in the next transaction, for what `work` would have returned; None means that it was not made. Without
         `recall`, doing `work` twice must come to the same as doing it once.
 
-        Raises DatabaseUnavailable, IntegrityError, and whatever `work` raises; nothing is changed then. Raises
+        Raises DatabaseUnavailable, Duplicate, and whatever `work` raises; nothing is changed then. Raises
         CommitUnknown when the database does not come back in time to ask it.
         """
-        return self._transact(self._writer, work, recall)
+        return self._transact(self.backend.begin_writing, work, recall)
 
     def outside_transactions(self, work: Work[object], *, patience: timedelta | None = None) -> None:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
-        self._transact(self._autocommitter, work, patience=patience)
+        self._transact(None, work, patience=patience)
 
     def expect_answers_within(self, longest: timedelta) -> None:
         """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
-        self._backend.expect_answers_within(longest)
+        self.backend.expect_answers_within(longest)
 
     def close(self) -> None:
-        """Close the pooled connections."""
-        self._backend.engine.dispose()
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _transact(
-        self, engine: Engine, work: Work[T], recall: Recall[T] | None = None, patience: timedelta | None = None
+        self, begin: str | None, work: Work[T], recall: Recall[T] | None = None, patience: timedelta | None = None
     ) -> T:
         patience = self._patience if patience is None else patience
         deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
         in_doubt = was_taken = False
         while True:
+            connection, committing = None, False
             try:
-                with engine.connect() as connection:
-                    transaction = connection.begin()
+                connection = self._idle_connection() or Connection(self.backend)
+                with self._kept_unless_it_fails(connection):
+                    if begin is None:
+                        return work(connection)
+                    connection.tell(begin)
                     if in_doubt and recall is not None and (recalled := recall(connection)) is not None:
+                        connection.tell("ROLLBACK")
                         return recalled
                     result = work(connection)
-                    try:
-                        transaction.commit()
-                    except DBAPIError as error:
-                        in_doubt = in_doubt or (engine is self._writer and error.connection_invalidated)
-                        raise
+                    committing = begin == self.backend.begin_writing
+                    connection.tell("COMMIT")
                     return result
-            except IntegrityError:
-                # The first try may hold what the second one ran into, and may be committed only now: ask once more.
-                if not in_doubt or recall is None or was_taken:
-                    raise
-                was_taken = True
-            except DBAPIError as error:
-                trouble = self._backend.explain(error)
-                if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:
-                    raise (CommitUnknown(trouble.message) if in_doubt else trouble) from error
+            except self.backend.error as error:
+                is_lost = connection is not None and connection.was_lost
+                if is_lost:
+                    self.close()  # the idle ones are likely to be lost with it
+                in_doubt = in_doubt or (committing and is_lost)
+                if self.backend.is_duplicate(error):
+                    # The first try may hold what this one ran into, and be committed only now: ask once more.
+                    if not in_doubt or recall is None or was_taken:
+                        raise Duplicate from error
+                    was_taken = True
+                else:
+                    trouble = self.backend.explain(error, is_lost)
+                    if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:
+                        raise (CommitUnknown(trouble.message) if in_doubt else trouble) from error
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads contenders, hides nothing
             wait = min(wait * 2, LONGEST_WAIT)
+
+    def _idle_connection(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    @contextlib.contextmanager
+    def _kept_unless_it_fails(self, connection: Connection) -> Iterator[None]:
+        """Whatever goes wrong closes the connection: the next transaction has nothing of it."""
+        try:
+            yield
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)

@@ -3,14 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Row, delete, insert, select
-from sqlalchemy.exc import IntegrityError
-
-from queuectl.adapters.sql import statements as sql
-from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.schema import attempts, jobs
+from queuectl.adapters.sql.database import Connection, Database, Duplicate
+from queuectl.adapters.sql.prepared import Row
 from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
 from queuectl.domain.job import Attempt, Job, Lease, State
@@ -18,16 +14,15 @@ from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Run, Settlement, WorkerState
 
-CHUNK = 500
-"""Ids in one IN list: well under the bound parameters that any build of either database takes."""
-
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
-FIXED = {"id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env"}
-"""The columns of a job that never change."""
+ALL = 2**63 - 1
+"""More rows than there can be."""
+
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class SqlJobRepository:
-    """`JobRepository` on SQLAlchemy Core; a method is a transaction."""
+    """`JobRepository` in SQL; a method is a transaction."""
 
     def __init__(self, database: Database, announce: Callable[[], None]) -> None:
         """`announce` tells idle workers, after a commit, that there may be work for them; it must not raise."""
@@ -41,17 +36,17 @@ class SqlJobRepository:
             return
 
         def work(connection: Connection) -> bool:
-            connection.execute(insert(jobs), rows)
+            connection.run_for_each("add_job", rows)
             return True
 
         def recall(connection: Connection) -> bool | None:
             # All or none were stored, so the first one speaks for all.
-            stored = connection.execute(sql.JOB, {"job_id": rows[0]["id"]}).one_or_none()
+            stored = connection.row("job", {"job_id": rows[0]["id"]})
             return True if stored is not None and stored.created_at == rows[0]["created_at"] else None
 
         try:
             self._database.write(work, recall=recall)
-        except IntegrityError as error:
+        except Duplicate as error:
             ids = [str(row["id"]) for row in rows]
             raise DuplicateJob(self._database.read(lambda connection: _taken(connection, ids))) from error
         self._announce()
@@ -64,29 +59,21 @@ class SqlJobRepository:
         self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
     ) -> Sequence[Job]:
         """Jobs of those states and that queue, the newest first."""
-        statement = select(jobs).order_by(jobs.c.seq.desc()).limit(limit)
-        if states:
-            statement = statement.where(jobs.c.state.in_(states))
-        if queue is not None:
-            statement = statement.where(jobs.c.queue == queue)
-        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+        wanted = {f"state_{number}": state for number, state in enumerate(states)}
+        values = {**wanted, "queue": queue, "limit": ALL if limit is None else limit}
+        shape = (len(wanted), queue is not None)
+        return self._database.read(lambda connection: [_job(row) for row in connection.rows("search", values, shape)])
 
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
         """All runs of a job, the first one first."""
-        statement = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
-        return self._database.read(lambda connection: [_attempt(row) for row in connection.execute(statement)])
+        return self._database.read(
+            lambda connection: [_attempt(row) for row in connection.rows("attempts_of", {"of_job": job_id})]
+        )
 
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
         """What the last ended attempt of each of these jobs wrote."""
-
-        def work(connection: Connection) -> dict[str, bytes]:
-            outputs: dict[str, bytes] = {}
-            for start in range(0, len(job_ids), CHUNK):
-                found = connection.execute(sql.LAST_OUTPUTS, {"ids": job_ids[start : start + CHUNK]})
-                outputs.update({job_id: output or b"" for job_id, output in found})
-            return outputs
-
-        return self._database.read(work)
+        rows = self._database.read(lambda connection: connection.rows("last_outputs", {"ids": job_ids}))
+        return {row.job_id: row.output or b"" for row in rows}
 
     def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
         """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
@@ -95,19 +82,19 @@ class SqlJobRepository:
             "by_lease": lease.id,
             "now": at,
             "limit": limit,
-            **sql.queue_values(queues),
+            **_queue_values(queues),
         }
 
         def work(connection: Connection) -> list[Run]:
-            rows = connection.execute(sql.claim(len(queues)), values).all()
+            rows = connection.rows("claim", values, (len(queues),))
             if not rows:
                 return []
             claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
-            connection.execute(sql.START_ATTEMPT, [_start_of_attempt(job, lease, at) for job in claimed])
+            connection.run_for_each("start_attempt", [_start_of_attempt(job, lease, at) for job in claimed])
             return _runs(connection, claimed, lease)
 
         def recall(connection: Connection) -> list[Run] | None:
-            held = connection.execute(sql.HELD, {"worker": lease.worker}).all()
+            held = connection.rows("held", {"worker": lease.worker})
             taken = [_job(row) for row in held if row.lease_id == lease.id]
             return _runs(connection, taken, lease) if taken else None
 
@@ -115,13 +102,15 @@ class SqlJobRepository:
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
-        held = {"worker": worker_id}
-        return self._database.read(lambda connection: [_job(row) for row in connection.execute(sql.HELD, held)])
+        return self._database.read(
+            lambda connection: [_job(row) for row in connection.rows("held", {"worker": worker_id})]
+        )
 
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at` of the jobs that wait in those queues."""
-        statement, values = sql.first_due(len(queues)), sql.queue_values(queues)
-        return self._database.read(lambda connection: connection.execute(statement, values).scalar())
+        shape = (len(queues),)
+        first = self._database.read(lambda connection: connection.row("first_due", _queue_values(queues), shape))
+        return first.run_at if first else None
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""
@@ -153,17 +142,17 @@ class SqlJobRepository:
 
     def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
-        oldest = sql.oldest(state, limit).where(jobs.c.updated_at <= until)
+        oldest = {"state": state, "until": until, "limit": limit}
         changed: list[Job] = []
 
         def work(connection: Connection) -> list[Job]:
-            changed[:] = [decide(_job(row)) for row in connection.execute(oldest)]
+            changed[:] = [decide(_job(row)) for row in connection.rows("oldest", oldest)]
             _write(connection, changed)
             return changed
 
         def recall(connection: Connection) -> list[Job] | None:
             # All or none were changed, so the first one speaks for all.
-            row = connection.execute(sql.JOB, {"job_id": changed[0].id}).one_or_none() if changed else None
+            row = connection.row("job", {"job_id": changed[0].id}) if changed else None
             return changed if row is not None and row.state != state else None
 
         self._database.write(work, recall=recall)
@@ -175,27 +164,26 @@ class SqlJobRepository:
 
         def work(connection: Connection) -> bool:
             allow(_found(connection, job_id, lock=True))
-            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+            connection.run("delete_job", {"job_id": job_id})
             return True
 
         def recall(connection: Connection) -> bool | None:
-            return None if connection.execute(sql.JOB, {"job_id": job_id}).one_or_none() else True
+            return None if connection.row("job", {"job_id": job_id}) else True
 
         self._database.write(work, recall=recall)
 
     def remove_some(self, state: State, *, limit: int) -> int:
         """Delete up to `limit` jobs of a state with their attempts; how many there were."""
-
+        oldest = {"state": state, "until": LATEST, "limit": limit}
         ids: list[str] = []
 
         def work(connection: Connection) -> int:
-            ids[:] = [row.id for row in connection.execute(sql.oldest(state, limit))]
-            if ids:
-                connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+            ids[:] = [row.id for row in connection.rows("oldest", oldest)]
+            connection.run("delete_jobs", {"ids": ids})
             return len(ids)
 
         def recall(connection: Connection) -> int | None:
-            return None if ids and connection.execute(sql.JOB, {"job_id": ids[0]}).one_or_none() else len(ids)
+            return None if ids and connection.row("job", {"job_id": ids[0]}) else len(ids)
 
         return self._database.write(work, recall=recall)
 
@@ -203,16 +191,16 @@ class SqlJobRepository:
         """Take back every job that the worker holds, then mark the worker as lost."""
 
         def work(connection: Connection) -> list[Job]:
-            worker = connection.execute(sql.WORKER_TO_RESCUE, {"worker": worker_id}).one_or_none()
+            worker = connection.row("worker_to_rescue", {"worker": worker_id})
             if worker is None or (worker.lease_expires_at > at and not proved_dead):
                 return []
-            held = [_job(row) for row in connection.execute(sql.HELD_TO_RESCUE, {"worker": worker_id})]
+            held = [_job(row) for row in connection.rows("held_to_rescue", {"worker": worker_id})]
             rescued = [decide(job) for job in held]
             for job in rescued:
                 result = RunResult(outcome=Outcome.LOST, error=job.last_error)
-                connection.execute(sql.END_ATTEMPT, _end_of_attempt(job, result))
+                connection.run("end_attempt", _end_of_attempt(job, result))
             _write(connection, rescued)
-            connection.execute(sql.END_WORKER, {"of_worker": worker_id, "end_state": WorkerState.LOST, "at": at})
+            connection.run("end_worker", {"of_worker": worker_id, "end_state": WorkerState.LOST, "ended_at": at})
             return rescued
 
         rescued = self._database.write(work)
@@ -221,9 +209,12 @@ class SqlJobRepository:
         return rescued
 
 
+def _queue_values(queues: Collection[str]) -> dict[str, object]:
+    return {f"queue_{number}": name for number, name in enumerate(queues)}
+
+
 def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
-    statement = sql.JOB_TO_CHANGE if lock else sql.JOB
-    row = connection.execute(statement, {"job_id": job_id}).one_or_none()
+    row = connection.row("job_to_change" if lock else "job", {"job_id": job_id})
     if row is None:
         raise JobNotFound(job_id)
     return _job(row)
@@ -235,9 +226,8 @@ def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[
 
 
 def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
-    stored = connection.execute(sql.STORE_SETTLED, _changes(job) | {"held_lease": lease.id})
-    if stored.rowcount:
-        connection.execute(sql.END_ATTEMPT, _end_of_attempt(job, result))
+    if connection.run("store_settled", _row(job) | {"job_id": job.id, "held_lease": lease.id}):
+        connection.run("end_attempt", _end_of_attempt(job, result))
         return Settlement.RECORDED
     return _settle_late(connection, job, lease, result)
 
@@ -245,28 +235,25 @@ def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -
 def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
     """The job is not ours any more: it is our own resend, or it was taken away, or it is gone."""
     own = {"of_job": job.id, "attempt": job.attempts, "held_lease": lease.id}
-    attempt = connection.execute(sql.OWN_ATTEMPT, own).one_or_none()
+    attempt = connection.row("own_attempt", own)
     if attempt is None:
         return Settlement.GONE
     if (attempt.outcome, attempt.finished_at) == (result.outcome, job.updated_at):
         return Settlement.RECORDED
-    late: dict[str, object] = {"late": result.outcome}
+    connection.run("keep_late", own | {"late": result.outcome})
     if not attempt.output:
-        late |= {"output": result.output.content, "output_truncated": result.output.truncated}
-    connection.execute(sql.KEEP_LATE.values(late), own)
+        output = {"output": result.output.content, "output_truncated": result.output.truncated}
+        connection.run("keep_late_output", own | output)
     return Settlement.LATE
 
 
 def _write(connection: Connection, changed: Sequence[Job]) -> None:
-    if changed:
-        connection.execute(sql.STORE_JOB, [_changes(job) for job in changed])
+    connection.run_for_each("store_job", [_row(job) | {"job_id": job.id} for job in changed])
 
 
 def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
     taken = {job_id for job_id, count in Counter(ids).items() if count > 1}
-    for start in range(0, len(ids), CHUNK):
-        chunk = ids[start : start + CHUNK]
-        taken.update(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(chunk))).scalars())
+    taken.update(row.id for row in connection.rows("taken", {"ids": ids}))
     return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
 
 
@@ -277,14 +264,9 @@ def _row(job: Job) -> dict[str, object]:
     return row | {"worker": lease and lease.worker, "lease_id": lease and lease.id}
 
 
-def _job(row: Row[*tuple[object, ...]]) -> Job:
+def _job(row: Row) -> Job:
     lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
     return Job(**{name: getattr(row, name) for name in JOB_FIELDS}, lease=lease)
-
-
-def _changes(job: Job) -> dict[str, object]:
-    """The columns that a transition can change, and which job it is."""
-    return {key: value for key, value in _row(job).items() if key not in FIXED} | {"job_id": job.id}
 
 
 def _start_of_attempt(job: Job, lease: Lease, at: datetime) -> dict[str, object]:
@@ -316,7 +298,7 @@ def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:
     }
 
 
-def _attempt(row: Row[*tuple[object, ...]]) -> Attempt:
+def _attempt(row: Row) -> Attempt:
     return Attempt(
         job_id=row.job_id,
         number=row.number,

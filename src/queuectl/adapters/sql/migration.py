@@ -1,25 +1,33 @@
-"""Which schema a database has, and how it gets the newest. Alembic is imported only when there is something to do."""
+"""Which schema a database has, and how it gets the newest: at once when it has none, else by Alembic's migrations."""
 
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select
-
-from queuectl.adapters.sql.schema import SCHEMA_VERSION
+from queuectl.adapters.sql.compiled import SCHEMA
+from queuectl.adapters.sql.database import Backend, Connection
 from queuectl.domain.errors import SchemaMismatch
 
-_version = Table("alembic_version", MetaData(), Column("version_num", Text))
+SCHEMA_VERSION = "0001"
+"""The newest migration's revision."""
+
+_HAS_VERSION = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'",
+    "postgresql": "SELECT to_regclass('alembic_version')",
+}
+
+_AS_ALEMBIC_DOES = (
+    """CREATE TABLE alembic_version (
+        version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+    )""",
+    f"INSERT INTO alembic_version (version_num) VALUES ('{SCHEMA_VERSION}')",  # noqa: S608 - a constant
+)
 
 
 def schema_version(connection: Connection) -> str | None:
     """The revision that the database has; None without any of ours."""
-    if not inspect(connection).has_table(_version.name):
+    if connection.ask(_HAS_VERSION[connection.backend.name]) is None:
         return None
-    return connection.execute(select(_version.c.version_num)).scalar()
-
-
-def has_tables(connection: Connection) -> bool:
-    """Whether the database holds any table at all, ours or another program's."""
-    return bool(inspect(connection).get_table_names())
+    version = connection.ask("SELECT version_num FROM alembic_version")
+    return None if version is None else str(version)
 
 
 def check_version(version: str | None, database: str) -> None:
@@ -39,16 +47,34 @@ def check_version(version: str | None, database: str) -> None:
     )
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the schema up to date, inside the connection's transaction. Raises SchemaMismatch for an unknown one."""
+def create(connection: Connection) -> None:
+    """Make the newest schema in the running transaction, unless another has made one since we looked."""
+    if schema_version(connection) is None:
+        for statement in (*SCHEMA[connection.backend.name], *_AS_ALEMBIC_DOES):
+            connection.tell(statement)
+
+
+def migrate(backend: Backend, *, lock: str | None = None, to: str = "head") -> None:
+    """Bring an older schema up to date, in a transaction of its own that begins with `lock`.
+
+    Raises SchemaMismatch for an unknown one, and the driver's errors. Whoever comes second finds the work done.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
+    from sqlalchemy import NullPool, create_engine
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise SchemaMismatch(f"the database has a schema that no queuectl has made: {error}") from error
+    driver = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}[backend.name]
+    engine = create_engine(driver, creator=backend.connect, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(backend.begin_writing)
+        if lock:
+            connection.exec_driver_sql(lock)
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, to)
+        except CommandError as error:
+            raise SchemaMismatch(f"the database has a schema that no queuectl has made: {error}") from error
+        connection.commit()

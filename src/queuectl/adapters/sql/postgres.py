@@ -6,14 +6,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, QueuePool, create_engine, event
 
-from queuectl.adapters.sql.database import AUTOCOMMITS, WRITES, Backend, Database
+from queuectl.adapters.sql.database import Backend, Connection, Database, Driver
 from queuectl.adapters.system import elapsed
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
 
@@ -118,17 +117,16 @@ def postgres_backend(url: str) -> Backend:
     Raises DatabaseUnreachable for a URL that libpq cannot parse.
     """
     place, silence = display_name(url), Silence()
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: connect(url, silence),
-        poolclass=QueuePool,
-        pool_size=4,
-        pool_pre_ping=False,
-    )
-    event.listen(engine, "begin", _begin)
     return Backend(
-        engine,
-        lambda error: explained(error.orig, place, broke=error.connection_invalidated),
+        name="postgresql",
+        connect=lambda: cast("Driver", connect(url, silence)),
+        # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
+        begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        begin_writing="BEGIN",
+        error=psycopg.Error,
+        explain=lambda error, broke: explained(error, place, broke=broke),
+        is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
+        is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
         expect_answers_within=silence.shorten,
     )
 
@@ -223,19 +221,16 @@ class ServerClock:
     def _measure(self) -> None:
         def work(connection: Connection) -> tuple[datetime, timedelta]:
             asked = elapsed()
-            moment: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+            moment = server_time(connection)
             return moment, asked + (elapsed() - asked) / 2
 
         moment, at = self._database.read(work)
-        self._server_at_boot, self._measured = moment.astimezone(UTC) - at, at
+        self._server_at_boot, self._measured = moment - at, at
 
 
-def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if not options.get(AUTOCOMMITS):
-        # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
-        writes = options.get(WRITES)
-        connection.exec_driver_sql("BEGIN" if writes else "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+def server_time(connection: Connection) -> datetime:
+    """The moment by the server's clock, in UTC."""
+    return cast("datetime", connection.ask("SELECT clock_timestamp()")).astimezone(UTC)
 
 
 def _not_connected(said: str, place: str) -> DatabaseUnavailable:

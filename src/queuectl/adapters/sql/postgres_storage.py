@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
-from sqlalchemy import Connection
-
-from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.migration import check_version, migrate, schema_version
-from queuectl.adapters.sql.postgres import is_pooled
-from queuectl.adapters.sql.schema import SCHEMA_VERSION
+from queuectl.adapters.sql.database import Connection, Database
+from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
+from queuectl.adapters.sql.postgres import ImpatientConnection, is_pooled, server_time
 from queuectl.domain.errors import DatabaseUnreachable, QueueError
 from queuectl.domain.ports import Finding, Grade
 
 OLDEST_SERVER = 14
-INIT_LOCK = 0x71756575
-"""The advisory lock of those who change the schema: "queu"."""
+LOCK = f"SELECT pg_advisory_xact_lock({0x71756575})"
+"""Excludes others who change the schema: "queu"."""
 
 WRONG_CLOCK = 1.0
 """Seconds of difference to the server's clock from which a host's clock is worth a word."""
@@ -38,9 +36,10 @@ class PostgresStorage:
         if before is not None and before >= SCHEMA_VERSION:
             check_version(before, self._name)
             return None
-        self._database.write(_upgrade)
         if before is None:
+            self._database.write(_create)
             return f"created the queue in {self._name}"
+        migrate(self._database.backend, lock=LOCK)
         return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
 
     def open(self, *, create: bool = True) -> None:
@@ -79,17 +78,15 @@ def _checked_server(connection: Connection) -> str | None:
     return schema_version(connection)
 
 
-def _upgrade(connection: Connection) -> None:
-    """Under a lock that excludes other upgraders: whoever comes second finds the work done."""
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({INIT_LOCK})")
-    if schema_version(connection) != SCHEMA_VERSION:
-        migrate(connection)
+def _create(connection: Connection) -> None:
+    connection.tell(LOCK)
+    create(connection)
 
 
 def _server_findings(connection: Connection) -> list[Finding]:
     version = _shown(connection, "server_version")
     findings = [Finding(subject="server", grade=Grade.OK, message=f"PostgreSQL {version}")]
-    if connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
+    if connection.ask("SELECT pg_is_in_recovery()"):
         hint = "point the URL at the primary server"
         findings.append(Finding(subject="server", grade=Grade.FAIL, message="it is a read-only standby", hint=hint))
     commits = _shown(connection, "synchronous_commit")
@@ -105,8 +102,7 @@ def _server_findings(connection: Connection) -> list[Finding]:
     else:
         message = f"commits are durable (synchronous_commit {commits})"
         findings.append(Finding(subject="durability", grade=Grade.OK, message=message))
-    driver = connection.connection.driver_connection
-    if driver is not None and is_pooled(driver):
+    if is_pooled(cast("ImpatientConnection", connection.driver)):
         message = "a pooler stands between: workers poll once a second instead of being woken"
         findings.append(Finding(subject="wake-ups", grade=Grade.OK, message=message))
     findings.append(_clock_finding(connection))
@@ -114,8 +110,7 @@ def _server_findings(connection: Connection) -> list[Finding]:
 
 
 def _clock_finding(connection: Connection) -> Finding:
-    moment: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
-    off = abs((datetime.now(UTC) - moment).total_seconds())
+    off = abs((datetime.now(UTC) - server_time(connection)).total_seconds())
     message = f"this host's clock is {off:.1f} s off the server's, which rules"
     if off < WRONG_CLOCK:
         return Finding(subject="clock", grade=Grade.OK, message=message)
@@ -124,5 +119,4 @@ def _clock_finding(connection: Connection) -> Finding:
 
 
 def _shown(connection: Connection, setting: str) -> str:
-    text: str = connection.exec_driver_sql(f"SHOW {setting}").scalar_one()
-    return text
+    return str(connection.ask(f"SHOW {setting}"))

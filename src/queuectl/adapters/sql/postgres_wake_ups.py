@@ -47,7 +47,7 @@ class PostgresAnnouncements:
         time.sleep(max(0.0, self._last + OFTEN - time.monotonic()))
         with contextlib.suppress(DatabaseUnavailable):  # whom this hint does not reach will poll
             self._database.outside_transactions(
-                lambda connection: connection.exec_driver_sql(f"NOTIFY {CHANNEL}"), patience=timedelta()
+                lambda connection: connection.tell(f"NOTIFY {CHANNEL}"), patience=timedelta()
             )
         self._last = time.monotonic()
 

@@ -1,19 +1,15 @@
-"""The tables, and how the core's values are written in them.
+"""The tables. `SCHEMA_VERSION` is the newest migration's revision; a test holds both together.
 
-Moments are integer microseconds since 1970 in UTC and spans integer microseconds, on every backend: exact, ordered
-and subtracted alike. `SCHEMA_VERSION` is the newest migration's revision; a test holds both together.
+Not imported at run time, but for an upgrade: see `prepared.py`.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TypeVar
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     ForeignKey,
     Index,
@@ -26,109 +22,34 @@ from sqlalchemy import (
     TypeDecorator,
     literal_column,
 )
+from sqlalchemy.types import TypeEngine
 
-from queuectl.domain.job import Command, State
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.ports import WorkerState
-
-SCHEMA_VERSION = "0001"
-
-W = TypeVar("W", bound=StrEnum)
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+T = TypeVar("T")
 
 
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime as integer microseconds since 1970 UTC."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """To the database."""
-        return None if value is None else (value - EPOCH) // MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
-        return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
-class Span(TypeDecorator[timedelta]):
-    """A timedelta as integer microseconds."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
-        """To the database."""
-        return None if value is None else value // MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
-        """From the database."""
-        return None if value is None else timedelta(microseconds=int(value))  # a sum is a Decimal on PostgreSQL
-
-
-class CommandText(TypeDecorator[Command]):
-    """A command as JSON: text, or a list of texts."""
+class Stored(TypeDecorator[T]):
+    """A column type whose values are written as `values.KINDS` says for its kind."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Command | None, dialect: Dialect) -> str:
-        """To the database."""
-        return json.dumps(value, ensure_ascii=False)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Command:
-        """From the database."""
-        command = json.loads(value or "")
-        return command if isinstance(command, str) else tuple(command)
-
-
-class TextMap(TypeDecorator[Mapping[str, str]]):
-    """Texts by name as a JSON object."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Mapping[str, str] | None, dialect: Dialect) -> str:
-        """To the database."""
-        return json.dumps(dict(value or {}), ensure_ascii=False)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, str]:
-        """From the database."""
-        return dict(json.loads(value or "{}"))
-
-
-class Texts(TypeDecorator[Sequence[str]]):
-    """A list of texts as JSON."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str:
-        """To the database."""
-        return json.dumps(value or [], ensure_ascii=False)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Sequence[str]:
-        """From the database."""
-        return list(json.loads(value or "[]"))
-
-
-class Word(TypeDecorator[W]):
-    """One of the domain's words (a StrEnum) as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, words: type[W]) -> None:
+    def __init__(self, kind: str, column_type: TypeEngine[T]) -> None:
         super().__init__()
-        self.words = words
+        self.kind = kind
+        self.column_type = column_type
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> W | None:
-        """From the database."""
-        return None if value is None else self.words(value)
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[T]:
+        """The type of the column."""
+        return self.column_type
 
+
+Moment = Stored("moment", BigInteger())
+Span = Stored("span", BigInteger())
+Flag = Stored("flag", Boolean())
+Texts = Stored("texts", Text())
+OfState = Stored("state", Text())
+OfOutcome = Stored("outcome", Text())
+OfWorker = Stored("worker state", Text())
 
 # SQLite gives only an INTEGER primary key the rowid, and only a rowid table's key counts up by itself.
 Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -140,7 +61,7 @@ jobs = Table(
     metadata,
     Column("seq", Counter, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
-    Column("command", CommandText, nullable=False),
+    Column("command", Stored("command", Text()), nullable=False),
     Column("queue", Text, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("max_retries", Integer, nullable=False),
@@ -149,8 +70,8 @@ jobs = Table(
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("cwd", Text),
-    Column("env", TextMap, nullable=False),
-    Column("state", Word(State), nullable=False),
+    Column("env", Stored("text map", Text()), nullable=False),
+    Column("state", OfState, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("losses", Integer, nullable=False),
@@ -165,8 +86,10 @@ jobs = Table(
 
 # The condition of the two claim indexes, written as the claim writes it: SQLite uses a partial index only when the
 # query repeats its condition word for word, and so not through bound parameters.
-WAITING = literal_column("jobs.state IN ('pending', 'failed')", Boolean)
-_INDEXED = literal_column("state IN ('pending', 'failed')", Boolean)
+WAITING: ColumnElement[bool] = literal_column(
+    "jobs.state IN ('pending', 'failed')"
+)  # as a Boolean, it would be compared with 1
+_INDEXED: ColumnElement[bool] = literal_column("state IN ('pending', 'failed')")
 
 Index(
     "jobs_due", jobs.c.priority, jobs.c.run_at, jobs.c.seq, sqlite_where=_INDEXED, postgresql_where=_INDEXED
@@ -196,12 +119,12 @@ attempts = Table(
     Column("waited", Span, nullable=False),
     Column("finished_at", Moment),
     Column("ran", Span),
-    Column("outcome", Word(Outcome)),
+    Column("outcome", OfOutcome),
     Column("exit_code", Integer),
     Column("signal", Integer),
     Column("error", Text),
-    Column("late", Word(Outcome)),
-    Column("output_truncated", Boolean, nullable=False),
+    Column("late", OfOutcome),
+    Column("output_truncated", Flag, nullable=False),
     Column("output", LargeBinary),
     PrimaryKeyConstraint("job_id", "number"),
 )
@@ -220,7 +143,7 @@ workers = Table(
     Column("supervisor_started", BigInteger, nullable=False),
     Column("queues", Texts, nullable=False),
     Column("concurrency", Integer, nullable=False),
-    Column("state", Word(WorkerState), nullable=False),
+    Column("state", OfWorker, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("renewed_at", Moment, nullable=False),
     Column("lease_expires_at", Moment, nullable=False),

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from sqlalchemy import Connection, QueuePool, create_engine, event
-from sqlalchemy.exc import DBAPIError
-
-from queuectl.adapters.sql.database import AUTOCOMMITS, WRITES, Backend
+from queuectl.adapters.sql.database import Backend, Connection
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -48,15 +45,17 @@ SETTINGS = (
 
 def sqlite_backend(path: Path) -> Backend:
     """The backend for the database file at `path`. Opens nothing yet."""
-    engine = create_engine(
-        "sqlite+pysqlite://",
-        creator=lambda: _connect(path),
-        module=sqlite3,
-        poolclass=QueuePool,
-        pool_size=4,
+    return Backend(
+        name="sqlite",
+        connect=lambda: _connect(path),
+        begin_reading="BEGIN",
+        # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
+        # wrote in between: a writer takes the lock first.
+        begin_writing="BEGIN IMMEDIATE",
+        error=sqlite3.Error,
+        explain=lambda error, _: _explained(error, path),
+        is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
     )
-    event.listen(engine, "begin", _begin)
-    return Backend(engine, lambda error: _explained(error, path))
 
 
 def path_of(url: str) -> Path:
@@ -128,12 +127,12 @@ def check_place(path: Path) -> None:
 
 def use_write_ahead_log(connection: Connection) -> None:
     """Switch the file to WAL, for good: readers and the writer do not stop each other. Outside a transaction only."""
-    connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    connection.tell("PRAGMA journal_mode = WAL")
 
 
 def mark_as_ours(connection: Connection) -> None:
     """Write the application id into the file, in the running transaction."""
-    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.tell(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -150,16 +149,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _begin(connection: Connection) -> None:
-    # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another wrote
-    # in between: a writer takes the lock first.
-    options = connection.get_execution_options()
-    if not options.get(AUTOCOMMITS):
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
-
-
-def _explained(error: DBAPIError, path: Path) -> DatabaseUnavailable:
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its extension
+def _explained(error: Exception, path: Path) -> DatabaseUnavailable:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its extension
     what = f"the database file {path}"
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -178,7 +169,7 @@ def _explained(error: DBAPIError, path: Path) -> DatabaseUnavailable:
             return DatabaseUnreachable(f"{what} is damaged", hint="restore it from a backup; stop the workers first")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return DatabaseUnreachable(f"{what} cannot be opened for writing", hint="check its owner and permissions")
-    return DatabaseUnreachable(f"{what} cannot be used: {error.orig}")
+    return DatabaseUnreachable(f"{what} cannot be used: {error}")
 
 
 def _network_file_system(directory: Path) -> str | None:

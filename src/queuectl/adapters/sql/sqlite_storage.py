@@ -4,11 +4,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection
-
-from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.migration import check_version, has_tables, migrate, schema_version
-from queuectl.adapters.sql.schema import SCHEMA_VERSION
+from queuectl.adapters.sql.database import Connection, Database
+from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.sqlite import (
     APPLICATION_ID,
     check_place,
@@ -47,9 +44,10 @@ class SqliteStorage:
             return None
         # Outside the transaction: SQLite cannot change the journal's mode within one.
         self._database.outside_transactions(use_write_ahead_log)
-        self._database.write(self._upgrade)
         if before is None:
+            self._database.write(self._create)
             return f"created the queue in {self._path}" if is_new else f"made {self._path} a queue"
+        migrate(self._database.backend)
         return f"upgraded {self._path} from schema {before} to {SCHEMA_VERSION}"
 
     def open(self, *, create: bool = True) -> None:
@@ -76,19 +74,18 @@ class SqliteStorage:
         """Close every connection."""
         self._database.close()
 
-    def _upgrade(self, connection: Connection) -> None:
-        """In a transaction that excludes other writers: whoever comes second finds the work done."""
-        if self._own_version(connection) != SCHEMA_VERSION:
-            mark_as_ours(connection)
-            migrate(connection)
+    def _create(self, connection: Connection) -> None:
+        mark_as_ours(connection)
+        create(connection)
 
     def _version_and_journal(self, connection: Connection) -> tuple[str | None, str]:
-        return self._own_version(connection), connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        return self._own_version(connection), str(connection.ask("PRAGMA journal_mode"))
 
     def _own_version(self, connection: Connection) -> str | None:
         """The schema's version; None for an empty file. Raises DatabaseUnreachable for another program's file."""
-        application = connection.exec_driver_sql("PRAGMA application_id").scalar()
-        if application != APPLICATION_ID and (application or has_tables(connection)):
+        application = connection.ask("PRAGMA application_id")
+        is_empty = connection.ask("SELECT 1 FROM sqlite_master") is None
+        if application != APPLICATION_ID and (application or not is_empty):
             raise DatabaseUnreachable(
                 f"the database file {self._path} belongs to another program",
                 hint="choose another file with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL",
@@ -130,8 +127,7 @@ class SqliteStorage:
 
     def _integrity_finding(self) -> Finding:
         def work(connection: Connection) -> tuple[str, str]:
-            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-            return mode, connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            return str(connection.ask("PRAGMA journal_mode")), str(connection.ask("PRAGMA quick_check(1)"))
 
         try:
             mode, result = self._database.read(work)

@@ -1,16 +1,23 @@
-"""Every statement about jobs, attempts and leases, built once; values are bound at each use.
+"""Every statement, in SQLAlchemy's language, once for both databases; values are bound at each use.
 
+`prepared.py` hands them to the drivers as text, most of it compiled ahead of time: after a change here, `make sql`.
 The locking clauses are PostgreSQL's; SQLite's compiler leaves them out, as its writers exclude each other anyway.
 """
 
-import functools
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Delete,
+    Insert,
     Select,
     Update,
     bindparam,
+    delete,
     exists,
     func,
     insert,
@@ -20,23 +27,146 @@ from sqlalchemy import (
     update,
 )
 
-from queuectl.adapters.sql.schema import WAITING, Moment, attempts, jobs, workers
+from queuectl.adapters.sql.schema import (
+    WAITING,
+    Moment,
+    Stored,
+    attempts,
+    config,
+    jobs,
+    metadata,
+    workers,
+)
 from queuectl.domain.job import State
+from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerState
+
+T = TypeVar("T")
+
+AnySelect: TypeAlias = Select[*tuple[object, ...]]
+Statement: TypeAlias = AnySelect | Insert | Update | Delete
+Shape: TypeAlias = tuple[int | str | bool, ...]
+Build: TypeAlias = Callable[..., Statement]
+B = TypeVar("B", bound=Build)
 
 PRIORITIES = range(10, 0, -1)
 
+FIXED = ("seq", "id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env")
+"""The columns of a job that never change."""
+
+CHANGING = [column.name for column in jobs.columns if column.name not in FIXED]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How a statement is built for a shape, the shapes to compile ahead of time, and the columns that it writes."""
+
+    build: Build
+    shapes: Collection[Shape]
+    writes: tuple[str, ...] | None
+
+
+SOURCES: dict[str, Source] = {}
+
+
+def statement(*, shapes: Collection[Shape] = ((),), writes: Iterable[str] | None = None) -> Callable[[B], B]:
+    """Register a statement under its function's name. `writes`: columns that get the parameters of their names."""
+
+    def register(build: B) -> B:
+        SOURCES[build.__name__] = Source(build, shapes, None if writes is None else tuple(writes))
+        return build
+
+    return register
+
+
+def _among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """That the column is one of the texts of a list: one parameter, however many there are."""
+    texts = func.json_each(bindparam(name, type_=Stored("texts", JSON()))).table_valued("value", name="listed")
+    return column.in_(select(texts.c.value))
+
+
+def _is_one_of(column: ColumnElement[T], words: Collection[T]) -> ColumnElement[bool]:
+    """That the column is one of a few constants."""
+    return column.in_([literal(word, column.type) for word in words])
+
+
 _NOW = bindparam("now", type_=Moment)
+_LIMIT = bindparam("limit", type_=BigInteger)
 _IS_PROCESSING = jobs.c.state == literal(State.PROCESSING, jobs.c.state.type)
-IS_LIVE = workers.c.state.in_([WorkerState.RUNNING, WorkerState.STOPPING])
+_IS_LIVE = _is_one_of(workers.c.state, [WorkerState.RUNNING, WorkerState.STOPPING])
 
 
-def queue_values(queues: Collection[str]) -> dict[str, str]:
-    """The parameters that name the queues in `claim` and `first_due`."""
-    return {f"queue_{number}": name for number, name in enumerate(queues)}
+# Jobs: reading and changing them.
 
 
-@functools.cache
+@statement(writes=[column.name for column in jobs.columns if column.name != "seq"])
+def add_job() -> Insert:
+    """A new job; its place is counted on."""
+    return insert(jobs).inline()
+
+
+@statement()
+def job() -> AnySelect:
+    """The job `:job_id`."""
+    return select(jobs).where(jobs.c.id == bindparam("job_id"))
+
+
+@statement()
+def job_to_change() -> AnySelect:
+    """The same, locked."""
+    return job().with_for_update()
+
+
+@statement(writes=CHANGING)
+def store_job() -> Update:
+    """What a transition can change of the job `:job_id`."""
+    return update(jobs).where(jobs.c.id == bindparam("job_id"))
+
+
+@statement()
+def delete_job() -> Delete:
+    """The job `:job_id`, and with it its attempts."""
+    return delete(jobs).where(jobs.c.id == bindparam("job_id"))
+
+
+@statement()
+def delete_jobs() -> Delete:
+    """The jobs `:ids`, and with them their attempts."""
+    return delete(jobs).where(_among(jobs.c.id, "ids"))
+
+
+@statement()
+def taken() -> AnySelect:
+    """Those of the `:ids` that belong to jobs."""
+    return select(jobs.c.id).where(_among(jobs.c.id, "ids"))
+
+
+@statement(shapes=[(0, False), (0, True), (1, False), (1, True)])
+def search(state_count: int, in_queue: bool) -> AnySelect:
+    """Up to `:limit` jobs of the states `:state_0` … (none: of any), of `:queue` if asked for, the newest first."""
+    found = select(jobs).order_by(jobs.c.seq.desc()).limit(_LIMIT)
+    if state_count:
+        states = [bindparam(f"state_{number}", type_=jobs.c.state.type) for number in range(state_count)]
+        found = found.where(jobs.c.state.in_(states) if state_count > 1 else jobs.c.state == states[0])
+    return found.where(jobs.c.queue == bindparam("queue")) if in_queue else found
+
+
+@statement()
+def oldest() -> AnySelect:
+    """Up to `:limit` jobs of `:state` that last changed by `:until`, the oldest first, locked."""
+    return (
+        select(jobs)
+        .where(jobs.c.state == bindparam("state"), jobs.c.updated_at <= bindparam("until"))
+        .order_by(jobs.c.seq)
+        .limit(_LIMIT)
+        .with_for_update()
+    )
+
+
+# Claiming.
+
+
+@statement(shapes=[(0,), (1,)])
 def claim(queue_count: int) -> Update:
     """Claim up to `:limit` due jobs of `:queue_0` … (none: of every queue) for `:by_worker` under `:by_lease`.
 
@@ -44,7 +174,7 @@ def claim(queue_count: int) -> Update:
     outer limit stops the walk over the probes. So the cost does not grow with the jobs that are scheduled for later.
     """
     probes = [_due(priority, queue_count) for priority in PRIORITIES]
-    due = select(union_all(*probes).subquery("due").c.seq).limit(bindparam("limit")).cte("claimed")
+    due = select(union_all(*probes).subquery("due").c.seq).limit(_LIMIT).cte("claimed")
     # A rescue locks the worker's row FOR UPDATE: this share lock makes each see the other's end, so that no job is
     # claimed for a worker that is being given up. It does not stand in the way of the heartbeat.
     owner = (
@@ -79,7 +209,7 @@ def _due(priority: int, queue_count: int) -> Select[int]:
     queues = [due.where(jobs.c.queue == bindparam(f"queue_{number}")) for number in range(queue_count)] or [due]
     probes = [
         probe.order_by(jobs.c.run_at, jobs.c.seq)
-        .limit(bindparam("limit"))
+        .limit(_LIMIT)
         .with_for_update(skip_locked=True)
         .subquery(f"p{priority}_{number}")
         for number, probe in enumerate(queues)
@@ -87,12 +217,12 @@ def _due(priority: int, queue_count: int) -> Select[int]:
     if len(probes) == 1:
         return select(probes[0].c.seq)
     merged = union_all(*(select(probe.c.seq, probe.c.run_at) for probe in probes)).subquery(f"m{priority}")
-    ordered = select(merged).order_by(merged.c.run_at, merged.c.seq).limit(bindparam("limit")).subquery(f"o{priority}")
+    ordered = select(merged).order_by(merged.c.run_at, merged.c.seq).limit(_LIMIT).subquery(f"o{priority}")
     return select(ordered.c.seq)
 
 
-@functools.cache
-def first_due(queue_count: int) -> Select[datetime]:
+@statement(shapes=[(0,), (1,)])
+def first_due(queue_count: int) -> AnySelect:
     """The earliest `run_at` of the waiting jobs of `:queue_0` … (none: of every queue), by one probe per priority."""
     earliest = []
     for priority in PRIORITIES:
@@ -101,83 +231,311 @@ def first_due(queue_count: int) -> Select[datetime]:
         for number, probe in enumerate(queues or [waiting]):
             first = probe.order_by(jobs.c.run_at).limit(1).subquery(f"n{priority}_{number}")
             earliest.append(select(first.c.run_at))
-    return select(func.min(union_all(*earliest).subquery("earliest").c.run_at, type_=Moment))
+    return select(func.min(union_all(*earliest).subquery("earliest").c.run_at, type_=Moment).label("run_at"))
 
 
-def oldest(state: State, limit: int) -> Select[*tuple[object, ...]]:
-    """Up to `limit` jobs of a state, the oldest first, locked."""
-    return select(jobs).where(jobs.c.state == state).order_by(jobs.c.seq).limit(limit).with_for_update()
-
-
-JOB = select(jobs).where(jobs.c.id == bindparam("job_id"))
-JOB_TO_CHANGE = JOB.with_for_update()
-
-STORE_JOB = update(jobs).where(jobs.c.id == bindparam("job_id"))
-
-STORE_SETTLED = STORE_JOB.where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)
-"""The fence: only the holder of the lease may say how the attempt ended."""
-
-START_ATTEMPT = insert(attempts).values(
-    # Copied, so that the history outlives the worker's row.
-    host=select(workers.c.host).where(workers.c.id == bindparam("by_worker")).scalar_subquery()
+@statement(
+    writes=[
+        "job_id",
+        "number",
+        "queue",
+        "worker",
+        "lease_id",
+        "started_at",
+        "waited",
+        "output_truncated",
+    ]
 )
+def start_attempt() -> Insert:
+    """An attempt by `:worker`, whose host is copied, so that the history outlives the worker's row."""
+    host = select(workers.c.host).where(workers.c.id == bindparam("by_worker")).scalar_subquery()
+    return insert(attempts).values(host=host).inline()
+
+
+@statement()
+def held() -> AnySelect:
+    """What runs under any lease of `:worker`."""
+    return select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq)
+
+
+# Settling and rescuing.
+
+
+@statement(writes=CHANGING)
+def store_settled() -> Update:
+    """The fence: only the holder of the lease `:held_lease` may say how the attempt ended."""
+    return store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)
+
 
 _ATTEMPT = (attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("attempt"))
+_OWN_ATTEMPT = (*_ATTEMPT, attempts.c.lease_id == bindparam("held_lease"))
 
-END_ATTEMPT = update(attempts).where(*_ATTEMPT, attempts.c.outcome.is_(None))
 
-OWN_ATTEMPT = (
-    select(attempts.c.outcome, attempts.c.finished_at, attempts.c.output)
-    .where(*_ATTEMPT, attempts.c.lease_id == bindparam("held_lease"))
-    .with_for_update()
-)
+@statement(writes=["finished_at", "ran", "outcome", "exit_code", "signal", "error", "output", "output_truncated"])
+def end_attempt() -> Update:
+    """How the attempt ended, unless it has ended."""
+    return update(attempts).where(*_ATTEMPT, attempts.c.outcome.is_(None))
 
-KEEP_LATE = update(attempts).where(*_ATTEMPT, attempts.c.lease_id == bindparam("held_lease"))
 
-_ended = attempts.alias("ended")
-_last_ended = (
-    select(func.max(_ended.c.number))
-    .where(_ended.c.job_id == attempts.c.job_id, _ended.c.outcome.is_not(None))
-    .scalar_subquery()
-)
+@statement()
+def own_attempt() -> AnySelect:
+    """What is stored of the end of the attempt that ran under `:held_lease`, locked."""
+    return select(attempts.c.outcome, attempts.c.finished_at, attempts.c.output).where(*_OWN_ATTEMPT).with_for_update()
 
-LAST_OUTPUTS = select(attempts.c.job_id, attempts.c.output).where(
-    attempts.c.job_id.in_(bindparam("ids", expanding=True)), attempts.c.number == _last_ended
-)
 
-HELD = select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq)
+@statement(writes=["late"])
+def keep_late() -> Update:
+    """The late result of that attempt."""
+    return update(attempts).where(*_OWN_ATTEMPT)
 
-# What is locked may stay so until the server ends the transaction of a host that is cut off. It is left to a later
-# rescue: waiting for it would hold up the rescuer, and with it every worker there is.
-HELD_TO_RESCUE = HELD.with_for_update(skip_locked=True)
 
-WORKER_TO_RESCUE = (
-    select(workers.c.lease_expires_at)
-    .where(workers.c.id == bindparam("worker"), IS_LIVE)
-    .with_for_update(skip_locked=True)
-)
+@statement(writes=["output", "output_truncated"])
+def keep_late_output() -> Update:
+    """The late output of that attempt."""
+    return update(attempts).where(*_OWN_ATTEMPT)
 
-END_WORKER = (
-    update(workers)
-    .where(
-        workers.c.id == bindparam("of_worker"), IS_LIVE, ~exists().where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
+
+@statement()
+def worker_to_rescue() -> AnySelect:
+    """The lease of the live worker `:worker`, locked; nothing when another rescuer has the lock."""
+    return (
+        select(workers.c.lease_expires_at)
+        .where(workers.c.id == bindparam("worker"), _IS_LIVE)
+        .with_for_update(skip_locked=True)
     )
-    .values(state=bindparam("end_state"), ended_at=bindparam("at"))
-)
-"""A worker that has ended is never rescued, so it must hold nothing by then."""
 
-RENEW = (
-    update(workers)
-    .where(workers.c.id == bindparam("of_worker"), IS_LIVE)
-    .values(state=bindparam("new_state"), renewed_at=bindparam("at"), lease_expires_at=bindparam("until"))
+
+@statement()
+def held_to_rescue() -> AnySelect:
+    """What runs under any lease of `:worker`, locked.
+
+    What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
+    later rescue: waiting for it would hold up the rescuer, and with it every worker there is.
+    """
+    return held().with_for_update(skip_locked=True)
+
+
+@statement(writes=["ended_at"])
+def end_worker() -> Update:
+    """Mark `:of_worker` as `:end_state` if it holds nothing: a worker that has ended is never rescued."""
+    holds = exists().where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
+    return (
+        update(workers)
+        .where(workers.c.id == bindparam("of_worker"), _IS_LIVE, ~holds)
+        .values(state=bindparam("end_state", type_=workers.c.state.type))
+    )
+
+
+# Attempts.
+
+
+@statement()
+def attempts_of() -> AnySelect:
+    """All attempts of `:of_job`, the first one first."""
+    return select(attempts).where(attempts.c.job_id == bindparam("of_job")).order_by(attempts.c.number)
+
+
+@statement()
+def last_outputs() -> AnySelect:
+    """What the last ended attempt of each of the jobs `:ids` wrote."""
+    ended = attempts.alias("ended")
+    last = (
+        select(func.max(ended.c.number))
+        .where(ended.c.job_id == attempts.c.job_id, ended.c.outcome.is_not(None))
+        .scalar_subquery()
+    )
+    return select(attempts.c.job_id, attempts.c.output).where(
+        _among(attempts.c.job_id, "ids"), attempts.c.number == last
+    )
+
+
+# Workers.
+
+
+@statement(writes=[column.name for column in workers.columns])
+def add_worker() -> Insert:
+    """A worker with its first lease."""
+    return insert(workers).inline()
+
+
+@statement()
+def forget_workers() -> Delete:
+    """Those that ended before `:before`."""
+    return delete(workers).where(workers.c.ended_at < bindparam("before", type_=Moment))
+
+
+@statement()
+def worker() -> AnySelect:
+    """The worker `:worker`."""
+    return select(workers.c.id).where(workers.c.id == bindparam("worker"))
+
+
+@statement(writes=["state", "renewed_at", "lease_expires_at"])
+def renew() -> Update:
+    """The lease of `:of_worker`, unless it is given up."""
+    return update(workers).where(workers.c.id == bindparam("of_worker"), _IS_LIVE)
+
+
+@statement()
+def live_workers() -> AnySelect:
+    """Those that run or stop, with the number of jobs that each holds, in order of their start."""
+    holding = select(func.count()).select_from(jobs).where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
+    return (
+        select(workers, holding.scalar_subquery().label("jobs"))
+        .where(_IS_LIVE)
+        .order_by(workers.c.started_at, workers.c.id)
+    )
+
+
+@statement()
+def suspects() -> AnySelect:
+    """Of these, those whose lease has run out `:at` that moment, and all on `:machine`."""
+    ran_out = workers.c.lease_expires_at <= bindparam("at", type_=Moment)
+    return live_workers().where(ran_out | (workers.c.machine == bindparam("machine")))
+
+
+# The settings of the policy.
+
+
+@statement()
+def settings() -> AnySelect:
+    """All that were set."""
+    return select(config)
+
+
+@statement(writes=["key", "value"])
+def add_setting() -> Insert:
+    """One that was not set."""
+    return insert(config).inline()
+
+
+@statement()
+def clear_setting() -> Delete:
+    """Back to the default."""
+    return delete(config).where(config.c.key == bindparam("of_key"))
+
+
+# Measurements.
+
+RAN = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
+"""The outcomes whose wait and run times say something about the commands."""
+
+_SINCE = bindparam("since", type_=Moment)
+_COUNT = func.count().label("count")
+
+
+@statement()
+def counts() -> AnySelect:
+    """How many jobs are in each state."""
+    return select(jobs.c.state, _COUNT).group_by(jobs.c.state)
+
+
+@statement()
+def ended_since() -> AnySelect:
+    """How many attempts ended with each outcome."""
+    return select(attempts.c.outcome, _COUNT).where(attempts.c.finished_at >= _SINCE).group_by(attempts.c.outcome)
+
+
+@statement()
+def completed_since() -> AnySelect:
+    """How many jobs completed, how many of them needed more than one attempt, and the most that any needed."""
+    return select(
+        _COUNT,
+        func.count().filter(jobs.c.attempts > 1).label("retried"),
+        func.coalesce(func.max(jobs.c.attempts), 0).label("most"),
+    ).where(jobs.c.state == State.COMPLETED, jobs.c.finished_at >= _SINCE)
+
+
+@statement()
+def dead_since() -> AnySelect:
+    """How many jobs died."""
+    return select(_COUNT).where(jobs.c.state == State.DEAD, jobs.c.finished_at >= _SINCE)
+
+
+@statement(shapes=[("waited",), ("ran",)])
+def spread(span: str) -> AnySelect:
+    """The span after the `:rank` shortest ones, of all attempts that ran to an end."""
+    column = attempts.c[span]
+    return (
+        select(column.label("span"))
+        .where(attempts.c.finished_at >= _SINCE, _is_one_of(attempts.c.outcome, RAN))
+        .order_by(column)
+        .limit(1)
+        .offset(bindparam("rank", type_=BigInteger))
+    )
+
+
+@statement(shapes=[("worker",), ("queue",)])
+def tallies(name: str) -> AnySelect:
+    """How the attempts of each worker or queue ended, and how long they ran."""
+    column = attempts.c[name]
+    return (
+        select(
+            column.label("name"),
+            func.count().filter(attempts.c.outcome == Outcome.SUCCEEDED).label("succeeded"),
+            func.count().filter(_is_one_of(attempts.c.outcome, [Outcome.FAILED, Outcome.TIMEOUT])).label("failed"),
+            func.sum(attempts.c.ran, type_=attempts.c.ran.type).label("busy"),
+        )
+        .where(attempts.c.finished_at >= _SINCE)
+        .group_by(column)
+    )
+
+
+# Copying a whole queue. A place is a job's `seq`.
+
+
+@statement()
+def places() -> AnySelect:
+    """How many jobs there are, and the last place."""
+    return select(_COUNT, func.max(jobs.c.seq).label("last")).select_from(jobs)
+
+
+_PAGE = (
+    select(jobs)
+    .where(jobs.c.seq > bindparam("after"), jobs.c.seq <= bindparam("up_to"))
+    .order_by(jobs.c.seq)
+    .limit(_LIMIT)
 )
 
-_jobs_held = (
-    select(func.count()).select_from(jobs).where(jobs.c.worker == workers.c.id, _IS_PROCESSING).scalar_subquery()
-)
 
-LIVE_WORKERS = select(workers, _jobs_held.label("jobs")).where(IS_LIVE).order_by(workers.c.started_at, workers.c.id)
+@statement()
+def page_of_jobs() -> AnySelect:
+    """Up to `:limit` jobs at the places after `:after` and up to `:up_to`."""
+    return _PAGE
 
-SUSPECTS = LIVE_WORKERS.where(
-    (workers.c.lease_expires_at <= bindparam("at", type_=Moment)) | (workers.c.machine == bindparam("machine"))
-)
+
+@statement()
+def page_of_attempts() -> AnySelect:
+    """The attempts of these jobs."""
+    chosen = _PAGE.with_only_columns(jobs.c.seq, jobs.c.id).subquery("chosen")
+    return select(attempts).join(chosen, chosen.c.id == attempts.c.job_id).order_by(chosen.c.seq, attempts.c.number)
+
+
+@statement()
+def job_at() -> AnySelect:
+    """The job at the place `:seq`."""
+    return select(jobs.c.id).where(jobs.c.seq == bindparam("seq"))
+
+
+@statement(shapes=[("jobs",), ("attempts",)])
+def copy(table: str) -> Insert:
+    """A row as it is in another database."""
+    return insert(metadata.tables[table]).inline()
+
+
+@statement()
+def all_live_workers() -> AnySelect:
+    """The rows of the workers that are not given up."""
+    return select(workers).where(_IS_LIVE)
+
+
+@statement()
+def delete_workers() -> Delete:
+    """The workers `:ids`."""
+    return delete(workers).where(_among(workers.c.id, "ids"))
+
+
+@statement()
+def clear_settings() -> Delete:
+    """All of them."""
+    return delete(config)

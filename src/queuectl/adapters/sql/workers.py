@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, delete, insert, select
-
-from queuectl.adapters.sql import statements as sql
-from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.schema import config, workers
+from queuectl.adapters.sql.database import Connection, Database
+from queuectl.adapters.sql.prepared import Row
 from queuectl.domain.ports import Process, WorkerRecord, WorkerState
 
 REMEMBERED = timedelta(days=1)
@@ -15,7 +12,7 @@ REMEMBERED = timedelta(days=1)
 
 
 class SqlWorkerRegistry:
-    """`WorkerRegistry` on SQLAlchemy Core; a method is a transaction."""
+    """`WorkerRegistry` in SQL; a method is a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,44 +33,42 @@ class SqlWorkerRegistry:
             "started_at": worker.started_at,
             "renewed_at": worker.renewed_at,
             "lease_expires_at": worker.lease_expires_at,
+            "ended_at": None,
         }
-        forgotten = delete(workers).where(workers.c.ended_at < worker.started_at - REMEMBERED)
-        with_it = insert(workers).values(row)
+        before = worker.started_at - REMEMBERED
 
         def work(connection: Connection) -> bool:
-            connection.execute(forgotten)
-            connection.execute(with_it)
+            connection.run("forget_workers", {"before": before})
+            connection.run("add_worker", row)
             return True
 
         def recall(connection: Connection) -> bool | None:
-            return True if connection.execute(select(workers.c.id).where(workers.c.id == worker.id)).first() else None
+            return True if connection.row("worker", {"worker": worker.id}) else None
 
         self._database.write(work, recall=recall)
 
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
         """Extend the lease to `until`; False once the worker is given up."""
-        values = {"of_worker": worker_id, "new_state": state, "at": at, "until": until}
-        return self._database.write(lambda connection: connection.execute(sql.RENEW, values).rowcount == 1)
+        values = {"of_worker": worker_id, "state": state, "renewed_at": at, "lease_expires_at": until}
+        return self._database.write(lambda connection: connection.run("renew", values) == 1)
 
     def retire(self, worker_id: str, *, at: datetime) -> None:
         """Mark a worker that holds no job as stopped; no effect on one that is given up already."""
-        values = {"of_worker": worker_id, "end_state": WorkerState.STOPPED, "at": at}
-        self._database.write(lambda connection: connection.execute(sql.END_WORKER, values))
+        values = {"of_worker": worker_id, "end_state": WorkerState.STOPPED, "ended_at": at}
+        self._database.write(lambda connection: connection.run("end_worker", values))
 
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, in order of their start."""
-        return self._database.read(lambda connection: [_record(row) for row in connection.execute(sql.LIVE_WORKERS)])
+        return self._database.read(lambda connection: [_record(row) for row in connection.rows("live_workers")])
 
     def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
         values = {"at": at, "machine": machine}
-        return self._database.read(
-            lambda connection: [_record(row) for row in connection.execute(sql.SUSPECTS, values)]
-        )
+        return self._database.read(lambda connection: [_record(row) for row in connection.rows("suspects", values)])
 
 
 class SqlConfigRepository:
-    """`ConfigRepository` on SQLAlchemy Core; a method is a transaction."""
+    """`ConfigRepository` in SQL; a method is a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -84,21 +79,24 @@ class SqlConfigRepository:
 
     def store(self, key: str, value: str) -> None:
         """Set one key."""
-        cleared, stored = delete(config).where(config.c.key == key), insert(config).values(key=key, value=value)
-        self._database.write(lambda connection: (connection.execute(cleared), connection.execute(stored)))
+
+        def work(connection: Connection) -> None:
+            connection.run("clear_setting", {"of_key": key})
+            connection.run("add_setting", {"key": key, "value": value})
+
+        self._database.write(work)
 
     def clear(self, key: str) -> None:
         """Back to the default; no effect when it was not set."""
-        cleared = delete(config).where(config.c.key == key)
-        self._database.write(lambda connection: connection.execute(cleared))
+        self._database.write(lambda connection: connection.run("clear_setting", {"of_key": key}))
 
 
 def stored_settings(connection: Connection) -> dict[str, str]:
     """All keys of the policy that were set, with their texts."""
-    return {row.key: row.value for row in connection.execute(select(config))}
+    return {row.key: row.value for row in connection.rows("settings")}
 
 
-def _record(row: Row[*tuple[object, ...]]) -> WorkerRecord:
+def _record(row: Row) -> WorkerRecord:
     return WorkerRecord(
         id=row.id,
         host=row.host,

@@ -1,0 +1,61 @@
+"""The statements as the drivers take them: text, and how their values are written and read.
+
+SQLAlchemy makes them from `statements.py`, most of them ahead of time: importing it takes longer than a command may.
+What is not in `compiled.py` (a worker of three queues has a statement that few others need) is made when asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import TypeAlias
+
+from queuectl.adapters.sql.compiled import STATEMENTS
+from queuectl.adapters.sql.values import KINDS, Codec
+
+Shape: TypeAlias = tuple[int | str | bool, ...]
+Values: TypeAlias = Mapping[str, object]
+
+
+class Row(SimpleNamespace):
+    """One row: a column's value is the attribute of its name."""
+
+
+class Prepared:
+    """One statement of one database."""
+
+    def __init__(self, text: str, takes: Mapping[str, str | None], gives: Mapping[str, str | None]) -> None:
+        """`takes` and `gives`: the parameters and the columns, each with the kind of its values if it has one."""
+        self.text = text
+        self._takes = _codecs(takes, "encode")
+        self._gives = _codecs(gives, "decode")
+
+    def bound(self, values: Values) -> dict[str, object]:
+        """The parameters, ready for the driver. Raises KeyError for one without a value."""
+        return {name: values[name] if codec is None else codec(values[name]) for name, codec in self._takes}
+
+    def row(self, raw: Sequence[object]) -> Row:
+        """A row, from what the driver gave."""
+        return Row(
+            **{
+                name: value if codec is None else codec(value)
+                for (name, codec), value in zip(self._gives, raw, strict=True)
+            }
+        )
+
+
+_prepared: dict[tuple[str, str, Shape], Prepared] = {}
+
+
+def prepared(database: str, name: str, shape: Shape = ()) -> Prepared:
+    """The statement of that name and shape, for "sqlite" or "postgresql". Raises KeyError when there is none."""
+    key = (database, name, shape)
+    if (found := _prepared.get(key)) is None:
+        if (compiled := STATEMENTS.get(key)) is None:
+            from queuectl.adapters.sql.compiling import compiled_statement
+
+            compiled = compiled_statement(*key)
+        found = _prepared[key] = Prepared(*compiled)
+    return found
+
+
+def _codecs(kinds: Mapping[str, str | None], way: str) -> list[tuple[str, Codec | None]]:
+    return [(name, getattr(KINDS[kind], way) if kind else None) for name, kind in kinds.items()]

@@ -1,0 +1,80 @@
+"""How the core's values are written in columns. A kind names a way; the schema gives each column one.
+
+Moments are integer microseconds since 1970 in UTC and spans integer microseconds, on every backend: exact, ordered
+and subtracted alike.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+from queuectl.domain.job import Command, State
+from queuectl.domain.outcome import Outcome
+from queuectl.domain.ports import WorkerState
+
+A, B = TypeVar("A"), TypeVar("B")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+Codec = Callable[..., object]
+
+
+class Kind(NamedTuple):
+    """To the database, and from it. None stays None both ways, as NULL."""
+
+    encode: Codec
+    decode: Codec
+
+
+def _moment(number: int) -> datetime:
+    return EPOCH + timedelta(microseconds=number)
+
+
+def _span(number: int) -> timedelta:
+    return timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _command(text: str) -> Command:
+    command = json.loads(text)
+    return command if isinstance(command, str) else tuple(command)
+
+
+def _text_map(value: Mapping[str, str]) -> str:
+    return _json(dict(value))
+
+
+def _texts(value: Sequence[str]) -> str:
+    return _json(list(value))
+
+
+def _or_null(codec: Codec) -> Codec:
+    return lambda value: None if value is None else codec(value)
+
+
+def _kind(encode: Codec, decode: Codec) -> Kind:
+    return Kind(_or_null(encode), _or_null(decode))
+
+
+def _word(words: type[StrEnum]) -> Kind:
+    return _kind(lambda word: word.value, words)
+
+
+KINDS: Mapping[str, Kind] = {
+    "moment": _kind(lambda moment: (moment - EPOCH) // MICROSECOND, _moment),
+    "span": _kind(lambda span: span // MICROSECOND, _span),
+    "command": _kind(_json, _command),
+    "text map": _kind(_text_map, json.loads),
+    "texts": _kind(_texts, json.loads),
+    "flag": _kind(bool, bool),  # SQLite gives 0 and 1
+    "state": _word(State),
+    "outcome": _word(Outcome),
+    "worker state": _word(WorkerState),
+}
+"""The values that a driver does not take and give as they are."""
