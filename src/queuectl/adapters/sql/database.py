@@ -35,10 +35,16 @@ class Cursor(Protocol):
 
 
 class Driver(Protocol):
-    """What we use of a driver's connection. It begins and ends no transaction by itself."""
+    """What we use of a driver's connection. It begins no transaction by itself."""
 
     def cursor(self) -> Cursor:
         """A cursor for one statement."""
+
+    def commit(self) -> object:
+        """Make the open transaction durable."""
+
+    def rollback(self) -> object:
+        """Undo the open transaction."""
 
     def close(self) -> None:
         """Close it; a transaction that is open is rolled back."""
@@ -180,11 +186,11 @@ class Database:
                         return work(connection)
                     connection.tell(begin)
                     if in_doubt and recall is not None and (recalled := recall(connection)) is not None:
-                        connection.tell("ROLLBACK")
+                        connection.driver.rollback()
                         return recalled
                     result = work(connection)
                     committing = begin == self.backend.begin_writing
-                    connection.tell("COMMIT")
+                    connection.driver.commit()
                     return result
             except self.backend.error as error:
                 is_lost = connection is not None and connection.was_lost
