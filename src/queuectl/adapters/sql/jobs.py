@@ -24,6 +24,8 @@ CHUNK = 500
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
 FIXED = {"id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env"}
 """The columns of a job that never change."""
+ASKED = {"cancel_requested_at", "cancel_requested_by"}
+"""The columns that are the operators': a worker's outcome leaves them as they are."""
 
 
 class SqlJobRepository:
@@ -117,6 +119,11 @@ class SqlJobRepository:
         """The jobs that run under any lease of this worker."""
         held = {"worker": worker_id}
         return self._database.read(lambda connection: [_job(row) for row in connection.execute(sql.HELD, held)])
+
+    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
+        """Of the jobs that run under any lease of this worker, those whose cancel was asked for."""
+        asked = {"worker": worker_id}
+        return self._database.read(lambda it: [_job(row) for row in it.execute(sql.ASKED_TO_CANCEL, asked)])
 
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at` of the jobs that wait in those queues."""
@@ -235,11 +242,17 @@ def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[
 
 
 def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
-    stored = connection.execute(sql.STORE_SETTLED, _changes(job) | {"held_lease": lease.id})
-    if stored.rowcount:
-        connection.execute(sql.END_ATTEMPT, _end_of_attempt(job, result))
+    changes = {key: value for key, value in _changes(job).items() if key not in ASKED}
+    stored = connection.execute(sql.STORE_SETTLED, changes | {"held_lease": lease.id}).one_or_none()
+    if stored is None:
+        return _settle_late(connection, job, lease, result)
+    connection.execute(sql.END_ATTEMPT, _end_of_attempt(job, result))
+    asked_at, asked_by = stored
+    heeded = replace(job, cancel_requested_at=asked_at, cancel_requested_by=asked_by).heeding_cancel()
+    if heeded.state is job.state:
         return Settlement.RECORDED
-    return _settle_late(connection, job, lease, result)
+    _write(connection, [heeded])
+    return Settlement.CANCELLED
 
 
 def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:

@@ -114,8 +114,10 @@ JOB_TO_CHANGE = JOB.with_for_update()
 
 STORE_JOB = update(jobs).where(jobs.c.id == bindparam("job_id"))
 
-STORE_SETTLED = STORE_JOB.where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)
-"""The fence: only the holder of the lease may say how the attempt ended."""
+STORE_SETTLED = STORE_JOB.where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING).returning(
+    jobs.c.cancel_requested_at, jobs.c.cancel_requested_by
+)
+"""The fence: only the holder of the lease may say how the attempt ended. Tells of a cancel that was asked for."""
 
 START_ATTEMPT = insert(attempts).values(
     # Copied, so that the history outlives the worker's row.
@@ -146,6 +148,8 @@ LAST_OUTPUTS = select(attempts.c.job_id, attempts.c.output).where(
 )
 
 HELD = select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq)
+
+ASKED_TO_CANCEL = HELD.where(jobs.c.cancel_requested_at.is_not(None))
 
 # What is locked may stay so until the server ends the transaction of a host that is cut off. It is left to a later
 # rescue: waiting for it would hold up the rescuer, and with it every worker there is.
