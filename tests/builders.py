@@ -13,6 +13,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+ANN = "ann@web-1"
 
 
 def a_job(job_id: str = "job-1", **overrides: object) -> Job:
@@ -52,7 +53,7 @@ def a_job_that_is(state: State, **overrides: object) -> Job:
                 a_failure(), NOON, a_policy(), 0
             )
         case State.CANCELLED:
-            return a_job(**overrides).cancelled(NOON)
+            return a_job(**overrides).cancelled(NOON, ANN)
 
 
 def a_lease(number: int = 1, *, worker: str = "w-1") -> Lease:

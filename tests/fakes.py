@@ -130,6 +130,10 @@ class InMemoryJobs:
         with self._memory.transaction():
             return self._memory.held_by(worker_id)
 
+    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
+        with self._memory.transaction():
+            return [job for job in self._memory.held_by(worker_id) if job.cancel_requested_at is not None]
+
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         with self._memory.transaction():
             waiting = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE]
@@ -142,9 +146,12 @@ class InMemoryJobs:
             if attempt is None or attempt.lease != lease:
                 return Settlement.GONE
             if attempt.outcome is None:
-                self._memory.jobs[job.id] = job
+                stored = self._memory.jobs[job.id]
+                asked = {name: getattr(stored, name) for name in ("cancel_requested_at", "cancel_requested_by")}
+                heeded = replace(job, **asked).heeding_cancel()
+                self._memory.jobs[job.id] = heeded
                 self._memory.end_attempt(job, result)
-                return Settlement.RECORDED
+                return Settlement.RECORDED if heeded.state is job.state else Settlement.CANCELLED
             if (attempt.outcome, attempt.finished_at) == (result.outcome, job.updated_at):
                 return Settlement.RECORDED
             output = attempt.output if attempt.output.content else result.output
@@ -365,10 +372,10 @@ class ScriptedRunner:
         ended, self._ended = self._ended, []
         return ended
 
-    def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
+    def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
         self.stops.append((outcome, grace))
-        for job_id in list(self.running):
-            self.end(job_id, RunResult(outcome=outcome, error="stopped"))
+        for each in [it for it in self.running if job_id in (None, it)]:
+            self.end(each, RunResult(outcome=outcome, error="stopped"))
 
     def wake(self) -> None:
         self._woken = True

@@ -120,4 +120,5 @@ class Container(containers.DeclarativeContainer):
         measurements=measurements,
         clock=clock,
         new_job_id=providers.Singleton(system.JobIds),
+        operator=providers.Callable(system.user_at_host),
     )

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import JobRepository, Settlement, WorkerRegistry, WorkerState
 from tests.builders import (
+    ANN,
     HOUR,
     MINUTE,
     NOON,
@@ -66,6 +67,10 @@ def lost(job: Job) -> Job:
 
 def rescue(jobs: JobRepository, worker_id: str = "w-1") -> Sequence[Job]:
     return jobs.rescue(worker_id, lost, at=NOON + 2 * HOUR, proved_dead=False)
+
+
+def ask_to_cancel(job: Job) -> Job:
+    return job.cancelled(NOON + SECOND, ANN)
 
 
 def refuse(_job: Job) -> Job:
@@ -380,6 +385,64 @@ class TestSettle:
         assert jobs.attempts_of("job-1")[0].outcome is None
 
 
+class TestCancel:
+    def test_a_request_is_heard_by_the_worker_that_runs_the_job_and_by_no_other(
+        self, jobs: JobRepository, workers: WorkerRegistry
+    ) -> None:
+        workers.register(a_worker("w-2"))
+        jobs.add(some_jobs(4))
+        claim(jobs, limit=2)
+        claim(jobs, a_lease(2), limit=1)
+        claim(jobs, a_lease(3, worker="w-2"), limit=1)
+        assert jobs.asked_to_cancel("w-1") == []
+        asked = [jobs.change(f"job-{number:03}", ask_to_cancel) for number in (1, 2, 3)]
+        assert jobs.asked_to_cancel("w-1") == asked[:2]
+        assert jobs.asked_to_cancel("w-2") == asked[2:]
+
+    def test_a_request_is_heard_no_more_when_the_attempt_has_ended(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        jobs.change("job-1", ask_to_cancel)
+        settle(jobs, claimed, a_result(Outcome.CANCELLED))
+        assert jobs.asked_to_cancel("w-1") == []
+
+    @pytest.mark.parametrize("outcome", Outcome)
+    def test_a_request_that_the_worker_has_not_heard_of_is_heeded_when_it_settles(
+        self, jobs: JobRepository, outcome: Outcome
+    ) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        asked = jobs.change("job-1", ask_to_cancel)
+        result = a_result(outcome, error=f"{outcome}", output=b"out")
+        would_wait = claimed.settled(result, NOON + MINUTE, a_policy(), 0).state in CLAIMABLE
+        settlement = settle(jobs, claimed, result, at=NOON + MINUTE)
+        assert settlement is (Settlement.CANCELLED if would_wait else Settlement.RECORDED)
+        assert jobs.find("job-1") == asked.settled(result, NOON + MINUTE, a_policy(), 0)
+        [attempt] = jobs.attempts_of("job-1")
+        assert (attempt.outcome, attempt.error, attempt.output.content) == (outcome, f"{outcome}", b"out")
+        assert claim(jobs, a_lease(2), at=NOON + HOUR) == []
+
+    def test_a_rescued_job_whose_cancel_was_asked_for_is_cancelled(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        claim(jobs)
+        jobs.change("job-1", ask_to_cancel)
+        [rescued] = rescue(jobs)
+        assert (rescued.state, rescued.cancel_requested_by) == (State.CANCELLED, ANN)
+        assert jobs.find("job-1") == rescued
+        assert [attempt.outcome for attempt in jobs.attempts_of("job-1")] == [Outcome.LOST]
+
+    def test_a_retry_takes_the_request_back(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        jobs.change("job-1", ask_to_cancel)
+        settle(jobs, claimed, a_result(Outcome.CANCELLED))
+        jobs.change("job-1", lambda job: job.retried(NOON + MINUTE))
+        [again] = claim(jobs, a_lease(2), at=NOON + MINUTE)
+        assert (again.cancel_requested_at, again.cancel_requested_by) == (None, None)
+        assert settle(jobs, again, a_failure(), lease=a_lease(2)) is Settlement.RECORDED
+        assert jobs.find("job-1").state is State.FAILED
+
+
 class TestOutputs:
     def test_they_are_exact_bytes_of_the_last_attempt_that_has_ended(self, jobs: JobRepository) -> None:
         jobs.add([a_job("job-1"), a_job("job-2"), a_job("job-3", run_at=NOON + HOUR)])
@@ -407,8 +470,8 @@ class TestOutputs:
 class TestChange:
     def test_a_decision_is_stored_and_returned(self, jobs: JobRepository) -> None:
         jobs.add([a_job()])
-        changed = jobs.change("job-1", lambda job: job.cancelled(NOON + SECOND))
-        assert changed == jobs.find("job-1") == a_job().cancelled(NOON + SECOND)
+        changed = jobs.change("job-1", lambda job: job.cancelled(NOON + SECOND, ANN))
+        assert changed == jobs.find("job-1") == a_job().cancelled(NOON + SECOND, ANN)
 
     def test_a_refused_decision_changes_nothing(self, jobs: JobRepository) -> None:
         jobs.add([a_job()])
@@ -441,7 +504,7 @@ class TestChange:
         with pytest.raises(WrongState):
             jobs.change_some(
                 State.PENDING,
-                lambda job: refuse(job) if job.id == "job-001" else job.cancelled(NOON),
+                lambda job: refuse(job) if job.id == "job-001" else job.cancelled(NOON, ANN),
                 until=NOON + HOUR,
                 limit=9,
             )

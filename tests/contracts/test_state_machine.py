@@ -19,11 +19,11 @@ from hypothesis.stateful import (
 )
 
 from queuectl.domain.errors import Conflict, JobNotFound
-from queuectl.domain.job import TERMINAL, Job, Lease, State
+from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import WorkerState
-from tests.builders import HOUR, MINUTE, NOON, SECOND, a_job, a_lease, a_loss, a_policy, a_result, a_worker
+from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_lease, a_loss, a_policy, a_result, a_worker
 from tests.contracts.conftest import QueueStore, in_memory
 
 JOB_IDS = st.sampled_from([f"job-{number}" for number in range(8)])
@@ -159,7 +159,7 @@ class QueueHistory(RuleBasedStateMachine):
     @rule(job_id=JOB_IDS)
     def cancel(self, job_id: str) -> None:
         self.operated.add(job_id)
-        self.both(lambda store: store.jobs.change(job_id, lambda job: job.cancelled(self.now)))
+        self.both(lambda store: store.jobs.change(job_id, lambda job: job.cancelled(self.now, ANN)))
 
     @rule(job_id=JOB_IDS)
     def retry(self, job_id: str) -> None:
@@ -234,6 +234,14 @@ class QueueHistory(RuleBasedStateMachine):
             running = [attempt.lease for attempt in attempts if attempt.outcome is None]
             assert running == ([job.lease] if job.state is State.PROCESSING else [])
             assert [attempt.number for attempt in attempts] == list(range(1, job.attempts + 1))
+
+    @invariant()
+    def a_job_whose_cancel_is_asked_for_does_not_wait_and_its_worker_can_hear_of_it(self) -> None:
+        asked = [job for job in self.model.jobs.search() if job.cancel_requested_at is not None]
+        assert not [job for job in asked if job.state in CLAIMABLE]
+        for worker_id in {job.lease.worker for job in asked if job.lease}:
+            heard = self.both(lambda store, it=worker_id: store.jobs.asked_to_cancel(it))
+            assert heard == [job for job in self.model.jobs.held_by(worker_id) if job.cancel_requested_at is not None]
 
     @invariant()
     def an_attempt_ends_once(self) -> None:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import MOVES, TERMINAL, Job, State
+from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
 from queuectl.domain.outcome import Outcome
 from tests.builders import (
+    ANN,
     MINUTE,
     NOON,
     SECOND,
@@ -37,8 +38,8 @@ TRANSITIONS: dict[str, tuple[str, Callable[[Job], Job], dict[State, State]]] = {
     ),
     "cancelled": (
         OPERATOR,
-        lambda job: job.cancelled(NOON),
-        {State.PENDING: State.CANCELLED, State.FAILED: State.CANCELLED},
+        lambda job: job.cancelled(NOON, ANN),
+        {State.PENDING: State.CANCELLED, State.FAILED: State.CANCELLED, State.PROCESSING: State.PROCESSING},
     ),
     "retried": (
         OPERATOR,
@@ -71,7 +72,7 @@ def test_a_transition_is_in_the_table_or_refused(name: str, state: State) -> Non
     job = a_job_that_is(state)
     if state in moves:
         assert transition(job).state is moves[state]
-        assert moves[state] in MOVES[state]
+        assert moves[state] is state or moves[state] in MOVES[state]
     else:
         with pytest.raises(WrongState, match=rf"job-1 is {state}\b"):
             transition(job)
@@ -79,6 +80,7 @@ def test_a_transition_is_in_the_table_or_refused(name: str, state: State) -> Non
 
 def test_every_move_of_the_table_has_a_transition_that_makes_it() -> None:
     made = {(before, after) for _, _, moves in TRANSITIONS.values() for before, after in moves.items()}
+    made = {(before, after) for before, after in made if before is not after}
     assert made == {(before, after) for before, targets in MOVES.items() for after in targets}
 
 
@@ -144,6 +146,52 @@ def test_a_retry_gives_back_all_retries_and_forgets_no_attempt() -> None:
     assert (retried.attempts, retried.run_at, retried.finished_at) == (dead.attempts, NOON + MINUTE, None)
 
 
+def test_to_cancel_a_job_that_runs_is_a_request_that_stands_until_it_has_ended() -> None:
+    asked = a_job_that_is(State.PROCESSING).cancelled(NOON + MINUTE, ANN)
+    assert (asked.state, asked.lease, asked.finished_at) == (State.PROCESSING, a_lease(), None)
+    assert (asked.cancel_requested_at, asked.cancel_requested_by) == (NOON + MINUTE, ANN)
+
+
+def test_to_ask_again_changes_nothing() -> None:
+    asked = a_job_that_is(State.PROCESSING).cancelled(NOON, ANN)
+    assert asked.cancelled(NOON + MINUTE, "bob@web-2") == asked
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    {
+        Outcome.SUCCEEDED: State.COMPLETED,
+        Outcome.FAILED: State.CANCELLED,
+        Outcome.TIMEOUT: State.CANCELLED,
+        Outcome.LOST: State.CANCELLED,
+        Outcome.RELEASED: State.CANCELLED,
+        Outcome.CANCELLED: State.CANCELLED,
+    }.items(),
+)
+def test_a_job_whose_cancel_was_asked_for_never_waits_again(outcome: Outcome, state: State) -> None:
+    job = settled(outcome)(a_job_that_is(State.PROCESSING).cancelled(NOON, ANN))
+    assert (job.state, job.finished_at, job.lease, job.cancel_requested_by) == (state, NOON, None, ANN)
+
+
+def test_a_last_failure_that_comes_before_the_stop_stays_what_it_is() -> None:
+    job = settled(Outcome.FAILED)(a_job_that_is(State.PROCESSING, max_retries=0).cancelled(NOON, ANN))
+    assert (job.state, job.cancel_requested_at) == (State.DEAD, NOON)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_request_that_arrives_just_before_the_end_or_just_after_it_comes_to_the_same(outcome: Outcome) -> None:
+    job = a_job_that_is(State.PROCESSING)
+    asked_before = settled(outcome)(job.cancelled(NOON, ANN))
+    ended_before = settled(outcome)(job)
+    asked_after = ended_before if ended_before.state in TERMINAL else ended_before.cancelled(NOON, ANN)
+    assert asked_before.state is asked_after.state
+
+
+def test_a_retry_takes_the_request_back() -> None:
+    retried = a_job_that_is(State.CANCELLED).retried(NOON)
+    assert (retried.cancel_requested_at, retried.cancel_requested_by) == (None, None)
+
+
 class JobLife(RuleBasedStateMachine):
     """Any sequence of transitions, allowed or not."""
 
@@ -180,6 +228,10 @@ class JobLife(RuleBasedStateMachine):
     def its_counters_add_up(self) -> None:
         assert self.job.failures + self.job.losses <= self.job.attempts
         assert self.job.failures <= self.job.max_retries + 1
+
+    @invariant()
+    def it_does_not_wait_while_its_cancel_is_asked_for(self) -> None:
+        assert self.job.cancel_requested_at is None or self.job.state not in CLAIMABLE
 
     @precondition(lambda self: self.before.state in TERMINAL and self.job is not self.before)
     @invariant()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -7,8 +8,9 @@ from queuectl.application import queue as queue_module
 from queuectl.application.queue import Queue
 from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
-from queuectl.domain.job import State
-from tests.builders import HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease, a_policy, a_result, a_worker
+from queuectl.domain.job import TERMINAL, Job, State
+from queuectl.domain.outcome import Outcome
+from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease, a_policy, a_result, a_worker
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
 
 
@@ -27,6 +29,7 @@ def queue(memory: Memory) -> Queue:
         measurements=InMemoryMeasurements(memory),
         clock=ManualClock(NOON + HOUR),
         new_job_id=lambda: f"new-{next(ids)}",
+        operator=ANN,
     )
 
 
@@ -56,13 +59,54 @@ def test_one_taken_id_stores_nothing_of_the_batch(queue: Queue) -> None:
 
 def test_a_waiting_job_is_cancelled_now(queue: Queue, memory: Memory) -> None:
     memory.jobs["job-1"] = a_job()
-    assert queue.cancel("job-1") == memory.jobs["job-1"] == a_job().cancelled(NOON + HOUR)
+    assert queue.cancel("job-1") == memory.jobs["job-1"] == a_job().cancelled(NOON + HOUR, ANN)
 
 
-def test_a_running_job_is_not_cancelled(queue: Queue, memory: Memory) -> None:
-    memory.jobs["job-1"] = a_job_that_is(State.PROCESSING)
-    with pytest.raises(WrongState, match="job-1 is processing: only a job that waits can be cancelled"):
+@pytest.mark.parametrize("state", TERMINAL)
+def test_a_job_that_has_ended_is_not_cancelled(queue: Queue, memory: Memory, state: State) -> None:
+    memory.jobs["job-1"] = a_job_that_is(state)
+    with pytest.raises(WrongState, match=f"job-1 is {state}: only a job that waits or runs can be cancelled"):
         queue.cancel("job-1")
+
+
+class TestCancelOfAJobThatRuns:
+    @pytest.fixture
+    def asked(self, queue: Queue, memory: Memory) -> Job:
+        memory.workers["w-1"] = a_worker(started_at=NOON + HOUR)
+        memory.jobs["job-1"] = a_job_that_is(State.PROCESSING)
+        return queue.cancel("job-1")
+
+    def test_it_is_asked_for_in_the_operators_name(self, asked: Job) -> None:
+        assert (asked.state, asked.cancel_requested_at, asked.cancel_requested_by) == (
+            State.PROCESSING,
+            NOON + HOUR,
+            ANN,
+        )
+
+    def test_it_has_ended_when_that_attempt_has(self, queue: Queue, memory: Memory, asked: Job) -> None:
+        assert queue.ended(asked) is None
+        memory.jobs["job-1"] = asked.settled(a_result(Outcome.CANCELLED), NOON + HOUR, a_policy(), 0)
+        assert queue.ended(asked) == memory.jobs["job-1"]
+        memory.jobs["job-1"] = memory.jobs["job-1"].retried(NOON + HOUR).claimed(a_lease(2), NOON + HOUR)
+        assert queue.ended(asked) == memory.jobs["job-1"]
+
+    def test_others_watch_over_it_while_any_of_them_has_a_lease(self, queue: Queue, memory: Memory, asked: Job) -> None:
+        assert not queue.is_watched_by_others(asked)
+        memory.workers["w-2"] = a_worker("w-2", lease_expires_at=NOON + HOUR)
+        assert not queue.is_watched_by_others(asked)
+        memory.workers["w-3"] = a_worker("w-3", lease_expires_at=NOON + HOUR + SECOND)
+        assert queue.is_watched_by_others(asked)
+
+    def test_its_worker_is_silent_when_half_of_its_lease_has_passed(
+        self, queue: Queue, memory: Memory, asked: Job
+    ) -> None:
+        assert queue.silent_holder(asked) is None
+        memory.workers["w-1"] = a_worker(
+            started_at=NOON + HOUR - 15 * SECOND, lease_expires_at=NOON + HOUR + 15 * SECOND
+        )
+        assert queue.silent_holder(asked) == replace(memory.workers["w-1"], jobs=1)
+        memory.workers.clear()
+        assert queue.silent_holder(asked) is None
 
 
 @pytest.mark.parametrize("state", [State.COMPLETED, State.DEAD, State.CANCELLED])

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 
@@ -8,6 +8,7 @@ import pytest
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.worker import POLL, Worker
 from queuectl.domain.events import (
+    CancelHeard,
     DatabaseBack,
     DatabaseLost,
     Event,
@@ -21,7 +22,7 @@ from queuectl.domain.job import Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Run, WorkerState
-from tests.builders import NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
+from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryWorkers, ManualClock, Memory, ScriptedRunner
 
 LEASE = 30 * SECOND
@@ -244,6 +245,127 @@ class TestStop:
             shift.worker.stop()
         shift.turn(2)
         assert len(shift.runner.stops) == 1
+
+
+class TestCancel:
+    def ask(self, shift: Shift, job_id: str = "job-1") -> None:
+        """What an operator does, and the wake-up that tells of it."""
+        shift.jobs.change(job_id, lambda job: job.cancelled(shift.clock.now, ANN))
+        shift.runner.wake()
+
+    def test_the_command_of_a_job_that_is_to_be_cancelled_is_stopped_and_who_asked_is_recorded(self) -> None:
+        shift = Shift(some_jobs(2), concurrency=2, policy={"kill-grace": "7s"})
+        shift.turn()
+        self.ask(shift, "job-001")
+        shift.turn(3)
+        assert shift.runner.stops == [(Outcome.CANCELLED, 7 * SECOND)]
+        assert (shift.state("job-001"), shift.outcomes("job-001")) == (State.CANCELLED, [Outcome.CANCELLED])
+        assert shift.attempts("job-001")[0].error == f"cancelled by {ANN}: stopped"
+        assert shift.state("job-000") is State.PROCESSING
+        assert [event.job.id for event in shift.events if isinstance(event, CancelHeard)] == ["job-001"]
+
+    def test_without_a_wake_up_it_is_heard_of_within_a_second(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn(3)
+        asked_at = shift.clock.now
+        shift.jobs.change("job-1", lambda job: job.cancelled(asked_at, ANN))
+        shift.turn_until(lambda: shift.state() is State.CANCELLED)
+        assert shift.clock.now - asked_at <= POLL
+
+    def test_a_worker_that_stops_gracefully_hears_of_it_too(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.worker.stop()
+        shift.turn()
+        self.ask(shift)
+        shift.turn_until(lambda: shift.worker.is_done)
+        assert shift.state() is State.CANCELLED
+
+    def test_it_is_stopped_once_however_often_it_is_asked_for(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.runner.end = lambda job_id, result: None  # it takes its time
+        for _ in range(5):
+            self.ask(shift)
+            shift.turn()
+        assert len(shift.runner.stops) == 1
+
+    @pytest.mark.parametrize(
+        ("result", "state"),
+        [(a_result(), State.COMPLETED), (a_failure(), State.CANCELLED), (a_result(Outcome.RELEASED), State.CANCELLED)],
+    )
+    def test_a_command_that_ends_before_its_worker_hears_of_it_has_its_own_outcome(
+        self, result: RunResult, state: State
+    ) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.runner.end("job-1", result)
+        self.ask(shift)
+        shift.turn(5)
+        assert (shift.state(), shift.outcomes(), shift.runner.stops) == (state, [result.outcome], [])
+        [settled] = shift.heard(JobSettled)
+        assert isinstance(settled, JobSettled)
+        assert settled.job.state is state
+        assert shift.runner.started == ["job-1"]
+
+    def test_a_job_that_is_given_back_by_force_after_it_was_to_be_cancelled_is_cancelled(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.worker.stop(force=True)
+        self.ask(shift)
+        shift.turn(3)
+        assert (shift.state(), shift.outcomes()) == (State.CANCELLED, [Outcome.RELEASED])
+
+    def test_a_job_of_a_claim_whose_answer_was_lost_is_not_started_when_it_is_to_be_cancelled(self) -> None:
+        shift = Shift([a_job()])
+        lose_the_answer_to_the_next_claim(shift)
+        shift.turn()
+        self.ask(shift)
+        shift.turn(3)
+        assert (shift.state(), shift.outcomes(), shift.runner.started) == (State.CANCELLED, [Outcome.RELEASED], [])
+
+    def test_a_job_that_comes_with_a_request_is_not_started(self) -> None:
+        shift = Shift([a_job()])
+        claim = shift.jobs.claim
+
+        def recalled(lease: Lease, **asked: object) -> Sequence[Run]:
+            runs = claim(lease, **asked)
+            return [
+                replace(run, job=shift.jobs.change(run.job.id, lambda job: job.cancelled(NOON, ANN))) for run in runs
+            ]
+
+        shift.jobs.claim = recalled
+        shift.turn(3)
+        assert (shift.state(), shift.runner.started) == (State.CANCELLED, [])
+        assert shift.attempts()[0].error == f"cancelled by {ANN}: not started"
+
+    def test_a_worker_that_is_woken_all_the_time_asks_a_few_times_a_second(self) -> None:
+        shift, asked = Shift([a_job()]), []
+        shift.turn()
+        shift.jobs.asked_to_cancel = lambda worker: asked.append(worker) or []
+        for _ in range(1000):
+            shift.clock.advance(timedelta(milliseconds=1))
+            shift.runner.wake()
+            shift.turn()
+        assert 15 <= len(asked) <= 20
+
+    def test_a_wake_up_just_after_a_question_is_not_forgotten(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn(2)
+        self.ask(shift)
+        shift.runner.wake()
+        shift.turn()
+        asked_at = shift.clock.now
+        shift.turn_until(lambda: shift.state() is State.CANCELLED)
+        assert shift.clock.now - asked_at <= timedelta(milliseconds=100)
+
+    def test_a_worker_whose_jobs_nobody_cancels_does_not_spin(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn(2)
+        before = shift.clock.now
+        shift.runner.wake()
+        shift.turn(10)
+        assert shift.clock.now - before >= 8 * SECOND
 
 
 class TestLease:

@@ -8,6 +8,7 @@ from typing import assert_never
 from queuectl.domain import events
 from queuectl.domain.duration import format_duration
 from queuectl.domain.job import State
+from queuectl.domain.outcome import Outcome
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -43,6 +44,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _log.info("worker %s stopped", event.worker)
         case events.JobStarted():
             _log.info("job %s attempt %d started", event.job.id, event.job.attempts)
+        case events.CancelHeard():
+            _log.info("job %s is to be cancelled, says %s: stopping it", event.job.id, event.job.cancel_requested_by)
         case events.JobSettled():
             _log_settled(event)
         case events.ResultLate():
@@ -69,6 +72,8 @@ def _log_settled(event: events.JobSettled) -> None:
         said += f"; again in {format_duration(job.run_at - job.updated_at)}"
     elif job.state is State.DEAD:
         said += "; no retries left, in the dead letter queue"
+    elif job.state is State.CANCELLED and result.outcome is not Outcome.CANCELLED:
+        said += "; not again: a cancel was asked for"
     _log.log(logging.INFO if job.state is State.COMPLETED else logging.WARNING, "%s", said)
 
 

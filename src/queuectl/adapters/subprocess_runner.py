@@ -110,14 +110,17 @@ class SubprocessRunner:
             if ended or woken or now >= deadline:
                 return ended
 
-    def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
-        """Stop all runs: SIGTERM, SIGKILL after `grace` or, without any, at once; `wait` gives them with `outcome`.
+    def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
+        """Stop all runs, or that job's: SIGTERM, SIGKILL after `grace`, or at once without one.
+
+        Each comes from `wait` with `outcome`, but for those that were being stopped already or had ended by themselves.
 
         The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
         """
         with self._lock:
             for child in self._children:
-                self._stop(child, outcome, grace)
+                if job_id in (None, child.run.job.id):
+                    self._stop(child, outcome, grace)
         self.wake()
 
     def wake(self) -> None:

@@ -1,6 +1,7 @@
 """The machine: its clock, its identity, its processes, and fresh ids."""
 
 import os
+import pwd
 import secrets
 import socket
 import subprocess
@@ -58,6 +59,15 @@ def new_lease_id() -> str:
 def host_name() -> str:
     """What this machine calls itself."""
     return socket.gethostname()
+
+
+def user_at_host() -> str:
+    """Who runs this process, and where: `ann@web-1`."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as in many containers
+        user = str(os.getuid())
+    return f"{user}@{host_name()}"
 
 
 def machine_id() -> str:

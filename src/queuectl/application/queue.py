@@ -43,13 +43,16 @@ class Queue:
         measurements: Measurements,
         clock: Clock,
         new_job_id: Callable[[], str],
+        operator: str,
     ) -> None:
+        """`operator` is who asks, as it is recorded: `ann@web-1`."""
         self._jobs = jobs
         self._workers = workers
         self._config = config
         self._measurements = measurements
         self._clock = clock
         self._new_job_id = new_job_id
+        self._operator = operator
 
     def now(self) -> datetime:
         """The moment by the clock that the queue's own moments come from."""
@@ -79,9 +82,27 @@ class Queue:
         return self._jobs.outputs_of([job.id for job in jobs])
 
     def cancel(self, job_id: str) -> Job:
-        """Stop a job before it starts. Raises JobNotFound, WrongState."""
+        """Cancel a job that waits; ask for it of one that runs: see `ended`. Raises JobNotFound, WrongState."""
         at = self._clock()
-        return self._jobs.change(job_id, lambda job: job.cancelled(at))
+        return self._jobs.change(job_id, lambda job: job.cancelled(at, self._operator))
+
+    def ended(self, asked: Job) -> Job | None:
+        """The job, once the attempt is over that ran when its cancel was asked for; None before. Raises JobNotFound."""
+        job = self._jobs.find(asked.id)
+        return None if job.state is State.PROCESSING and job.attempts == asked.attempts else job
+
+    def is_watched_by_others(self, running: Job) -> bool:
+        """Whether any worker but the job's own has its lease, and so would take the job back if its own is lost."""
+        at, own = self._clock(), running.lease and running.lease.worker
+        return any(worker.id != own and worker.lease_expires_at > at for worker in self._workers.live())
+
+    def silent_holder(self, running: Job) -> WorkerRecord | None:
+        """The worker that runs the job, if it lives but has renewed its lease for half of its length no more."""
+        own = running.lease and running.lease.worker
+        holder = next((worker for worker in self._workers.live() if worker.id == own), None)
+        if holder is None or self._clock() < holder.renewed_at + (holder.lease_expires_at - holder.renewed_at) / 2:
+            return None
+        return holder
 
     def retry(self, job_id: str) -> Job:
         """Have a job that has ended run again. Raises JobNotFound, WrongState."""

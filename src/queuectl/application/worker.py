@@ -1,12 +1,13 @@
 """What a worker does: claim due jobs for its free slots, have them run, settle each with its outcome."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import (
+    CancelHeard,
     DatabaseBack,
     DatabaseLost,
     JobSettled,
@@ -15,7 +16,7 @@ from queuectl.domain.events import (
     ResultLate,
     WorkerStopping,
 )
-from queuectl.domain.job import Job, Lease
+from queuectl.domain.job import Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
@@ -35,6 +36,9 @@ POLL = timedelta(seconds=1)
 
 CONTENDED = timedelta(milliseconds=20)
 """The wait before the next claim when there was something due, but not to be had."""
+
+LISTEN_AGAIN = timedelta(milliseconds=50)
+"""The shortest time between two questions for jobs that are to be cancelled, however often the worker is woken."""
 
 PAUSE_AFTER_TROUBLE = timedelta(seconds=1)
 """No new claim for this long after the worker itself was unable to start a command."""
@@ -87,7 +91,7 @@ class Worker:
         self._events = events
 
         self._policy = Policy.of({})
-        self._running: set[str] = set()
+        self._running: dict[str, Run] = {}
         self._in_doubt = False
         self._ended: list[Ended] = []
         self._stops_asked = 0
@@ -95,6 +99,8 @@ class Worker:
         self._lease_lost = False
         self._rescue_at = elapsed()
         self._claim_at = elapsed()
+        self._listen_at = elapsed()
+        self._is_woken_again = False
         self._is_idle = False
         self._pause_until = elapsed()
         self._outage: str | None = None
@@ -129,14 +135,14 @@ class Worker:
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
         for run, result in self._runner.wait(min(patience, self._time_to_next())):
-            self._running.remove(run.job.id)
-            self._end(run, result)
+            self._end(self._running.pop(run.job.id), result)
         self._obey_stops()
         self._watch_lease()
         if self._elapsed() < self._retry_at:
             return
         try:
             self._settle_ended()
+            self._hear_cancels()
             self._rescue_others()
             self._claim_for_free_slots()
         except DatabaseUnavailable as error:
@@ -150,6 +156,8 @@ class Worker:
         due = [now + POLL]
         if self._ended:
             due.append(now)
+        if self._is_woken_again and self._running and not self._lease_lost:
+            due.append(self._listen_at)
         if self._free_slots:
             due.append(max(self._claim_at, self._pause_until))
         if not self._lease_lost:
@@ -166,6 +174,8 @@ class Worker:
     def _end(self, run: Run, result: RunResult) -> None:
         if result.outcome is Outcome.RELEASED and not self._stops_done:
             self._pause_until = self._elapsed() + PAUSE_AFTER_TROUBLE
+        if result.outcome is Outcome.CANCELLED:
+            result = replace(result, error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
         job = run.job.settled(result, self._clock(), run.policy, self._chance())
         self._ended.append(Ended(job, run.lease, result))
 
@@ -194,12 +204,31 @@ class Worker:
             self._tell(ended, settlement)
 
     def _tell(self, ended: Ended, settlement: Settlement) -> None:
-        if settlement is Settlement.RECORDED:
-            started_at = ended.job.started_at or ended.job.updated_at
-            ran = ended.job.updated_at - started_at
-            self._events(JobSettled(job=ended.job, result=ended.result, ran=ran))
-        else:
-            self._events(ResultLate(job=ended.job, result=ended.result))
+        job = ended.job
+        match settlement:
+            case Settlement.RECORDED | Settlement.CANCELLED:
+                state = State.CANCELLED if settlement is Settlement.CANCELLED else job.state
+                ran = job.updated_at - (job.started_at or job.updated_at)
+                self._events(JobSettled(job=replace(job, state=state), result=ended.result, ran=ran))
+            case Settlement.LATE | Settlement.GONE:
+                self._events(ResultLate(job=job, result=ended.result))
+
+    def _hear_cancels(self) -> None:
+        """Stop the commands whose jobs an operator wants to be cancelled; a wake-up may have told of them."""
+        now = self._elapsed()
+        if not self._running or self._lease_lost:
+            return
+        self._is_woken_again = now < self._listen_at
+        if self._is_woken_again:
+            return
+        self._listen_at = now + LISTEN_AGAIN
+        for job in self._jobs.asked_to_cancel(self.id):
+            run = self._running.get(job.id)
+            if run is None or run.job.cancel_requested_at is not None:
+                continue
+            self._running[job.id] = replace(run, job=job)
+            self._events(CancelHeard(job=job))
+            self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)
 
     def _rescue_others(self) -> None:
         if self._elapsed() < self._rescue_at or self._lease_lost:
@@ -226,7 +255,7 @@ class Worker:
         claimed = self._jobs.claim(lease, queues=self._queues, limit=free, at=self._clock())
         self._in_doubt = False
         for run in claimed:
-            self._running.add(run.job.id)
+            self._running[run.job.id] = run
             self._start(run)
         self._is_idle = len(claimed) < free
         self._claim_at = self._elapsed() + POLL
@@ -235,8 +264,12 @@ class Worker:
 
     def _start(self, run: Run) -> None:
         if self._heartbeat.lost:  # while the answer to the claim was under way
-            self._running.remove(run.job.id)
+            del self._running[run.job.id]
             self._end(run, RunResult(outcome=Outcome.LOST, error="not started: the worker had lost its lease"))
+            return
+        if run.job.cancel_requested_at:  # likewise
+            del self._running[run.job.id]
+            self._end(run, RunResult(outcome=Outcome.CANCELLED, error="not started"))
             return
         self._runner.start(run)
         self._events(JobStarted(job=run.job))

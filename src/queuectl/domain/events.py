@@ -40,6 +40,13 @@ class JobStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelHeard:
+    """A worker has heard that a job it runs is to be cancelled, and stops its command."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettled:
     """An attempt's end is recorded; `job` is as it is now, `ran` how long the attempt took."""
 
@@ -92,6 +99,7 @@ Event = (
     | WorkerStopping
     | WorkerStopped
     | JobStarted
+    | CancelHeard
     | JobSettled
     | ResultLate
     | JobRescued

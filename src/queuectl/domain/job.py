@@ -1,6 +1,11 @@
 """The job: its states, the one table of moves between them, and the transitions.
 
 A job is a value. A transition is a method that returns the next job, and every one goes through `MOVES`.
+
+To cancel a job that waits is one move. A job that runs is only asked for: its worker stops the command, and the
+attempt ends as `cancelled`. Where the attempt ends otherwise first, the request comes as if it had been made just
+after that end: a job that would wait for another run is cancelled instead, one that has ended stays as it ended. So
+each attempt has one outcome, and no job runs again whose cancel was asked for.
 """
 
 from collections.abc import Mapping
@@ -32,7 +37,7 @@ class State(StrEnum):
     DEAD = "dead"
     """Retries used up, or lost too often: in the dead letter queue until an operator retries or removes it."""
     CANCELLED = "cancelled"
-    """Stopped by an operator. Only an operator can have it run again."""
+    """Stopped by an operator, while it waited or while it ran. Only an operator can have it run again."""
 
 
 MOVES: Mapping[State, frozenset[State]] = {
@@ -62,7 +67,8 @@ class Job:
     """One command to be run to a recorded outcome. Moments are aware and in UTC.
 
     `attempts` counts the runs started and never falls; `failures` those that count against `max_retries`;
-    `losses` those whose worker was lost. `exit_code` and `last_error` are the last attempt's.
+    `losses` those whose worker was lost. `exit_code` and `last_error` are the last attempt's. `cancel_requested_at`
+    and `_by` say when an operator asked to cancel it, and who (`ann@web-1`); they stand until it is run again.
     """
 
     id: str
@@ -85,6 +91,8 @@ class Job:
     lease: Lease | None = None
     exit_code: int | None = None
     last_error: str | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_requested_by: str | None = None
 
     def is_due(self, at: datetime) -> bool:
         """Whether a worker may claim it at that moment."""
@@ -103,31 +111,55 @@ class Job:
         if self.state is not State.PROCESSING:
             raise WrongState(f"job {self.id} is {self.state}: it has no attempt that could end")
         job = replace(self, lease=None, exit_code=result.exit_code, last_error=result.error)
-        match result.outcome:
-            case Outcome.SUCCEEDED:
-                return job._finished(State.COMPLETED, at)
-            case Outcome.FAILED | Outcome.TIMEOUT:
-                return job._failed(at, policy.backoff, chance)
-            case Outcome.LOST:
-                return job._lost(at, policy.max_losses)
-            case Outcome.RELEASED:
-                return job._moved(State.PENDING, at)
-            case Outcome.CANCELLED:
-                return job._finished(State.CANCELLED, at)
-        assert_never(result.outcome)
+        return job._ended_as(result.outcome, at, policy, chance).heeding_cancel()
 
-    def cancelled(self, at: datetime) -> "Job":
-        """An operator stops the job before a worker has claimed it. Raises WrongState for any other job."""
-        if self.state not in CLAIMABLE:
-            raise WrongState(f"job {self.id} is {self.state}: only a job that waits can be cancelled")
-        return self._finished(State.CANCELLED, at)
+    def heeding_cancel(self) -> "Job":
+        """The job just settled, given that a cancel may have been asked for: one that would wait is cancelled."""
+        if self.cancel_requested_at is None or self.state not in CLAIMABLE:
+            return self
+        return self._finished(State.CANCELLED, self.updated_at)
+
+    def cancelled(self, at: datetime, by: str) -> "Job":
+        """An operator cancels the job: at once while it waits; while it runs, the request stands until it has ended.
+
+        To ask again changes nothing. Raises WrongState for a job that has ended.
+        """
+        if self.state in TERMINAL:
+            raise WrongState(f"job {self.id} is {self.state}: only a job that waits or runs can be cancelled")
+        if self.cancel_requested_at is not None:
+            return self
+        return replace(self, updated_at=at, cancel_requested_at=at, cancel_requested_by=by).heeding_cancel()
 
     def retried(self, at: datetime) -> "Job":
         """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
         job = self._moved(State.PENDING, at)
-        return replace(job, run_at=at, failures=0, losses=0, finished_at=None, exit_code=None, last_error=None)
+        return replace(
+            job,
+            run_at=at,
+            failures=0,
+            losses=0,
+            finished_at=None,
+            exit_code=None,
+            last_error=None,
+            cancel_requested_at=None,
+            cancel_requested_by=None,
+        )
+
+    def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float) -> "Job":
+        match outcome:
+            case Outcome.SUCCEEDED:
+                return self._finished(State.COMPLETED, at)
+            case Outcome.FAILED | Outcome.TIMEOUT:
+                return self._failed(at, policy.backoff, chance)
+            case Outcome.LOST:
+                return self._lost(at, policy.max_losses)
+            case Outcome.RELEASED:
+                return self._moved(State.PENDING, at)
+            case Outcome.CANCELLED:
+                return self._finished(State.CANCELLED, at)
+        assert_never(outcome)
 
     def _failed(self, at: datetime, backoff: Backoff, chance: float) -> "Job":
         job = replace(self, failures=self.failures + 1)

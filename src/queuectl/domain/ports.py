@@ -40,6 +40,8 @@ class Settlement(StrEnum):
 
     RECORDED = "recorded"
     """The job has its next state. Also the answer to a resend of the same result under the same lease."""
+    CANCELLED = "cancelled"
+    """The same, but as a cancel had been asked for meanwhile, the job is cancelled instead of waiting again."""
     LATE = "late"
     """The attempt had ended otherwise: the result stands on it as late, with its output if it had none."""
     GONE = "gone"
@@ -85,13 +87,17 @@ class JobRepository(Protocol):
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
 
+    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
+        """Of the jobs that run under any lease of this worker, those whose cancel an operator has asked for."""
+
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at`, past or to come, of the jobs that wait in those queues (empty: all)."""
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job` as it is next: fenced by the lease.
 
-        `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended: a resend has the same.
+        `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended: a resend has the same. A
+        request to cancel that stands in the repository is heeded whether `job` knows of it or not.
         """
 
     def change(self, job_id: str, decide: Decide) -> Job:
@@ -255,9 +261,10 @@ class Runner(Protocol):
         Enforces each job's own timeout meanwhile. When a run is returned, nothing of its process group is left.
         """
 
-    def stop(self, outcome: Outcome, *, grace: timedelta) -> None:
-        """Stop all runs: SIGTERM, SIGKILL after `grace`, or at once without one; each comes from `wait` with `outcome`.
+    def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
+        """Stop all runs, or that job's: SIGTERM, SIGKILL after `grace`, or at once without one.
 
+        Each comes from `wait` with `outcome`, but for those that were being stopped already or had ended by themselves.
         Safe from any thread. The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
         """
 

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import pytest
 from queuectl.application.queue import Queue
 from queuectl.domain.job import Job
 from queuectl.domain.outcome import RunResult
-from queuectl.domain.ports import Finding, Grade
+from queuectl.domain.ports import Finding, Grade, Run
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
-from tests.builders import NOON, a_lease, a_policy, a_worker
+from tests.builders import ANN, NOON, SECOND, a_lease, a_policy, a_worker
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
 
 
@@ -76,15 +76,38 @@ class CommandLine:
             measurements=InMemoryMeasurements(memory),
             clock=self.clock,
             new_job_id=lambda: f"made-{next(self._ids)}",
+            operator=ANN,
         )
+        self.meanwhile: list[Callable[[], object]] = []
+        """What happens, one by one, while a command waits: each a second after the one before."""
+        self.rescues = 0
 
     def __call__(self, *args: str, stdin: bytes = b"") -> Answer:
         app = App(args)
-        app.queue, app.storage = self.queue, self.storage
+        app.queue, app.storage, app.pause, app.rescue = self.queue, self.storage, self._pass, self._rescue
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = run(list(args), app)
         printed = self._capsys.readouterr()
         return Answer(code, printed.out, printed.err)
+
+    def _pass(self, _seconds: float) -> None:
+        self.clock.advance(SECOND)
+        assert self.meanwhile, "a command waits for something that nobody does"
+        self.meanwhile.pop(0)()
+
+    def _rescue(self) -> None:
+        self.rescues += 1
+
+    def start_next(self) -> Run:
+        """What a worker does with the next due job until its command ends."""
+        if not self.workers.live():
+            self.workers.register(a_worker(started_at=self.clock()))
+        [run] = self.jobs.claim(a_lease(next(self._ids)), queues=(), limit=1, at=self.clock())
+        return run
+
+    def end(self, run: Run, result: RunResult) -> None:
+        """What it does then."""
+        self.jobs.settle(run.job.settled(result, self.clock(), a_policy(), 0), run.lease, result)
 
     def run_next(self, result: RunResult) -> Job:
         """What a worker does with the next due job."""

@@ -148,14 +148,6 @@ def test_info_shows_history_and_output(queuectl: CommandLine) -> None:
     assert "history.1.outcome\tfailed\n" in queuectl("info", "a").out
 
 
-def test_cancel_tries_every_id_and_exits_with_the_first_failure(queuectl: CommandLine) -> None:
-    enqueue(queuectl, "a", "b")
-    answer = queuectl("cancel", "a", "nope", "b", "a")
-    assert (answer.code, answer.lines) == (3, ["a", "b"])
-    assert "there is no job nope" in answer.err
-    assert queuectl("cancel", "a").code == 4
-
-
 def test_retry_runs_a_job_again_that_has_ended(queuectl: CommandLine) -> None:
     enqueue(queuectl, "a")
     assert queuectl("retry", "a").code == 4

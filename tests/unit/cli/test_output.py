@@ -14,7 +14,7 @@ from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_gr
 from queuectl.entrypoints.cli.terminal import draw
 from queuectl.entrypoints.cli.views import View
 from queuectl.entrypoints.cli.wording import escaped, relative, shown_command, shown_output, span
-from tests.builders import DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is
+from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is
 
 
 class Terminal(io.StringIO):
@@ -133,6 +133,14 @@ def test_spans_have_about_three_digits(length: timedelta, text: str) -> None:
 )
 def test_each_state_shows_the_moment_that_matters(state: State, text: str) -> None:
     assert when(a_job_that_is(state), NOON + HOUR) == text
+
+
+def test_a_job_that_is_to_be_cancelled_shows_that_while_it_runs() -> None:
+    asked = a_job_that_is(State.PROCESSING).cancelled(NOON + MINUTE, ANN)
+    assert when(asked, NOON + HOUR) == "started 1 h ago, to be cancelled"
+    [facts, *_] = info_parts(asked, [], NOON + HOUR, show_env=False)
+    assert isinstance(facts, Grid)
+    assert ("cancel", f"asked for by {ANN}, 59 min ago") in facts.rows
 
 
 def test_queue_and_priority_are_columns_only_when_they_differ() -> None:

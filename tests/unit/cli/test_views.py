@@ -21,7 +21,7 @@ from queuectl.entrypoints.cli.views import (
     setting_view,
     status_view,
 )
-from tests.builders import MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
+from tests.builders import ANN, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
 
 
 def an_attempt(**overrides: object) -> Attempt:
@@ -53,11 +53,19 @@ def test_a_new_job() -> None:
         ("exit_code", None),
         ("last_error", None),
         ("output", None),
+        ("cancel_requested_at", None),
+        ("cancel_requested_by", None),
     ]
 
 
 def test_a_job_that_runs_names_its_worker() -> None:
     assert job_view(a_job().claimed(a_lease(worker="w-7"), NOON))["worker"] == "w-7"
+
+
+def test_a_job_that_is_to_be_cancelled_says_since_when_and_by_whom() -> None:
+    view = job_view(a_job().claimed(a_lease(), NOON).cancelled(NOON + SECOND, ANN))
+    asked = view["cancel_requested_at"], view["cancel_requested_by"]
+    assert (view["state"], *asked) == ("processing", "2030-01-31T12:00:01.000000Z", ANN)
 
 
 def test_values_of_env_are_shown_only_on_demand() -> None:

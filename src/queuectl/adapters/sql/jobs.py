@@ -106,6 +106,12 @@ class SqlJobRepository:
             lambda connection: [_job(row) for row in connection.rows("held", {"worker": worker_id})]
         )
 
+    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
+        """Of the jobs that run under any lease of this worker, those whose cancel was asked for."""
+        return self._database.read(
+            lambda connection: [_job(row) for row in connection.rows("asked_to_cancel", {"worker": worker_id})]
+        )
+
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at` of the jobs that wait in those queues."""
         shape = (len(queues),)
@@ -226,10 +232,15 @@ def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[
 
 
 def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
-    if connection.run("store_settled", _row(job) | {"job_id": job.id, "held_lease": lease.id}):
-        connection.run("end_attempt", _end_of_attempt(job, result))
+    stored = connection.row("store_settled", _row(job) | {"job_id": job.id, "held_lease": lease.id})
+    if stored is None:
+        return _settle_late(connection, job, lease, result)
+    connection.run("end_attempt", _end_of_attempt(job, result))
+    heeded = replace(job, **vars(stored)).heeding_cancel()
+    if heeded.state is job.state:
         return Settlement.RECORDED
-    return _settle_late(connection, job, lease, result)
+    _write(connection, [heeded])
+    return Settlement.CANCELLED
 
 
 def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:

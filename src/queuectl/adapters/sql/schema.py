@@ -81,6 +81,8 @@ jobs = Table(
     Column("lease_id", Text),
     Column("exit_code", Integer),
     Column("last_error", Text),
+    Column("cancel_requested_at", Moment),
+    Column("cancel_requested_by", Text),
     sqlite_autoincrement=True,
 )
 

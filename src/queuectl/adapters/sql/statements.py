@@ -54,6 +54,9 @@ PRIORITIES = range(10, 0, -1)
 FIXED = ("seq", "id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env")
 """The columns of a job that never change."""
 
+ASKED = ("cancel_requested_at", "cancel_requested_by")
+"""The columns that are the operators': a worker's outcome leaves them as they are."""
+
 CHANGING = [column.name for column in jobs.columns if column.name not in FIXED]
 
 
@@ -258,13 +261,20 @@ def held() -> AnySelect:
     return select(jobs).where(jobs.c.worker == bindparam("worker"), _IS_PROCESSING).order_by(jobs.c.seq)
 
 
+@statement()
+def asked_to_cancel() -> AnySelect:
+    """Of these, the jobs whose cancel was asked for."""
+    return held().where(jobs.c.cancel_requested_at.is_not(None))
+
+
 # Settling and rescuing.
 
 
-@statement(writes=CHANGING)
+@statement(writes=[name for name in CHANGING if name not in ASKED])
 def store_settled() -> Update:
-    """The fence: only the holder of the lease `:held_lease` may say how the attempt ended."""
-    return store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)
+    """The fence: only the holder of `:held_lease` may say how the attempt ended. Tells of a cancel asked for."""
+    held = store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)
+    return held.returning(jobs.c.cancel_requested_at, jobs.c.cancel_requested_by)
 
 
 _ATTEMPT = (attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("attempt"))

@@ -1,6 +1,7 @@
 """What the commands of one call share: the global options, the queue they speak to, and where they write."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -71,6 +72,14 @@ class App:
     def note(self, text: str) -> None:
         """Tell the user something that is not data: on stderr."""
         click.echo(text, err=True)
+
+    def pause(self, seconds: float) -> None:
+        """Let that time pass."""
+        time.sleep(seconds)
+
+    def rescue(self) -> None:
+        """Take back the jobs of workers that are lost, as any worker would; the caller tells what became of them."""
+        self.container.rescue(self.queue.policy(), events=lambda _event: None)
 
     @cached_property
     def reporter(self) -> "Reporter":

@@ -1,4 +1,4 @@
-"""`queuectl list`, `info`, `cancel` and `retry`: jobs, one by one or many."""
+"""`queuectl list`, `info` and `retry`: jobs, one by one or many."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,25 +88,6 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
         ids=[job.id],
     )
     return None
-
-
-@click.command("cancel", cls=Command)
-@click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
-@pass_app
-@click.pass_context
-def cancel(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
-    """Cancel jobs that wait for their first run or their next.
-
-    A job that is running goes on; one that has ended stays as it is. Each ID is tried; the exit code is that of
-    the first failure.
-
-    Examples:
-      queuectl cancel nightly-backup
-      queuectl list --queue mail --output id | xargs queuectl cancel
-    """
-    jobs, code = app.each(job_ids, app.queue.cancel)
-    write_changed(app, jobs, "cancelled")
-    ctx.exit(code)
 
 
 @click.command("retry", cls=Command)

@@ -27,7 +27,7 @@ class Program(Group):
         "list": (f"{COMMANDS}.jobs:list_jobs", "List jobs, the newest first."),
         "info": (f"{COMMANDS}.jobs:info", "Everything about one job: settings, history, output. Also: show."),
         "show": (f"{COMMANDS}.jobs:info", ""),
-        "cancel": (f"{COMMANDS}.jobs:cancel", "Cancel jobs that wait."),
+        "cancel": (f"{COMMANDS}.cancel:cancel", "Cancel jobs, whether they wait or run."),
         "retry": (f"{COMMANDS}.jobs:retry", "Run jobs again that have ended."),
         "dlq": (f"{COMMANDS}.dlq:dlq", "The dead letter queue: jobs that used up their retries."),
         "config": (f"{COMMANDS}.config:config", "Retries, backoff, timeouts: the settings of the queue."),

@@ -81,7 +81,8 @@ def dead_grid(jobs: Sequence[Job], now: datetime) -> Grid:
 def when(job: Job, now: datetime) -> str:
     """The moment that matters in the job's state."""
     if job.state is State.PROCESSING:
-        return f"started {relative(job.started_at or job.updated_at, now)}"
+        started = f"started {relative(job.started_at or job.updated_at, now)}"
+        return f"{started}, to be cancelled" if job.cancel_requested_at else started
     if job.state in TERMINAL:
         return f"ended {relative(job.finished_at or job.updated_at, now)}"
     return "due now" if job.run_at <= now else f"due {relative(job.run_at, now)}"
@@ -114,9 +115,16 @@ def _facts(job: Job, now: datetime, show_env: bool) -> list[tuple[str, str]]:
         ("created", local_time(job.created_at)),
         ("due", local_time(job.run_at)),
         ("worker", job.lease.worker if job.lease else ""),
+        ("cancel", _cancel(job, now)),
     ]
     facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
     return [(label, text) for label, text in facts if text]
+
+
+def _cancel(job: Job, now: datetime) -> str:
+    if job.cancel_requested_at is None:
+        return ""
+    return f"asked for by {escaped(job.cancel_requested_by or '')}, {relative(job.cancel_requested_at, now)}"
 
 
 def _history_grid(history: Sequence[Attempt]) -> Grid:

@@ -40,6 +40,8 @@ def job_view(job: Job, output: bytes | None = None, *, worker: str | None = None
         "exit_code": job.exit_code,
         "last_error": job.last_error,
         "output": None if output is None else output.decode(errors="replace"),
+        "cancel_requested_at": timestamp(job.cancel_requested_at),
+        "cancel_requested_by": job.cancel_requested_by,
     }
 
 

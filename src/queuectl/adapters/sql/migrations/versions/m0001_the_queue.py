@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("lease_id", sa.Text),
         sa.Column("exit_code", sa.Integer),
         sa.Column("last_error", sa.Text),
+        sa.Column("cancel_requested_at", sa.BigInteger),
+        sa.Column("cancel_requested_by", sa.Text),
         sqlite_autoincrement=True,
     )
     waiting = sa.text("state IN ('pending', 'failed')")

@@ -1,0 +1,130 @@
+"""`queuectl cancel`: ask for it, and wait until what ran has ended."""
+
+import signal
+from collections.abc import Mapping, Sequence
+
+import click
+
+from queuectl.domain.errors import DatabaseUnavailable, WrongState
+from queuectl.domain.job import Attempt, Job, State
+from queuectl.domain.outcome import Outcome
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.jobs import write_jobs
+from queuectl.entrypoints.cli.wording import counted, escaped, relative
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+"""Seconds between two looks whether a job has ended; each is half as long again as the one before."""
+
+
+@click.command("cancel", cls=Command)
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
+@click.option("--no-wait", is_flag=True, help="Only ask: do not wait until the commands that run have ended.")
+@pass_app
+@click.pass_context
+def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) -> None:
+    """Cancel jobs, whether they wait or run, on whatever host.
+
+    A command that runs gets SIGTERM, and SIGKILL after kill-grace; this returns when nothing of it is left. All are
+    asked first and waited for then. Ctrl-C ends only the waiting: what was asked for still happens. A job that
+    ends by itself first stays as it ended, but does not run again. Each ID is tried; the exit code is that of the
+    first failure: 3 for an unknown job, 4 for one that had ended or completed before it could be stopped.
+
+    Examples:
+      queuectl cancel nightly-backup
+      queuectl cancel --no-wait nightly-backup
+      queuectl list --queue mail --state pending --state processing --output id | xargs queuectl cancel
+
+    Plain output: the id of each cancelled job.
+    """
+    asked, code = app.each(job_ids, app.queue.cancel)
+    running = {job.id: job for job in asked if job.state is State.PROCESSING}
+    if no_wait:
+        _write(app, asked, {})
+        if running:
+            app.note(f"asked the workers of {counted(len(running), 'running job')} to stop them, and did not wait")
+        ctx.exit(code)
+    cancelled = {job.id: job for job in asked if job.id not in running}
+    watch = _Watch(app)
+
+    def cancelled_now(job_id: str) -> None:
+        job = watch.end_of(running[job_id])
+        if job.state is not State.CANCELLED:
+            raise WrongState(f"job {job_id} is {job.state}: it ended before it could be stopped")
+        cancelled[job_id] = job
+
+    try:
+        _, later = app.each(list(running), cancelled_now)
+    except (KeyboardInterrupt, DatabaseUnavailable) as error:
+        app.note("no longer waiting; what was asked for stands: the jobs are cancelled when their workers hear of it")
+        if isinstance(error, KeyboardInterrupt):
+            _write(app, [cancelled[job.id] for job in asked if job.id in cancelled], running)
+        raise
+    _write(app, [cancelled[job.id] for job in asked if job.id in cancelled], running)
+    ctx.exit(code or later)
+
+
+class _Watch:
+    """Waits for the ends of jobs that are to be cancelled, and says on stderr why it takes so long, if it does."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._silent: set[str] = set()
+
+    def end_of(self, asked: Job) -> Job:
+        """The job when the attempt that ran is over. Raises JobNotFound when it has been removed meanwhile."""
+        pause, waited = FIRST_PAUSE, 0.0
+        while (job := self._app.queue.ended(asked)) is None:
+            self._app.pause(pause)
+            waited += pause
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            if pause == LONGEST_PAUSE:
+                self._look_after(asked)
+        return job
+
+    def _look_after(self, asked: Job) -> None:
+        """See that somebody takes the job back if its worker is lost: where there is no other worker, this command."""
+        worker = self._app.queue.silent_holder(asked)
+        if worker is not None and worker.id not in self._silent:
+            self._silent.add(worker.id)
+            said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) does not renew its lease"
+            over = relative(worker.lease_expires_at, self._app.queue.now())
+            self._app.note(f"{said}: its jobs are taken back when that is over ({over})")
+        if not self._app.queue.is_watched_by_others(asked):
+            self._app.rescue()
+
+
+def _write(app: App, jobs: Sequence[Job], running: Mapping[str, Job]) -> None:
+    """Write what became of the jobs; `running` are those whose attempt was waited for."""
+
+    def sentences() -> Sequence[str]:
+        return [_sentence(job, _attempt(app, running[job.id]) if job.id in running else None) for job in jobs]
+
+    if jobs or app.out.is_json:
+        write_jobs(app, jobs, table=sentences, plain=([job.id] for job in jobs))
+
+
+def _attempt(app: App, asked: Job) -> Attempt | None:
+    return next((each for each in app.queue.history(asked.id) if each.number == asked.attempts), None)
+
+
+def _sentence(job: Job, attempt: Attempt | None) -> str:
+    if job.state is State.PROCESSING:
+        return f"job {job.id} is asked to stop"
+    said = f"cancelled job {job.id}"
+    if attempt is None:
+        return said
+    if attempt.outcome is not Outcome.CANCELLED:
+        return f"{said}, which will not run again; its attempt had ended otherwise: {escaped(attempt.error or '')}"
+    if attempt.signal is not None:
+        return f"{said}: its command was killed by {_signal_name(attempt.signal)}"
+    if attempt.exit_code is not None:
+        return f"{said}: its command ended on SIGTERM with exit code {attempt.exit_code}"
+    return f"{said}: its command had not been started"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
