@@ -45,7 +45,7 @@ def test_a_shape_that_was_not_compiled_ahead_of_time_is_compiled_when_asked_for(
         "queue_1": "b",
         "queue_2": "c",
     }
-    assert prepared(database, "claim", (3,)).bound(values) == values
+    assert set(prepared(database, "claim", (3,)).bound(values)) == set(values.values())
 
 
 def test_a_statement_without_a_value_for_a_parameter_is_an_error() -> None:

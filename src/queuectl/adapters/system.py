@@ -13,6 +13,7 @@ from pathlib import Path
 from queuectl.domain.ports import Process
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 """Crockford's base 32: in the order of the characters' codes, and without letters that look like digits."""
 
 HAS_PROC = Path("/proc/self/stat").exists()
@@ -137,4 +138,5 @@ def _asked_of_ps(pid: int, column: str) -> str:
 
 
 def _base32(number: int, digits: int) -> str:
-    return "".join(ALPHABET[number >> 5 * place & 31] for place in reversed(range(digits)))
+    """The number in that many digits, an even count: two at a time, as a batch needs many ids."""
+    return "".join([PAIRS[number >> shift & 1023] for shift in range(5 * digits - 10, -1, -10)])

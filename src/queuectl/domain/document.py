@@ -75,7 +75,7 @@ def decode(text: str | bytes) -> dict[str, object]:
     Stricter than the json module: no NaN or Infinity, no key twice, no depth that exhausts the parser.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refused_constant)
+        document = _DECODER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise InvalidJob(["the document is nested too deeply"]) from None
     except UnicodeDecodeError as error:
@@ -256,6 +256,10 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refused_constant(name: str) -> object:
     raise InvalidJob([f"{name} is not a JSON number"])
+
+
+# One for all: json.loads makes one for each document that it is to be strict with.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refused_constant)
 
 
 def _unknown_field(key: str) -> str:

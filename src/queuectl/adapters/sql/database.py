@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeAlias, TypeVar
@@ -24,10 +24,10 @@ class Cursor(Protocol):
     def rowcount(self) -> int:
         """How many rows the last statement changed."""
 
-    def execute(self, text: str, values: Mapping[str, object] = ..., /) -> object:
+    def execute(self, text: str, values: Sequence[object] = ..., /) -> object:
         """Run a statement."""
 
-    def executemany(self, text: str, values: Sequence[Mapping[str, object]], /) -> object:
+    def executemany(self, text: str, values: Sequence[Sequence[object]], /) -> object:
         """Run a statement once with each of these values."""
 
     def fetchall(self) -> Sequence[Sequence[object]]:

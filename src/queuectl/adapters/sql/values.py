@@ -37,8 +37,7 @@ def _span(number: int) -> timedelta:
     return timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
 
 
 def _command(text: str) -> Command:
@@ -47,7 +46,7 @@ def _command(text: str) -> Command:
 
 
 def _text_map(value: Mapping[str, str]) -> str:
-    return _json(dict(value))
+    return _json(dict(value)) if value else "{}"
 
 
 def _texts(value: Sequence[str]) -> str:

@@ -38,6 +38,9 @@ class LocalTime(tzinfo):
         return "local time"
 
 
+LOCAL_TIME = LocalTime()
+
+
 def lines_of(content: bytes) -> Sequence[Line]:
     """The jobs of a file or a pipe, blank lines left out. Raises InvalidJob when there is none."""
     content = content.removeprefix(codecs.BOM_UTF8)
@@ -71,7 +74,7 @@ def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence
 
 def _request(line: Line, fields: Mapping[str, object]) -> JobRequest:
     document = line.content if isinstance(line.content, dict) else decode(_text(line.content))
-    return parse_request({**document, **fields}, local=LocalTime())
+    return parse_request({**document, **fields} if fields else document, local=LOCAL_TIME)
 
 
 def _whole(content: bytes, number: int | None) -> Line:

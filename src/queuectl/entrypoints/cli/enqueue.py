@@ -1,7 +1,7 @@
 """`queuectl enqueue`: one job from JSON or from arguments, or a batch from a file or a pipe."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -179,7 +179,7 @@ def _patience(app: App, count: int) -> AbstractContextManager[object]:
 
 
 def _tell(app: App, jobs: Sequence[Job], *, is_batch: bool) -> None:
-    view: View | list[View] = [job_view(job) for job in jobs] if is_batch else job_view(jobs[0])
+    view: View | Iterator[View] = (job_view(job) for job in jobs) if is_batch else job_view(jobs[0])
     ids = [job.id for job in jobs]
     app.out.write(view, plain=([each] for each in ids), table=lambda: [_sentence(jobs)], ids=ids)
 
