@@ -85,6 +85,18 @@ def test_a_directory_that_others_could_have_made_is_not_used(
     assert not list(directory.iterdir())
 
 
+def test_another_users_directory_is_not_used(
+    spool: FileOutcomeSpool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert spool.keep(an_outcome())
+    owner = directory.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert not spool.keep(an_outcome(attempt=2))
+    assert list(spool.kept()) == []
+    monkeypatch.undo()
+    assert list(spool.kept()) == [an_outcome()]
+
+
 @pytest.mark.parametrize(
     "content",
     [

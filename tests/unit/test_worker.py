@@ -298,6 +298,7 @@ class TestCancel:
         shift.runner.end = lambda job_id, result: None  # it takes its time
         for _ in range(5):
             self.ask(shift)
+            shift.clock.advance(SECOND)
             shift.turn()
         assert len(shift.runner.stops) == 1
 
