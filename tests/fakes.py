@@ -14,6 +14,7 @@ from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
     Decide,
+    KeptOutcome,
     Metrics,
     Run,
     Settlement,
@@ -319,6 +320,30 @@ def _tallies(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Tally]:
         )
         for name, group in sorted(by_name.items())
     ]
+
+
+class InMemorySpool:
+    """`room` is for how many outcomes it has room."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self.room = room
+        self._kept: dict[tuple[str, int, str], KeptOutcome] = {}
+
+    def keep(self, outcome: KeptOutcome) -> bool:
+        if len(self._kept) >= self.room:
+            return False
+        self._kept[_whose(outcome)] = outcome
+        return True
+
+    def kept(self) -> Sequence[KeptOutcome]:
+        return list(self._kept.values())
+
+    def forget(self, outcome: KeptOutcome) -> None:
+        self._kept.pop(_whose(outcome), None)
+
+
+def _whose(outcome: KeptOutcome) -> tuple[str, int, str]:
+    return outcome.job_id, outcome.attempt, outcome.lease.id
 
 
 class ManualClock:

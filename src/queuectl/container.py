@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dependency_injector import containers, providers
 
-from queuectl.adapters import containment, event_log, system
+from queuectl.adapters import containment, event_log, outcome_spool, system
 from queuectl.adapters.sql.archive import SqlArchive
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
@@ -19,6 +19,7 @@ from queuectl.adapters.subprocess_runner import SubprocessRunner
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.queue import Queue
 from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.settings import Settings
 
@@ -87,6 +88,16 @@ class Container(containers.DeclarativeContainer):
     new_worker_id = providers.Callable(system.new_worker_id)
 
     elapsed = providers.Object(system.elapsed)
+    spool = providers.Singleton(
+        outcome_spool.FileOutcomeSpool,
+        providers.Callable(
+            outcome_spool.directory_for,
+            providers.Callable(lambda settings: settings.spool_dir, settings),
+            providers.Selector(
+                backend_name, sqlite=providers.Callable(lambda path: str(path.resolve()), _path), postgresql=_place
+            ),
+        ),
+    )
     heartbeat = providers.Factory(Heartbeat, workers=workers, clock=clock, elapsed=elapsed, wake=runner.provided.wake)
     rescue = providers.Callable(
         rescue_lost_workers,
@@ -96,6 +107,7 @@ class Container(containers.DeclarativeContainer):
         machine=machine_id,
         is_alive=providers.Object(system.is_alive),
         clear=providers.Object(containment.kill_commands_of),
+        settle_kept=providers.Callable(settle_kept, jobs=jobs, spool=spool, events=events).provider,
         at=providers.Callable(lambda clock: clock(), clock),
     )
     worker = providers.Factory(
@@ -108,6 +120,7 @@ class Container(containers.DeclarativeContainer):
         elapsed=elapsed,
         new_lease_id=providers.Object(system.new_lease_id),
         chance=providers.Object(random.random),
+        spool=spool,
         events=events,
     )
 

@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""
 
-FILE_KEYS = frozenset({"database-url", "db-path", "busy-timeout", "output", "color", "log-dir"})
+FILE_KEYS = frozenset({"database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Settings:
 
     database_url: str = field(repr=False)
     log_dir: Path
+    spool_dir: Path = field(default_factory=lambda: platformdirs.user_state_path("queuectl") / "spool")
+    """Where workers keep outcomes that the database cannot take."""
     busy_timeout: timedelta = timedelta(seconds=20)
     """How long a command waits for a database that others have locked, or that is about to serve again."""
     output: str = "auto"
@@ -55,6 +57,11 @@ def load_settings(
         database_url=checked_url(url or _sqlite_url(platformdirs.user_data_path("queuectl") / "queue.db")),
         log_dir=Path(
             environ.get("QUEUECTL_LOG_DIR") or stored.get("log-dir") or platformdirs.user_log_path("queuectl")
+        ),
+        spool_dir=Path(
+            environ.get("QUEUECTL_SPOOL_DIR")
+            or stored.get("spool-dir")
+            or platformdirs.user_state_path("queuectl") / "spool"
         ),
         busy_timeout=_duration(environ.get("QUEUECTL_BUSY_TIMEOUT") or stored.get("busy-timeout", "20s")),
         output=output or environ.get("QUEUECTL_OUTPUT") or stored.get("output", "auto"),

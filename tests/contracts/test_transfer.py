@@ -9,8 +9,9 @@ import pytest
 from queuectl.application.transfer import refuse_if_working, transfer
 from queuectl.container import Container
 from queuectl.domain.errors import Conflict
+from queuectl.domain.job import State
 from queuectl.settings import Settings
-from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker
+from tests.builders import ANN, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker
 
 Opened = Callable[[str], Container]
 
@@ -52,6 +53,7 @@ def source(opened: Opened, urls: tuple[str, str]) -> Container:
     jobs.settle(claimed.job.settled(result, NOON + SECOND, a_policy(), 0), lease, result)
     [held] = jobs.claim(a_lease(2), queues=(), limit=1, at=NOON)
     assert held.job.id == "job-0000"
+    jobs.change("job-0000", lambda job: job.cancelled(NOON + SECOND, ANN))
     source.config().store("max-retries", "7")
     return source
 
@@ -77,7 +79,7 @@ def test_the_jobs_of_a_dead_worker_can_be_rescued_there(source: Container, targe
     lost = a_loss()
     at = NOON + 2 * HOUR
     rescued = target.jobs().rescue("w-1", lambda job: job.settled(lost, at, a_policy(), 0), at=at, proved_dead=False)
-    assert [job.id for job in rescued] == ["job-0000"]
+    assert [(job.id, job.state, job.cancel_requested_by) for job in rescued] == [("job-0000", State.CANCELLED, ANN)]
 
 
 def test_new_jobs_come_after_those_that_were_copied(source: Container, target: Container) -> None:

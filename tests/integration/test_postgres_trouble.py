@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -13,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from tests.integration.driver import QUEUECTL, Cli, Result, is_running, wait_until
+from tests.integration.driver import QUEUECTL, Cli, Result, is_running, kill, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import Server, create_database, database_name, execute, set_read_only
 from tests.postgres.sources import choose_private
@@ -201,6 +203,47 @@ def test_a_server_that_is_down_or_killed_in_mid_command(cli: Cli, url: str, serv
     assert cli.jobs() == {}
 
 
+@pytest.mark.parametrize("end", ["killed", "forced"])
+def test_a_job_that_ends_while_the_server_is_down_is_not_run_again_when_its_worker_ends_too(
+    cli: Cli, server: Server, ledger: Ledger, tmp_path: Path, end: str
+) -> None:
+    go = tmp_path / "go"
+    job_id = cli.enqueue(ledger.command(f"until [ -e {go} ]; do sleep 0.05; done; echo precious"))
+    workers = cli.start_workers()
+    wait_until(ledger.started)
+    server.kill()
+    try:
+        go.touch()
+        wait_until(lambda: _kept(cli))
+        if end == "killed":
+            kill(workers.supervisor, *workers.pids)
+        else:
+            os.kill(workers.supervisor, signal.SIGQUIT)
+        wait_until(lambda: not any(is_running(pid) for pid in [workers.supervisor, *workers.pids]))
+    finally:
+        server.start()
+    cli.start_workers()
+    job = cli.wait_for(job_id)
+    assert (job["state"], job["attempts"], job["losses"], job["output"]) == ("completed", 1, 0, "precious\n")
+    assert len(ledger.entries("start")) == 1
+    assert not _kept(cli)
+
+
+def test_an_outcome_for_which_the_server_has_no_room_at_all_is_kept_whole(cli: Cli, url: str, ledger: Ledger) -> None:
+    job_id = cli.enqueue(ledger.command("sleep 1; echo precious"))
+    workers = cli.start_workers()
+    wait_until(ledger.started)
+    full = "IF NEW.state <> 'processing' THEN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'full'; END IF"
+    _before_each_insert(url, full, "UPDATE ON jobs")
+    wait_until(lambda: _kept(cli))
+    kill(workers.supervisor, *workers.pids)
+    execute(url, "DROP FUNCTION trouble CASCADE")
+    cli.start_workers()
+    job = cli.wait_for(job_id)
+    assert (job["state"], job["attempts"], job["output"]) == ("completed", 1, "precious\n")
+    assert len(ledger.entries("start")) == 1
+
+
 def test_the_password_is_told_to_nobody(cli: Cli) -> None:
     job_id = cli.enqueue("tr '\\0' '\\n' </proc/self/environ; until [ -e go ]; do sleep 0.05; done")
     cli.start_workers()
@@ -246,6 +289,10 @@ def test_workers_hold_on_through_kills_and_restarts_of_the_server(cli: Cli, serv
     told = [line for line in log.splitlines() if " job " not in line]
     assert log.count("cannot use the database") == log.count("can use the database again") <= 3 * 2
     assert len(told) <= 2 + 2 * 3 * 2, told
+
+
+def _kept(cli: Cli) -> list[Path]:
+    return list((cli.home / ".local/state/queuectl/spool").glob("*/*.outcome"))
 
 
 def _before_each_insert(url: str, body: str, what: str = "INSERT ON jobs") -> None:

@@ -4,12 +4,28 @@ from datetime import datetime
 import pytest
 
 from queuectl.application.rescue import rescue_lost_workers
-from queuectl.domain.events import Event, JobRescued
-from queuectl.domain.job import State
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.ports import Process
-from tests.builders import HOUR, MINUTE, NOON, a_job, a_lease, a_policy, a_process, a_worker
-from tests.fakes import InMemoryJobs, InMemoryWorkers, Memory
+from queuectl.application.settling import settle_kept
+from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.events import Event, JobRescued, JobSettled, ResultLate
+from queuectl.domain.job import Lease, State
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports import KeptOutcome, Process
+from tests.builders import (
+    ANN,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    a_failure,
+    a_job,
+    a_lease,
+    a_policy,
+    a_process,
+    a_result,
+    a_worker,
+)
+from tests.fakes import InMemoryJobs, InMemorySpool, InMemoryWorkers, Memory
 
 HERE, THERE = a_process(machine="here", pid=1), a_process(machine="there", pid=2)
 
@@ -25,6 +41,7 @@ class Wreck:
         self.jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
         self.cleared: list[tuple[str, State]] = []
         self.events: list[Event] = []
+        self.spool = InMemorySpool()
 
     def rescue(self, *, at: datetime, alive: Collection[Process] = (), max_losses: str = "3") -> None:
         rescue_lost_workers(
@@ -35,8 +52,17 @@ class Wreck:
             machine="here",
             is_alive=lambda process: process in alive,
             clear=lambda worker: self.cleared.append((worker, self.memory.jobs["job-1"].state)),
+            settle_kept=self.settle_kept,
             at=at,
         )
+
+    def settle_kept(self, policy: Policy) -> None:
+        settle_kept(policy, jobs=self.jobs, spool=self.spool, events=self.events.append)
+
+    def keep(self, result: RunResult, *, lease: Lease | None = None) -> None:
+        """What `w-1` knew and could not store."""
+        ended = KeptOutcome(job_id="job-1", attempt=1, lease=lease or a_lease(), ended_at=NOON + SECOND, result=result)
+        self.spool.keep(ended)
 
     @property
     def job_is(self) -> tuple[State, str | None]:
@@ -101,3 +127,82 @@ def test_every_lost_worker_is_rescued() -> None:
     wreck.jobs.claim(a_lease(2, worker="w-2"), queues=(), limit=1, at=NOON)
     wreck.rescue(at=NOON + HOUR)
     assert {job.state for job in wreck.jobs.search()} == {State.PENDING}
+
+
+class TestKeptOutcomes:
+    def test_what_a_dead_worker_has_kept_is_settled_and_its_job_not_run_again(self) -> None:
+        wreck = Wreck(HERE)
+        wreck.keep(a_result(output=b"precious"))
+        wreck.rescue(at=NOON + MINUTE)
+        assert wreck.job_is == (State.COMPLETED, None)
+        attempt = wreck.memory.attempts["job-1", 1]
+        assert (attempt.outcome, attempt.finished_at) == (Outcome.SUCCEEDED, NOON + SECOND)
+        assert (attempt.output.content, wreck.spool.kept()) == (b"precious", [])
+        [settled] = wreck.events
+        assert isinstance(settled, JobSettled)
+        assert (settled.job, settled.ran) == (wreck.memory.jobs["job-1"], SECOND)
+        assert wreck.workers.live() == []
+
+    def test_what_it_kept_while_others_looked_already_is_settled_too(self) -> None:
+        wreck = Wreck(HERE)
+        suspects = wreck.workers.suspects
+
+        def look(**asked: object) -> object:
+            wreck.keep(a_result())
+            return suspects(**asked)
+
+        wreck.workers.suspects = look
+        wreck.rescue(at=NOON + MINUTE)
+        assert wreck.job_is == (State.COMPLETED, None)
+
+    def test_a_failure_that_was_kept_waits_for_its_retry_from_the_end_on(self) -> None:
+        wreck = Wreck(HERE)
+        wreck.keep(a_failure(7))
+        wreck.rescue(at=NOON + MINUTE)
+        job = wreck.memory.jobs["job-1"]
+        assert (job.state, job.failures, job.losses, job.run_at) == (State.FAILED, 1, 0, NOON + 3 * SECOND)
+
+    def test_a_cancel_that_was_asked_for_meanwhile_is_heeded(self) -> None:
+        wreck = Wreck(HERE)
+        wreck.jobs.change("job-1", lambda job: job.cancelled(NOON + MINUTE, ANN))
+        wreck.keep(a_failure())
+        wreck.rescue(at=NOON + MINUTE)
+        assert wreck.job_is == (State.CANCELLED, "exit code 1")
+
+    def test_an_outcome_of_a_job_that_was_taken_away_is_late(self) -> None:
+        wreck = Wreck()
+        wreck.rescue(at=NOON + HOUR)
+        wreck.events.clear()
+        wreck.keep(a_result(output=b"late"))
+        wreck.rescue(at=NOON + HOUR)
+        attempt = wreck.memory.attempts["job-1", 1]
+        assert (attempt.outcome, attempt.late, attempt.output.content) == (Outcome.LOST, Outcome.SUCCEEDED, b"late")
+        assert (wreck.job_is[0], wreck.spool.kept()) == (State.PENDING, [])
+        assert [type(event) for event in wreck.events] == [ResultLate]
+
+    def test_an_outcome_of_a_job_that_is_gone_is_forgotten(self) -> None:
+        wreck = Wreck()
+        wreck.keep(a_result())
+        wreck.jobs.remove("job-1", allow=lambda job: job)
+        wreck.rescue(at=NOON + MINUTE)
+        assert (wreck.spool.kept(), wreck.events) == ([], [])
+
+    def test_one_that_had_been_recorded_before_its_worker_could_forget_it_changes_nothing(self) -> None:
+        wreck = Wreck(HERE)
+        wreck.keep(a_failure())
+        wreck.settle_kept(a_policy())
+        before = dict(wreck.memory.jobs), dict(wreck.memory.attempts)
+        wreck.keep(a_failure())
+        wreck.settle_kept(a_policy())
+        assert (wreck.memory.jobs, wreck.memory.attempts) == before
+        assert wreck.spool.kept() == []
+
+    def test_while_the_database_is_away_nothing_is_forgotten_and_nobody_rescued(self) -> None:
+        wreck = Wreck(HERE)
+        wreck.keep(a_result())
+        wreck.memory.outage = "gone"
+        with pytest.raises(DatabaseUnavailable):
+            wreck.rescue(at=NOON + MINUTE)
+        wreck.memory.outage = None
+        assert len(wreck.spool.kept()) == 1
+        assert wreck.job_is == (State.PROCESSING, None)

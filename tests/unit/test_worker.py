@@ -15,6 +15,7 @@ from queuectl.domain.events import (
     JobSettled,
     JobStarted,
     LeaseLost,
+    OutcomeKept,
     ResultLate,
     WorkerStopping,
 )
@@ -23,7 +24,15 @@ from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Run, WorkerState
 from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
-from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryWorkers, ManualClock, Memory, ScriptedRunner
+from tests.fakes import (
+    InMemoryConfig,
+    InMemoryJobs,
+    InMemorySpool,
+    InMemoryWorkers,
+    ManualClock,
+    Memory,
+    ScriptedRunner,
+)
 
 LEASE = 30 * SECOND
 
@@ -46,6 +55,7 @@ class Shift:
         self.runner = ScriptedRunner(self.clock, self.scripts)
         self.events: list[Event] = []
         self.rescued_at: list[timedelta] = []
+        self.spool = InMemorySpool()
         self.workers.register(a_worker("w-1", lease_expires_at=NOON + LEASE))
         self.jobs.add(self.jobs_to_do)
         self.heartbeat = Heartbeat(
@@ -70,6 +80,7 @@ class Shift:
             elapsed=self.clock.elapsed,
             new_lease_id=lambda: f"{next(lease_ids):032x}",
             chance=lambda: self.chance,
+            spool=self.spool,
             events=self.events.append,
         )
 
@@ -287,6 +298,7 @@ class TestCancel:
         shift.runner.end = lambda job_id, result: None  # it takes its time
         for _ in range(5):
             self.ask(shift)
+            shift.clock.advance(SECOND)
             shift.turn()
         assert len(shift.runner.stops) == 1
 
@@ -445,6 +457,7 @@ class TestOutage:
 
     def test_an_outcome_that_cannot_be_stored_outlives_a_graceful_stop_but_not_a_forced_one_and_the_lease(self) -> None:
         shift = Shift([a_job()])
+        shift.spool.room = 0
         shift.turn()
         shift.memory.outage = "gone"
         shift.runner.end("job-1", a_result())
@@ -454,6 +467,54 @@ class TestOutage:
         shift.worker.stop()
         shift.turn_until(lambda: shift.worker.is_done)
         assert len(shift.heard(LeaseLost)) == 1
+
+    def test_an_outcome_that_cannot_be_stored_is_kept_until_it_is(self) -> None:
+        shift = Shift(some_jobs(2), concurrency=2)
+        shift.turn()
+        shift.memory.outage = "gone"
+        shift.runner.end("job-000", a_result(output=b"precious"))
+        shift.turn()
+        shift.runner.end("job-001", a_failure())
+        shift.turn()
+        assert [(it.job_id, it.attempt, it.result.output.content) for it in shift.spool.kept()] == [
+            ("job-000", 1, b"precious"),
+            ("job-001", 1, b""),
+        ]
+        shift.turn(3)
+        assert len(shift.heard(OutcomeKept)) == 2
+        shift.memory.outage = None
+        shift.turn_until(lambda: shift.state("job-001") is State.FAILED)
+        assert (shift.state("job-000"), shift.spool.kept()) == (State.COMPLETED, [])
+
+    def test_an_outcome_that_is_stored_at_once_is_not_kept(self) -> None:
+        shift = Shift([a_job()], {"job-1": [a_result()]})
+        shift.turn(3)
+        assert (shift.state(), shift.heard(OutcomeKept)) == (State.COMPLETED, [])
+
+    def test_a_forced_stop_waits_no_longer_when_the_outcomes_are_kept(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.memory.outage = "gone"
+        shift.worker.stop(force=True)
+        shift.turn(3)
+        assert shift.worker.is_done
+        assert shift.heard(LeaseLost) == []
+        assert [it.result.outcome for it in shift.spool.kept()] == [Outcome.RELEASED]
+
+    def test_what_cannot_be_kept_is_tried_again_and_stays_in_memory(self) -> None:
+        shift = Shift([a_job()])
+        shift.spool.room = 0
+        shift.turn()
+        shift.memory.outage = "gone"
+        shift.runner.end("job-1", a_result())
+        shift.turn(2)
+        shift.worker.stop(force=True)
+        shift.turn()
+        assert not shift.worker.is_done
+        shift.spool.room = 1
+        shift.turn_until(lambda: shift.worker.is_done)
+        assert len(shift.spool.kept()) == 1
+        assert shift.heard(LeaseLost) == []
 
     def test_the_waits_between_tries_double(self) -> None:
         shift = Shift(chance=1)

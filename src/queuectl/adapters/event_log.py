@@ -48,6 +48,9 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _log.info("job %s is to be cancelled, says %s: stopping it", event.job.id, event.job.cancel_requested_by)
         case events.JobSettled():
             _log_settled(event)
+        case events.OutcomeKept():
+            message = "job %s attempt %d ended (%s); kept on disk until the database takes it"
+            _log.warning(message, event.job.id, event.job.attempts, event.result.outcome)
         case events.ResultLate():
             message = "job %s attempt %d ended (%s) after the job had been taken away: kept as a late result"
             _log.warning(message, event.job.id, event.job.attempts, event.result.outcome)

@@ -19,20 +19,25 @@ def rescue_lost_workers(
     machine: str,
     is_alive: Callable[[Process], bool],
     clear: Callable[[str], None],
+    settle_kept: Callable[[Policy], None],
     at: datetime,
 ) -> None:
     """Rescue the workers whose lease ran out before `at`, and those of this machine whose process is gone.
 
     `clear` ends what is left of the commands of a worker, by its id, on this machine: before its jobs are put back,
-    so that no job runs twice at a time. Each worker is one transaction; any worker may do this for any other.
+    so that no job runs twice at a time. `settle_kept` records what workers of this machine knew and could not store:
+    what has ended must not be taken back as lost and run again. Each worker is one transaction; any worker may do
+    this for any other.
     """
+    settle_kept(policy)
     for worker in workers.suspects(at=at, machine=machine):
         is_local = worker.process.machine == machine
         proved_dead = is_local and not is_alive(worker.process)
         if worker.lease_expires_at > at and not proved_dead:
             continue
-        if is_local:  # also of a worker that lives, but was frozen: its commands were not
-            clear(worker.id)
+        if is_local:
+            settle_kept(policy)  # again, for what it kept just before it died
+            clear(worker.id)  # also of a worker that lives, but was frozen: its commands were not
         result = RunResult(outcome=Outcome.LOST, error=_reason(worker, proved_dead))
 
         def lost(job: Job, result: RunResult = result) -> Job:

@@ -1,22 +1,22 @@
 """What a worker does: claim due jobs for its free slots, have them run, settle each with its outcome."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from queuectl.application.heartbeat import Heartbeat
+from queuectl.application.retry_clock import RetryClock
+from queuectl.application.settling import Unsettled
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
     DatabaseLost,
-    JobSettled,
     JobStarted,
     LeaseLost,
-    ResultLate,
     WorkerStopping,
 )
-from queuectl.domain.job import Job, Lease, State
+from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
@@ -25,9 +25,9 @@ from queuectl.domain.ports import (
     Elapsed,
     EventSink,
     JobRepository,
+    OutcomeSpool,
     Run,
     Runner,
-    Settlement,
     WorkerState,
 )
 
@@ -42,18 +42,6 @@ LISTEN_AGAIN = timedelta(milliseconds=50)
 
 PAUSE_AFTER_TROUBLE = timedelta(seconds=1)
 """No new claim for this long after the worker itself was unable to start a command."""
-
-FIRST_RETRY, LONGEST_RETRY = timedelta(milliseconds=50), timedelta(seconds=5)
-"""The waits between two tries while the database does not answer; doubled each time, with jitter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run whose outcome is to be recorded: the job as it is next, and what the runner reported."""
-
-    job: Job
-    lease: Lease
-    result: RunResult
 
 
 class Worker:
@@ -74,6 +62,7 @@ class Worker:
         elapsed: Elapsed,
         new_lease_id: Callable[[], str],
         chance: Callable[[], float],
+        spool: OutcomeSpool,
         events: EventSink,
     ) -> None:
         self.id = worker_id
@@ -93,7 +82,7 @@ class Worker:
         self._policy = Policy.of({})
         self._running: dict[str, Run] = {}
         self._in_doubt = False
-        self._ended: list[Ended] = []
+        self._unsettled = Unsettled(jobs=jobs, spool=spool, events=events)
         self._stops_asked = 0
         self._stops_done = 0
         self._lease_lost = False
@@ -103,9 +92,7 @@ class Worker:
         self._is_woken_again = False
         self._is_idle = False
         self._pause_until = elapsed()
-        self._outage: str | None = None
-        self._retry_wait = FIRST_RETRY
-        self._retry_at = elapsed()
+        self._retries = RetryClock(elapsed=elapsed, chance=chance)
 
     def run(self) -> bool:
         """Work until stopped; whether it ended in good order, with its lease."""
@@ -125,36 +112,43 @@ class Worker:
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more.
 
-        An outcome that the database does not take keeps it alive, but for a forced stop when the lease is over as well:
-        the job is the rescuers' then.
+        An outcome that the database does not take keeps it alive, but for a forced stop: when the outcome is kept, so
+        that the next worker of this machine will settle it, or when the lease is over and the job is the rescuers'.
         """
         must_end = self._lease_lost or (self._stops_done > 0 and not self._in_doubt)
-        gives_up = self._lease_lost and self._stops_done > 1
-        return must_end and not self._running and (gives_up or not self._ended)
+        gives_up = self._stops_done > 1 and (self._lease_lost or self._unsettled.are_kept)
+        return must_end and not self._running and (gives_up or not self._unsettled)
 
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
-        for run, result in self._runner.wait(min(patience, self._time_to_next())):
+        ended = self._runner.wait(min(patience, self._time_to_next()))
+        for run, result in ended:
             self._end(self._running.pop(run.job.id), result)
         self._obey_stops()
         self._watch_lease()
-        if self._elapsed() < self._retry_at:
+        if not self._retries.is_due:
+            if ended:
+                self._unsettled.keep()
             return
         try:
-            self._settle_ended()
+            self._unsettled.settle()
             self._hear_cancels()
             self._rescue_others()
             self._claim_for_free_slots()
         except DatabaseUnavailable as error:
-            self._back_off(error)
+            if self._retries.failed():
+                self._events(DatabaseLost(worker=self.id, error=error.message))
+            self._rescue_at = self._elapsed()  # so that the next try asks it something, and looks for strays
+            self._unsettled.keep()
         else:
-            self._answered()
+            if self._retries.worked():
+                self._events(DatabaseBack(worker=self.id))
 
     def _time_to_next(self) -> timedelta:
         """How long nothing is due by the clock: a settlement, a claim, a rescue, the end of the lease."""
         now = self._elapsed()
         due = [now + POLL]
-        if self._ended:
+        if self._unsettled:
             due.append(now)
         if self._is_woken_again and self._running and not self._lease_lost:
             due.append(self._listen_at)
@@ -162,7 +156,7 @@ class Worker:
             due.append(max(self._claim_at, self._pause_until))
         if not self._lease_lost:
             due.append(self._rescue_at)
-        next_turn = max(min(due), self._retry_at)
+        next_turn = max(min(due), self._retries.next_try)
         if not self._lease_lost:  # an outage must not delay the notice that it has cost the lease
             next_turn = min(next_turn, now + self._heartbeat.time_left)
         return max(timedelta(), next_turn - now)
@@ -177,7 +171,7 @@ class Worker:
         if result.outcome is Outcome.CANCELLED:
             result = replace(result, error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
         job = run.job.settled(result, self._clock(), run.policy, self._chance())
-        self._ended.append(Ended(job, run.lease, result))
+        self._unsettled.add(job, run.lease, result)
 
     def _obey_stops(self) -> None:
         while self._stops_done < min(self._stops_asked, 2):
@@ -195,23 +189,6 @@ class Worker:
         self._lease_lost = True
         self._events(LeaseLost(worker=self.id, reason=reason))
         self._runner.stop(Outcome.LOST, grace=self._heartbeat.stop_grace)
-
-    def _settle_ended(self) -> None:
-        while self._ended:
-            ended = self._ended[0]
-            settlement = self._jobs.settle(ended.job, ended.lease, ended.result)
-            del self._ended[0]
-            self._tell(ended, settlement)
-
-    def _tell(self, ended: Ended, settlement: Settlement) -> None:
-        job = ended.job
-        match settlement:
-            case Settlement.RECORDED | Settlement.CANCELLED:
-                state = State.CANCELLED if settlement is Settlement.CANCELLED else job.state
-                ran = job.updated_at - (job.started_at or job.updated_at)
-                self._events(JobSettled(job=replace(job, state=state), result=ended.result, ran=ran))
-            case Settlement.LATE | Settlement.GONE:
-                self._events(ResultLate(job=job, result=ended.result))
 
     def _hear_cancels(self) -> None:
         """Stop the commands whose jobs an operator wants to be cancelled; a wake-up may have told of them."""
@@ -243,7 +220,7 @@ class Worker:
         result = RunResult(outcome=Outcome.RELEASED, error="not started: the answer to its claim was lost")
         for job in self._jobs.held_by(self.id):
             if job.lease is not None and job.id not in self._running:
-                self._ended.append(Ended(job.settled(result, self._clock(), self._policy, 0), job.lease, result))
+                self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
         self._in_doubt = False
 
     def _claim_for_free_slots(self) -> None:
@@ -282,17 +259,3 @@ class Worker:
             return True
         self._claim_at = self._elapsed() + (POLL if first_due is None else min(POLL, first_due - now))
         return False
-
-    def _back_off(self, error: DatabaseUnavailable) -> None:
-        if self._outage is None:
-            self._events(DatabaseLost(worker=self.id, error=error.message))
-        self._outage = error.message
-        self._retry_at = self._elapsed() + self._retry_wait * (0.5 + self._chance() / 2)
-        self._retry_wait = min(self._retry_wait * 2, LONGEST_RETRY)
-        self._rescue_at = self._elapsed()  # so that the next try asks the database something, and looks for strays
-
-    def _answered(self) -> None:
-        if self._outage is not None:
-            self._events(DatabaseBack(worker=self.id))
-        self._outage = None
-        self._retry_wait = FIRST_RETRY

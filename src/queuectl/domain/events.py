@@ -56,6 +56,14 @@ class JobSettled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeKept:
+    """An attempt's end cannot be recorded now, and is kept on this machine until it can; `job` is as it will be."""
+
+    job: Job
+    result: RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLate:
     """An attempt ended after its job had been taken away; nothing but the late result was stored."""
 
@@ -101,6 +109,7 @@ Event = (
     | JobStarted
     | CancelHeard
     | JobSettled
+    | OutcomeKept
     | ResultLate
     | JobRescued
     | LeaseLost

@@ -122,6 +122,36 @@ class JobRepository(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOutcome:
+    """How an attempt ended, as its worker keeps it while the database cannot take it."""
+
+    job_id: str
+    attempt: int
+    lease: Lease
+    ended_at: datetime
+    result: RunResult
+
+
+class OutcomeSpool(Protocol):
+    """Where the workers of this machine keep outcomes of one database that it cannot take now, also across their ends.
+
+    It raises nothing: a worker can do without it, as long as it lives.
+    """
+
+    def keep(self, outcome: KeptOutcome) -> bool:
+        """Keep it until `forget`; durable on return. False when that cannot be done.
+
+        For want of room its output may be left out. To keep the same once more is nothing new.
+        """
+
+    def kept(self) -> Iterable[KeptOutcome]:
+        """What any worker of this machine has kept."""
+
+    def forget(self, outcome: KeptOutcome) -> None:
+        """It has been settled; no effect when it is not kept."""
+
+
 class WorkerState(StrEnum):
     """What a worker does."""
 

@@ -199,7 +199,8 @@ def test_config_show_says_where_values_are_from(queuectl: CommandLine) -> None:
     document = queuectl("config", "show", "--output", "json").document
     origins = {view["key"]: view["from"] for view in document["policy"]}
     assert (origins["lease"], origins["max-retries"]) == ("database", "default")
-    assert "database-url" in [view["key"] for view in document["local"]]
+    local = {view["key"]: view["value"] for view in document["local"]}
+    assert {"database-url", "log-dir", "spool-dir"} <= local.keys()
 
 
 def test_status_counts_jobs_and_shows_workers(queuectl: CommandLine) -> None:

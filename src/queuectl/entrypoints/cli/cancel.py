@@ -35,7 +35,7 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) 
       queuectl cancel --no-wait nightly-backup
       queuectl list --queue mail --state pending --state processing --output id | xargs queuectl cancel
 
-    Plain output: the id of each cancelled job.
+    Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """
     asked, code = app.each(job_ids, app.queue.cancel)
     running = {job.id: job for job in asked if job.state is State.PROCESSING}

@@ -110,6 +110,7 @@ def _local(app: App) -> Sequence[View]:
         ("output", settings.output, "--output, QUEUECTL_OUTPUT"),
         ("color", settings.color, "--color, QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR"),
         ("log-dir", settings.log_dir, "QUEUECTL_LOG_DIR"),
+        ("spool-dir", settings.spool_dir, "QUEUECTL_SPOOL_DIR"),
         (
             "config file",
             path,
