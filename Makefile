@@ -3,6 +3,7 @@
 SHELL = /bin/sh
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+RUNS ?= 10000
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -12,7 +13,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check sql test demo clean
+.PHONY: help setup format check sql test simulate demo clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,6 +37,9 @@ sql: $(READY) ## Compile the statements and the schema ahead of time, after a ch
 
 test: $(READY) ## Run all tests; PYTEST_ARGS="-k retry -x" is passed on
 	$(RUN) pytest -n auto $(PYTEST_ARGS)
+
+simulate: $(READY) ## Run RUNS histories of the core under faults, in simulated time; 10000 of each mode unless said
+	$(RUN) tests.simulation --runs $(RUNS)
 
 demo: $(READY) ## Run hundreds of real commands through a queue of its own and verify the results
 	.venv/bin/python examples/demo.py $(DEMO_ARGS)

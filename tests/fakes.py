@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -115,6 +115,8 @@ class InMemoryJobs:
             if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
                 return []
             due = [job for job in self._memory.jobs.values() if job.is_due(at) and _among(job.queue, queues)]
+            if not due:
+                return []
             first = sorted(due, key=lambda job: (-job.priority, job.run_at))[:limit]
             claimed = [job.claimed(lease, at) for job in first]
             for before, job in zip(first, claimed, strict=True):
@@ -233,15 +235,12 @@ class InMemoryWorkers:
 
     def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
         with self._memory.transaction():
-            return [
-                worker for worker in self._live() if worker.lease_expires_at <= at or worker.process.machine == machine
-            ]
+            return self._live(lambda worker: worker.lease_expires_at <= at or worker.process.machine == machine)
 
-    def _live(self) -> list[WorkerRecord]:
-        workers = sorted(self._memory.workers.values(), key=lambda worker: worker.started_at)
-        return [
-            replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in workers if worker.state in LIVE
-        ]
+    def _live(self, chosen: Callable[[WorkerRecord], bool] = lambda _: True) -> list[WorkerRecord]:
+        live = [worker for worker in self._memory.workers.values() if worker.state in LIVE and chosen(worker)]
+        in_order = sorted(live, key=lambda worker: worker.started_at)
+        return [replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in in_order]
 
 
 class InMemoryConfig:

@@ -3,11 +3,25 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Protocol
 
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.ports import Clock, Elapsed, WorkerRegistry, WorkerState
 
 BEATS_PER_LEASE = 6
+
+
+class Flag(Protocol):
+    """What one thread waits for and another one raises: `threading.Event`, or its like in simulated time."""
+
+    def set(self) -> None:
+        """Raise it: every `wait` returns, now and from now on."""
+
+    def clear(self) -> None:
+        """Lower it."""
+
+    def wait(self, timeout: float) -> object:
+        """Wait until it is raised, at most `timeout` seconds."""
 
 
 class Heartbeat:
@@ -29,6 +43,7 @@ class Heartbeat:
         elapsed: Elapsed,
         wake: Callable[[], None],
         sent_at: timedelta | None = None,
+        new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
         """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
         self._worker_id = worker_id
@@ -41,9 +56,9 @@ class Heartbeat:
         self._given_up = False
         self._error: str | None = None
         self._lost: str | None = None
-        self._due = threading.Event()
-        self._alarm = threading.Event()
-        self._over = threading.Event()
+        self._due = new_flag()
+        self._alarm = new_flag()
+        self._over = new_flag()
         self._closed = False
         self.state = WorkerState.RUNNING
 
@@ -109,5 +124,5 @@ class Heartbeat:
     def close(self) -> None:
         """End `run` and `watch`."""
         self._closed = True
-        for event in (self._due, self._alarm, self._over):
-            event.set()
+        for flag in (self._due, self._alarm, self._over):
+            flag.set()

@@ -1,0 +1,185 @@
+"""Parts that break one promise each: a simulator that does not find them out proves nothing."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from queuectl.application.heartbeat import Heartbeat
+from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.settling import Unsettled
+from queuectl.application.worker import POLL, Worker
+from queuectl.domain.job import Job, Lease
+from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports import Decide, Run, Settlement, WorkerState
+from tests.fakes import InMemoryJobs, InMemorySpool, InMemoryWorkers
+from tests.simulation.simulate import Mode
+from tests.simulation.world import Parts
+
+
+class JobsWithoutFence(InMemoryJobs):
+    """Takes any worker's word for how a job ended, whoever holds it."""
+
+    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
+        with self._memory.transaction():
+            self._memory.jobs[job.id] = job
+            self._memory.end_attempt(job, result)
+            return Settlement.RECORDED
+
+
+class JobsThatCountAResend(InMemoryJobs):
+    """Takes a result that is sent a second time for one more failure."""
+
+    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
+        settlement = super().settle(job, lease, result)
+        stored = self._memory.jobs.get(job.id)
+        is_resend = settlement is Settlement.RECORDED and (job.id, job.attempts, lease) in self._seen
+        self._seen.add((job.id, job.attempts, lease))
+        if is_resend and stored is not None and result.outcome is Outcome.FAILED:
+            self._memory.jobs[job.id] = replace(stored, failures=stored.failures + 1)
+        return settlement
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._seen: set[tuple[str, int, Lease]] = set()
+
+
+class JobsThatAreClaimedTwice(InMemoryJobs):
+    """Gives every claim also what runs already, if it is of the first priority."""
+
+    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+        runs = super().claim(lease, queues=queues, limit=limit, at=at)
+        with self._memory.transaction():
+            others = [job for job in self._memory.jobs.values() if job.lease not in (None, lease)]
+            policy = Policy.of(self._memory.config)
+            return [*runs, *(Run(job=job, lease=job.lease, policy=policy) for job in others[: limit - len(runs)])]
+
+
+class JobsThatForgetACancel(InMemoryJobs):
+    """Puts a job back as its worker says, who had not heard of the cancel."""
+
+    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
+        settlement = super().settle(job, lease, result)
+        if settlement is Settlement.CANCELLED:
+            asked_at = self._memory.jobs[job.id].cancel_requested_at
+            self._memory.jobs[job.id] = replace(job, cancel_requested_at=asked_at)
+        return settlement
+
+
+class JobsForWhomeverAsks(InMemoryJobs):
+    """Rescues a worker without a look at its lease."""
+
+    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+        return super().rescue(worker_id, decide, at=at, proved_dead=True)
+
+
+class WorkersThatRenewTheDead(InMemoryWorkers):
+    """Tells a worker that was given up that its lease goes on."""
+
+    def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
+        super().renew(worker_id, state=state, at=at, until=until)
+        return True
+
+
+class HeartbeatThatNeverRenews(Heartbeat):
+    def beat(self) -> None:
+        return
+
+
+class HeartbeatThatOnlySaysSo(Heartbeat):
+    """Takes every renewal for made, without one."""
+
+    def beat(self) -> None:
+        self._sent_at = self._elapsed()
+
+
+class HeartbeatThatNeverLoses(Heartbeat):
+    """Holds on to its lease whatever happens."""
+
+    @property
+    def lost(self) -> str | None:
+        return None
+
+    @property
+    def time_left(self) -> timedelta:
+        return self._lease
+
+    def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
+        return
+
+
+class HeartbeatThatGivesUpLate(Heartbeat):
+    """Stops its commands only when others may have claimed them already."""
+
+    @property
+    def time_left(self) -> timedelta:
+        return self._sent_at + self._lease - self._elapsed()
+
+
+class HeartbeatWithoutFence(Heartbeat):
+    """Leaves it to the main thread to stop the commands, which may wait for the database."""
+
+    def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
+        return
+
+
+class WorkerThatIgnoresALostLease(Worker):
+    def _watch_lease(self) -> None:
+        return
+
+
+class WorkerThatStartsWhateverItClaimed(Worker):
+    """Does not look at its lease when the answer to a claim has come."""
+
+    def _start(self, run: Run) -> None:
+        self._runner.start(run)
+
+
+class WorkerThatForgetsStrays(Worker):
+    def _give_back_strays(self) -> None:
+        self._in_doubt = False
+
+
+class WorkerThatDropsOutcomes(Worker):
+    """Tells each outcome once, heard or not, and keeps none."""
+
+    def work_one(self, patience: timedelta = POLL) -> None:
+        self._unsettled = Unsettled(jobs=self._jobs, spool=InMemorySpool(room=0), events=self._events)
+        super().work_one(patience)
+
+
+def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> None:
+    rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
+
+
+def rescue_nobody(_policy: Policy, **_ports: object) -> None:
+    return
+
+
+SAFETY, LIVENESS, CALM = (Mode.SAFETY,), (Mode.LIVENESS,), (Mode.CALM,)
+
+MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
+    "a repository without the fence": (Parts(jobs=JobsWithoutFence), SAFETY),
+    "a repository that counts a resend": (Parts(jobs=JobsThatCountAResend), SAFETY),
+    "a repository that forgets a cancel": (Parts(jobs=JobsThatForgetACancel), SAFETY),
+    "a claim of what runs already": (Parts(jobs=JobsThatAreClaimedTwice), CALM),
+    "a repository that rescues the living": (Parts(jobs=JobsForWhomeverAsks, rescue=rescue_before_expiry), SAFETY),
+    "a registry that renews the dead": (Parts(workers=WorkersThatRenewTheDead), LIVENESS),
+    "a heartbeat that never renews": (Parts(heartbeat=HeartbeatThatNeverRenews), CALM),
+    "a heartbeat that only says so": (Parts(heartbeat=HeartbeatThatOnlySaysSo), SAFETY),
+    "a heartbeat that never loses": (Parts(heartbeat=HeartbeatThatNeverLoses), SAFETY),
+    "a heartbeat that gives up late": (Parts(heartbeat=HeartbeatThatGivesUpLate), SAFETY),
+    "a heartbeat without a fence": (Parts(heartbeat=HeartbeatWithoutFence), SAFETY),
+    "a worker that ignores a lost lease": (
+        Parts(worker=WorkerThatIgnoresALostLease, heartbeat=HeartbeatWithoutFence),
+        SAFETY,
+    ),
+    "a worker that starts whatever it claimed": (Parts(worker=WorkerThatStartsWhateverItClaimed), SAFETY),
+    "a worker that forgets strays": (Parts(worker=WorkerThatForgetsStrays), LIVENESS),
+    "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
+    "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
+    "no rescue at all": (Parts(rescue=rescue_nobody), LIVENESS),
+    "a rescue that does not clear its host first": (Parts(clear=False), SAFETY),
+    "workers that go by their own clocks": (Parts(server_clock=False), SAFETY),
+}
+"""By what it is: the broken parts, and the modes in which the simulator finds out."""

@@ -1,0 +1,121 @@
+"""The way to the database, as bad as networks are: slow, cut, its answers lost, its requests made twice.
+
+What this does to a transaction is what the adapters' retries leave of the same fault: see decision 0012.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable
+from tests.simulation.simulated_time import SimulatedProcess, Timeline
+
+REPEATABLE = frozenset({"claim", "settle", "renew", "rescue", "retire"})
+"""Transactions that are made twice, when their first commit is in doubt and becomes true after all."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Weather:
+    """How bad the network is at the moment, for everybody. Chances are of each call."""
+
+    slow: float = 0.0
+    answer_lost: float = 0.0
+    made_twice: float = 0.0
+    is_down: bool = False
+    """No host reaches the database."""
+
+
+class Wire:
+    """One process's way to the database. `is_cut` tells whether its host is partitioned from it now."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        process: SimulatedProcess,
+        *,
+        weather: Weather,
+        is_cut: Callable[[], bool],
+        gives_up_after: timedelta,
+        committed: "Committed",
+        seed: int,
+    ) -> None:
+        self._timeline = timeline
+        self._process = process
+        self._weather = weather
+        self._is_cut = is_cut
+        self._gives_up_after = gives_up_after
+        self._committed = committed
+        self._random = random.Random(seed)
+
+    def reach(self, repository: object) -> "Remote":
+        """That repository, at the far end of this wire."""
+        return Remote(repository, self)
+
+    def call(
+        self, name: str, method: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        sent_at = self._timeline.now
+        self._travel()
+        if self._weather.is_down or self._is_cut():
+            raise self._gave_up(sent_at, name)
+        chance = self._random.random()
+        if name == "claim" and chance > 1 - self._weather.answer_lost / 2:
+            late = timedelta(seconds=3) * self._random.random()
+            self._timeline.after(late, lambda: self._make(name, method, args, kwargs, sent_at))
+            raise self._gave_up(sent_at, name)
+        answer = self._make(name, method, args, kwargs, sent_at)
+        if chance < self._weather.made_twice and name in REPEATABLE:
+            self._process.pause(self._gives_up_after * self._random.random())
+            answer = self._make(name, method, args, kwargs, sent_at)
+        elif chance > 1 - self._weather.answer_lost:
+            raise self._gave_up(sent_at, name)
+        if self._random.random() < 0.3:
+            self._travel()
+            if self._weather.is_down or self._is_cut():
+                raise self._gave_up(sent_at, name)
+        return answer
+
+    def _make(
+        self,
+        name: str,
+        method: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        sent_at: timedelta,
+    ) -> object:
+        answer = method(*args, **kwargs)
+        self._committed(self._process, name, args, answer, sent_at)
+        return answer
+
+    def _travel(self) -> None:
+        is_slow = self._weather.slow and self._random.random() < self._weather.slow
+        self._process.pause(timedelta(0, 0, int(self._random.random() * (300_000 if is_slow else 4_000))))
+
+    def _gave_up(self, sent_at: timedelta, name: str) -> DatabaseUnreachable | CommitUnknown:
+        """At once, as when the connection is refused, or after a silence."""
+        silence = sent_at + self._gives_up_after * self._random.choice([0, 0, self._random.random(), 1])
+        if silence > self._timeline.now:
+            self._process.pause(silence - self._timeline.now)
+        return CommitUnknown("cut") if name in REPEATABLE else DatabaseUnreachable("cut")
+
+
+Committed = Callable[[SimulatedProcess, str, tuple[object, ...], object, timedelta], None]
+"""Hears of every transaction that was made: by whom, which, with what arguments and answer, and when it was sent."""
+
+
+class Remote:
+    """A repository behind a wire: the same methods."""
+
+    def __init__(self, repository: object, wire: Wire) -> None:
+        self._repository = repository
+        self._wire = wire
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method = getattr(self._repository, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            return self._wire.call(name, method, args, kwargs)
+
+        setattr(self, name, call)
+        return call

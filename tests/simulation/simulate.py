@@ -1,0 +1,245 @@
+"""One seed, one history: the plan that it makes, the faults that disturb it, and the verdict.
+
+python -m tests.simulation --mode safety --seed 17
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from tests.simulation.commands import Script
+from tests.simulation.invariants import Violation
+from tests.simulation.network import Weather
+from tests.simulation.simulated_time import TimeStandsStill
+from tests.simulation.world import Host, Order, Parts, Plan, WorkerProcess, World
+
+LEASE = timedelta(seconds=3)
+POLICY = {"lease": "3s", "kill-grace": "1s", "backoff-base": "1.2", "backoff-max": "1500ms", "max-losses": "6"}
+
+FAULTS_FOR = timedelta(seconds=15)
+"""How long faults go on: in safety mode the whole history."""
+
+
+class Mode(StrEnum):
+    CALM = "calm"
+    """No fault at all: every run is asked for, none is a second one."""
+    SAFETY = "safety"
+    """Faults all the time: nothing forbidden ever happens."""
+    LIVENESS = "liveness"
+    """Faults stop: every job must end within a stated time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one history."""
+
+    violation: str | None
+    runs: int
+    double_runs: int
+    outlived: int
+    simulated: timedelta
+    trace: tuple[str, ...] = ()
+
+
+def simulate(seed: int, mode: Mode, parts: Parts = Parts(), *, traced: bool = False) -> Verdict:  # noqa: B008 - frozen
+    """Run the history of that seed, up to the first broken promise."""
+    lines: list[str] = []
+
+    def note(at: timedelta, text: str) -> None:
+        lines.append(f"{at.total_seconds():9.3f}  {text}")
+
+    chosen = random.Random(f"{mode} {seed}")
+    plan = planned(seed, mode, chosen)
+    world = World(plan, parts, note if traced else None)
+    violation = None
+    try:
+        if mode is not Mode.CALM:
+            Faults(world, chosen).begin()
+            world.timeline.run(until=FAULTS_FOR)
+            if mode is Mode.LIVENESS:
+                world.tell("-- faults stop --")
+        if mode is not Mode.SAFETY:
+            world.timeline.run(until=FAULTS_FOR + bound(plan), unless=lambda: world.is_quiet)
+            world.timeline.run(until=world.timeline.now + LEASE / 6)  # whatever would come after the end
+        world.promises.finished(in_time=mode is not Mode.SAFETY)
+        if mode is Mode.CALM:
+            world.promises.undisturbed()
+    except (Violation, TimeStandsStill) as broken:
+        violation = str(broken)
+    finally:
+        world.end()
+    return Verdict(
+        violation=violation,
+        runs=len(world.promises.runs),
+        double_runs=world.promises.double_runs,
+        outlived=len(world.promises.outlived),
+        simulated=world.timeline.now,
+        trace=tuple(lines),
+    )
+
+
+def told(seed: int, mode: Mode, violation: str) -> str:
+    """What is said of a broken promise: it, and how to see how it came to that."""
+    return f"{violation}\nthe same again, with a trace: python -m tests.simulation --mode {mode} --seed {seed}"
+
+
+def bound(plan: Plan) -> timedelta:
+    """When, after the last fault, the last job must have ended: I7.
+
+    Hosts come back, the leases of who is gone run out, clocks that were set are waited for; then every job may need
+    all its attempts, one after the other on one slot.
+    """
+    per_job = [
+        (order.max_retries + 1) * (max(script.lasts for script in order.scripts) + timedelta(seconds=2 + 1 + 2))
+        for order in plan.orders
+    ]
+    return LONGEST_FAULT + 2 * LARGEST_STEP + 3 * LEASE + sum(per_job, timedelta())
+
+
+LONGEST_FAULT = 2.5 * LEASE
+LARGEST_STEP = 2 * LEASE
+
+
+def planned(seed: int, mode: Mode, chosen: random.Random) -> Plan:
+    shares_a_file = chosen.random() < 0.3
+    hosts = 1 if shares_a_file else chosen.choice([2, 2, 3])
+    return Plan(
+        seed=seed,
+        hosts=hosts,
+        workers=chosen.choice([2, 3]) if shares_a_file else 1,
+        concurrency=chosen.choice([1, 2, 3]),
+        shares_a_file=shares_a_file,
+        policy=POLICY,
+        orders=[_order(number, chosen) for number in range(chosen.randint(3, 9))],
+        clock_errors=[timedelta(milliseconds=chosen.uniform(-20, 20)) for _ in range(hosts)],
+    )
+
+
+def _order(number: int, chosen: random.Random) -> Order:
+    def script() -> Script:
+        lasts = chosen.choice([0.05, 1, 4, 10, 10]) * chosen.uniform(0.5, 1.5)
+        obeys_in = chosen.choice([timedelta(milliseconds=20), timedelta(milliseconds=700), None])
+        return Script(timedelta(seconds=lasts), chosen.choice([0, 0, 0, 1]), obeys_in)
+
+    return Order(
+        job=f"job-{number}",
+        at=timedelta(seconds=chosen.uniform(0, 8)),
+        scripts=[script() for _ in range(3)],
+        max_retries=chosen.choice([0, 1, 3]),
+        priority=chosen.randint(4, 6),
+        timeout=timedelta(seconds=chosen.uniform(1, 8)) if chosen.random() < 0.2 else None,
+        cancel_after=timedelta(seconds=chosen.uniform(0, 10)) if chosen.random() < 0.15 else None,
+    )
+
+
+class Faults:
+    """Disturbs a world until FAULTS_FOR: each seed with its own few kinds of faults, and its own pace."""
+
+    def __init__(self, world: World, chosen: random.Random) -> None:
+        self._world = world
+        self._random = chosen
+        kinds = [
+            self._crash,
+            self._crash_all,
+            self._power_off,
+            self._freeze_worker,
+            self._freeze_host,
+            self._partition,
+            self._partition,
+            self._partition,
+            self._outage,
+            self._step_clock,
+            self._stop_worker,
+        ]
+        self._kinds = chosen.sample(kinds, chosen.randint(1, 4))
+        self._pace = chosen.choice([0.7, 2.0, 5.0])
+        self._weather = Weather(
+            slow=chosen.choice([0, 0.02, 0.2]),
+            answer_lost=chosen.choice([0, 0.02, 0.1]),
+            made_twice=chosen.choice([0, 0.02, 0.1]),
+        )
+
+    def begin(self) -> None:
+        weather = self._world.weather
+        weather.slow, weather.answer_lost = self._weather.slow, self._weather.answer_lost
+        weather.made_twice = self._weather.made_twice
+        self._world.timeline.at(FAULTS_FOR, self._end)
+        self._later()
+
+    def _later(self) -> None:
+        span = timedelta(seconds=self._random.expovariate(1 / self._pace))
+        if self._world.timeline.now + span < FAULTS_FOR:
+            self._world.timeline.after(span, self._strike)
+
+    def _strike(self) -> None:
+        self._random.choice(self._kinds)()
+        self._later()
+
+    def _end(self) -> None:
+        """The network is good again. What is frozen, cut or down comes back in its time, by LONGEST_FAULT."""
+        weather = self._world.weather
+        weather.slow = weather.answer_lost = weather.made_twice = 0
+
+    def _span(self) -> timedelta:
+        return LEASE * self._random.choice([0.1, 0.7, 1.2, 1.8, 2.5]) * self._random.uniform(0.8, 1)
+
+    def _host(self) -> Host:
+        return self._random.choice(self._world.hosts)
+
+    def _worker(self) -> WorkerProcess | None:
+        workers = [worker for host in self._world.hosts for worker in host.members]
+        return self._random.choice(workers) if workers else None
+
+    def _crash(self) -> None:
+        if worker := self._worker():
+            self._world.tell(f"** kill -9 {worker}")
+            self._world.crash(worker)
+
+    def _crash_all(self) -> None:
+        host, span = self._host(), self._span()
+        self._world.tell(f"** kill -9 the supervisor and all workers of {host.name}; started again in {span}")
+        self._world.crash_all(host, back_after=span)
+
+    def _power_off(self) -> None:
+        host, span = self._host(), self._span()
+        self._world.tell(f"** power cut of {host.name} for {span}")
+        self._world.power_off(host, back_after=span)
+
+    def _freeze_worker(self) -> None:
+        worker, span = self._worker(), self._span()
+        if worker and not worker.process.is_frozen:
+            self._world.tell(f"** {worker} is frozen for {span}, its commands go on")
+            worker.process.freeze()
+            self._world.timeline.after(span, worker.process.thaw)
+
+    def _freeze_host(self) -> None:
+        host, span = self._host(), self._span()
+        self._world.tell(f"** {host.name} is frozen for {span}, commands and all")
+        self._world.freeze_host(host, span)
+
+    def _partition(self) -> None:
+        host, span = self._host(), self._span()
+        if not host.is_cut:
+            self._world.tell(f"** {host.name} is cut from the database for {span}")
+            host.is_cut = True
+            self._world.timeline.after(span, lambda: setattr(host, "is_cut", False))
+
+    def _outage(self) -> None:
+        weather, span = self._world.weather, self._span()
+        if not weather.is_down:
+            self._world.tell(f"** the database is down for {span}")
+            weather.is_down = True
+            self._world.timeline.after(span, lambda: setattr(weather, "is_down", False))
+
+    def _step_clock(self) -> None:
+        host = self._host()
+        wrong_by = LARGEST_STEP * self._random.uniform(-1, 1)
+        self._world.tell(f"** the clock of {host.name} is set to be wrong by {wrong_by.total_seconds():.1f} s")
+        self._world.set_clock(host, wrong_by)
+
+    def _stop_worker(self) -> None:
+        if worker := self._worker():
+            force = self._random.random() < 0.5
+            self._world.tell(f"** {worker} is asked to stop{' by force' if force else ''}")
+            worker.stop(force=force)
