@@ -78,6 +78,8 @@ class Witness:
         self.trees: list[Tree] = []
         self.unwitnessed: set[str] = set()
         self.asked: set[str] = set()
+        self.damaged: list[str] = []
+        """What a test has found that must never be in a database."""
         self.was_checked = False
         self._known: dict[str, list[int]] = {}
         self._sightings: list[Mapping[str, Sighting]] = []
@@ -199,7 +201,7 @@ class Witness:
             max_losses=max_losses,
             took=took,
             bound=within,
-            damage=reading.damage(self.url),
+            damage=[*self.damaged, *reading.damage(self.url)],
         )
         check(history)
         return history
