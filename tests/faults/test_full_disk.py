@@ -109,6 +109,7 @@ def test_outcomes_are_tried_until_there_is_room_for_them(
     before = cli.log().count("\n")
     go.touch()
     wait_until(lambda: len(ledger.entries("end")) >= 2)
+    wait_until(lambda: "cannot use the database" in cli.log())
     time.sleep(seconds)
     assert cli.log().count("\n") - before <= 10 + seconds / 2  # no flood
 

@@ -1,8 +1,6 @@
 """Databases that cannot be used, disks that are full, outputs that go nowhere: a clear message and the right code."""
 
-import os
 import shlex
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -167,10 +165,3 @@ def test_doctor_tells_what_is_wrong_and_fails(newcomer: Cli) -> None:
     result = newcomer.run("--output", "json", "doctor", "--database-url", "sqlite:///letter.txt", check=False)
     assert result.code == 1
     assert "is not a SQLite database" in result.stdout
-
-
-def test_a_socket_is_no_place_for_a_queue(newcomer: Cli) -> None:
-    path = newcomer.directory / "socket"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(path))
-        refused(newcomer, "list", url=f"sqlite:///{path}")
