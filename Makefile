@@ -12,7 +12,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check test demo clean
+.PHONY: help setup format check test faults mutants demo clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,8 +31,14 @@ check: $(READY) ## Check format, lint, types and imports, and run the unit tests
 	.venv/bin/lint-imports
 	$(RUN) pytest tests/unit -q -n auto $(PYTEST_ARGS)
 
-test: $(READY) ## Run all tests; PYTEST_ARGS="-k retry -x" is passed on
-	$(RUN) pytest -n auto $(PYTEST_ARGS)
+test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is passed on
+	$(RUN) pytest -n auto -m "not slow" $(PYTEST_ARGS)
+
+faults: $(READY) ## Inject every fault of docs/reliability.md, the slow ones too; FAULT=F04 chooses one
+	$(RUN) pytest tests/faults -n auto $(if $(FAULT),--fault $(FAULT)) $(PYTEST_ARGS)
+
+mutants: $(READY) ## Break queuectl in known ways; the fault suite must notice each
+	$(RUN) tests.faults.mutants $(MUTANT)
 
 demo: $(READY) ## Run hundreds of real commands through a queue of its own and verify the results
 	.venv/bin/python examples/demo.py $(DEMO_ARGS)

@@ -10,6 +10,17 @@ settings.register_profile("queuectl", deadline=None, suppress_health_check=[Heal
 settings.load_profile("queuectl")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault", help="run only the tests that inject this fault of docs/reliability.md")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if fault := config.getoption("--fault"):
+        chosen = [item for item in items if any(fault in mark.args for mark in item.iter_markers("fault"))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(number): injects that fault of docs/reliability.md")
     config.addinivalue_line("markers", "slow: takes long; left out by `make test`, run by `make faults`")

@@ -222,7 +222,7 @@ def _copy(edits: Sequence[Edit]) -> Iterator[Path]:
 
 def _told(name: str, what: str, *, is_good: bool) -> bool:
     """Write a line of the table; whether it is a bad one."""
-    print(f"{'ok  ' if is_good else 'FAIL'} {name:<58} {what}", flush=True)
+    print(f"{'ok  ' if is_good else 'FAIL'} {name:<58} {what}", flush=True)  # noqa: T201 - the report
     return not is_good
 
 

@@ -127,7 +127,6 @@ def test_after_everything_was_killed_the_next_start_clears_up_and_takes_the_jobs
     workers = cli.start_workers(2)
     wait_until(lambda: len({entry.job for entry in ledger.entries("alive")}) == 2)
     kill_all(workers)
-    assert "died" in cli.run("worker", "stop").stderr
     cli.start_workers(2)
     witness.healed()
     witness.check()
@@ -135,14 +134,20 @@ def test_after_everything_was_killed_the_next_start_clears_up_and_takes_the_jobs
 
 
 @pytest.mark.fault("F04")
-def test_the_next_start_kills_the_whole_tree_that_was_left_running(cli: Cli, witness: Witness) -> None:
+@pytest.mark.parametrize("clears", ["start", "stop"])
+def test_the_next_start_or_stop_kills_the_whole_tree_that_was_left_running(
+    cli: Cli, witness: Witness, clears: str
+) -> None:
     cli.run("config", "set", "max-losses", "1")  # so that it does not run again
     job_id, tree = witness.enqueue_tree()
     workers = cli.start_workers()
     wait_until(lambda: tree.is_complete)
     kill_all(workers)
     assert tree.is_complete  # nobody is there who could kill it
-    cli.start_workers()
+    if clears == "start":
+        cli.start_workers()
+    else:
+        assert "died" in cli.run("worker", "stop").stderr
     witness.healed()
     witness.check(max_losses=1)
     assert cli.job(job_id)["state"] == "dead"
