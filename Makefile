@@ -13,7 +13,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check sql test simulate demo clean
+.PHONY: help setup format check sql test faults mutants simulate demo clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,8 +35,14 @@ check: $(READY) ## Check format, lint, types and imports, and run the unit tests
 sql: $(READY) ## Compile the statements and the schema ahead of time, after a change to either
 	$(RUN) queuectl.adapters.sql.compiling
 
-test: $(READY) ## Run all tests; PYTEST_ARGS="-k retry -x" is passed on
-	$(RUN) pytest -n auto $(PYTEST_ARGS)
+test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is passed on
+	$(RUN) pytest -n auto -m "not slow" $(PYTEST_ARGS)
+
+faults: $(READY) ## Inject every fault of docs/reliability.md, the slow ones too; FAULT=F04 chooses one
+	$(RUN) pytest tests/faults -n auto $(if $(FAULT),--fault $(FAULT)) $(PYTEST_ARGS)
+
+mutants: $(READY) ## Break queuectl in known ways; the fault suite must notice each
+	$(RUN) tests.faults.mutants $(MUTANT)
 
 simulate: $(READY) ## Run RUNS histories of the core under faults, in simulated time; 10000 of each mode unless said
 	$(RUN) tests.simulation --runs $(RUNS)

@@ -63,6 +63,8 @@ class Cli:
         self.home.mkdir()
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
         self.environ["QUEUECTL_LOG_DIR"] = str(self.logs)
+        if mutated := os.environ.get("PYTHONPATH"):  # another queuectl than the installed one is to be tested
+            self.environ["PYTHONPATH"] = mutated
         if database_url is not None:
             self.environ["QUEUECTL_DATABASE_URL"] = database_url
         self._foreground: list[subprocess.Popen[bytes]] = []
@@ -190,15 +192,15 @@ class Cli:
 
     def processes(self) -> dict[int, str]:
         """Everything that runs for this user, its jobs' commands included: pid and command line."""
-        return {pid: command for pid, environ, command in _processes() if f"HOME={self.home}".encode() in environ}
+        return {pid: command for pid, _, command in processes_with(f"HOME={self.home}")}
 
     def close(self) -> None:
         """Stop all workers, by force; fails when a process of theirs or of a job outlives them."""
-        for pid in self._own_processes():
+        for pid in self.own_processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         give_up_at = time.monotonic() + PATIENCE
-        while (own := self._own_processes()) and time.monotonic() < give_up_at:
+        while (own := self.own_processes()) and time.monotonic() < give_up_at:
             for pid in own:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
@@ -211,10 +213,9 @@ class Cli:
                 os.kill(pid, signal.SIGKILL)
         assert not left, f"still running after all workers were stopped: {left}"
 
-    def _own_processes(self) -> list[int]:
+    def own_processes(self) -> list[int]:
         """Supervisors and workers: they know where the log is, commands do not."""
-        mark = f"QUEUECTL_LOG_DIR={self.logs}".encode()
-        return [pid for pid, environ, _ in _processes() if mark in environ]
+        return [pid for pid, _, _ in processes_with(f"QUEUECTL_LOG_DIR={self.logs}")]
 
 
 def json_lines(documents: Sequence[Mapping[str, object]]) -> str:
@@ -239,9 +240,12 @@ def _arguments(count: int, concurrency: int, queues: Sequence[str]) -> list[str]
     return [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
 
 
-def _processes() -> Iterator[tuple[int, list[bytes], str]]:
+def processes_with(variable: str) -> Iterator[tuple[int, list[bytes], str]]:
+    """The processes that have that in their environment (`NAME=text`): pid, environment, command line."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 environ = (entry / "environ").read_bytes().split(b"\0")
-                yield int(entry.name), environ, (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if variable.encode() in environ:
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    yield int(entry.name), environ, command

@@ -7,13 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: which run of which job did what, and when (seconds since 1970)."""
+    """One line: which run of which job did what, and when (seconds since 1970, and since boot)."""
 
     job: str
     attempt: int
     pid: int
     what: str
     at: float
+    since_boot: float
 
 
 class Ledger:
@@ -24,8 +25,8 @@ class Ledger:
 
     def note(self, what: str) -> str:
         """The shell command that writes a line."""
-        line = f'"$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT $$ {what} $(date +%s.%N)"'
-        return f"echo {line} >>{shlex.quote(str(self._path))}"
+        line = f'"$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT $$ {what} $(date +%s.%N) $up"'
+        return f"{{ read -r up _ </proc/uptime; echo {line}; }} >>{shlex.quote(str(self._path))}"
 
     def command(self, body: str = "true") -> str:
         """A shell command that notes its start, runs `body`, notes its end, and exits as `body` did."""
@@ -43,7 +44,10 @@ class Ledger:
         if not self._path.exists():
             return []
         lines = self._path.read_text().split("\n")[:-1]
-        entries = [Entry(job, int(n), int(pid), what, float(at)) for job, n, pid, what, at in map(str.split, lines)]
+        entries = [
+            Entry(job, int(attempt), int(pid), what, float(at), float(up))
+            for job, attempt, pid, what, at, up in map(str.split, lines)
+        ]
         return [each for each in entries if what in (None, each.what) and job in (None, each.job)]
 
     def started(self, count: int = 1) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.driver import Cli, wait_until
+from tests.integration.driver import Cli
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -24,18 +24,6 @@ def test_the_first_call_makes_the_queue_in_the_users_data_directory(newcomer: Cl
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert modes(directory.iterdir()) == {"queue.db": 0o600}
     assert list(newcomer.jobs()) == [job_id]
-
-
-def test_everything_is_private_while_it_is_in_use(newcomer: Cli) -> None:
-    directory = newcomer.directory / "new" / "queue"
-    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{directory}/queue.db"
-    newcomer.run("enqueue", "--", "echo", "secret", umask=0)
-    workers = newcomer.start_workers(umask=0)
-    newcomer.wait_for_all()
-    wait_until(lambda: len(list(directory.iterdir())) == 3)
-    assert modes(directory.iterdir()) == {"queue.db": 0o600, "queue.db-wal": 0o600, "queue.db-shm": 0o600}
-    assert modes([workers.log]) == {workers.log.name: 0o600}
-    assert modes([directory, directory.parent, newcomer.logs]) == {"queue": 0o700, "new": 0o700, "logs": 0o700}
 
 
 def test_commands_are_not_given_the_workers_umask_but_the_users(newcomer: Cli) -> None:

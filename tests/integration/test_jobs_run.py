@@ -147,16 +147,6 @@ def test_a_job_that_runs_longer_than_its_timeout_is_killed(working: Cli, held_up
     assert not [command for command in working.processes().values() if "sleep 977" in command]
 
 
-def test_a_job_that_ignores_sigterm_is_killed_after_the_grace(working: Cli, held_up: HeldUp) -> None:
-    ignores = working.enqueue("trap '' TERM INT HUP; while :; do sleep 0.1; done", timeout=1, max_retries=0)
-    stopped = working.enqueue("kill -STOP $$", timeout=1, max_retries=0)
-    jobs = {job_id: working.wait_for(job_id) for job_id in (ignores, stopped)}
-    assert [attempt["outcome"] for job in jobs.values() for attempt in job["history"]] == ["timeout", "timeout"]
-    (attempt,) = jobs[ignores]["history"]
-    assert attempt["signal"] == 9
-    assert 2 <= moment(attempt["finished_at"]) - moment(attempt["started_at"]) <= 2 + PROMPTLY + held_up()
-
-
 def test_max_retries_of_the_config_holds_for_jobs_enqueued_afterwards(cli: Cli) -> None:
     before = cli.enqueue("true")
     cli.run("config", "set", "max-retries", "5")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -257,38 +256,6 @@ def test_the_password_is_told_to_nobody(cli: Cli) -> None:
         assert_secret(result.stdout + result.stderr)
     (cli.directory / "go").touch()
     assert_secret(cli.wait_for(job_id)["history"][0]["output"])
-
-
-def test_workers_hold_on_through_kills_and_restarts_of_the_server(cli: Cli, server: Server, ledger: Ledger) -> None:
-    jobs = [{"command": ledger.command("sleep 0.3")} for _ in range(40)]
-    long = cli.enqueue(ledger.command("sleep 8"))
-    ids = cli.enqueue_all(jobs)
-    workers = cli.start_workers(2)
-    wait_until(lambda: ledger.started(4))
-    for end, outage in ((server.kill, 1.0), (server.stop, 3.0), (server.kill, 0.0)):
-        so_far = len(ledger.entries("end", job=None))
-        end()
-        time.sleep(outage)
-        server.start()
-        wait_until(lambda so_far=so_far: len(ledger.entries("end")) > so_far + 2)  # work goes on
-    stored = cli.wait_for_all()
-    log = cli.log()
-
-    assert {stored[job_id]["state"] for job_id in [long, *ids]} == {"completed"}
-    assert stored[long]["attempts"] == 1
-    ledger.assert_no_overlap()
-    starts, ends = Counter(e.job for e in ledger.entries("start")), Counter(e.job for e in ledger.entries("end"))
-    for job_id, job in stored.items():
-        assert ends[job_id] == 1
-        assert starts[job_id] == 1
-        if job["attempts"] > 1:  # a claim whose answer was lost
-            outcomes = [attempt["outcome"] for attempt in cli.job(job_id)["history"]]
-            assert outcomes == ["released"] * (len(outcomes) - 1) + ["succeeded"]
-
-    assert all(is_running(pid) for pid in workers.pids)
-    told = [line for line in log.splitlines() if " job " not in line]
-    assert log.count("cannot use the database") == log.count("can use the database again") <= 3 * 2
-    assert len(told) <= 2 + 2 * 3 * 2, told
 
 
 def _kept(cli: Cli) -> list[Path]:

@@ -1,6 +1,5 @@
 """The server's clock rules: a host whose own is an hour wrong works like any other."""
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -10,12 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.faults.witness import Witness
 from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, wait_until
 from tests.integration.hosts import WRONG_CLOCK
 from tests.integration.ledger import Ledger
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.fault("F31")]
 TOLERANCE = 2.0
 
 
@@ -36,20 +36,20 @@ def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
 
 
 def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
-    cli: Cli, postgres_url: str, ledger: Ledger, wrong_clock: dict[str, str], held_up: HeldUp
+    cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness, wrong_clock: dict[str, str], held_up: HeldUp
 ) -> None:
     cli.run("config", "set", "lease", "3s")
     right = cli.start_workers(concurrency=2)
     wrong = cli.start_workers(concurrency=2, env=wrong_clock, queues=["default"])
-    long = cli.enqueue_all([{"command": ledger.command("sleep 7")}] * 3)  # so that both hosts run one
+    long = witness.enqueue_some(3, "sleep 7")  # so that both hosts run one
     wait_until(lambda: ledger.started(3))
 
     asked = time.time()
-    document = {"id": "delayed", "command": ledger.command(), "delay": "3s"}
-    cli.run("enqueue", json.dumps(document), env=wrong_clock)
+    witness.tried(witness.document("delayed", delay="3s"), ids=["delayed"], env=wrong_clock)
     answered = time.time()
-    failing = cli.enqueue(ledger.command("false"), max_retries=1)  # again after two seconds
-    jobs = cli.wait_for_all()
+    failing = witness.enqueue("false", max_retries=1)  # again after two seconds
+    witness.check(faultless=True)
+    jobs = cli.jobs()
     server_now = _server_clock(postgres_url)
 
     for job_id in [*long, "delayed"]:
@@ -69,7 +69,6 @@ def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
     for log in (right.log, wrong.log):
         assert "lost" not in log.read_text()
         assert "taken back" not in log.read_text()
-    ledger.assert_no_overlap()
     assert all(0 <= worker["heartbeat_age"] < 3 for worker in cli.json("status", env=wrong_clock)["workers"])
     assert re.search(r"clock is 3[56]\d\d\.\d s off", cli.run("doctor", check=False, env=wrong_clock).stdout)
 

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tests.faults.witness import Witness
 from tests.integration.driver import Cli, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import free_port
 
+pytestmark = pytest.mark.fault("F49")
 WORKERS, POOL, JOBS = 20, 5, 300
 
 
@@ -66,15 +68,16 @@ def cli(pooled_url: str, tmp_path: Path) -> Iterator[Cli]:
     user.close()
 
 
-def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Ledger) -> None:
+def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness) -> None:
     cli.run("init")
     cli.start_workers(WORKERS)
-    ids = cli.enqueue_all([{"command": ledger.command(), "priority": 1 + number % 10} for number in range(JOBS)])
-    failing = cli.enqueue(ledger.command("false"), max_retries=1)
-    cancelled = cli.enqueue("true", delay="1h")
+    ids = witness.enqueue_all([{"command": ledger.command(), "priority": 1 + number % 10} for number in range(JOBS)])
+    failing = witness.enqueue("false", max_retries=1)
+    cancelled = witness.enqueue(delay="1h")
     cli.run("cancel", cancelled)
     assert _sessions(postgres_url) <= POOL
-    jobs = cli.wait_for_all()
+    witness.check(within=60, faultless=True)
+    jobs = cli.jobs()
 
     assert {jobs[job_id]["state"] for job_id in ids} == {"completed"}
     assert [jobs[job_id]["state"] for job_id in (failing, cancelled)] == ["dead", "cancelled"]
@@ -91,13 +94,14 @@ def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Le
         assert trouble not in log
 
 
-def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger) -> None:
+def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger, witness: Witness) -> None:
     cli.start_workers()
-    job = cli.wait_for(cli.enqueue(ledger.command()))
+    job = cli.wait_for(witness.enqueue())
     [attempt] = job["history"]
     waited = ledger.entries("start")[0].at - _seconds(job["created_at"])
     assert waited < 1.5
     assert attempt["outcome"] == "succeeded"
+    witness.check(faultless=True)
 
 
 def _sessions(url: str) -> int:

@@ -10,10 +10,12 @@ from queuectl.application.queue import Queue
 from queuectl.container import Container
 from queuectl.domain.document import JobRequest
 from queuectl.settings import Settings
+from tests.faults.witness import Witness
 from tests.integration.driver import Cli, Result, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.proxy import Proxy
 
+pytestmark = pytest.mark.fault("F47")
 JOB = '{"id": "a", "command": "true"}'
 MOST_COMMITS = 20
 """More than any of the commands makes."""
@@ -42,24 +44,26 @@ def queue(proxy: Proxy) -> Iterator[Queue]:
     container.storage().close()
 
 
-def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy) -> None:
+def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy, witness: Witness) -> None:
     for after in range(MOST_COMMITS):
         cut = proxy.cut_commit(after=after)
-        assert cli.run("enqueue", f'{{"id": "a{after}", "command": "true"}}').stdout == f"a{after}\n"
+        assert witness.tried(witness.document(f"a{after}"), ids=[f"a{after}"]).stdout == f"a{after}\n"
         if not cut.happened.is_set():
             break
     proxy.heal()
     assert 2 <= after < MOST_COMMITS
-    assert sorted(cli.jobs()) == sorted(f"a{number}" for number in range(after + 1))
+    ids = [f"a{number}" for number in range(after + 1)]
+    assert sorted(cli.jobs()) == sorted(ids)
+    witness.check(within=None, waiting=ids)
 
 
 @made
-def test_a_batch_is_stored_once(cli: Cli, proxy: Proxy, is_made: bool) -> None:
+def test_a_batch_is_stored_once(cli: Cli, proxy: Proxy, witness: Witness, is_made: bool) -> None:
     cut = proxy.cut_commit(b"INSERT INTO jobs", is_made=is_made)
-    ids = cli.enqueue_all([{"command": f"echo {number}"} for number in range(50)])
+    ids = witness.enqueue_some(50)
     assert cut.happened.is_set()
-    assert len(ids) == 50
     assert cli.jobs().keys() == set(ids)
+    witness.check(within=None, waiting=ids)
 
 
 @made
@@ -113,14 +117,15 @@ def test_a_setting_is_stored_and_taken_back(queue: Queue, proxy: Proxy, is_made:
     assert queue.settings() == {}
 
 
-def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy) -> None:
+def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy, witness: Witness) -> None:
     cut = proxy.cut_commit(b"INSERT INTO jobs", refuse_then=True)
-    result = cli.run("enqueue", JOB, check=False, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    result = witness.tried(JOB, ids=["a"], env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
     assert cut.happened.is_set()
     _is_one_clear_line(result)
     assert "nobody knows whether the change was made" in result.errors[0]
     proxy.heal()
-    assert cli.error("enqueue", JOB)["code"] == "duplicate_id"
+    assert "there is already a job a" in witness.tried(JOB, ids=["a"]).errors[0]
+    witness.check(within=None, waiting=["a"])
 
 
 def test_a_question_that_is_cut_is_not_said_to_have_changed_anything(cli: Cli, proxy: Proxy) -> None:
@@ -131,28 +136,31 @@ def test_a_question_that_is_cut_is_not_said_to_have_changed_anything(cli: Cli, p
 
 
 @made
-def test_jobs_whose_claim_was_cut_run_once(cli: Cli, proxy: Proxy, ledger: Ledger, is_made: bool) -> None:
-    ids = cli.enqueue_all([{"command": ledger.command()}] * 5)
+def test_jobs_whose_claim_was_cut_run_once(
+    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness, is_made: bool
+) -> None:
+    ids = witness.enqueue_some(5)
     cut = proxy.cut_commit(b"INSERT INTO attempts", is_made=is_made)
     cli.start_workers(concurrency=3)
-    jobs = cli.wait_for_all()
+    history = witness.check()
     assert cut.happened.is_set()
-    assert {jobs[job_id]["state"] for job_id in ids} == {"completed"}
+    assert {history.jobs[job_id].state for job_id in ids} == {"completed"}
     assert len(ledger.entries("start")) == len(ledger.entries("end")) == 5
     assert cli.log().count("cannot use the database") <= 1
 
 
 def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
-    cli: Cli, proxy: Proxy, ledger: Ledger
+    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness
 ) -> None:
-    ids = cli.enqueue_all([{"command": ledger.command()}] * 3)
+    ids = witness.enqueue_some(3)
     cut = proxy.cut_commit(b"INSERT INTO attempts", refuse_then=True)
     cli.start_workers(concurrency=3)
     wait_until(lambda: cut.happened.is_set() and "cannot use the database" in cli.log())
     proxy.heal()
-    cli.wait_for_all()
+    witness.healed()
+    witness.check()
     for job_id in ids:
-        assert [attempt["outcome"] for attempt in cli.job(job_id)["history"]] == ["released", "succeeded"]
+        assert witness.outcomes(job_id) == ["released", "succeeded"]
         assert len(ledger.entries("start", job=job_id)) == 1
     assert cli.log().count("cannot use the database") == cli.log().count("can use the database again") == 1
 
@@ -163,11 +171,11 @@ def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
     ids=["made, a cut", "made, an outage", "not made, an outage"],
 )
 def test_an_outcome_whose_commit_was_cut_is_recorded_once(
-    cli: Cli, proxy: Proxy, ledger: Ledger, is_made: bool, outage: bool
+    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness, is_made: bool, outage: bool
 ) -> None:
     cli.start_workers()
     cut = proxy.cut_commit(b"UPDATE attempts", is_made=is_made, refuse_then=outage)
-    job_id = cli.enqueue(ledger.command("echo said"))
+    job_id = witness.enqueue("echo said")
     wait_until(cut.happened.is_set)
     if outage:
         wait_until(lambda: "cannot use the database" in cli.log())
@@ -177,6 +185,7 @@ def test_an_outcome_whose_commit_was_cut_is_recorded_once(
     assert len(ledger.entries("start")) == 1
     assert cli.log().count(f"job {job_id} attempt 1 succeeded") == 1
     assert "late" not in cli.log()
+    witness.check(faultless=True)
 
 
 def _is_one_clear_line(result: Result) -> None:

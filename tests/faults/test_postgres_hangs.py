@@ -3,13 +3,15 @@
 import re
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from queuectl.adapters.sql.postgres import Silence, connect
+from tests.faults.witness import Witness
+from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, Workers, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.proxy import Proxy
@@ -36,6 +38,7 @@ def behind(proxy: Proxy) -> dict[str, str]:
     return {"QUEUECTL_DATABASE_URL": proxy.url}
 
 
+@pytest.mark.fault("F28")
 def test_a_call_ends_when_the_server_says_nothing_for_too_long(proxy: Proxy) -> None:
     connection = connect(proxy.url, Silence(timedelta(seconds=0.5)))
     connection.execute("SELECT 1")
@@ -47,6 +50,7 @@ def test_a_call_ends_when_the_server_says_nothing_for_too_long(proxy: Proxy) -> 
     assert connection.closed
 
 
+@pytest.mark.fault("F28")
 def test_a_call_may_take_long_while_the_server_goes_on_answering(proxy: Proxy) -> None:
     connection = connect(proxy.url, Silence(timedelta(seconds=0.5)))
     rows = connection.execute("SELECT pg_sleep(0.01), repeat('x', 10000) FROM generate_series(1, 100)").fetchall()
@@ -54,11 +58,12 @@ def test_a_call_may_take_long_while_the_server_goes_on_answering(proxy: Proxy) -
     connection.close()
 
 
+@pytest.mark.fault("F28")
 def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
-    proxy: Proxy, cli: Cli, ledger: Ledger
+    proxy: Proxy, cli: Cli, ledger: Ledger, witness: Witness
 ) -> None:
     cli.run("config", "set", "lease", f"{LEASE}s")
-    job_id = cli.enqueue(ledger.endless())
+    job_id = witness.enqueue_endless()
     workers = cli.start_workers(env=behind(proxy))
     wait_until(lambda: ledger.entries("alive"))
 
@@ -69,11 +74,11 @@ def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
     other = cli.start_workers()
     job = cli.wait_for(job_id)
     assert job["state"] == "completed"
-    ledger.assert_no_overlap()
 
     proxy.heal()
     _replaced(workers)
-    cli.wait_for(cli.enqueue(ledger.command()))
+    witness.enqueue()
+    witness.check()
     lost, succeeded = cli.job(job_id)["history"]
     assert (lost["outcome"], succeeded["outcome"]) == ("lost", "succeeded")
     said = workers.log.read_text()
@@ -82,20 +87,25 @@ def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
     assert other.log.read_text().count("lost its lease") == 0
 
 
-def test_one_hung_connection_costs_neither_the_lease_nor_the_job(proxy: Proxy, cli: Cli, ledger: Ledger) -> None:
+@pytest.mark.fault("F28")
+def test_one_hung_connection_costs_neither_the_lease_nor_the_job(
+    proxy: Proxy, cli: Cli, ledger: Ledger, witness: Witness
+) -> None:
     cli.run("config", "set", "lease", f"{LEASE}s")
     workers = cli.start_workers(env=behind(proxy))
-    job_id = cli.enqueue(ledger.command("sleep 6"))
+    job_id = witness.enqueue("sleep 6")
     wait_until(ledger.started)
     proxy.swallow()
     proxy.heal()  # a firewall has forgotten the connections that there are, and lets new ones through
     job = cli.wait_for(job_id)
     assert (job["state"], job["attempts"]) == ("completed", 1)
     assert "lost its lease" not in workers.log.read_text()
+    witness.check(faultless=True)
 
 
+@pytest.mark.fault("F48")
 def test_jobs_start_while_the_listener_hears_nothing_and_it_is_replaced(
-    proxy: Proxy, cli: Cli, postgres_url: str, ledger: Ledger
+    proxy: Proxy, cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness, held_up: HeldUp
 ) -> None:
     cli.start_workers(env=behind(proxy))
     wait_until(lambda: _listeners(postgres_url))
@@ -104,12 +114,12 @@ def test_jobs_start_while_the_listener_hears_nothing_and_it_is_replaced(
     proxy.heal()
     swallowed_at = time.monotonic()
     for _ in range(3):
-        asked = time.time()
-        job_id = cli.enqueue(ledger.command())
-        cli.wait_for(job_id)
-        assert ledger.entries("start", job=job_id)[0].at - asked < 1 + 1  # the poll, and the start of `enqueue`
+        job = cli.wait_for(witness.enqueue())
+        waited = ledger.entries("start", job=job["id"])[0].at - datetime.fromisoformat(job["created_at"]).timestamp()
+        assert waited < 1 + 1 + held_up()  # the poll, and the enqueueing from its look at the clock to the commit
     wait_until(lambda: _listeners(postgres_url) - {deaf}, 20 - (time.monotonic() - swallowed_at))
-    cli.wait_for(cli.enqueue(ledger.command()))
+    witness.enqueue()
+    witness.check(faultless=True)
     assert "database" not in cli.log()
 
 

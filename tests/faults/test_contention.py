@@ -1,0 +1,130 @@
+"""Many who write to one queue at once, readers that never end, checkpoints at every moment."""
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.faults import reading
+from tests.faults.witness import DESCRIPTORS, LOG, MEMORY, Witness
+from tests.integration.driver import Cli, json_lines, wait_until
+
+CAPS = {MEMORY: 100, DESCRIPTORS: 64}
+MOST_LOG = 64 + 4
+"""MiB of the write-ahead log: its limit, and a little for what is written while it is cut."""
+
+
+@pytest.mark.fault("F35")
+@pytest.mark.parametrize(
+    ("workers", "clients", "seconds"),
+    [
+        pytest.param(3, 4, 5, id="few"),
+        pytest.param(16, 16, 40, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+    ],
+)
+def test_no_user_hears_of_a_lock_while_all_write_at_once(
+    cli: Cli, witness: Witness, workers: int, clients: int, seconds: float
+) -> None:
+    cli.start_workers(workers)
+    over = threading.Event()
+
+    def enqueue(client: int) -> None:
+        for number in range(10_000):
+            if over.is_set():
+                return
+            ids = [f"{client}-{number}-{each}" for each in range(2)]
+            witness.tried("-", ids=ids, stdin="".join(witness.document(job_id) + "\n" for job_id in ids))
+
+    def list_all() -> None:
+        while not over.is_set():
+            cli.run("list", "--limit", "0")
+
+    with ThreadPoolExecutor(clients + 1) as pool:
+        done = [pool.submit(enqueue, client) for client in range(clients)] + [pool.submit(list_all)]
+        over.wait(seconds)
+        over.set()
+        for each in done:
+            each.result()
+    assert [call for call in witness.calls if call.code != 0] == []
+    witness.healed()
+    witness.check(within=60, faultless=True, caps=CAPS)
+    assert "cannot use the database" not in cli.log()
+
+
+@pytest.mark.fault("F37")
+@pytest.mark.sqlite_only
+@pytest.mark.slow
+def test_the_log_is_cut_again_after_a_reader_has_held_it_open(cli: Cli, witness: Witness) -> None:
+    cli.start_workers()
+    reader = sqlite3.connect(reading.path_of(witness.url), isolation_level=None)
+    try:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        number = 0
+        while witness.peaks.get(LOG, 0) < 1.2 * MOST_LOG:
+            documents = [{"command": f"true {'x' * 30_000}"}] * 200
+            cli.run("enqueue", "-", stdin=json_lines(documents))
+            assert (number := number + 1) < 100
+            time.sleep(0.1)
+        reader.execute("COMMIT")
+    finally:
+        reader.close()
+    size = Path(reading.path_of(witness.url) + "-wal").stat
+    wait_until(lambda: witness.enqueue() and size().st_size <= MOST_LOG * 1024 * 1024, 60, every=1)
+    wait_until(lambda: cli.json("status")["jobs"]["pending"] == 0, 60, every=1)
+    witness.check(within=60, faultless=True)
+
+
+CHECKPOINTER = """
+import itertools, sys, time
+try:
+    import pysqlite3 as sqlite3
+except ImportError:
+    import sqlite3
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0.05)
+for mode in itertools.cycle(["PASSIVE", "RESTART", "TRUNCATE", "FULL"]):
+    connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.fault("F40")
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("rounds", "of"),
+    [pytest.param(2, 60, id="short"), pytest.param(8, 250, id="long", marks=pytest.mark.slow)],
+)
+def test_checkpoints_at_every_moment_damage_nothing(cli: Cli, witness: Witness, rounds: int, of: int) -> None:
+    cli.start_workers(4)
+    with _checkpointing(reading.path_of(witness.url), 4):
+        for _ in range(rounds):
+            ids = witness.enqueue_some(of)
+            wait_until(lambda: _all_ended(witness, ids), 60, every=0.2)  # noqa: B023 - called before the next turn
+            assert reading.damage(witness.url) == []
+    witness.healed()
+    witness.check(faultless=True)
+
+
+def _all_ended(witness: Witness, ids: list[str]) -> bool:
+    jobs = witness.rows().jobs
+    return all(jobs[job_id].state == "completed" for job_id in ids)
+
+
+@contextlib.contextmanager
+def _checkpointing(path: str, count: int) -> Iterator[None]:
+    """Processes that do nothing but move the log's pages into the file."""
+    processes = [subprocess.Popen([sys.executable, "-c", CHECKPOINTER, path]) for _ in range(count)]
+    try:
+        yield
+        assert [process.poll() for process in processes] == [None] * count
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

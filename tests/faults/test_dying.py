@@ -1,0 +1,172 @@
+"""`kill -9` of workers, supervisors and everything: no job is lost, none runs twice at a time, nothing is left over."""
+
+import random
+import time
+
+import pytest
+
+from tests.faults.witness import Witness
+from tests.integration.conftest import HeldUp
+from tests.integration.driver import Cli, Workers, is_running, kill, wait_until
+from tests.integration.ledger import Ledger
+
+RESCUED_WITHIN = 2.0
+
+
+def workers_of(supervisor: int) -> list[int]:
+    """The worker processes that a supervisor has now."""
+    with open(f"/proc/{supervisor}/task/{supervisor}/children") as children:  # noqa: PTH123 - a file of the kernel's
+        return [int(pid) for pid in children.read().split()]
+
+
+@pytest.mark.fault("F01")
+def test_the_job_of_a_killed_worker_runs_again_at_once_and_only_when_its_command_is_dead(
+    cli: Cli, ledger: Ledger, witness: Witness, held_up: HeldUp
+) -> None:
+    job_id = witness.enqueue_endless()
+    workers = cli.start_workers()
+    wait_until(lambda: ledger.entries("alive"))
+    killed_at = time.time()
+    kill(*workers.pids)
+    wait_until(lambda: ledger.started(2))
+    assert ledger.entries("start")[1].at - killed_at < RESCUED_WITHIN + held_up()
+    job = cli.wait_for(job_id)
+    assert (job["state"], job["attempts"], job["failures"], job["losses"]) == ("completed", 2, 0, 1)
+    lost, succeeded = job["history"]
+    assert (lost["outcome"], succeeded["outcome"]) == ("lost", "succeeded")
+    assert "died" in lost["error"]
+    assert lost["worker"] != succeeded["worker"]
+    assert is_running(workers.supervisor)
+    assert f"worker process {workers.pids[0]} ended unexpectedly (signal SIGKILL)" in cli.log()
+    witness.check()
+
+
+@pytest.mark.fault("F01")
+@pytest.mark.parametrize(
+    ("jobs", "kills", "longest_pause"),
+    [pytest.param(40, 3, 1.0, id="few"), pytest.param(500, 12, 2.0, id="many", marks=pytest.mark.slow)],
+)
+def test_workers_that_are_killed_at_random_lose_nothing(
+    cli: Cli, ledger: Ledger, witness: Witness, jobs: int, kills: int, longest_pause: float
+) -> None:
+    cli.run("config", "set", "max-losses", str(kills + 1))
+    witness.enqueue_some(jobs, "sleep 0.2")
+    workers = cli.start_workers(4)
+    wait_until(lambda: ledger.started(4))
+    for number in range(kills):
+        if number:
+            time.sleep(random.uniform(0.5, longest_pause))
+        alive = wait_until(lambda: workers_of(workers.supervisor))
+        kill(random.choice(alive))
+    witness.healed()
+    history = witness.check(within=60, max_losses=kills + 1)
+    assert {job.state for job in history.jobs.values()} == {"completed"}
+    assert 1 <= sum(job.losses for job in history.jobs.values()) <= kills
+
+
+@pytest.mark.fault("F01")
+def test_a_worker_takes_over_what_another_one_left_when_it_was_killed(
+    cli: Cli, ledger: Ledger, witness: Witness
+) -> None:
+    ids = [witness.enqueue_endless() for _ in range(3)]
+    workers = cli.start_workers(3)
+    wait_until(lambda: len({entry.job for entry in ledger.entries("alive")}) == 3)
+    kill(*workers.pids)
+    witness.healed()
+    history = witness.check()
+    assert [(history.jobs[job_id].state, history.jobs[job_id].losses) for job_id in ids] == [("completed", 1)] * 3
+
+
+@pytest.mark.fault("F03")
+def test_workers_whose_supervisor_is_killed_finish_their_jobs_and_stop(
+    cli: Cli, ledger: Ledger, witness: Witness
+) -> None:
+    ids = witness.enqueue_some(2, "sleep 1")
+    workers = cli.start_workers(2)
+    wait_until(lambda: ledger.started(2))
+    kill(workers.supervisor)
+    wait_until(lambda: not cli.processes())
+    jobs = cli.jobs()
+    assert [(jobs[job_id]["state"], jobs[job_id]["attempts"]) for job_id in ids] == [("completed", 1)] * 2
+    assert cli.json("status")["workers"] == []
+    witness.check()
+
+
+@pytest.mark.fault("F03")
+def test_workers_without_a_supervisor_leave_what_waits_to_those_that_are_started_next(
+    cli: Cli, ledger: Ledger, witness: Witness
+) -> None:
+    long, *_ = witness.enqueue_some(1, "sleep 3", priority=9)
+    workers = cli.start_workers(1)
+    wait_until(ledger.started)
+    kill(workers.supervisor)
+    wait_until(lambda: "stopping, finishing 1 jobs" in cli.log())
+    waiting = witness.enqueue_some(4)
+    cli.start_workers(1)
+    history = witness.check(faultless=True)  # nothing was lost: the bereft worker has finished what it had
+    assert {history.jobs[job_id].state for job_id in [long, *waiting]} == {"completed"}
+    ran_by = {job_id: cli.job(job_id)["worker"] for job_id in [long, *waiting]}
+    assert len({ran_by[job_id] for job_id in waiting} - {ran_by[long]}) == 1
+    assert not is_running(workers.pids[0])
+
+
+@pytest.mark.fault("F03")
+def test_worker_stop_without_a_supervisor_stops_the_worker_itself(cli: Cli, ledger: Ledger, witness: Witness) -> None:
+    workers = cli.start_workers()
+    kill(workers.supervisor)
+    cli.run("worker", "stop")
+    assert cli.processes() == {}
+    witness.check(faultless=True)
+
+
+@pytest.mark.fault("F04")
+def test_after_everything_was_killed_the_next_start_clears_up_and_takes_the_jobs_back(
+    cli: Cli, ledger: Ledger, witness: Witness
+) -> None:
+    ids = [witness.enqueue_endless() for _ in range(2)]
+    workers = cli.start_workers(2)
+    wait_until(lambda: len({entry.job for entry in ledger.entries("alive")}) == 2)
+    kill_all(workers)
+    cli.start_workers(2)
+    witness.healed()
+    witness.check()
+    assert [witness.outcomes(job_id) for job_id in ids] == [["lost", "succeeded"]] * 2
+
+
+@pytest.mark.fault("F04")
+@pytest.mark.parametrize("clears", ["start", "stop"])
+def test_the_next_start_or_stop_kills_the_whole_tree_that_was_left_running(
+    cli: Cli, witness: Witness, clears: str
+) -> None:
+    cli.run("config", "set", "max-losses", "1")  # so that it does not run again
+    job_id, tree = witness.enqueue_tree()
+    workers = cli.start_workers()
+    wait_until(lambda: tree.is_complete)
+    kill_all(workers)
+    assert tree.is_complete  # nobody is there who could kill it
+    if clears == "start":
+        cli.start_workers()
+    else:
+        assert "died" in cli.run("worker", "stop").stderr
+    witness.healed()
+    witness.check(max_losses=1)
+    assert cli.job(job_id)["state"] == "dead"
+    assert tree.alive == []
+
+
+@pytest.mark.fault("F01")
+def test_a_job_that_kills_its_workers_does_not_run_for_ever(cli: Cli, witness: Witness) -> None:
+    cli.run("config", "set", "max-losses", "2")
+    job_id = witness.enqueue_silent("kill -9 $PPID; sleep 9776")
+    cli.start_workers()
+    witness.check(max_losses=2)
+    job = cli.job(job_id)
+    assert (job["state"], job["losses"], job["failures"]) == ("dead", 2, 0)
+    assert job["last_error"].startswith("lost 2 times, the most that max-losses allows")
+    assert witness.outcomes(job_id) == ["lost", "lost"]
+
+
+def kill_all(workers: Workers) -> None:
+    """`kill -9` for a supervisor and its workers, in one burst."""
+    kill(workers.supervisor, *workers.pids)
+    wait_until(lambda: not any(is_running(pid) for pid in [workers.supervisor, *workers.pids]))
