@@ -46,8 +46,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/sql/statements.py",
-                'STORE_JOB.where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)',
-                'STORE_JOB.where((jobs.c.lease_id == bindparam("held_lease")) | _IS_PROCESSING)',
+                'store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)',
+                'store_job().where((jobs.c.lease_id == bindparam("held_lease")) | _IS_PROCESSING)',
             )
         ],
         ["test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]"],
@@ -217,7 +217,15 @@ def _copy(edits: Sequence[Edit]) -> Iterator[Path]:
         for edit in edits:
             path = sources / edit.path
             path.write_text(mutated(path.read_text(), edit))
+            if path.name == "statements.py":
+                _compile(sources)
         yield sources
+
+
+def _compile(sources: Path) -> None:
+    """What `make sql` does."""
+    compiling = [sys.executable, "-P", "-m", "queuectl.adapters.sql.compiling"]
+    subprocess.run(compiling, env={**os.environ, "PYTHONPATH": str(sources)}, check=True)
 
 
 def _told(name: str, what: str, *, is_good: bool) -> bool:
