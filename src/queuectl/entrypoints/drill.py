@@ -147,9 +147,11 @@ class Drill:
         batches = list(_batches(self.order))
         began, ends_after = time.monotonic(), self.order.span.total_seconds()
         while (now := time.monotonic() - began) < ends_after or steps or batches:
-            if batches and batches[0][0] <= now:
-                self._enqueue(batches.pop(0)[1])
-            elif steps and steps[0].at.total_seconds() <= now and not self._frozen:
+            due = [document for at, batch in batches if at <= now for document in batch]
+            batches = [(at, batch) for at, batch in batches if at > now]
+            if due:
+                self._enqueue(due)
+            if steps and steps[0].at.total_seconds() <= now and not self._frozen:
                 self._strike(steps.pop(0))
             self._thaw()
             self._look_for_orphans()
