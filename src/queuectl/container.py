@@ -12,6 +12,7 @@ from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
 from queuectl.adapters.sql.sqlite import path_of, sqlite_backend
+from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteAnnouncements, SqliteWakeUps
 from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
@@ -54,6 +55,11 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(SqliteStorage, _path, database),
         postgresql=providers.Singleton(_late("postgres_storage", "PostgresStorage"), _place, database),
     )
+    scratch = providers.Selector(
+        backend_name,
+        sqlite=providers.Callable(SqliteScratch, _path),
+        postgresql=providers.Callable(_late("postgres_scratch", "PostgresScratch"), url),
+    )
     clock = providers.Selector(
         backend_name,
         sqlite=providers.Object(system.now),
@@ -80,6 +86,8 @@ class Container(containers.DeclarativeContainer):
     events = providers.Object(event_log.log_event)
     runner = providers.Singleton(SubprocessRunner, system.elapsed)
     kill_orphans = providers.Object(containment.kill_orphans)
+    marked = providers.Object(containment.marked)
+    sees_processes = providers.Object(system.HAS_PROC)
     contain = providers.Callable(containment.become_subreaper)
     host_name = providers.Callable(system.host_name)
     machine_id = providers.Callable(system.machine_id)

@@ -3,8 +3,8 @@
 The names are those of the design: I1 no loss, I2 no unexplained run, I3 no overlap, I5 terminal is terminal,
 I6 counting, I7 progress; and fencing: who does not hold a job changes nothing but a late result.
 
-I3 has two exceptions, which no queue can avoid without a fence outside its workers; docs/reliability has them in the
-user's words. A run may go on while the next one of its job has started on the word of another host, when
+I3 has two exceptions, which no queue can avoid without a fence outside its workers. A run may go on while the next one
+of its job has started, on the word of another host, when
 
 - its worker, or the whole host, was frozen after five sixths of its lease, counted from its last renewal: it could not
   stop its commands in time. It does so within the grace as soon as it wakes (checked);

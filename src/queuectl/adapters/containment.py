@@ -46,12 +46,8 @@ def children() -> list[int]:
 
 def is_marked(pid: int, name: str, value: str) -> bool | None:
     """Whether the process was started with that environment variable; None when it has not even the variable."""
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # gone, or a zombie
-        return None
-    prefix = f"{name}=".encode()
-    return next((each == prefix + value.encode() for each in variables if each.startswith(prefix)), None)
+    found = _variable(pid, name)
+    return None if found is None else found == value
 
 
 def kill_child(pid: int) -> None:
@@ -90,6 +86,20 @@ def kill_commands_of(worker_id: str) -> None:
         if time.monotonic() > give_up_at:
             return
         time.sleep(PAUSE)
+
+
+def marked(name: str, value: str) -> dict[int, str | None]:
+    """Every process on this machine that was started with that variable, and the job, if it belongs to one."""
+    return {pid: _variable(pid, JOB_MARK) for pid in _pids() if is_marked(pid, name, value)}
+
+
+def _variable(pid: int, name: str) -> str | None:
+    prefix = f"{name}=".encode()
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # gone, or a zombie
+        return None
+    return next((os.fsdecode(each[len(prefix) :]) for each in variables if each.startswith(prefix)), None)
 
 
 def _pids() -> list[int]:

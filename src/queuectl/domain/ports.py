@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from queuectl.domain.events import Event
@@ -344,6 +345,24 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Close every connection; those of other threads must be idle."""
+
+
+class Scratch(Protocol):
+    """A place for one more queue, apart from the user's own and where that one is: to be used and thrown away."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, once it is made: as a URL without its password."""
+
+    @property
+    def place(self) -> Path | None:
+        """The directory under which its files belong, on the disk of the user's own; None: it has none."""
+
+    def make(self, directory: Path) -> str:
+        """Make the place, files in that directory; its URL. Raises DatabaseUnavailable."""
+
+    def remove(self) -> None:
+        """Remove it with all that is in it, but for the directory. Raises DatabaseUnavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

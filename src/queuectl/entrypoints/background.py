@@ -114,7 +114,7 @@ class LocalWorkers:
     def ask_to_stop(self, *, force: bool = False) -> None:
         """Signal each supervisor, or a worker whose supervisor is gone; with `force` their commands are stopped too."""
         for target in self.targets:
-            self._signal(target, FORCE_SIGNAL if force else signal.SIGTERM)
+            signal_process(target, FORCE_SIGNAL if force else signal.SIGTERM, self._find)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until they have all ended; False when `timeout` seconds have passed before."""
@@ -132,21 +132,28 @@ class LocalWorkers:
     def _runs(self, process: Process) -> bool:
         return self._find(process.pid) == process
 
-    def _signal(self, target: Process, number: signal.Signals) -> None:
-        """Signal that very process: a pidfd first, then a look whether it is still the one that was meant."""
+
+def signal_process(target: Process, number: signal.Signals, find: Callable[[int], Process | None]) -> bool:
+    """Signal that very process, and no other that has its pid by now; whether it was there.
+
+    A pidfd first, then a look whether it is still the one that was meant. `find` tells which process has a pid now.
+    """
+    try:
+        if not hasattr(os, "pidfd_open"):
+            if find(target.pid) == target:
+                os.kill(target.pid, number)
+                return True
+            return False
+        pidfd = os.pidfd_open(target.pid)
         try:
-            if not hasattr(os, "pidfd_open"):
-                if self._find(target.pid) == target:
-                    os.kill(target.pid, number)
-                return
-            pidfd = os.pidfd_open(target.pid)
-            try:
-                if self._find(target.pid) == target:
-                    signal.pidfd_send_signal(pidfd, number)
-            finally:
-                os.close(pidfd)
-        except ProcessLookupError:
-            return
+            if find(target.pid) == target:
+                signal.pidfd_send_signal(pidfd, number)
+                return True
+        finally:
+            os.close(pidfd)
+    except ProcessLookupError:
+        pass
+    return False
 
 
 def _ready_workers(told: int, count: int) -> dict[int, str]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from queuectl.application.drill import Broken, Fault, Report
 from queuectl.application.queue import Status
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.job import Attempt, State
@@ -13,6 +14,7 @@ from queuectl.domain.ports import Metrics, Spread, Tally
 from queuectl.entrypoints.cli.failures import error_view, exit_code
 from queuectl.entrypoints.cli.views import (
     attempt_view,
+    drill_view,
     flat,
     info_view,
     job_view,
@@ -181,6 +183,42 @@ def test_a_setting() -> None:
     view = setting_view("max-retries", {"max-retries": "5"})
     assert (view["value"], view["default"], view["from"]) == ("5", "3", "database")
     assert setting_view("lease", {})["from"] == "default"
+
+
+def test_a_drill() -> None:
+    broken = Broken(promise="no overlap", job="drill-0007", message="two at a time")
+    report = Report(
+        jobs=120,
+        attempts=170,
+        runs=168,
+        lost=0,
+        overlaps=1,
+        orphans=None,
+        unexplained=0,
+        slowest_rescue=1.25 * SECOND,
+        broken=[broken],
+    )
+    assert list(drill_view(report, {Fault.KILL_WORKER: 9, Fault.FREEZE: 3}).items()) == [
+        ("jobs", 120),
+        ("attempts", 170),
+        ("runs", 168),
+        ("lost", 0),
+        ("overlaps", 1),
+        ("orphans", None),
+        ("unexplained", 0),
+        ("slowest_rescue", 1.25),
+        (
+            "faults",
+            {
+                "worker killed": 9,
+                "supervisor killed": 0,
+                "worker frozen": 3,
+                "stopped": 0,
+                "stopped by force": 0,
+            },
+        ),
+        ("broken", [{"promise": "no overlap", "job": "drill-0007", "message": "two at a time"}]),
+    ]
 
 
 def test_an_error() -> None:

@@ -33,6 +33,7 @@ class Program(Group):
         "config": (f"{COMMANDS}.config:config", "Retries, backoff, timeouts: the settings of the queue."),
         "metrics": (f"{COMMANDS}.status:metrics", "What the queue got done lately, and how fast."),
         "transfer": (f"{COMMANDS}.transfer:transfer", "Copy a queue from one database to another."),
+        "drill": (f"{COMMANDS}.drill:drill", "Prove that no job is lost: kill workers of a scratch queue."),
         "doctor": (f"{COMMANDS}.admin:doctor", "Check the database and this installation."),
     }
 

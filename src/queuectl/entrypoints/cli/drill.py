@@ -1,0 +1,75 @@
+"""`queuectl drill`: proof, on the user's own machine and database, that the promises hold."""
+
+import secrets
+import signal
+from datetime import timedelta
+
+import click
+
+from queuectl.entrypoints.cli.app import App, pass_app
+from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.status import Window
+from queuectl.entrypoints.cli.tables import drill_grid
+from queuectl.entrypoints.cli.views import drill_view
+from queuectl.entrypoints.cli.wording import counted
+
+
+@click.command("drill", cls=Command)
+@click.option(
+    "--for", "span", type=Window(), default="30s", show_default=True, metavar="DURATION", help="How long faults go on."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 100_000), metavar="N", help="Jobs. Default: one a second for each worker."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Worker processes.")
+@click.option("--seed", type=click.IntRange(0), help="Repeat the jobs and faults of an earlier drill.")
+@click.option("--keep", is_flag=True, help="Leave the scratch queue, and say where it is.")
+@pass_app
+def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int | None, keep: bool) -> None:
+    """Kill, freeze and stop workers of a scratch queue, and report whether every promise was kept.
+
+    The scratch queue is a file beside the configured one, or a schema of the
+    configured PostgreSQL database: your own jobs and workers are not touched.
+    It is removed at the end. The exit code is 1 if a promise was broken: a
+    job lost, two runs of one job at a time, a run that nothing explains, or
+    a process left behind.
+
+    Examples:
+      queuectl drill
+      queuectl drill --for 5m --workers 8
+      queuectl drill --seed 17 --keep --output json
+
+    Plain output: name and value of each count.
+    """
+    from queuectl.application.drill import judged
+    from queuectl.domain.errors import QueueError
+    from queuectl.entrypoints.drill import Drill, Order, scratch
+
+    out = app.out
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    order = Order(span=span, jobs=jobs or max(1, round(span.total_seconds() * workers)), workers=workers, seed=seed)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that the scratch queue is cleared away then too
+        signal.signal(number, lambda number, _frame: exit_by(number))
+    with scratch(app.settings, keep=keep) as scene:
+        app.note(f"drill of {counted(workers, 'worker')} with {counted(order.jobs, 'job')}, seed {seed}")
+        run = Drill(scene=scene, order=order, tell=app.note)
+        report = judged(run.run())
+        what = {"seed": seed, "for": span.total_seconds(), "workers": workers}
+        view = {**what, **drill_view(report, run.faults), "kept": str(scene.directory) if keep else None}
+        plain = [(key, value) for key, value in view.items() if key not in ("faults", "broken")]
+        out.write(view, plain=plain, table=lambda: [drill_grid(report, run.faults)])
+        if keep:
+            app.note(f"kept: {scene.name}; its ledger and logs are in {scene.directory}")
+    if report.orphans is None:
+        app.note("processes cannot be seen on this system, which has no /proc: nobody looked for orphans")
+    if report.broken:
+        first = report.broken[0]
+        raise QueueError(
+            f"a promise was broken, {first.promise}: {first.message} (seed {seed}; {len(report.broken)} in all)",
+            hint=f"`queuectl drill --seed {seed} --keep` repeats it and leaves the queue to look at",
+        )
+
+
+def exit_by(number: int) -> None:
+    """End as a signal asks, with everything cleared away on the way."""
+    raise SystemExit(128 + number)
