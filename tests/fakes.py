@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from queuectl.domain.errors import DatabaseUnreachable, DuplicateJob, JobNotFound
+from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
 from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
     Decide,
+    Ended,
     KeptOutcome,
     Metrics,
     Run,
@@ -43,17 +44,22 @@ class Memory:
     config: dict[str, str] = field(default_factory=dict)
     outage: str | None = None
     answers_lost: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _depth: int = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with self._lock:
             if self.outage is not None:
                 raise DatabaseUnreachable(self.outage)
-            yield
-            if self.answers_lost:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            if self.answers_lost and not self._depth:
                 self.answers_lost -= 1
-                raise DatabaseUnreachable("the connection broke during the commit")
+                raise CommitUnknown("the connection broke during the commit")
 
     def held_by(self, worker_id: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
@@ -160,6 +166,13 @@ class InMemoryJobs:
             output = attempt.output if attempt.output.content else result.output
             self._memory.attempts[key] = replace(attempt, late=result.outcome, output=output)
             return Settlement.LATE
+
+    def settle_and_claim(
+        self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
+    ) -> tuple[Sequence[Settlement], Sequence[Run]]:
+        with self._memory.transaction():
+            settlements = [self.settle(each.job, each.lease, each.result) for each in ended]
+            return settlements, self.claim(lease, queues=queues, limit=limit, at=at)
 
     def change(self, job_id: str, decide: Decide) -> Job:
         with self._memory.transaction():

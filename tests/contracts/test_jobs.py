@@ -17,7 +17,7 @@ from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, Output, RunResult
-from queuectl.domain.ports import JobRepository, Settlement, WorkerRegistry, WorkerState
+from queuectl.domain.ports import Ended, JobRepository, Settlement, WorkerRegistry, WorkerState
 from tests.builders import (
     ANN,
     HOUR,
@@ -383,6 +383,52 @@ class TestSettle:
         assert settle(jobs, claimed, a_result()) is Settlement.GONE
         assert jobs.find("job-1") == new
         assert jobs.attempts_of("job-1")[0].outcome is None
+
+
+class TestSettleAndClaim:
+    def ended(self, job: Job, result: RunResult, lease: Lease | None = None) -> Ended:
+        return Ended(job=job.settled(result, NOON + SECOND, a_policy(), 0), lease=lease or a_lease(), result=result)
+
+    def test_what_has_ended_is_recorded_and_the_next_ones_are_claimed(self, jobs: JobRepository) -> None:
+        jobs.add(some_jobs(4))
+        first, second = claim(jobs, limit=2)
+        ended = [self.ended(first, a_result(output=b"done")), self.ended(second, a_failure(7))]
+        settlements, runs = jobs.settle_and_claim(ended, a_lease(2), queues=(), limit=2, at=NOON + SECOND)
+        assert list(settlements) == [Settlement.RECORDED] * 2
+        assert [jobs.find(job.id) for job in (first, second)] == [each.job for each in ended]
+        assert [jobs.attempts_of(job.id)[0].outcome for job in (first, second)] == [Outcome.SUCCEEDED, Outcome.FAILED]
+        assert [run.lease for run in runs] == [a_lease(2)] * 2
+        assert {run.job.id for run in runs} == {job.id for job in some_jobs(4)} - {first.id, second.id}
+
+    def test_a_job_that_is_given_back_may_be_claimed_at_once(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        [claimed] = claim(jobs)
+        ended = [self.ended(claimed, RunResult(outcome=Outcome.RELEASED))]
+        settlements, [run] = jobs.settle_and_claim(ended, a_lease(2), queues=(), limit=1, at=NOON + SECOND)
+        assert list(settlements) == [Settlement.RECORDED]
+        assert (run.job.attempts, run.job.lease) == (2, a_lease(2))
+
+    def test_each_result_has_its_own_answer(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+        jobs.add(some_jobs(3))
+        kept, taken_away, removed = claim(jobs, limit=3)
+        workers.register(a_worker("w-2", lease_expires_at=NOON + 4 * HOUR))
+        ended = [self.ended(job, a_result()) for job in (kept, taken_away, removed)]
+        jobs.settle(*vars_of(ended[0]))
+        rescue(jobs)
+        jobs.remove(removed.id, allow=lambda job: job)
+        lease = a_lease(2, worker="w-2")
+        settlements, runs = jobs.settle_and_claim(ended, lease, queues=(), limit=5, at=NOON + 3 * HOUR)
+        assert list(settlements) == [Settlement.RECORDED, Settlement.LATE, Settlement.GONE]
+        assert [run.job.id for run in runs] == [taken_away.id]
+
+    def test_with_nothing_to_settle_it_is_a_claim(self, jobs: JobRepository) -> None:
+        jobs.add([a_job()])
+        settlements, [run] = jobs.settle_and_claim((), a_lease(), queues=(), limit=1, at=NOON)
+        assert (list(settlements), run.job.id) == ([], "job-1")
+
+
+def vars_of(ended: Ended) -> tuple[Job, Lease, RunResult]:
+    return ended.job, ended.lease, ended.result
 
 
 class TestCancel:

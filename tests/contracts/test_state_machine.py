@@ -22,7 +22,7 @@ from queuectl.domain.errors import Conflict, JobNotFound
 from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, Lease, State
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import WorkerState
+from queuectl.domain.ports import Ended, WorkerState
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_lease, a_loss, a_policy, a_result, a_worker
 from tests.contracts.conftest import QueueStore, in_memory
 
@@ -145,6 +145,16 @@ class QueueHistory(RuleBasedStateMachine):
         result = a_result(outcome, output=output, error=f"{outcome}")
         report = Reported(run.job.settled(result, self.now, run.policy, 0), run.lease, result)
         self.both(lambda store: store.jobs.settle(report.job, report.lease, report.result))
+        return report
+
+    @rule(target=reports, run=consumes(runs), data=st.data(), outcome=st.sampled_from(Outcome))
+    def settle_and_claim(self, run: Started, data: st.DataObject, outcome: Outcome) -> Reported:
+        result = a_result(outcome, error=f"{outcome}")
+        report = Reported(run.job.settled(result, self.now, run.policy, 0), run.lease, result)
+        ended = [Ended(job=report.job, lease=report.lease, result=report.result)]
+        self.leases += 1
+        lease = a_lease(self.leases, worker=self.any_worker(data))
+        self.both(lambda store: store.jobs.settle_and_claim(ended, lease, queues=(), limit=0, at=self.now))
         return report
 
     @rule(report=reports)

@@ -4,14 +4,16 @@ What this does to a transaction is what the adapters' retries leave of the same 
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable
+from queuectl.domain.job import Lease
+from queuectl.domain.ports import Ended, JobRepository
 from tests.simulation.simulated_time import SimulatedProcess, Timeline
 
-REPEATABLE = frozenset({"claim", "settle", "renew", "rescue", "retire"})
+REPEATABLE = frozenset({"claim", "settle", "settle_and_claim", "renew", "rescue", "retire"})
 """Transactions that are made twice, when their first commit is in doubt and becomes true after all."""
 
 
@@ -60,7 +62,7 @@ class Wire:
         if self._weather.is_down or self._is_cut():
             raise self._gave_up(sent_at, name)
         chance = self._random.random()
-        if name == "claim" and chance > 1 - self._weather.answer_lost / 2:
+        if name in ("claim", "settle_and_claim") and chance > 1 - self._weather.answer_lost / 2:
             late = timedelta(seconds=3) * self._random.random()
             self._timeline.after(late, lambda: self._make(name, method, args, kwargs, sent_at))
             raise self._gave_up(sent_at, name)
@@ -84,9 +86,23 @@ class Wire:
         kwargs: dict[str, object],
         sent_at: timedelta,
     ) -> object:
+        if name == "settle_and_claim":
+            return self._settle_and_claim(method.__self__, *args, sent_at, **kwargs)  # type: ignore[attr-defined]
         answer = method(*args, **kwargs)
         self._committed(self._process, name, args, answer, sent_at)
         return answer
+
+    def _settle_and_claim(
+        self, jobs: JobRepository, ended: Sequence[Ended], lease: Lease, sent_at: timedelta, **claiming: object
+    ) -> object:
+        """One transaction, of which the watcher is told step by step: a job may be given back and claimed in it."""
+        settlements = []
+        for each in ended:
+            settlements.append(jobs.settle(each.job, each.lease, each.result))
+            self._committed(self._process, "settle", (each.job, each.lease, each.result), settlements[-1], sent_at)
+        runs = jobs.claim(lease, **claiming)  # type: ignore[arg-type]
+        self._committed(self._process, "claim", (lease,), runs, sent_at)
+        return settlements, runs
 
     def _travel(self) -> None:
         is_slow = self._weather.slow and self._random.random() < self._weather.slow

@@ -1,34 +1,31 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from queuectl.domain.errors import JobNotFound
 from queuectl.domain.events import JobSettled, OutcomeKept, ResultLate
 from queuectl.domain.job import Job, Lease, State
 from queuectl.domain.outcome import RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import EventSink, JobRepository, KeptOutcome, OutcomeSpool, Settlement
+from queuectl.domain.ports import Ended, EventSink, JobRepository, KeptOutcome, OutcomeSpool, Run, Settlement
 
 
 @dataclass(slots=True)
-class _Ended:
-    """A run whose outcome is to be recorded: the job as it is next, and what the runner reported."""
-
-    job: Job
-    lease: Lease
-    result: RunResult
+class _Unsettled:
+    ended: Ended
     is_kept: bool = False
 
     @property
     def outcome(self) -> KeptOutcome:
+        job = self.ended.job
         return KeptOutcome(
-            job_id=self.job.id,
-            attempt=self.job.attempts,
-            lease=self.lease,
-            ended_at=self.job.updated_at,
-            result=self.result,
+            job_id=job.id,
+            attempt=job.attempts,
+            lease=self.ended.lease,
+            ended_at=job.updated_at,
+            result=self.ended.result,
         )
 
 
@@ -39,36 +36,47 @@ class Unsettled:
         self._jobs = jobs
         self._spool = spool
         self._events = events
-        self._ended: list[_Ended] = []
+        self._waiting: list[_Unsettled] = []
 
     def __bool__(self) -> bool:
-        return bool(self._ended)
+        return bool(self._waiting)
 
     @property
     def are_kept(self) -> bool:
         """Whether they all outlive this process: then others on this machine will settle them."""
-        return all(ended.is_kept for ended in self._ended)
+        return all(each.is_kept for each in self._waiting)
 
     def add(self, job: Job, lease: Lease, result: RunResult) -> None:
         """`job` is as it is next: what `Job.settled` returned."""
-        self._ended.append(_Ended(job, lease, result))
+        self._waiting.append(_Unsettled(Ended(job=job, lease=lease, result=result)))
 
     def settle(self) -> None:
-        """Record them all. Raises DatabaseUnavailable, and what was not recorded is still there."""
-        while self._ended:
-            ended = self._ended[0]
-            settlement = self._jobs.settle(ended.job, ended.lease, ended.result)
-            del self._ended[0]
-            if ended.is_kept:
-                self._spool.forget(ended.outcome)
-            _tell(self._events, ended.job, ended.result, settlement)
+        """Record them one by one. Raises DatabaseUnavailable, and what was not recorded is still there."""
+        while self._waiting:
+            ended = self._waiting[0].ended
+            self._recorded([self._jobs.settle(ended.job, ended.lease, ended.result)])
+
+    def settle_and_claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+        """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
+        ended = [each.ended for each in self._waiting]
+        settlements, runs = self._jobs.settle_and_claim(ended, lease, queues=queues, limit=limit, at=at)
+        self._recorded(settlements)
+        return runs
 
     def keep(self) -> None:
         """Have them outlive this process, as far as there is room: the database does not take them now."""
-        for ended in self._ended:
-            if not ended.is_kept and self._spool.keep(ended.outcome):
-                ended.is_kept = True
-                self._events(OutcomeKept(job=ended.job, result=ended.result))
+        for each in self._waiting:
+            if not each.is_kept and self._spool.keep(each.outcome):
+                each.is_kept = True
+                self._events(OutcomeKept(job=each.ended.job, result=each.ended.result))
+
+    def _recorded(self, settlements: Sequence[Settlement]) -> None:
+        """These became of the first that waited."""
+        settled, self._waiting = self._waiting[: len(settlements)], self._waiting[len(settlements) :]
+        for each, settlement in zip(settled, settlements, strict=True):
+            if each.is_kept:
+                self._spool.forget(each.outcome)
+            _tell(self._events, each.ended.job, each.ended.result, settlement)
 
 
 def settle_kept(policy: Policy, *, jobs: JobRepository, spool: OutcomeSpool, events: EventSink) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.retry_clock import RetryClock
 from queuectl.application.settling import Unsettled
-from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.errors import CommitUnknown, DatabaseUnavailable
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
@@ -131,10 +131,9 @@ class Worker:
                 self._unsettled.keep()
             return
         try:
-            self._unsettled.settle()
             self._hear_cancels()
             self._rescue_others()
-            self._claim_for_free_slots()
+            self._settle_and_claim()
         except DatabaseUnavailable as error:
             if self._retries.failed():
                 self._events(DatabaseLost(worker=self.id, error=error.message))
@@ -210,6 +209,7 @@ class Worker:
     def _rescue_others(self) -> None:
         if self._elapsed() < self._rescue_at or self._lease_lost:
             return
+        self._unsettled.settle()  # what has ended is no stray
         self._policy = Policy.of(self._config.stored())
         self._give_back_strays()
         self._rescue(self._policy)
@@ -223,14 +223,17 @@ class Worker:
                 self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
         self._in_doubt = False
 
-    def _claim_for_free_slots(self) -> None:
+    def _settle_and_claim(self) -> None:
         free = self._free_slots
         if not free or self._elapsed() < self._pause_until or (self._is_idle and not self._is_any_due()):
+            self._unsettled.settle()
             return
         lease = Lease(id=self._new_lease_id(), worker=self.id)
-        self._in_doubt = True
-        claimed = self._jobs.claim(lease, queues=self._queues, limit=free, at=self._clock())
-        self._in_doubt = False
+        try:
+            claimed = self._unsettled.settle_and_claim(lease, queues=self._queues, limit=free, at=self._clock())
+        except CommitUnknown:
+            self._in_doubt = True
+            raise
         for run in claimed:
             self._running[run.job.id] = run
             self._start(run)

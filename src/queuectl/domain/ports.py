@@ -58,6 +58,15 @@ class Run:
     policy: Policy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A run whose outcome is to be recorded: the job as it is next, what `Job.settled` returned."""
+
+    job: Job
+    lease: Lease
+    result: RunResult
+
+
 class JobRepository(Protocol):
     """The jobs and their attempts."""
 
@@ -100,6 +109,11 @@ class JobRepository(Protocol):
         `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended: a resend has the same. A
         request to cancel that stands in the repository is heeded whether `job` knows of it or not.
         """
+
+    def settle_and_claim(
+        self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
+    ) -> tuple[Sequence[Settlement], Sequence[Run]]:
+        """`settle` each of these, in order, then `claim`: all in one transaction, for a worker that has much to do."""
 
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""

@@ -109,7 +109,9 @@ class Connection:
 
     def run_for_each(self, name: str, values: Sequence[Values], shape: Shape = ()) -> None:
         """Run it once with each of these values."""
-        if values:
+        if len(values) == 1:  # saves PostgreSQL a round trip
+            self.run(name, values[0], shape)
+        elif values:
             statement = prepared(self.backend.name, name, shape)
             self.driver.cursor().executemany(statement.text, [statement.bound(each) for each in values])
 

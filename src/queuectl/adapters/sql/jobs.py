@@ -12,7 +12,7 @@ from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
 from queuectl.domain.job import Attempt, Job, Lease, State
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Decide, Run, Settlement, WorkerState
+from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
 ALL = 2**63 - 1
@@ -77,28 +77,7 @@ class SqlJobRepository:
 
     def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
         """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
-        values = {
-            "by_worker": lease.worker,
-            "by_lease": lease.id,
-            "now": at,
-            "limit": limit,
-            **_queue_values(queues),
-        }
-
-        def work(connection: Connection) -> list[Run]:
-            rows = connection.rows("claim", values, (len(queues),))
-            if not rows:
-                return []
-            claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
-            connection.run_for_each("start_attempt", [_start_of_attempt(job, lease, at) for job in claimed])
-            return _runs(connection, claimed, lease)
-
-        def recall(connection: Connection) -> list[Run] | None:
-            held = connection.rows("held", {"worker": lease.worker})
-            taken = [_job(row) for row in held if row.lease_id == lease.id]
-            return _runs(connection, taken, lease) if taken else None
-
-        return self._database.write(work, recall=recall)
+        return self.settle_and_claim((), lease, queues=queues, limit=limit, at=at)[1]
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
@@ -120,15 +99,44 @@ class SqlJobRepository:
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""
+        ended = [Ended(job=job, lease=lease, result=result)]
+        return self._settled(ended, lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
+
+    def settle_and_claim(
+        self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
+    ) -> tuple[Sequence[Settlement], Sequence[Run]]:
+        """`settle` each of these, in order, then `claim`: all in one transaction."""
+        runs: list[Run] = []
+
+        def settle(ended: Sequence[Ended]) -> Sequence[Settlement]:
+            def work(connection: Connection) -> Sequence[Settlement]:
+                settlements = _settle_all(connection, ended)
+                runs[:] = _claim(connection, lease, queues, limit, at)
+                return settlements
+
+            def recall(connection: Connection) -> Sequence[Settlement] | None:
+                held = connection.rows("held", {"worker": lease.worker})
+                taken = [_job(row) for row in held if row.lease_id == lease.id]
+                runs[:] = _runs(connection, taken, lease)
+                return _settle_all(connection, ended) if taken else None  # what was settled before is a resend now
+
+            return self._database.write(work, recall=recall)
+
+        return self._settled(ended, settle), runs
+
+    def _settled(
+        self, ended: Sequence[Ended], settle: Callable[[Sequence[Ended]], Sequence[Settlement]]
+    ) -> Sequence[Settlement]:
         try:
-            settlement = self._database.write(lambda connection: _settle(connection, job, lease, result))
+            settlements = settle(ended)
         except DatabaseFull:
-            # Output may be lost for want of room; an outcome may not.
-            bare = replace(result, output=Output(truncated=bool(result.output.content)))
-            settlement = self._database.write(lambda connection: _settle(connection, job, lease, bare))
-        if settlement is Settlement.RECORDED and job.state is State.PENDING:
+            if not ended:
+                raise
+            settlements = settle([_without_output(each) for each in ended])
+        waits = (each.job.state is State.PENDING for each in ended)
+        if any(wait and it is Settlement.RECORDED for wait, it in zip(waits, settlements, strict=True)):
             self._announce()
-        return settlement
+        return settlements
 
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction. Raises JobNotFound."""
@@ -226,9 +234,34 @@ def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
     return _job(row)
 
 
+def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+    values = {
+        "by_worker": lease.worker,
+        "by_lease": lease.id,
+        "now": at,
+        "limit": limit,
+        **_queue_values(queues),
+    }
+    rows = connection.rows("claim", values, (len(queues),))
+    claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
+    connection.run_for_each("start_attempt", [_start_of_attempt(job, lease, at) for job in claimed])
+    return _runs(connection, claimed, lease)
+
+
 def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[Run]:
+    if not claimed:
+        return []
     policy = Policy.of(stored_settings(connection))
     return [Run(job=job, lease=lease, policy=policy) for job in claimed]
+
+
+def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Settlement]:
+    return [_settle(connection, each.job, each.lease, each.result) for each in ended]
+
+
+def _without_output(ended: Ended) -> Ended:
+    """Output may be lost for want of room; an outcome may not."""
+    return replace(ended, result=replace(ended.result, output=Output(truncated=bool(ended.result.output.content))))
 
 
 def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
