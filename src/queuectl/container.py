@@ -19,7 +19,7 @@ from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
 from queuectl.adapters.subprocess_runner import SubprocessRunner
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.queue import Queue
-from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.settings import Settings
@@ -88,6 +88,7 @@ class Container(containers.DeclarativeContainer):
     kill_orphans = providers.Object(containment.kill_orphans)
     marked = providers.Object(containment.marked)
     sees_processes = providers.Object(system.HAS_PROC)
+    examine_containment = providers.Callable(containment.examine)
     contain = providers.Callable(containment.become_subreaper)
     host_name = providers.Callable(system.host_name)
     machine_id = providers.Callable(system.machine_id)
@@ -117,6 +118,14 @@ class Container(containers.DeclarativeContainer):
         clear=providers.Object(containment.kill_commands_of),
         settle_kept=providers.Callable(settle_kept, jobs=jobs, spool=spool, events=events).provider,
         at=providers.Callable(lambda clock: clock(), clock),
+    )
+    clear_leftovers = providers.Callable(
+        clear_leftovers,
+        workers=workers,
+        machine=machine_id,
+        owners=providers.Callable(containment.owners),
+        is_alive=providers.Object(system.is_alive),
+        clear=providers.Object(containment.kill_commands_of),
     )
     worker = providers.Factory(
         Worker,

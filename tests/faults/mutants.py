@@ -105,8 +105,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/rescue.py",
-                "            clear(worker.id)",
-                '            __import__("threading").Timer(1, clear, [worker.id]).start()',
+                "            clear(worker.id)  # also",
+                '            __import__("threading").Timer(1, clear, [worker.id]).start()  # also',
             )
         ],
         [

@@ -2,15 +2,31 @@
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from dependency_injector import providers
 
+from queuectl.container import Container
+from queuectl.domain.policy import Policy
+from queuectl.settings import Settings
 from tests.faults.witness import Witness
 from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, Workers, is_running, kill, wait_until
 from tests.integration.ledger import Ledger
 
 RESCUED_WITHIN = 2.0
+
+
+@contextmanager
+def queue_of(cli: Cli) -> Iterator[Container]:
+    container = Container(settings=Settings(database_url=cli.environ["QUEUECTL_DATABASE_URL"], log_dir=Path()))
+    container.storage().open()
+    yield container
+    container.storage().close()
 
 
 def workers_of(supervisor: int) -> list[int]:
@@ -131,6 +147,25 @@ def test_after_everything_was_killed_the_next_start_clears_up_and_takes_the_jobs
     witness.healed()
     witness.check()
     assert [witness.outcomes(job_id) for job_id in ids] == [["lost", "succeeded"]] * 2
+
+
+@pytest.mark.fault("F04")
+def test_a_start_clears_up_what_another_host_could_not_when_it_took_the_jobs_back(cli: Cli, witness: Witness) -> None:
+    cli.run("config", "set", "max-losses", "1")  # so that it does not run again
+    job_id, tree = witness.enqueue_tree()
+    workers = cli.start_workers()
+    wait_until(lambda: tree.is_complete)
+    kill_all(workers)
+    with queue_of(cli) as container:  # another host: it sees none of this one's processes
+        container.machine_id.override(providers.Object("another"))
+        at = container.clock()() + timedelta(minutes=10)
+        container.rescue(Policy.of(container.config().stored()), at=at)
+    assert cli.job(job_id)["state"] == "dead"
+    assert tree.is_complete
+    cli.start_workers()
+    wait_until(lambda: tree.alive == [])
+    witness.healed()
+    witness.check(max_losses=1)
 
 
 @pytest.mark.fault("F04")

@@ -3,7 +3,7 @@ from datetime import datetime
 
 import pytest
 
-from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import Event, JobRescued, JobSettled, ResultLate
@@ -20,6 +20,7 @@ from tests.builders import (
     a_failure,
     a_job,
     a_lease,
+    a_loss,
     a_policy,
     a_process,
     a_result,
@@ -206,3 +207,42 @@ class TestKeptOutcomes:
         wreck.memory.outage = None
         assert len(wreck.spool.kept()) == 1
         assert wreck.job_is == (State.PROCESSING, None)
+
+
+class TestLeftovers:
+    """What is still running here of a worker that another machine has rescued."""
+
+    def wreck(self) -> Wreck:
+        wreck = Wreck(HERE)
+        wreck.jobs.rescue(
+            "w-1", lambda job: job.settled(a_loss("gone"), NOON, a_policy(), 0), at=NOON, proved_dead=True
+        )
+        return wreck
+
+    def clear(
+        self, wreck: Wreck, *, machine: str = "here", owners: Collection[str], alive: Collection[Process] = ()
+    ) -> list[str]:
+        cleared: list[str] = []
+        clear_leftovers(
+            workers=wreck.workers,
+            machine=machine,
+            owners=owners,
+            is_alive=lambda process: process in alive,
+            clear=cleared.append,
+        )
+        return cleared
+
+    def test_it_is_cleared(self) -> None:
+        assert self.clear(self.wreck(), owners={"w-1", "of another queue"}) == ["w-1"]
+
+    def test_nothing_is_cleared_where_nothing_runs(self) -> None:
+        assert self.clear(self.wreck(), owners=()) == []
+
+    def test_a_worker_that_lives_ends_its_commands_itself(self) -> None:
+        assert self.clear(self.wreck(), owners={"w-1"}, alive=[HERE]) == []
+
+    def test_a_worker_of_another_machine_is_not_ours_to_judge(self) -> None:
+        assert self.clear(self.wreck(), machine="there", owners={"w-1"}) == []
+
+    def test_a_worker_that_was_not_given_up_is_left_to_the_rescue(self) -> None:
+        assert self.clear(Wreck(HERE), owners={"w-1"}) == []

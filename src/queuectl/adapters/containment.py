@@ -15,6 +15,8 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+from queuectl.domain.ports import Finding, Grade
+
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
 """Variables in the environment of every command: whose it is."""
 
@@ -91,6 +93,44 @@ def kill_commands_of(worker_id: str) -> None:
 def marked(name: str, value: str) -> dict[int, str | None]:
     """Every process on this machine that was started with that variable, and the job, if it belongs to one."""
     return {pid: _variable(pid, JOB_MARK) for pid in _pids() if is_marked(pid, name, value)}
+
+
+def owners() -> set[str]:
+    """The ids of the workers to which the commands that run on this machine belong."""
+    return {worker for pid in _pids() if (worker := _variable(pid, WORKER_MARK))}
+
+
+def examine() -> Finding:
+    """How much of a command's processes can be held on this machine."""
+    missing = [
+        what
+        for what, is_there in (
+            ("child subreapers", sys.platform == "linux"),
+            ("/proc with lists of children", Path(f"/proc/self/task/{os.getpid()}/children").exists()),
+            ("pidfd_open (Linux 5.3)", _has_pidfds()),
+        )
+        if not is_there
+    ]
+    if missing:
+        return Finding(
+            subject="containment",
+            grade=Grade.WARN,
+            message=f"process groups only: this system lacks {', '.join(missing)}",
+            hint="what a command starts in a session of its own may outlive it",
+        )
+    return Finding(
+        subject="containment",
+        grade=Grade.OK,
+        message="whole process trees: nothing that a command starts outlives it",
+    )
+
+
+def _has_pidfds() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _variable(pid: int, name: str) -> str | None:

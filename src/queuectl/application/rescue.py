@@ -1,6 +1,6 @@
 """Taking back the jobs of workers that died or lost their lease."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from queuectl.domain.events import JobRescued
@@ -45,6 +45,24 @@ def rescue_lost_workers(
 
         for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead):
             events(JobRescued(job=job, worker=worker.id))
+
+
+def clear_leftovers(
+    *,
+    workers: WorkerRegistry,
+    machine: str,
+    owners: Collection[str],
+    is_alive: Callable[[Process], bool],
+    clear: Callable[[str], None],
+) -> None:
+    """End the commands on this machine of dead workers whose jobs another machine has taken back already.
+
+    Nobody here was left to do it, when a supervisor and its workers were killed at once. `owners` are the ids of the
+    workers to which commands on this machine belong, those of other queues too: they are not this queue's to judge.
+    """
+    for worker in workers.lost_on(machine) if owners else ():
+        if worker.id in owners and not is_alive(worker.process):
+            clear(worker.id)
 
 
 def _reason(worker: WorkerRecord, proved_dead: bool) -> str:

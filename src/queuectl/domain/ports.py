@@ -227,6 +227,9 @@ class WorkerRegistry(Protocol):
     def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
 
+    def lost_on(self, machine: str) -> Sequence[WorkerRecord]:
+        """The workers of that machine that were given up as lost, as long as they are remembered: for a day."""
+
 
 class ConfigRepository(Protocol):
     """The queue's policy as stored: normalised texts by key, only those that were set."""

@@ -46,6 +46,7 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     container = Container(settings=settings, patience=PATIENCE)
     container.storage().open()  # a connection of the pool's from now on, and so a log for the wake-ups to watch
     container.contain()
+    container.clear_leftovers()
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
     container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))

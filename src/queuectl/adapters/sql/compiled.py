@@ -572,6 +572,15 @@ WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= 
         {'at': 'moment', 'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
+    ('sqlite', 'lost_workers', ()): (
+        """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
+FROM workers
+WHERE workers.state = 'lost' AND workers.machine = :machine ORDER BY workers.started_at, workers.id""",
+        {'machine': None},
+        {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
+    ),
     ('sqlite', 'settings', ()): (
         """SELECT config."key", config.value
 FROM config""",
@@ -1111,6 +1120,15 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
 WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= %(at)s::BIGINT OR workers.machine = %(machine)s::VARCHAR) ORDER BY workers.started_at, workers.id""",
         {'at': 'moment', 'machine': None},
+        {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
+    ),
+    ('postgresql', 'lost_workers', ()): (
+        """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
+FROM workers
+WHERE workers.state = 'lost' AND workers.machine = %(machine)s::VARCHAR ORDER BY workers.started_at, workers.id""",
+        {'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
     ('postgresql', 'settings', ()): (

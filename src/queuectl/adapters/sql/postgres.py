@@ -60,6 +60,9 @@ NOT_NOW = (
 GUESSES = ("Is the server running", "This probably means the server terminated", "before or while processing")
 """How the lines begin in which libpq wonders why."""
 
+LONGEST_QUESTION = timedelta(seconds=1)
+"""A difference that took longer to measure is used only where there is no other."""
+
 OLDEST_DIFFERENCE = timedelta(seconds=10)
 """How long a measured difference to the server's clock is used."""
 
@@ -219,13 +222,16 @@ class ServerClock:
         return self._server_at_boot + elapsed()
 
     def _measure(self) -> None:
-        def work(connection: Connection) -> tuple[datetime, timedelta]:
+        def work(connection: Connection) -> tuple[datetime, timedelta, timedelta]:
             asked = elapsed()
-            moment = server_time(connection)
-            return moment, asked + (elapsed() - asked) / 2
+            return server_time(connection), asked, elapsed()
 
-        moment, at = self._database.read(work)
-        self._server_at_boot, self._measured = moment - at, at
+        moment, asked, answered = self._database.read(work)
+        at = asked + (answered - asked) / 2
+        # A process that was frozen between question and answer knows less than before.
+        if self._measured is None or answered - asked <= LONGEST_QUESTION:
+            self._server_at_boot = moment - at
+        self._measured = answered
 
 
 def server_time(connection: Connection) -> datetime:

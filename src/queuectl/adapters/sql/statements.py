@@ -389,12 +389,13 @@ def renew() -> Update:
 @statement()
 def live_workers() -> AnySelect:
     """Those that run or stop, with the number of jobs that each holds, in order of their start."""
+    return _with_jobs().where(_IS_LIVE)
+
+
+def _with_jobs() -> AnySelect:
     holding = select(func.count()).select_from(jobs).where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
-    return (
-        select(workers, holding.scalar_subquery().label("jobs"))
-        .where(_IS_LIVE)
-        .order_by(workers.c.started_at, workers.c.id)
-    )
+    counted = select(workers, holding.scalar_subquery().label("jobs"))
+    return counted.order_by(workers.c.started_at, workers.c.id)
 
 
 @statement()
@@ -402,6 +403,13 @@ def suspects() -> AnySelect:
     """Of these, those whose lease has run out `:at` that moment, and all on `:machine`."""
     ran_out = workers.c.lease_expires_at <= bindparam("at", type_=Moment)
     return live_workers().where(ran_out | (workers.c.machine == bindparam("machine")))
+
+
+@statement()
+def lost_workers() -> AnySelect:
+    """Those on `:machine` that were given up."""
+    is_lost = workers.c.state == literal(WorkerState.LOST, workers.c.state.type)
+    return _with_jobs().where(is_lost, workers.c.machine == bindparam("machine"))
 
 
 # The settings of the policy.

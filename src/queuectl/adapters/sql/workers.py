@@ -66,6 +66,11 @@ class SqlWorkerRegistry:
         values = {"at": at, "machine": machine}
         return self._database.read(lambda connection: [_record(row) for row in connection.rows("suspects", values)])
 
+    def lost_on(self, machine: str) -> Sequence[WorkerRecord]:
+        """The workers of that machine that were given up as lost, as long as they are remembered."""
+        values = {"machine": machine}
+        return self._database.read(lambda connection: [_record(row) for row in connection.rows("lost_workers", values)])
+
 
 class SqlConfigRepository:
     """`ConfigRepository` in SQL; a method is a transaction."""

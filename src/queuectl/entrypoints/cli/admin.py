@@ -43,7 +43,7 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: grade (ok, warn, fail), subject, message, hint.
     """
-    findings = [*_local_findings(app), *app.storage.examine()]
+    findings = [*_local_findings(app), app.container.examine_containment(), *app.storage.examine()]
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
     plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
