@@ -47,6 +47,7 @@ def test_the_next_worker_settles_what_an_ended_one_has_kept(cli: Cli, ledger: Le
         go.touch()
         (file,) = wait_until(lambda: kept(cli))
         assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        wait_until(lambda: f"job {job_id} attempt 1 ended (failed); kept on disk" in cli.log())
         if end == "killed":
             kill(workers.supervisor, *workers.pids)
         else:
@@ -58,7 +59,6 @@ def test_the_next_worker_settles_what_an_ended_one_has_kept(cli: Cli, ledger: Le
     assert (job["state"], job["exit_code"], job["attempts"], job["losses"]) == ("dead", 3, 1, 0)
     assert job["output"] == "a\0b"
     assert (len(ledger.entries("start")), kept(cli)) == (1, [])
-    assert f"job {job_id} attempt 1 ended (failed); kept on disk" in cli.log()
 
 
 def test_a_worker_that_is_replaced_after_it_was_killed_settles_what_the_killed_one_kept(
