@@ -15,6 +15,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(300))
     if fault := config.getoption("--fault"):
         chosen = [item for item in items if any(fault in mark.args for mark in item.iter_markers("fault"))]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])

@@ -13,9 +13,9 @@ from tests.integration.driver import QUEUECTL, Cli, Result
 pytestmark = pytest.mark.fault("F59")
 
 
-@pytest.mark.parametrize("rounds", [8, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [8, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_client_killed_while_it_enqueues_has_stored_all_or_nothing(cli: Cli, witness: Witness, rounds: int) -> None:
-    batches = [[f"{number}-{each}" for each in range(1 if number % 2 else 100)] for number in range(rounds)]
+    batches = [[f"{number}-{each}" for each in range(1 if number % 2 else 50)] for number in range(rounds)]
     begun = time.monotonic()
     witness.enqueue()
     usual = time.monotonic() - begun

@@ -153,7 +153,7 @@ def test_output_beyond_the_limit_is_cut_in_the_middle_and_the_command_goes_on(wi
 @pytest.mark.fault("F67")
 @pytest.mark.parametrize(
     ("seconds", "mebibytes"),
-    [(2, 128), pytest.param(30, 2048, marks=[pytest.mark.slow, pytest.mark.timeout(300)])],
+    [(2, 128), pytest.param(30, 2048, marks=pytest.mark.slow)],
 )
 def test_endless_output_takes_no_memory_and_does_not_block_the_command(
     cli: Cli, witness: Witness, seconds: int, mebibytes: int

@@ -1,6 +1,5 @@
-"""A transaction that somebody holds open on PostgreSQL: dead rows cannot be cleared away, and claims stay quick."""
+"""A transaction that somebody holds open on PostgreSQL: dead rows cannot be cleared away, and claims stay cheap."""
 
-import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,13 @@ from tests.faults import reading
 
 pytestmark = pytest.mark.fault("F50")
 
-SAMPLE = 150
-"""Claims whose longest of a hundred is looked at."""
+SAMPLE = 100
+FLUSHED_AFTER = 1.2
+"""Seconds after which a session's next transaction tells the server what its last ones have read."""
+
+BLOCKS = """
+SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read FROM pg_statio_user_tables WHERE relname = 'jobs'
+"""
 
 
 @pytest.fixture
@@ -31,9 +35,10 @@ def container(postgres_url: str) -> Iterator[Container]:
 
 
 class Claimer:
-    """Does what a worker does with its jobs, as fast as it can, and takes the time of each claim."""
+    """Does what a worker does with its jobs, as fast as it can."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, url: str) -> None:
+        self._url = url
         self._jobs = container.jobs()
         self._clock = container.clock()
         process, now = container.current_process(), self._clock()
@@ -52,38 +57,42 @@ class Claimer:
         container.workers().register(self._worker)
         self._number = 0
 
-    def work(self, count: int) -> list[float]:
-        """Claim and complete that many jobs; the seconds that each claim took."""
-        took = []
+    def work(self, count: int) -> None:
+        """Claim and complete that many jobs."""
         for _ in range(count):
             self._number += 1
             lease = Lease(id=f"{self._number:032x}", worker=self._worker.id)
-            begun = time.perf_counter()
             [run] = self._jobs.claim(lease, queues=(), limit=1, at=self._clock())
-            took.append(time.perf_counter() - begun)
-            ended = run.job.settled(RunResult(outcome=Outcome.SUCCEEDED, exit_code=0), self._clock(), run.policy, 0)
-            self._jobs.settle(ended, lease, RunResult(outcome=Outcome.SUCCEEDED, exit_code=0))
-        return took
+            succeeded = RunResult(outcome=Outcome.SUCCEEDED, exit_code=0)
+            self._jobs.settle(run.job.settled(succeeded, self._clock(), run.policy, 0), lease, succeeded)
+
+    def cost(self) -> float:
+        """Blocks of the jobs' table and its indexes that are read for one job: they do not vary with the machine."""
+        before = self._blocks()
+        self.work(SAMPLE)
+        return (self._blocks() - before) / SAMPLE
+
+    def _blocks(self) -> int:
+        time.sleep(FLUSHED_AFTER)
+        self.work(1)
+        with psycopg.connect(self._url) as connection:
+            [blocks] = connection.execute(BLOCKS).fetchone() or (0,)
+        return int(blocks)
 
 
-@pytest.mark.parametrize("churn", [600, pytest.param(4000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
-def test_claims_stay_quick_while_a_snapshot_is_held_open(container: Container, postgres_url: str, churn: int) -> None:
-    container.queue().enqueue([JobRequest(command="true")] * (churn + 4 * SAMPLE), cwd="/")
-    claimer = Claimer(container)
+@pytest.mark.parametrize("churn", [500, pytest.param(2000, marks=pytest.mark.slow)])
+def test_claims_stay_cheap_while_a_snapshot_is_held_open(container: Container, postgres_url: str, churn: int) -> None:
+    container.queue().enqueue([JobRequest(command="true")] * (churn + 5 * SAMPLE), cwd="/")
+    claimer = Claimer(container, postgres_url)
     claimer.work(SAMPLE)
-    normal = claimer.work(SAMPLE)
+    normal = claimer.cost()
     with psycopg.connect(postgres_url) as snapshot:
         snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot.execute("SELECT count(*) FROM jobs")
         claimer.work(churn)
-        held = claimer.work(SAMPLE)
-    after = claimer.work(SAMPLE)
-    # The median says what a claim costs; the longest of a hundred says as much about the machine as about the claim.
-    assert statistics.median(held) < 3 * statistics.median(normal) + 0.002
-    assert _longest_of_a_hundred(held) < 3 * _longest_of_a_hundred(normal) + 0.1
-    assert statistics.median(after) < 3 * statistics.median(normal) + 0.002
+        held = claimer.cost()
+    after = claimer.cost()
+    assert normal > 10
+    assert held < 3 * normal
+    assert after < 2 * normal
     assert reading.damage(postgres_url) == []
-
-
-def _longest_of_a_hundred(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[-1]

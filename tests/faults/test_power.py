@@ -55,8 +55,8 @@ def test_an_enqueue_that_is_killed_at_a_sync_is_stored_whole_or_not_at_all(
 @pytest.mark.fault("F05")
 @pytest.mark.parametrize(
     "numbers",
-    [(7,), pytest.param(range(1, MOST_SYNCS), marks=[pytest.mark.slow, pytest.mark.timeout(300)])],
-    ids=["one", "each"],
+    [(2, 7), pytest.param(range(1, MOST_SYNCS), marks=pytest.mark.slow)],
+    ids=["two", "each"],
 )
 def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_nothing(
     cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path, numbers: range | tuple[int, ...]
@@ -67,8 +67,8 @@ def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_noth
         log = cli.directory / f"killed-{number}.log"
         supervised = started([*killing(number), *FOREGROUND], log=log, env=cli.environ, cwd=cli.directory)
         try:
-            wait_until(lambda: _says_killed(log) or supervised.poll() or _has_ended(witness, job_id))  # noqa: B023
-            was_killed = _says_killed(log) or bool(supervised.poll())  # before it was ready, or later
+            wait_until(lambda: _says_killed(log) or _has_ended(witness, job_id))  # noqa: B023 - called before the next
+            was_killed = _says_killed(log)
             killed += was_killed
             for pid in cli.own_processes():  # the workers have sessions of their own
                 os.kill(pid, signal.SIGKILL)
@@ -81,7 +81,7 @@ def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_noth
         assert not is_running(workers.supervisor)
         if not was_killed:
             break
-    assert killed == 1 if len(numbers) == 1 else killed >= 4
+    assert killed == 2 if len(numbers) == 2 else killed >= 4
     witness.healed()
     witness.check()
 
@@ -150,7 +150,7 @@ def _witness_syncs(witness: Witness, syncs: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.fault("F06")
-@pytest.mark.parametrize("copies", [5, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("copies", [5, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_copy_of_the_files_taken_at_any_moment_opens_clean(
     cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path, copies: int
 ) -> None:

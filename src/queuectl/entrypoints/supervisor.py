@@ -177,6 +177,8 @@ class Supervisor:
             return
         if not (slot.is_ready or self._all_were_ready):
             # What the first start cannot do, the next will not do either; and who waits for all waits in vain.
+            if code < 0:  # it could not say so itself
+                self._log(f"worker process {pid} ended before it was ready (signal {signal.Signals(-code).name})")
             self._code = max(code, 1)
             self._stop(signal.SIGTERM, None)
             return
