@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ def main() -> int:
     arguments = parsed_arguments()
     # Set on some machines; every start of a command would compile all of its modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and servers are stopped then as well
     begun = time.monotonic()
     place = Path(tempfile.mkdtemp(prefix="run-", dir=directory(arguments.directory)))
     if machine.file_system(place).startswith("tmpfs"):

@@ -148,6 +148,15 @@ class Hand:
             )
         )
         self._number = 0
+        self._retire = lambda: container.workers().retire(self.id, at=self._clock())
+
+    def __enter__(self) -> "Hand":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._retire()  # or `worker stop` would stop this process
 
     def claim(self) -> Run | None:
         """Take the next due job, if there is one."""

@@ -91,7 +91,7 @@ def markdown(findings: Sequence[Finding], circumstances: Circumstances) -> str:
         "\n".join(table(("", ""), circumstances.machine.items())),
         "### Peers",
         (
-            "Everybody runs the same `/bin/sh -c` command with its output captured, on the same disk, and each run checks "
+            "Everybody runs the same `/bin/sh -c` command with its output captured, on the same disk; each run checks "
             "that all commands ran. A run that is cut off counts by what it did until then."
         ),
         "\n".join(

@@ -282,14 +282,15 @@ def claims_of_a_full_queue(bench: Bench) -> Finding:
         with bench.new_queue(backend) as small:
             fill.due(small, scale.few)
             fill.settled_down(small)
-            hands = {"full": Hand(full), f"{scale.few:,} jobs": Hand(small)}
-            for hand in hands.values():
-                hand.turn()
-            times = in_turns(
-                {name: lambda hand=hand: median_turn(hand, scale.claims) for name, hand in hands.items()},
-                max(scale.rounds, 5),
-                bench.say,
-            )
+            with Hand(full) as in_full, Hand(small) as in_small:
+                times = in_turns(
+                    {
+                        "full": lambda hand=in_full: median_turn(hand, scale.claims),
+                        f"{scale.few:,} jobs": lambda hand=in_small: median_turn(hand, scale.claims),
+                    },
+                    max(scale.rounds, 5),
+                    bench.say,
+                )
         with_full, with_few = times.values()
         finding.figures += [Figure(f"{backend}, {name}", values, "ms") for name, values in times.items()]
         finding.lines.append(at_most(backend, ratio(with_full, with_few), 1.5))
@@ -469,8 +470,7 @@ def open_snapshot(bench: Bench) -> Finding:
         "has seen a snapshot. What it keeps from being cleaned grows with time: give the option "
         "`--snapshot-seconds 600` for the ten minutes that the target speaks of.",
     )
-    with bench.new_queue("PostgreSQL") as queue, busy(queue, workers):
-        hand = Hand(queue)
+    with bench.new_queue("PostgreSQL") as queue, busy(queue, workers), Hand(queue) as hand:
         timed_claims(hand, 3)
         normal = timed_claims(hand, seconds)
         with psycopg.connect(queue.url) as connection:
