@@ -22,6 +22,9 @@ def main() -> int:
     arguments = parsed_arguments()
     # Set on some machines; every start of a command would compile all of its modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # nohup, or a shell's `&`: all that is started would ignore them
+            signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and servers are stopped then as well
     begun = time.monotonic()
     place = Path(tempfile.mkdtemp(prefix="run-", dir=directory(arguments.directory)))
@@ -91,8 +94,10 @@ def measured(
     try:
         for name in arguments.only or works.ALL:
             print(f"\n{name}", flush=True)
+            work_begun = time.monotonic()
             findings.append(found(works.ALL[name], bench))
-            print("\n".join(report.lines_of(findings[-1])), flush=True)
+            print("\n".join(report.lines_of(findings[-1])))
+            print(f"({time.monotonic() - work_begun:.0f} s)", flush=True)
     finally:
         bench.close()
     about["load when it began"] = f"{load_before:.1f}"

@@ -50,15 +50,15 @@ FULL = Scale()
 QUICK = Scale(
     rounds=3,
     jobs=1_000,
-    longest=20,
+    longest=10,
     batch=20_000,
     starts=60,
     scheduled=100_000,
     due=10_000,
     claims=60,
     processes=5,
-    sleeps=192,
-    idle_seconds=10,
+    sleeps=128,
+    idle_seconds=8,
     snapshot_seconds=15,
 )
 
