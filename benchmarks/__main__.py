@@ -55,7 +55,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=list(works.ALL), metavar="NAME", help=f"this work: {', '.join(works.ALL)}"
     )
-    parser.add_argument("--peers", help="these peers, by their names with commas between; `none` for none")
+    parser.add_argument("--peers", help="these peers, by their names with semicolons between; `none` for none")
     parser.add_argument("--directory", type=Path, default=HERE / ".work", help="where databases are made: on a disk")
     return parser.parse_args()
 
@@ -114,7 +114,7 @@ def measured(
 def prepared(peer: peers.Peer, wanted: str | None, server: postgres.Running | str) -> report.Contestant:
     """The peer, ready to run, or with the reason why not."""
     reason = None
-    if wanted is not None and peer.name.lower() not in {name.strip().lower() for name in wanted.split(",")}:
+    if wanted is not None and peer.name.lower() not in {name.strip().lower() for name in wanted.split(";")}:
         reason = "not asked for"
     elif isinstance(server, str) and peer in peers.ON_POSTGRES:
         reason = server

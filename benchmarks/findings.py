@@ -64,8 +64,11 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def shown(value: float, unit: str = "") -> str:
     """A number with three digits that count, and its unit; without one it is a ratio."""
-    text = f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
-    return f"{text} {unit}" if unit else f"{text} ×"
+    return f"{digits(value)} {unit or '×'}"
+
+
+def digits(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def timed(work: Callable[[], object]) -> float:

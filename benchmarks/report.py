@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from benchmarks.findings import Finding, Line, shown
+from benchmarks.findings import Finding, digits, shown
 
 MET = {True: "met", False: "**missed**", None: ""}
 
@@ -50,7 +50,7 @@ def figures_of(finding: Finding) -> list[str]:
         (
             figure.name,
             shown(figure.median, figure.unit),
-            f"{shown(min(figure.values), figure.unit)} to {shown(max(figure.values), figure.unit)}",
+            f"{digits(min(figure.values))} to {digits(max(figure.values))}",
             str(len(figure.values)),
         )
         for figure in finding.figures
@@ -119,14 +119,9 @@ def target_rows(findings: Sequence[Finding]) -> list[tuple[str, str, str, str, s
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Which targets are missed, in one paragraph."""
-    judged: list[tuple[Finding, Line]] = [
-        (finding, line) for finding in findings for line in finding.lines if line.is_met is not None
-    ]
-    missed = [f"{finding.title}: {line.what} ({line.measured})" for finding, line in judged if not line.is_met]
-    if not missed:
-        return f"All {len(judged)} targets that were measured are met."
-    return f"{len(missed)} of {len(judged)} targets are missed: {'; '.join(missed)}."
+    """How many targets are missed."""
+    judged = [line.is_met for finding in findings for line in finding.lines if line.is_met is not None]
+    return f"{judged.count(False)} of the {len(judged)} targets that were measured are missed."
 
 
 # The chart.

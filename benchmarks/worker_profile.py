@@ -143,11 +143,9 @@ def profiled(place: Path, url: str | None, count: int, workers: int) -> None:
             queue.start_workers(workers - 1)
         container.contain()  # only now: those workers' supervisor is not to become a child of ours
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        while queue.container.jobs().first_due(queues=()) is not None:
+        while worker._running or not worker._is_idle:
             worker.work_one()
         took, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-        while worker._running:
-            worker.work_one()
         own = int(str(queue.ask(f"SELECT count(*) FROM attempts WHERE worker = '{hand.id}'")))
     children = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / own * 1e6
     print(f"{count} jobs, {workers} workers, {took:.1f} s; {own} of them here: {took / own * 1e6:.0f} µs each")
