@@ -206,7 +206,7 @@ def enqueue_a_batch(bench: Bench) -> Finding:
         f"`enqueue -` of {count:,} JSON lines",
         "The whole command, from the start of its process to its end, with its ids written to a pipe. The target is an "
         "absolute one, and on a machine with other work it says little; so a floor takes its turns as well: Python "
-        "that only decodes the same lines and inserts them, by `executemany`, into a bare SQLite table, with one commit.",
+        "that only decodes these lines and inserts them, by `executemany`, into a bare SQLite table, in one commit.",
     )
     lines = bench.new_place()
     lines.write_text("".join(json.dumps({"command": f"echo {number}"}) + "\n" for number in range(count)))
