@@ -4,6 +4,7 @@ SHELL = /bin/sh
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 RUNS ?= 10000
+BENCH_ARGS ?=
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -13,7 +14,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check sql test faults mutants simulate demo clean
+.PHONY: help setup format check sql test faults mutants simulate demo bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -50,8 +51,11 @@ simulate: $(READY) ## Run RUNS histories of the core under faults, in simulated 
 demo: $(READY) ## Run hundreds of real commands through a queue of its own and verify the results
 	.venv/bin/python examples/demo.py $(DEMO_ARGS)
 
+bench: $(READY) ## Measure queuectl beside its peers, about an hour; BENCH_ARGS="--quick" takes minutes
+	$(RUN) benchmarks $(BENCH_ARGS)
+
 clean: ## Remove .venv, caches and build products
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf .venv benchmarks/.peers benchmarks/.work build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip learnt dependency groups in 25.1, which is newer than what most Pythons bring along.

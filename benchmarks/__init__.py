@@ -1,0 +1,1 @@
+"""Benchmarks: queuectl and its peers on the same work, in turns. `make bench` runs them."""
