@@ -10,6 +10,9 @@ BENCH_ARGS ?=
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
+# Most tests wait for other processes most of the time.
+PROCESSES ?= $(shell expr 3 '*' "$$(getconf _NPROCESSORS_ONLN)")
+
 READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
@@ -37,10 +40,10 @@ sql: $(READY) ## Compile the statements and the schema ahead of time, after a ch
 	$(RUN) queuectl.adapters.sql.compiling
 
 test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is passed on
-	$(RUN) pytest -n auto -m "not slow" $(PYTEST_ARGS)
+	$(RUN) pytest -n $(PROCESSES) -m "not slow" $(PYTEST_ARGS)
 
 faults: $(READY) ## Inject every fault of docs/reliability.md, the slow ones too; FAULT=F04 chooses one
-	$(RUN) pytest tests/faults -n auto $(if $(FAULT),--fault $(FAULT)) $(PYTEST_ARGS)
+	$(RUN) pytest tests/faults -n $(PROCESSES) $(if $(FAULT),--fault $(FAULT)) $(PYTEST_ARGS)
 
 mutants: $(READY) ## Break queuectl in known ways; the fault suite must notice each
 	$(RUN) tests.faults.mutants $(MUTANT)

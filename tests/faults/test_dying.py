@@ -35,6 +35,11 @@ def workers_of(supervisor: int) -> list[int]:
         return [int(pid) for pid in children.read().split()]
 
 
+def running(cli: Cli) -> list[int]:
+    """The pids of the workers that can claim."""
+    return [worker["pid"] for worker in cli.json("worker", "status") if is_running(worker["pid"])]
+
+
 @pytest.mark.fault("F01")
 def test_the_job_of_a_killed_worker_runs_again_at_once_and_only_when_its_command_is_dead(
     cli: Cli, ledger: Ledger, witness: Witness, held_up: HeldUp
@@ -54,6 +59,26 @@ def test_the_job_of_a_killed_worker_runs_again_at_once_and_only_when_its_command
     assert lost["worker"] != succeeded["worker"]
     assert is_running(workers.supervisor)
     assert f"worker process {workers.pids[0]} ended unexpectedly (signal SIGKILL)" in cli.log()
+    witness.check()
+
+
+@pytest.mark.fault("F01")
+def test_other_workers_take_over_at_once_where_the_next_one_starts_only_after_a_pause(
+    cli: Cli, ledger: Ledger, witness: Witness, held_up: HeldUp
+) -> None:
+    cli.start_workers(2)
+    for _ in range(5):  # each time, the supervisor waits twice as long before it starts others
+        wait_until(lambda: len(running(cli)) == 2)
+        kill(*running(cli))
+    wait_until(lambda: len(running(cli)) == 2)
+    witness.enqueue_endless()
+    wait_until(lambda: ledger.entries("alive"))
+    [holder] = [worker["pid"] for worker in cli.json("worker", "status") if worker["jobs"]]
+    killed_at = time.time()
+    kill(holder)
+    wait_until(lambda: ledger.started(2))
+    assert ledger.entries("start")[1].at - killed_at < RESCUED_WITHIN + held_up()
+    witness.healed()
     witness.check()
 
 

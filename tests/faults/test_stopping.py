@@ -9,7 +9,7 @@ from subprocess import Popen
 import pytest
 
 from tests.faults.witness import Witness
-from tests.integration.driver import PATIENCE, Cli, is_running, wait_until
+from tests.integration.driver import PATIENCE, QUEUECTL, Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
 
 Stop = Callable[["Popen[bytes]"], None]
@@ -118,6 +118,19 @@ def test_worker_stop_by_force_gives_the_jobs_back_and_another_worker_runs_them(
     cli.start_workers(2)
     witness.check()
     assert [witness.outcomes(job_id) for job_id in ids] == [["released", "succeeded"]] * 2
+
+
+@pytest.mark.fault("F09")
+def test_a_forced_stop_reaches_workers_that_a_script_has_started_in_its_background(cli: Cli, witness: Witness) -> None:
+    witness.enqueue_endless()
+    background = ["sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh", QUEUECTL]  # as a shell does for `&`
+    cli.run("worker", "start", program=background)
+    wait_until(lambda: cli.json("status")["jobs"]["processing"])
+    cli.run("worker", "stop", "--force", "--timeout", "20")
+    assert cli.json("worker", "status") == []
+    cli.start_workers()
+    witness.healed()
+    witness.check()
 
 
 @pytest.mark.fault("F09")

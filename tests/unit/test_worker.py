@@ -166,6 +166,16 @@ class TestWork:
         shift.turn()
         assert shift.memory.jobs["job-1"].run_at - shift.memory.jobs["job-1"].updated_at == 2 * SECOND
 
+    def test_others_are_rescued_at_once_when_one_is_known_to_have_died(self) -> None:
+        shift = Shift()
+        shift.turn(2)
+        rescues = len(shift.rescued_at)
+        shift.turn()
+        assert len(shift.rescued_at) == rescues
+        shift.worker.rescue_soon()
+        shift.turn(2)
+        assert len(shift.rescued_at) == rescues + 1
+
     def test_others_are_rescued_every_sixth_of_a_lease_with_jitter(self) -> None:
         shift = Shift(chance=0.8)
         shift.turn(20)

@@ -8,6 +8,7 @@ the process group is all that is held.
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ LONGEST_SWEEP = 5.0
 """Seconds after which processes that SIGKILL does not end are left behind."""
 
 
+MOST_TEXT = 1 << 20
+"""Bytes of the longest list of children: more than a hundred thousand pids."""
+
 PAUSE = 0.002
 """Seconds between two looks at what is dying."""
 
@@ -40,10 +44,15 @@ def become_subreaper() -> None:
 def children() -> list[int]:
     """The pids of this process's children: those that its main thread started, and the orphans it adopted."""
     try:
-        # Orphans go to the first thread that is alive, and the main one always is.
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        return [int(pid) for pid in os.pread(_list_of_children(os.getpid()), MOST_TEXT, 0).split()]
     except FileNotFoundError:
         return []
+
+
+@functools.cache
+def _list_of_children(pid: int) -> int:
+    # Kept open: a worker reads it at each turn. Orphans go to the first living thread, and the main one always lives.
+    return os.open(f"/proc/self/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def is_marked(pid: int, name: str, value: str) -> bool | None:

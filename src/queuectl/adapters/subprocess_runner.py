@@ -22,7 +22,7 @@ from datetime import timedelta
 from queuectl.adapters import containment, run_result, system
 from queuectl.adapters.output_buffer import OutputBuffer
 from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Elapsed, Process, Run
+from queuectl.domain.ports import Elapsed, Run
 
 CHUNK = 65536
 """Bytes read at a time: the capacity of a Linux pipe (pipe(7))."""
@@ -47,7 +47,7 @@ class _Child:
     pipe: int | None
     output: OutputBuffer
     times_out: timedelta | None
-    identity: Process | None
+    spawned_at: timedelta
     stopped_as: Outcome | None = None
     kill_at: timedelta | None = None
     buried: timedelta | None = None
@@ -143,6 +143,7 @@ class SubprocessRunner:
         # As bytes, in UTF-8 whatever the worker's locale is: what was enqueued is what is run.
         args = ["/bin/sh", "-c", job.command] if isinstance(job.command, str) else job.command
         pipe, write_end = os.pipe()
+        spawned_at = self._elapsed()
         try:
             process = subprocess.Popen(  # noqa: S603 - running the users' commands is what this is for
                 [arg.encode() for arg in args],
@@ -159,23 +160,23 @@ class SubprocessRunner:
         finally:
             os.close(write_end)
         try:
-            return self._watched(run, process, pipe)
+            return self._watched(run, process, pipe, spawned_at)
         except OSError:  # no descriptor left: what cannot be watched must not run
             os.close(pipe)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
 
-    def _watched(self, run: Run, process: "subprocess.Popen[bytes]", pipe: int) -> _Child:
+    def _watched(self, run: Run, process: "subprocess.Popen[bytes]", pipe: int, spawned_at: timedelta) -> _Child:
         os.set_blocking(pipe, False)
         child = _Child(
             run=run,
             process=process,
+            spawned_at=spawned_at,
             pidfd=_pidfd(process.pid),
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
             times_out=None if run.job.timeout is None else self._elapsed() + run.job.timeout,
-            identity=system.process(process.pid),
         )
         self._selector.register(pipe, selectors.EVENT_READ, child)
         if child.pidfd is not None:
@@ -336,8 +337,7 @@ def _may_have_started(child: _Child, pid: int) -> bool:
     is_marked = containment.is_marked(pid, containment.JOB_MARK, child.run.job.id)
     if is_marked is not None:
         return is_marked
-    found = system.process(pid)
-    return found is not None and child.identity is not None and found.started >= child.identity.started
+    return system.is_younger(pid, than=child.spawned_at)
 
 
 def _group_exists(child: _Child) -> bool:

@@ -1,5 +1,6 @@
 """The machine: its clock, its identity, its processes, and fresh ids."""
 
+import functools
 import os
 import pwd
 import secrets
@@ -71,6 +72,7 @@ def user_at_host() -> str:
     return f"{user}@{host_name()}"
 
 
+@functools.cache
 def machine_id() -> str:
     """One boot of one machine and one of its pid namespaces: where a pid and its start time mean one process."""
     try:
@@ -92,6 +94,13 @@ def current_process() -> Process:
     if found is None:
         raise RuntimeError("neither /proc nor ps tells when this process started")
     return found
+
+
+def is_younger(pid: int, *, than: timedelta) -> bool:
+    """Whether the process that has that pid was started at that time since boot or later; False when it is gone."""
+    started = _start_time(pid)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return started is not None and started >= int(than.total_seconds() * ticks)
 
 
 def is_alive(candidate: Process) -> bool:

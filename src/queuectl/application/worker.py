@@ -87,6 +87,7 @@ class Worker:
         self._stops_done = 0
         self._lease_lost = False
         self._rescue_at = elapsed()
+        self._rescue_asked = False
         self._claim_at = elapsed()
         self._listen_at = elapsed()
         self._is_woken_again = False
@@ -106,6 +107,11 @@ class Worker:
         Safe in a signal handler.
         """
         self._stops_asked += 2 if force else 1
+        self._runner.wake()
+
+    def rescue_soon(self) -> None:
+        """Look for workers that have died on this machine, at the next turn. Safe in a signal handler."""
+        self._rescue_asked = True
         self._runner.wake()
 
     @property
@@ -207,8 +213,9 @@ class Worker:
             self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)
 
     def _rescue_others(self) -> None:
-        if self._elapsed() < self._rescue_at or self._lease_lost:
+        if self._lease_lost or (self._elapsed() < self._rescue_at and not self._rescue_asked):
             return
+        self._rescue_asked = False
         self._unsettled.settle()  # what has ended is no stray
         self._policy = Policy.of(self._config.stored())
         self._give_back_strays()

@@ -21,6 +21,9 @@ FORCE_SIGNAL = signal.SIGQUIT
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, FORCE_SIGNAL)
 
+RESCUE_SIGNAL = signal.SIGUSR1
+"""Tells a worker that another one has died: its jobs are to be taken back now, not when its lease is over."""
+
 UNAVAILABLE = 6
 """The exit code of a worker whose database cannot be used: the command line's for that."""
 
@@ -81,7 +84,8 @@ class Supervisor:
         signal.set_wakeup_fd(self._signal_written)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's `&`
+            # What nohup or a shell's `&` ignores is ignored, but not what only `worker stop --force` sends.
+            if signal.getsignal(number) is not signal.SIG_IGN or number == FORCE_SIGNAL:
                 signal.signal(number, self._stop)
         gc.collect()
         gc.freeze()  # what is shared with the forks stays shared: the collector does not touch it again
@@ -114,7 +118,7 @@ class Supervisor:
 
     def _start(self, slot: _Slot, now: float) -> None:
         # Signals wait until the parent knows its child and the child has its own handlers.
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, RESCUE_SIGNAL))
         pid = os.fork()
         if pid == 0:
             self._become_worker()
@@ -169,10 +173,14 @@ class Supervisor:
         """A worker that ended by itself with 0 was asked to; any other, while nobody asked, is replaced.
 
         Before that, what its commands have left is killed: adopted by this process, as the dead worker's parent, while
-        those of the other workers are still theirs.
+        those of the other workers are still theirs. Then these take its jobs back.
         """
         if code != 0:
-            self._kill_orphans([slot.pid for slot in self._slots if slot.pid is not None])
+            alive = [slot.pid for slot in self._slots if slot.pid is not None]
+            self._kill_orphans(alive)
+            for sibling in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(sibling, RESCUE_SIGNAL)
         if self._stops or code == 0:
             return
         if not (slot.is_ready or self._all_were_ready):

@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerStarted, WorkerStopped
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerRecord, WorkerState
-from queuectl.entrypoints.supervisor import FORCE_SIGNAL
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL, RESCUE_SIGNAL
 from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=1)
@@ -56,6 +56,7 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     )
     for number in (signal.SIGTERM, signal.SIGINT, FORCE_SIGNAL):
         signal.signal(number, lambda number, _frame: worker.stop(force=number == FORCE_SIGNAL))
+    signal.signal(RESCUE_SIGNAL, lambda _number, _frame: worker.rescue_soon())
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
     container.wake_ups()(container.runner().wake)
     beating = _thread("heartbeat", heartbeat.run)

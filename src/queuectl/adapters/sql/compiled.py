@@ -208,7 +208,7 @@ FROM json_each(:ids) AS listed)""",
     ('sqlite', 'search', (0, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs ORDER BY jobs.seq DESC
- LIMIT :limit OFFSET 0""",
+ LIMIT :limit + 0 OFFSET 0""",
         {'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -216,7 +216,7 @@ FROM jobs ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.queue = :queue ORDER BY jobs.seq DESC
- LIMIT :limit OFFSET 0""",
+ LIMIT :limit + 0 OFFSET 0""",
         {'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -224,7 +224,7 @@ WHERE jobs.queue = :queue ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = :state_0 ORDER BY jobs.seq DESC
- LIMIT :limit OFFSET 0""",
+ LIMIT :limit + 0 OFFSET 0""",
         {'state_0': 'state', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -232,7 +232,7 @@ WHERE jobs.state = :state_0 ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = :state_0 AND jobs.queue = :queue ORDER BY jobs.seq DESC
- LIMIT :limit OFFSET 0""",
+ LIMIT :limit + 0 OFFSET 0""",
         {'state_0': 'state', 'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -240,7 +240,7 @@ WHERE jobs.state = :state_0 AND jobs.queue = :queue ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = :state AND jobs.updated_at <= :until ORDER BY jobs.seq
- LIMIT :limit OFFSET 0""",
+ LIMIT :limit + 0 OFFSET 0""",
         {'state': 'state', 'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -251,44 +251,44 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p1_0) AS due
- LIMIT :limit OFFSET 0),
+ LIMIT :limit + 0 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
 FROM workers
@@ -306,44 +306,44 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT :limit + 0 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT :limit OFFSET 0) AS p1_0) AS due
- LIMIT :limit OFFSET 0),
+ LIMIT :limit + 0 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
 FROM workers
@@ -664,7 +664,7 @@ FROM jobs""",
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
- LIMIT :limit OFFSET 0""",
+ LIMIT :limit + 0 OFFSET 0""",
         {'after': None, 'up_to': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -673,7 +673,7 @@ WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
 FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
 FROM jobs
 WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
- LIMIT :limit OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
         {'after': None, 'up_to': None, 'limit': None},
         {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'host': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': None, 'signal': None, 'error': None, 'late': 'outcome', 'output_truncated': 'flag', 'output': None},
     ),
@@ -758,7 +758,7 @@ FROM json_array_elements_text(%(ids)s::JSON) AS listed)""",
     ('postgresql', 'search', (0, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs ORDER BY jobs.seq DESC
- LIMIT %(limit)s::BIGINT""",
+ LIMIT %(limit)s::BIGINT + 0""",
         {'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -766,7 +766,7 @@ FROM jobs ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.queue = %(queue)s::VARCHAR ORDER BY jobs.seq DESC
- LIMIT %(limit)s::BIGINT""",
+ LIMIT %(limit)s::BIGINT + 0""",
         {'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -774,7 +774,7 @@ WHERE jobs.queue = %(queue)s::VARCHAR ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.seq DESC
- LIMIT %(limit)s::BIGINT""",
+ LIMIT %(limit)s::BIGINT + 0""",
         {'state_0': 'state', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -782,7 +782,7 @@ WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.seq DESC
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue)s::VARCHAR ORDER BY jobs.seq DESC
- LIMIT %(limit)s::BIGINT""",
+ LIMIT %(limit)s::BIGINT + 0""",
         {'state_0': 'state', 'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -790,7 +790,7 @@ WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue)s::VARCHAR ORDE
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = %(state)s::VARCHAR AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE""",
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE""",
         {'state': 'state', 'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -801,44 +801,44 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p1_0) AS due
- LIMIT %(limit)s::BIGINT),
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
 FROM workers
@@ -856,44 +856,44 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT %(limit)s::BIGINT FOR UPDATE SKIP LOCKED) AS p1_0) AS due
- LIMIT %(limit)s::BIGINT),
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
 FROM workers
@@ -1214,7 +1214,7 @@ FROM jobs""",
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.seq > %(after)s::BIGINT AND jobs.seq <= %(up_to)s::BIGINT ORDER BY jobs.seq
- LIMIT %(limit)s::BIGINT""",
+ LIMIT %(limit)s::BIGINT + 0""",
         {'after': None, 'up_to': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -1223,7 +1223,7 @@ WHERE jobs.seq > %(after)s::BIGINT AND jobs.seq <= %(up_to)s::BIGINT ORDER BY jo
 FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
 FROM jobs
 WHERE jobs.seq > %(after)s::BIGINT AND jobs.seq <= %(up_to)s::BIGINT ORDER BY jobs.seq
- LIMIT %(limit)s::BIGINT) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+ LIMIT %(limit)s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
         {'after': None, 'up_to': None, 'limit': None},
         {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'host': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': None, 'signal': None, 'error': None, 'late': 'outcome', 'output_truncated': 'flag', 'output': None},
     ),

@@ -94,7 +94,8 @@ def _is_one_of(column: ColumnElement[T], words: Collection[T]) -> ColumnElement[
 
 
 _NOW = bindparam("now", type_=Moment)
-_LIMIT = bindparam("limit", type_=BigInteger)
+# SQLite prepares a statement anew for each value of a bare LIMIT parameter: ten times what a claim takes otherwise.
+_LIMIT = bindparam("limit", type_=BigInteger) + 0
 _IS_PROCESSING = jobs.c.state == literal(State.PROCESSING, jobs.c.state.type)
 _IS_LIVE = _is_one_of(workers.c.state, [WorkerState.RUNNING, WorkerState.STOPPING])
 
