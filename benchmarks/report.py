@@ -1,5 +1,6 @@
 """What was found, as text: tables for the terminal and docs/benchmarks.md, a chart for docs/benchmarks.svg."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -106,7 +107,14 @@ def markdown(findings: Sequence[Finding], circumstances: Circumstances) -> str:
     parts.append("## Results")
     for finding in findings:
         parts += section(finding)
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(wrapped, parts)) + "\n"
+
+
+def wrapped(part: str) -> str:
+    """A paragraph in lines of the usual length; tables, lists, headings and pictures as they are."""
+    if part.startswith(("|", "#", "!", "Left out:")):
+        return part
+    return textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def target_rows(findings: Sequence[Finding]) -> list[tuple[str, str, str, str, str]]:
