@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.integration.launcher import launcher
+
 QUEUECTL = str(Path(sys.executable).with_name("queuectl"))
 ENDED = ("completed", "dead", "cancelled")
 PATIENCE = 30.0
 """Seconds until a condition is taken as never true: far more than any takes, even on a busy machine."""
+
+PLAIN = {"PATH", "HOME", "LANG"}
+"""Variables of which Python needs nothing when it starts, or that are the same for all tests."""
 
 T = TypeVar("T")
 
@@ -80,17 +85,25 @@ class Cli:
         preexec_fn: Callable[[], object] | None = None,
     ) -> Result:
         """Run one command line to its end; unless `check` is False it must succeed."""
-        done = subprocess.run(
-            [*program, *args],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            env=self.environ | dict(env or {}),
-            cwd=self.directory,
-            timeout=2 * PATIENCE,
-            check=False,
-            umask=umask,
-            preexec_fn=preexec_fn,
-        )
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        environ = self.environ | dict(env or {})
+        is_plain = program == (QUEUECTL,) and umask == -1 and preexec_fn is None
+        is_plain &= all(name.startswith("QUEUECTL_") for name in environ.keys() - PLAIN)
+        is_plain &= environ["LANG"] == self.environ["LANG"] == "C.UTF-8"
+        if is_plain:
+            done = launcher().run(args, stdin=content, env=environ, cwd=self.directory, timeout=2 * PATIENCE)
+        else:
+            done = subprocess.run(
+                [*program, *args],
+                input=content,
+                capture_output=True,
+                env=environ,
+                cwd=self.directory,
+                timeout=2 * PATIENCE,
+                check=False,
+                umask=umask,
+                preexec_fn=preexec_fn,
+            )
         result = Result(done.stdout.decode(), done.stderr.decode(), done.returncode)
         assert "Traceback" not in result.stderr, result.stderr
         assert result.code == 0 or not check, result

@@ -158,13 +158,21 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     ),
 }
 
+COLUMNS: dict[str, dict[str, str | None]] = {
+    'config': {'key': None, 'value': None},
+    'jobs': {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    'workers': {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment'},
+    'attempts': {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'host': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': None, 'signal': None, 'error': None, 'late': 'outcome', 'output_truncated': 'flag', 'output': None},
+}
+
 STATEMENTS: dict[
     tuple[str, str, tuple[int | str | bool, ...]],
     tuple[str, dict[str, str | None], dict[str, str | None]],
 ] = {
-    ('sqlite', 'add_job', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (:id, :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by)""",
-        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    ('sqlite', 'add_jobs', ()): (
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS TEXT) AS worker, CAST(given.value ->> 18 AS TEXT) AS lease_id, CAST(given.value ->> 19 AS INTEGER) AS exit_code, CAST(given.value ->> 20 AS TEXT) AS last_error, CAST(given.value ->> 21 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 22 AS TEXT) AS cancel_requested_by
+FROM json_each(:rows) AS given""",
+        {'rows': None},
         {},
     ),
     ('sqlite', 'job', ()): (
@@ -712,9 +720,10 @@ FROM json_each(:ids) AS listed)""",
         {},
         {},
     ),
-    ('postgresql', 'add_job', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (%(id)s::VARCHAR, %(command)s::VARCHAR, %(queue)s::VARCHAR, %(priority)s::INTEGER, %(max_retries)s::INTEGER, %(timeout)s::BIGINT, %(run_at)s::BIGINT, %(created_at)s::BIGINT, %(updated_at)s::BIGINT, %(cwd)s::VARCHAR, %(env)s::VARCHAR, %(state)s::VARCHAR, %(attempts)s::INTEGER, %(failures)s::INTEGER, %(losses)s::INTEGER, %(started_at)s::BIGINT, %(finished_at)s::BIGINT, %(worker)s::VARCHAR, %(lease_id)s::VARCHAR, %(exit_code)s::INTEGER, %(last_error)s::VARCHAR, %(cancel_requested_at)s::BIGINT, %(cancel_requested_by)s::VARCHAR)""",
-        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    ('postgresql', 'add_jobs', ()): (
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS TEXT) AS worker, CAST(given.value ->> 18 AS TEXT) AS lease_id, CAST(given.value ->> 19 AS INTEGER) AS exit_code, CAST(given.value ->> 20 AS TEXT) AS last_error, CAST(given.value ->> 21 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 22 AS TEXT) AS cancel_requested_by
+FROM json_array_elements(%(rows)s::JSON) AS given""",
+        {'rows': None},
         {},
     ),
     ('postgresql', 'job', ()): (

@@ -21,8 +21,11 @@ DIALECTS: dict[str, Dialect] = {
 
 PARAMETER = {"sqlite": r":{}\b", "postgresql": r"%\({}\)s(::\w+)?"}
 
-SPELLINGS = {"sqlite": {}, "postgresql": {"json_each(": "json_array_elements_text("}}
-"""The one function that is the same in both, but for its name."""
+SPELLINGS = {
+    "sqlite": {"json_array_elements_text(": "json_each(", "json_array_elements(": "json_each("},
+    "postgresql": {},
+}
+"""What is the same in both, but for its name."""
 
 COMPILED = Path(__file__).with_name("compiled.py")
 
@@ -74,6 +77,10 @@ def _lines() -> Iterator[str]:
         for each in schema_script(database):
             yield f'        """{each}""",\n'
         yield "    ),\n"
+    yield "}\n\nCOLUMNS: dict[str, dict[str, str | None]] = {\n"
+    for table in metadata.sorted_tables:
+        kinds = {column.name: _kind(column.type) for column in table.columns}
+        yield f"    {table.name!r}: {kinds!r},\n"
     yield "}\n\nSTATEMENTS: dict[\n    tuple[str, str, tuple[int | str | bool, ...]],\n"
     yield "    tuple[str, dict[str, str | None], dict[str, str | None]],\n] = {\n"
     for database in DIALECTS:

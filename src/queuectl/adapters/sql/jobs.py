@@ -4,9 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 
+from queuectl.adapters.sql.compiled import COLUMNS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
 from queuectl.adapters.sql.prepared import Row
+from queuectl.adapters.sql.values import KINDS, as_json
 from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
 from queuectl.domain.job import Attempt, Job, Lease, State
@@ -15,6 +18,18 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
+CHUNK = 1000
+"""New jobs that are handed to the database at a time."""
+
+_OF_LEASE = {"worker": lambda lease: lease and lease.worker, "lease_id": lambda lease: lease and lease.id}
+_NEW = [(name, kind) for name, kind in COLUMNS["jobs"].items() if name != "seq"]
+_NEW_VALUES = attrgetter(*("lease" if name in _OF_LEASE else name for name, _ in _NEW))
+_NEW_CODECS = [
+    (place, KINDS[kind].encode if kind else _OF_LEASE[name])
+    for place, (name, kind) in enumerate(_NEW)
+    if kind or name in _OF_LEASE
+]
+
 ALL = 2**63 - 1
 """More rows than there can be."""
 
@@ -31,23 +46,25 @@ class SqlJobRepository:
 
     def add(self, new: Iterable[Job]) -> None:
         """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
-        rows = [_row(job) for job in new]
-        if not rows:
+        jobs = list(new)
+        if not jobs:
             return
+        rows = [_new_rows(jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK)]
 
         def work(connection: Connection) -> bool:
-            connection.run_for_each("add_job", rows)
+            for some in rows:
+                connection.run("add_jobs", {"rows": some})
             return True
 
         def recall(connection: Connection) -> bool | None:
             # All or none were stored, so the first one speaks for all.
-            stored = connection.row("job", {"job_id": rows[0]["id"]})
-            return True if stored is not None and stored.created_at == rows[0]["created_at"] else None
+            stored = connection.row("job", {"job_id": jobs[0].id})
+            return True if stored is not None and stored.created_at == jobs[0].created_at else None
 
         try:
             self._database.write(work, recall=recall)
         except Duplicate as error:
-            ids = [str(row["id"]) for row in rows]
+            ids = [job.id for job in jobs]
             raise DuplicateJob(self._database.read(lambda connection: _taken(connection, ids))) from error
         self._announce()
 
@@ -299,6 +316,18 @@ def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
     taken = {job_id for job_id, count in Counter(ids).items() if count > 1}
     taken.update(row.id for row in connection.rows("taken", {"ids": ids}))
     return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
+
+
+def _new_rows(jobs: Iterable[Job]) -> str:
+    """New jobs as the statement `add_jobs` takes them."""
+    return as_json([_new_row(job) for job in jobs])
+
+
+def _new_row(job: Job) -> list[object]:
+    values = list(_NEW_VALUES(job))
+    for place, encode in _NEW_CODECS:
+        values[place] = encode(values[place])
+    return values
 
 
 def _row(job: Job) -> dict[str, object]:

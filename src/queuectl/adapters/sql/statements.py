@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
+    cast,
     delete,
     exists,
     func,
@@ -84,7 +85,8 @@ def statement(*, shapes: Collection[Shape] = ((),), writes: Iterable[str] | None
 
 def _among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     """That the column is one of the texts of a list: one parameter, however many there are."""
-    texts = func.json_each(bindparam(name, type_=Stored("texts", JSON()))).table_valued("value", name="listed")
+    parameter = bindparam(name, type_=Stored("texts", JSON()))
+    texts = func.json_array_elements_text(parameter).table_valued("value", name="listed")
     return column.in_(select(texts.c.value))
 
 
@@ -103,10 +105,19 @@ _IS_LIVE = _is_one_of(workers.c.state, [WorkerState.RUNNING, WorkerState.STOPPIN
 # Jobs: reading and changing them.
 
 
-@statement(writes=[column.name for column in jobs.columns if column.name != "seq"])
-def add_job() -> Insert:
-    """A new job; its place is counted on."""
-    return insert(jobs).inline()
+@statement()
+def add_jobs() -> Insert:
+    """New jobs, whose places are counted on: `:rows` is a list of lists, with the values in the order of the columns.
+
+    One parameter for any number of rows: a driver needs several times as long to be told them one by one.
+    """
+    columns = [column for column in jobs.columns if column.name != "seq"]
+    row = func.json_array_elements(bindparam("rows", type_=JSON)).table_valued("value", name="given")
+    values = [
+        cast(row.c.value.op("->>")(literal(place)), column.type).label(column.name)
+        for place, column in enumerate(columns)
+    ]
+    return insert(jobs).from_select([column.name for column in columns], select(*values)).inline()
 
 
 @statement()

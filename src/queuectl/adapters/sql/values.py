@@ -37,7 +37,7 @@ def _span(number: int) -> timedelta:
     return timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
 
 
-_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
+as_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
 
 
 def _command(text: str) -> Command:
@@ -46,11 +46,11 @@ def _command(text: str) -> Command:
 
 
 def _text_map(value: Mapping[str, str]) -> str:
-    return _json(dict(value)) if value else "{}"
+    return as_json(dict(value)) if value else "{}"
 
 
 def _texts(value: Sequence[str]) -> str:
-    return _json(list(value))
+    return as_json(list(value))
 
 
 def _or_null(codec: Codec) -> Codec:
@@ -68,7 +68,7 @@ def _word(words: type[StrEnum]) -> Kind:
 KINDS: Mapping[str, Kind] = {
     "moment": _kind(lambda moment: (moment - EPOCH) // MICROSECOND, _moment),
     "span": _kind(lambda span: span // MICROSECOND, _span),
-    "command": _kind(_json, _command),
+    "command": _kind(as_json, _command),
     "text map": _kind(_text_map, json.loads),
     "texts": _kind(_texts, json.loads),
     "flag": _kind(bool, bool),  # SQLite gives 0 and 1
