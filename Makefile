@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
 # Most tests wait for other processes most of the time.
-PROCESSES ?= $(shell expr 3 '*' "$$(getconf _NPROCESSORS_ONLN)")
+PROCESSES ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
 
 READY = .venv/.ready
 RUN = .venv/bin/python -m

@@ -1,18 +1,11 @@
 """`kill -9` of workers, supervisors and everything: no job is lost, none runs twice at a time, nothing is left over."""
 
 import random
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from dependency_injector import providers
 
-from queuectl.container import Container
-from queuectl.domain.policy import Policy
-from queuectl.settings import Settings
 from tests.faults.witness import Witness
 from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, Workers, is_running, kill, wait_until
@@ -21,12 +14,20 @@ from tests.integration.ledger import Ledger
 RESCUED_WITHIN = 2.0
 
 
-@contextmanager
-def queue_of(cli: Cli) -> Iterator[Container]:
-    container = Container(settings=Settings(database_url=cli.environ["QUEUECTL_DATABASE_URL"], log_dir=Path()))
-    container.storage().open()
-    yield container
-    container.storage().close()
+RESCUE_FROM_ANOTHER_HOST = """
+from datetime import timedelta
+from dependency_injector import providers
+from queuectl.container import Container
+from queuectl.domain.policy import Policy
+from queuectl.settings import load_settings
+
+container = Container(settings=load_settings())
+container.storage().open()
+container.machine_id.override(providers.Object("another"))
+policy = Policy.of(container.config().stored())
+container.rescue(policy, at=container.clock()() + timedelta(minutes=10))
+"""
+"""A process of its own: two SQLite libraries in one process would break each other's locks on the file."""
 
 
 def workers_of(supervisor: int) -> list[int]:
@@ -181,10 +182,7 @@ def test_a_start_clears_up_what_another_host_could_not_when_it_took_the_jobs_bac
     workers = cli.start_workers()
     wait_until(lambda: tree.is_complete)
     kill_all(workers)
-    with queue_of(cli) as container:  # another host: it sees none of this one's processes
-        container.machine_id.override(providers.Object("another"))
-        at = container.clock()() + timedelta(minutes=10)
-        container.rescue(Policy.of(container.config().stored()), at=at)
+    cli.run("-c", RESCUE_FROM_ANOTHER_HOST, program=[sys.executable])
     assert cli.job(job_id)["state"] == "dead"
     assert tree.is_complete
     cli.start_workers()

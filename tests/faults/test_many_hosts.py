@@ -131,7 +131,9 @@ def start_host(network: Network, cli: Cli) -> Callable[..., Host]:
 
     def start(name: str, clock_error: timedelta = timedelta()) -> Host:
         command = [QUEUECTL, "worker", "start", "--foreground", "--concurrency=8"]
-        environ = cli.environ | {"QUEUECTL_DATABASE_URL": network.url}
+        # Hosts have disks of their own, and so have the outcomes that are kept there.
+        spool = str(cli.home / f"spool-{name}")
+        environ = cli.environ | {"QUEUECTL_DATABASE_URL": network.url, "QUEUECTL_SPOOL_DIR": spool}
         return network.host(name, command, environ, clock_error=clock_error)
 
     return start
