@@ -106,7 +106,10 @@ def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger, witness: Witness) 
 
 def _sessions(url: str) -> int:
     with psycopg.connect(url, application_name="a test") as connection:
-        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        count = (  # of the sessions, not of the server's own processes, which come and go
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
         row = connection.execute(count).fetchone()
     assert row is not None
     return int(row[0])
