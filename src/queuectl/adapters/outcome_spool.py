@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from queuectl.adapters.system import make_private
 from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import KeptOutcome
@@ -101,8 +102,7 @@ class FileOutcomeSpool:
         return self._directory / (hashlib.sha256(whose.encode()).hexdigest()[:32] + SUFFIX)
 
     def _make_directory(self) -> None:
-        for each in reversed((self._directory, *self._directory.parents)):  # parents=True would make them by the umask
-            each.mkdir(mode=0o700, exist_ok=True)
+        make_private(self._directory)
         self._check_directory()
 
     def _check_directory(self) -> None:

@@ -63,6 +63,12 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def make_private(directory: Path) -> None:
+    """Make the directory and those above it that only the owner can use, where there are none. Raises OSError."""
+    for each in reversed((directory, *directory.parents)):  # parents=True would make them by the umask
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
 def user_at_host() -> str:
     """Who runs this process, and where: `ann@web-1`."""
     try:

@@ -21,6 +21,10 @@ class Outcome(StrEnum):
     """An operator stopped the command."""
 
 
+RAN = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
+"""The outcomes whose wait and run times say something about the commands."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What a command wrote to stdout and stderr, interleaved as it came.

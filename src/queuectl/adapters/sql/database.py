@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeAlias, TypeVar
 
-from queuectl.adapters.sql.prepared import Row, Shape, Values, prepared
+from queuectl.adapters.sql.prepared import Prepared, Row, Shape, Values, prepared
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable
 
 T = TypeVar("T")
@@ -85,9 +85,7 @@ class Connection:
 
     def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
         """All rows of a statement."""
-        statement = prepared(self.backend.name, name, shape)
-        cursor = self.driver.cursor()
-        cursor.execute(statement.text, statement.bound(values or {}))
+        statement, cursor = self._executed(name, values, shape)
         return [statement.row(raw) for raw in cursor.fetchall()]
 
     def row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row | None:
@@ -102,9 +100,7 @@ class Connection:
 
     def run(self, name: str, values: Values | None = None, shape: Shape = ()) -> int:
         """Run a statement that gives nothing back; how many rows it changed."""
-        statement = prepared(self.backend.name, name, shape)
-        cursor = self.driver.cursor()
-        cursor.execute(statement.text, statement.bound(values or {}))
+        _, cursor = self._executed(name, values, shape)
         return cursor.rowcount
 
     def run_for_each(self, name: str, values: Sequence[Values], shape: Shape = ()) -> None:
@@ -130,6 +126,11 @@ class Connection:
         self.was_lost = self.backend.is_lost(self.driver)
         with contextlib.suppress(self.backend.error):
             self.driver.close()
+
+    def _executed(self, name: str, values: Values | None, shape: Shape) -> tuple[Prepared, Cursor]:
+        statement, cursor = prepared(self.backend.name, name, shape), self.driver.cursor()
+        cursor.execute(statement.text, statement.bound(values or {}))
+        return statement, cursor
 
 
 Work: TypeAlias = Callable[[Connection], T]

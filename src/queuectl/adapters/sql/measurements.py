@@ -6,11 +6,8 @@ from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.domain.job import State
-from queuectl.domain.outcome import Outcome
+from queuectl.domain.outcome import RAN, Outcome
 from queuectl.domain.ports import Metrics, Spread, Tally
-
-RAN = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
-"""The outcomes whose wait and run times say something about the commands, as in the statement `spread`."""
 
 
 class SqlMeasurements:

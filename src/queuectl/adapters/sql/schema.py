@@ -1,4 +1,4 @@
-"""The tables. `SCHEMA_VERSION` is the newest migration's revision; a test holds both together.
+"""The tables. The migrations bring an older database to the same; a test holds both together.
 
 Not imported at run time, but for an upgrade: see `prepared.py`.
 """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from queuectl.adapters.sql.database import Backend, Connection
+from queuectl.adapters.system import make_private
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def create_file(path: Path) -> None:
     Raises DatabaseUnreachable where it cannot be, or must not be: on a network file system, or in other users' hands.
     """
     try:
-        for directory in reversed((path.parent, *path.parent.parents)):  # parents=True would make them by the umask
-            directory.mkdir(mode=0o700, exist_ok=True)
+        make_private(path.parent)
         check_place(path)
         # Created here, as SQLite itself would follow the umask; its WAL files take the main file's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

@@ -39,7 +39,7 @@ from queuectl.adapters.sql.schema import (
     workers,
 )
 from queuectl.domain.job import State
-from queuectl.domain.outcome import Outcome
+from queuectl.domain.outcome import RAN, Outcome
 from queuectl.domain.ports import WorkerState
 
 T = TypeVar("T")
@@ -446,9 +446,6 @@ def clear_setting() -> Delete:
 
 
 # Measurements.
-
-RAN = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
-"""The outcomes whose wait and run times say something about the commands."""
 
 _SINCE = bindparam("since", type_=Moment)
 _COUNT = func.count().label("count")
