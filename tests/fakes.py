@@ -250,10 +250,10 @@ class InMemoryWorkers:
         with self._memory.transaction():
             return self._live(lambda worker: worker.lease_expires_at <= at or worker.process.machine == machine)
 
-    def lost_on(self, machine: str) -> Sequence[WorkerRecord]:
+    def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
         with self._memory.transaction():
-            lost = [worker for worker in self._memory.workers.values() if worker.state is WorkerState.LOST]
-            return sorted((it for it in lost if it.process.machine == machine), key=lambda worker: worker.started_at)
+            ended = [worker for worker in self._memory.workers.values() if worker.state not in LIVE]
+            return sorted((it for it in ended if it.process.machine == machine), key=lambda worker: worker.started_at)
 
     def _live(self, chosen: Callable[[WorkerRecord], bool] = lambda _: True) -> list[WorkerRecord]:
         live = [worker for worker in self._memory.workers.values() if worker.state in LIVE and chosen(worker)]

@@ -109,14 +109,15 @@ def test_suspects_are_the_expired_ones_and_those_of_the_machine(workers: WorkerR
     assert sorted(worker.id for worker in found) == ["expired", "here"]
 
 
-def test_the_lost_workers_of_a_machine_are_remembered(workers: WorkerRegistry, jobs: JobRepository) -> None:
+def test_the_ended_workers_of_a_machine_are_remembered(workers: WorkerRegistry, jobs: JobRepository) -> None:
     here, there = a_process(machine="here"), a_process(machine="there")
     for name, process in (("here", here), ("there", there), ("running", here), ("stopped", here)):
         workers.register(a_worker(name, process=process))
     workers.retire("stopped", at=NOON)
     for name in ("here", "there"):
         jobs.rescue(name, lambda job: job, at=NOON, proved_dead=True)
-    assert [worker.id for worker in workers.lost_on("here")] == ["here"]
+    ended = {worker.id: worker.state for worker in workers.ended_on("here")}
+    assert ended == {"here": WorkerState.LOST, "stopped": WorkerState.STOPPED}
 
 
 def test_the_history_outlives_a_worker_that_is_forgotten(workers: WorkerRegistry, jobs: JobRepository) -> None:

@@ -49,8 +49,9 @@ def test_everything_is_private_while_it_is_in_use(newcomer: Cli, ledger: Ledger)
     newcomer.run("enqueue", "--", "echo", "secret", umask=0)
     workers = newcomer.start_workers(umask=0)
     newcomer.wait_for_all()
-    wait_until(lambda: len(list(directory.iterdir())) == 3)
-    assert modes(directory.iterdir()) == {"queue.db": 0o600, "queue.db-wal": 0o600, "queue.db-shm": 0o600}
+    names = ["queue.db", "queue.db-wal", "queue.db-shm", "queue.db-lock"]
+    wait_until(lambda: len(list(directory.iterdir())) == len(names))
+    assert modes(directory.iterdir()) == dict.fromkeys(names, 0o600)
     assert modes([workers.log]) == {workers.log.name: 0o600}
     assert modes([directory, directory.parent, newcomer.logs]) == {"queue": 0o700, "new": 0o700, "logs": 0o700}
 

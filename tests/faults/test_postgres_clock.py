@@ -58,13 +58,14 @@ def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
         assert any(f"job {job_id} attempt 1 started" in log.read_text() for job_id in long)
     (delayed,) = ledger.entries("start", job="delayed")
     created, ended = (_seconds(jobs["delayed"][moment]) for moment in ("created_at", "finished_at"))
-    assert asked - 0.1 < created < answered + 0.1
-    assert -0.1 < delayed.at - (created + 3) < TOLERANCE + held_up()
+    earliest = -0.1 - held_up()  # the server's time is known as exactly as it answers quickly
+    assert asked + earliest < created < answered - earliest
+    assert earliest < delayed.at - (created + 3) < TOLERANCE + held_up()
     first, second = ledger.entries("start", job=failing)
-    assert -0.1 < second.at - (first.at + 2) < TOLERANCE + held_up()
+    assert earliest < second.at - (first.at + 2) < TOLERANCE + held_up()
     for job in jobs.values():
         for moment in ("created_at", "started_at", "finished_at"):
-            assert asked - 60 < _seconds(job[moment]) < server_now + 0.1
+            assert asked - 60 < _seconds(job[moment]) < server_now - earliest
     assert abs(ended - ledger.entries("end", job="delayed")[0].at) < TOLERANCE + held_up()
     for log in (right.log, wrong.log):
         assert "lost" not in log.read_text()

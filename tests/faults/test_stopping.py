@@ -104,6 +104,20 @@ def test_worker_stop_waits_for_the_jobs_in_hand(cli: Cli, ledger: Ledger, witnes
     witness.check(faultless=True)
 
 
+@pytest.mark.fault("F08")
+def test_worker_stop_waits_for_a_supervisor_whose_workers_have_signed_off(cli: Cli) -> None:
+    workers = cli.start_workers()
+    os.kill(workers.supervisor, signal.SIGSTOP)
+    os.kill(workers.pids[0], signal.SIGTERM)
+    wait_until(lambda: cli.json("worker", "status") == [])
+    result = cli.run("worker", "stop", "--timeout", "0.1", check=False)
+    assert result.code == 1
+    assert "stopping the processes of ended workers" in result.stderr
+    os.kill(workers.supervisor, signal.SIGCONT)
+    cli.run("worker", "stop")
+    assert not any(is_running(pid) for pid in [workers.supervisor, *workers.pids])
+
+
 @pytest.mark.fault("F09")
 def test_worker_stop_by_force_gives_the_jobs_back_and_another_worker_runs_them(
     cli: Cli, ledger: Ledger, witness: Witness

@@ -249,21 +249,31 @@ class TestStop:
         shift.turn(2)
         assert [worker.state for worker in shift.workers.live()] == [WorkerState.STOPPING]
 
-    def test_a_second_stop_releases_the_job_in_hand(self) -> None:
+    def test_a_graceful_stop_asked_for_again_is_nothing_new(self) -> None:
+        shift = Shift([a_job()])
+        shift.turn()
+        shift.worker.stop()
+        shift.turn()
+        shift.worker.stop()
+        shift.turn()
+        assert len(shift.heard(WorkerStopping)) == 1
+        assert shift.runner.stops == []
+
+    def test_a_forced_stop_after_a_graceful_one_releases_the_job_in_hand(self) -> None:
         shift = Shift([a_job(max_retries=0)], policy={"kill-grace": "7s"})
         shift.turn()
         shift.worker.stop()
-        shift.worker.stop()
+        shift.worker.stop(force=True)
         shift.turn(2)
         assert shift.worker.is_done
         assert shift.runner.stops == [(Outcome.RELEASED, 7 * SECOND)]
         assert (shift.state(), shift.outcomes()) == (State.PENDING, [Outcome.RELEASED])
 
-    def test_a_third_stop_is_nothing_new(self) -> None:
+    def test_a_forced_stop_asked_for_again_is_nothing_new(self) -> None:
         shift = Shift([a_job()])
         shift.turn()
         for _ in range(5):
-            shift.worker.stop()
+            shift.worker.stop(force=True)
         shift.turn(2)
         assert len(shift.runner.stops) == 1
 
@@ -474,7 +484,7 @@ class TestOutage:
         shift.worker.stop()
         shift.turn(10)
         assert not shift.worker.is_done
-        shift.worker.stop()
+        shift.worker.stop(force=True)
         shift.turn_until(lambda: shift.worker.is_done)
         assert len(shift.heard(LeaseLost)) == 1
 

@@ -60,7 +60,7 @@ def clear_leftovers(
     Nobody here was left to do it, when a supervisor and its workers were killed at once. `owners` are the ids of the
     workers to which commands on this machine belong, those of other queues too: they are not this queue's to judge.
     """
-    for worker in workers.lost_on(machine) if owners else ():
+    for worker in workers.ended_on(machine) if owners else ():
         if worker.id in owners and not is_alive(worker.process):
             clear(worker.id)
 

@@ -102,17 +102,22 @@ class Worker:
         return not self._lease_lost
 
     def stop(self, *, force: bool = False) -> None:
-        """Ask for a graceful stop: claim no more, finish the jobs in hand. Asked again, or to `force`: release them.
+        """Ask for a graceful stop: claim no more, finish the jobs in hand. With `force`, release them.
 
-        Safe in a signal handler.
+        No effect where that much was asked for before. Safe in a signal handler.
         """
-        self._stops_asked += 2 if force else 1
+        self._stops_asked = max(self._stops_asked, 2 if force else 1)
         self._runner.wake()
 
     def rescue_soon(self) -> None:
         """Look for workers that have died on this machine, at the next turn. Safe in a signal handler."""
         self._rescue_asked = True
         self._runner.wake()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stops_asked > 0
 
     @property
     def is_done(self) -> bool:
@@ -179,7 +184,7 @@ class Worker:
         self._unsettled.add(job, run.lease, result)
 
     def _obey_stops(self) -> None:
-        while self._stops_done < min(self._stops_asked, 2):
+        while self._stops_done < self._stops_asked:
             self._stops_done += 1
             forced = self._stops_done == 2
             self._events(WorkerStopping(worker=self.id, jobs=len(self._running), forced=forced))

@@ -227,8 +227,11 @@ class WorkerRegistry(Protocol):
     def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
 
-    def lost_on(self, machine: str) -> Sequence[WorkerRecord]:
-        """The workers of that machine that were given up as lost, as long as they are remembered: for a day."""
+    def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
+        """The workers of that machine that are stopped or given up as lost, as long as they are remembered: for a day.
+
+        Their processes may not be gone yet.
+        """
 
 
 class ConfigRepository(Protocol):

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
-from queuectl.domain.ports import Process, WorkerRecord
-from queuectl.entrypoints.supervisor import FORCE_SIGNAL, UNAVAILABLE
+from queuectl.domain.ports import Process, WorkerRegistry
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, UNAVAILABLE
 from queuectl.settings import Settings
 
 LOOK_AGAIN = 0.05
@@ -95,39 +95,40 @@ class TellSystemd:
 
 
 class LocalWorkers:
-    """The workers of this machine among the live ones, and how to stop them.
+    """The workers of this machine among those of a queue, and how to stop them.
 
     `find` tells which process has a pid now.
     """
 
-    def __init__(self, workers: Sequence[WorkerRecord], *, machine: str, find: Callable[[int], Process | None]) -> None:
+    def __init__(self, workers: WorkerRegistry, *, machine: str, find: Callable[[int], Process | None]) -> None:
         self._find = find
-        here = [worker for worker in workers if worker.process.machine == machine]
-        self.elsewhere = len(workers) - len(here)
+        live = workers.live()
+        here = [worker for worker in live if worker.process.machine == machine]
+        self.elsewhere = len(live) - len(here)
         self.alive = [worker for worker in here if self._runs(worker.process)]
         self.dead = len(here) - len(self.alive)
-        # Also the supervisor of a dead worker: it is about to replace it.
+        # A worker that has signed off, or was given up while it hung, may still run; the supervisor of one that is
+        # dead may be about to replace it.
+        here += [worker for worker in workers.ended_on(machine) if worker.id not in {each.id for each in here}]
         supervisors = [worker.supervisor for worker in here if self._runs(worker.supervisor)]
-        bereft = [worker.process for worker in self.alive if worker.supervisor not in supervisors]
+        running = [worker for worker in here if self._runs(worker.process)]
+        bereft = [worker.process for worker in running if worker.supervisor not in supervisors]
         self.targets = list(dict.fromkeys([*supervisors, *bereft]))
+        self._processes = [*self.targets, *(worker.process for worker in running)]
 
     def ask_to_stop(self, *, force: bool = False) -> None:
         """Signal each supervisor, or a worker whose supervisor is gone; with `force` their commands are stopped too."""
         for target in self.targets:
-            signal_process(target, FORCE_SIGNAL if force else signal.SIGTERM, self._find)
+            signal_process(target, FORCE_SIGNAL if force else GRACEFUL_SIGNAL, self._find)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until they have all ended; False when `timeout` seconds have passed before."""
         give_up_at = None if timeout is None else time.monotonic() + timeout
-        while any(self._running()):
+        while any(self._runs(process) for process in self._processes):
             if give_up_at is not None and time.monotonic() >= give_up_at:
                 return False
             time.sleep(LOOK_AGAIN)
         return True
-
-    def _running(self) -> Iterator[Process]:
-        processes = [*self.targets, *(worker.process for worker in self.alive)]
-        return (process for process in processes if self._runs(process))
 
     def _runs(self, process: Process) -> bool:
         return self._find(process.pid) == process

@@ -261,8 +261,8 @@ class Drill:
         self._queuectl("worker", "start", f"--count={self.order.workers}", f"--concurrency={CONCURRENCY}")
 
     def _workers(self) -> LocalWorkers:
-        live = self._container.workers().live()
-        return LocalWorkers(live, machine=self._container.machine_id(), find=self._container.find_process())
+        workers, find = self._container.workers(), self._container.find_process()
+        return LocalWorkers(workers, machine=self._container.machine_id(), find=find)
 
     def _queuectl(self, *args: str, stdin: str = "", may_fail: bool = False) -> str:
         """What the program prints; called as a user calls it, in a process of its own."""

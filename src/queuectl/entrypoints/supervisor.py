@@ -16,10 +16,13 @@ from dataclasses import dataclass
 
 from queuectl.domain.errors import QueueError
 
+GRACEFUL_SIGNAL = signal.SIGUSR2
+"""Stops gracefully, however often it comes: `worker stop` may be called twice. Of the others the second one forces."""
+
 FORCE_SIGNAL = signal.SIGQUIT
 """Stops by force at once. A signal of its own: two SIGTERMs sent in a row can arrive as one (signal(7))."""
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, FORCE_SIGNAL)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, GRACEFUL_SIGNAL, FORCE_SIGNAL)
 
 RESCUE_SIGNAL = signal.SIGUSR1
 """Tells a worker that another one has died: its jobs are to be taken back now, not when its lease is over."""
@@ -32,6 +35,12 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 30.0
 
 HEALTHY = 60.0
 """Seconds after which a worker's crash is not counted as one in a row with the crash before."""
+
+
+def is_forced(number: int, is_stopping: bool) -> bool:
+    """Whether that stop signal means a stop by force, to one who `is_stopping` or is not."""
+    return number == FORCE_SIGNAL or (is_stopping and number != GRACEFUL_SIGNAL)
+
 
 RunWorker = Callable[[int, Callable[[str], None]], int]
 """Runs one worker in this process, given its lifeline and whom to tell that it is ready; returns its exit code."""
@@ -69,7 +78,7 @@ class Supervisor:
         self._tell = tell
         self._log = log
         self._kill_orphans = kill_orphans
-        self._stops = 0
+        self._is_stopping = False
         self._code = 0
         self._all_were_ready = False
         # Only this process holds the write end: when it dies, however, every worker reads the end of the pipe.
@@ -84,8 +93,8 @@ class Supervisor:
         signal.set_wakeup_fd(self._signal_written)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         for number in STOP_SIGNALS:
-            # What nohup or a shell's `&` ignores is ignored, but not what only `worker stop --force` sends.
-            if signal.getsignal(number) is not signal.SIG_IGN or number == FORCE_SIGNAL:
+            # What nohup or a shell's `&` ignores is ignored, but not what `worker stop` sends.
+            if signal.getsignal(number) is not signal.SIG_IGN or number in (GRACEFUL_SIGNAL, FORCE_SIGNAL):
                 signal.signal(number, self._stop)
         gc.collect()
         gc.freeze()  # what is shared with the forks stays shared: the collector does not touch it again
@@ -99,14 +108,13 @@ class Supervisor:
         return self._code
 
     def _stop(self, number: int, _frame: object) -> None:
-        """The first stop is graceful, unless it is `FORCE_SIGNAL`; the next ones force."""
-        self._stops += 1
-        is_forced = self._stops > 1 or number == FORCE_SIGNAL
+        passed_on = FORCE_SIGNAL if is_forced(number, self._is_stopping) else GRACEFUL_SIGNAL
+        self._is_stopping = True
         for slot in self._slots:
             slot.start_at = None
             if slot.pid is not None:
                 with contextlib.suppress(ProcessLookupError):  # reaped just now, and not yet forgotten
-                    os.kill(slot.pid, FORCE_SIGNAL if is_forced else signal.SIGTERM)
+                    os.kill(slot.pid, passed_on)
 
     def _start_due(self) -> bool:
         """Start the workers whose time has come; whether any is still to be started."""
@@ -181,7 +189,7 @@ class Supervisor:
             for sibling in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(sibling, RESCUE_SIGNAL)
-        if self._stops or code == 0:
+        if self._is_stopping or code == 0:
             return
         if not (slot.is_ready or self._all_were_ready):
             # What the first start cannot do, the next will not do either; and who waits for all waits in vain.

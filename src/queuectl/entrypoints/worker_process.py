@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerStarted, WorkerStopped
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerRecord, WorkerState
-from queuectl.entrypoints.supervisor import FORCE_SIGNAL, RESCUE_SIGNAL
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, RESCUE_SIGNAL, is_forced
 from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=1)
@@ -37,10 +37,10 @@ class WorkerOptions:
 
 
 def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, ready: Callable[[str], None]) -> int:
-    """Work until SIGTERM or SIGINT, or until `lifeline`, a pipe from the supervisor, closes.
+    """Work until a stop signal, or until `lifeline`, a pipe from the supervisor, closes.
 
-    A second signal, or `FORCE_SIGNAL`, forces. `ready` is called with the worker's id once it may claim. The exit
-    code: 0, or LEASE_LOST. Raises DatabaseUnavailable when the queue cannot be used at the start.
+    A second SIGTERM or SIGINT, or `FORCE_SIGNAL`, forces. `ready` is called with the worker's id once it may claim. The
+    exit code: 0, or LEASE_LOST. Raises DatabaseUnavailable when the queue cannot be used at the start.
     """
     record, sent_at = _registered(settings, options)
     container = Container(settings=settings, patience=PATIENCE)
@@ -54,8 +54,8 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    for number in (signal.SIGTERM, signal.SIGINT, FORCE_SIGNAL):
-        signal.signal(number, lambda number, _frame: worker.stop(force=number == FORCE_SIGNAL))
+    for number in (signal.SIGTERM, signal.SIGINT, GRACEFUL_SIGNAL, FORCE_SIGNAL):
+        signal.signal(number, lambda number, _frame: worker.stop(force=is_forced(number, worker.is_stopping)))
     signal.signal(RESCUE_SIGNAL, lambda _number, _frame: worker.rescue_soon())
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
     container.wake_ups()(container.runner().wake)

@@ -580,12 +580,12 @@ WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= 
         {'at': 'moment', 'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
-    ('sqlite', 'lost_workers', ()): (
+    ('sqlite', 'ended_workers', ()): (
         """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state = 'lost' AND workers.machine = :machine ORDER BY workers.started_at, workers.id""",
+WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = :machine ORDER BY workers.started_at, workers.id""",
         {'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
@@ -1131,12 +1131,12 @@ WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= 
         {'at': 'moment', 'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
-    ('postgresql', 'lost_workers', ()): (
+    ('postgresql', 'ended_workers', ()): (
         """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state = 'lost' AND workers.machine = %(machine)s::VARCHAR ORDER BY workers.started_at, workers.id""",
+WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = %(machine)s::VARCHAR ORDER BY workers.started_at, workers.id""",
         {'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),

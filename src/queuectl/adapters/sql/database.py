@@ -13,6 +13,8 @@ from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavaila
 
 T = TypeVar("T")
 
+NO_TURN = contextlib.nullcontext()
+
 FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
 """Seconds between two tries of a transaction; doubled each time, with jitter."""
 
@@ -56,7 +58,8 @@ class Backend:
 
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
     says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
-    already. `expect_answers_within` says from when on a connection without an answer is taken for broken.
+    already. A transaction that writes is begun and ended within a `write_turn`. `expect_answers_within` says from when
+    on a connection without an answer is taken for broken.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Backend:
     explain: Callable[[Exception, bool], DatabaseUnavailable]
     is_duplicate: Callable[[Exception], bool]
     is_lost: Callable[[Driver], bool] = lambda _: False
+    write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
 
 
@@ -184,7 +188,8 @@ class Database:
             connection, committing = None, False
             try:
                 connection = self._idle_connection() or Connection(self.backend)
-                with self._kept_unless_it_fails(connection):
+                is_writing = begin == self.backend.begin_writing
+                with self.backend.write_turn() if is_writing else NO_TURN, self._kept_unless_it_fails(connection):
                     if begin is None:
                         return work(connection)
                     connection.tell(begin)
@@ -192,7 +197,7 @@ class Database:
                         connection.driver.rollback()
                         return recalled
                     result = work(connection)
-                    committing = begin == self.backend.begin_writing
+                    committing = is_writing
                     connection.driver.commit()
                     return result
             except self.backend.error as error:

@@ -63,6 +63,9 @@ GUESSES = ("Is the server running", "This probably means the server terminated",
 LONGEST_QUESTION = timedelta(seconds=1)
 """A difference that took longer to measure is used only where there is no other."""
 
+SHORT_QUESTION, MOST_QUESTIONS = timedelta(milliseconds=20), 3
+"""The server's time is asked for until an answer came this quickly, or so many times."""
+
 OLDEST_DIFFERENCE = timedelta(seconds=10)
 """How long a measured difference to the server's clock is used."""
 
@@ -197,8 +200,9 @@ class ServerClock:
     """`Clock` that tells the server's time, by this machine's time since boot and its difference to the server's.
 
     The host's own clock may be wrong by hours, or step. The difference is measured at the first use and then every ten
-    seconds, and is wrong by half the time of that question at most. While the server does not answer, the last one
-    goes on; only one thread at a time waits for the server.
+    seconds, and is wrong by half the time of that question at most; so a slow one is asked again, and the quickest
+    counts. While the server does not answer, the last difference goes on; only one thread at a time waits for the
+    server.
     """
 
     def __init__(self, database: Database) -> None:
@@ -222,16 +226,23 @@ class ServerClock:
         return self._server_at_boot + elapsed()
 
     def _measure(self) -> None:
-        def work(connection: Connection) -> tuple[datetime, timedelta, timedelta]:
+        def ask(connection: Connection) -> tuple[timedelta, datetime]:
             asked = elapsed()
-            return server_time(connection), asked, elapsed()
+            moment = server_time(connection)
+            took = elapsed() - asked
+            return took, moment - asked - took / 2
 
-        moment, asked, answered = self._database.read(work)
-        at = asked + (answered - asked) / 2
+        def work(connection: Connection) -> tuple[timedelta, datetime]:
+            answers = [ask(connection)]
+            while min(answers)[0] > SHORT_QUESTION and len(answers) < MOST_QUESTIONS:
+                answers.append(ask(connection))
+            return min(answers)
+
+        took, server_at_boot = self._database.read(work)
         # A process that was frozen between question and answer knows less than before.
-        if self._measured is None or answered - asked <= LONGEST_QUESTION:
-            self._server_at_boot = moment - at
-        self._measured = answered
+        if self._measured is None or took <= LONGEST_QUESTION:
+            self._server_at_boot = server_at_boot
+        self._measured = elapsed()
 
 
 def server_time(connection: Connection) -> datetime:

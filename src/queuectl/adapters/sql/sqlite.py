@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from queuectl.adapters.sql.database import Backend, Connection
+from queuectl.adapters.sql.write_queue import WriteQueue
 from queuectl.adapters.system import make_private
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
 
@@ -25,7 +26,7 @@ APPLICATION_ID = 0x71756575
 """What `PRAGMA application_id` says in our files: "queu"."""
 
 BUSY_TIMEOUT = timedelta(seconds=2)
-"""How long SQLite itself waits for a lock before the transaction is tried again from its beginning."""
+"""How long a writer waits for its turn, and then SQLite for its lock, before the transaction is tried again."""
 
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
@@ -53,6 +54,7 @@ def sqlite_backend(path: Path) -> Backend:
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
+        write_turn=WriteQueue(queue_path(path), longest=BUSY_TIMEOUT).turn,
         error=sqlite3.Error,
         explain=lambda error, _: _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
@@ -65,6 +67,12 @@ def path_of(url: str) -> Path:
     if not url.startswith("sqlite:///") or not path or "?" in url or "\0" in path:
         raise DatabaseUnreachable(f"the database URL {url} names no file", hint="write sqlite:////absolute/path.db")
     return Path(path).expanduser().absolute()
+
+
+def queue_path(path: Path) -> Path:
+    """The file beside the database in which its writers line up: one file, whichever link the database is opened by."""
+    real = path.resolve()
+    return real.with_name(real.name + "-lock")
 
 
 def sqlite_version() -> tuple[int, ...]:
@@ -106,7 +114,7 @@ def check_place(path: Path) -> None:
             f"the database file {path} is on a network file system ({kind}), where SQLite's locks do not hold",
             hint="use a local disk, or PostgreSQL for workers on several hosts",
         )
-    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", "-lock")]
     for place in (path.parent, *beside):
         try:
             status = place.lstat()

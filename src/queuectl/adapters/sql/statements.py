@@ -418,10 +418,9 @@ def suspects() -> AnySelect:
 
 
 @statement()
-def lost_workers() -> AnySelect:
-    """Those on `:machine` that were given up."""
-    is_lost = workers.c.state == literal(WorkerState.LOST, workers.c.state.type)
-    return _with_jobs().where(is_lost, workers.c.machine == bindparam("machine"))
+def ended_workers() -> AnySelect:
+    """Those on `:machine` that were stopped or given up."""
+    return _with_jobs().where(~_IS_LIVE, workers.c.machine == bindparam("machine"))
 
 
 # The settings of the policy.

@@ -66,10 +66,12 @@ class SqlWorkerRegistry:
         values = {"at": at, "machine": machine}
         return self._database.read(lambda connection: [_record(row) for row in connection.rows("suspects", values)])
 
-    def lost_on(self, machine: str) -> Sequence[WorkerRecord]:
-        """The workers of that machine that were given up as lost, as long as they are remembered."""
+    def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
+        """The workers of that machine that are stopped or given up as lost, as long as they are remembered."""
         values = {"machine": machine}
-        return self._database.read(lambda connection: [_record(row) for row in connection.rows("lost_workers", values)])
+        return self._database.read(
+            lambda connection: [_record(row) for row in connection.rows("ended_workers", values)]
+        )
 
 
 class SqlConfigRepository:

@@ -102,15 +102,14 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
     if not local.targets:
         app.note("no workers are running on this machine")
         return
-    jobs = sum(each.jobs for each in local.alive)
-    app.note(
-        f"stopping {counted(len(local.alive), 'worker')} {'by force ' if force else ''}with {counted(jobs, 'job')}"
-    )
+    workers, jobs = counted(len(local.alive), "worker"), counted(sum(each.jobs for each in local.alive), "job")
+    what = f"{workers} {'by force ' if force else ''}with {jobs}" if local.alive else "the processes of ended workers"
+    app.note(f"stopping {what}")
     local.ask_to_stop(force=force)
     if not local.wait(timeout):
         app.note("they are still stopping; `queuectl worker stop --force` stops their commands as well")
         raise SystemExit(1)
-    app.note(f"stopped {counted(len(local.alive), 'worker')}")
+    app.note(f"stopped {workers if local.alive else 'them'}")
 
 
 @worker.command("status")
@@ -156,7 +155,7 @@ def local_workers(container: "Container") -> "LocalWorkers":
     from queuectl.entrypoints.background import LocalWorkers
 
     return LocalWorkers(
-        container.workers().live(),
+        container.workers(),
         machine=container.machine_id(),
         find=container.find_process(),
     )

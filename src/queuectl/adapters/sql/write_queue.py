@@ -1,0 +1,57 @@
+"""The line in which the writers of an SQLite file wait for their turn."""
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+
+class WriteQueue:
+    """Lets one writer after the other, over all processes, to a database whose own lock knows no order.
+
+    SQLite lets a writer that finds its lock taken sleep and try again, ever more rarely: the disk idles meanwhile, and
+    those that have waited longest have the least chance. Here they block in flock(2) on a file of their own, and the
+    kernel wakes them when it is free. This is a courtesy, not the lock: what waits for `longest` goes on without a
+    turn and asks SQLite, which also knows of those who have never heard of this file.
+    """
+
+    def __init__(self, path: Path, *, longest: timedelta) -> None:
+        """`path` need not exist yet; its directory must."""
+        self._path = path
+        self._longest = longest
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn, and have it until the end. Where the file cannot be opened, there is no line."""
+        try:
+            # Opened for each turn: what is locked is not the file but this opening of it, which another thread, or a
+            # waiter that gave up, must not share.
+            mine = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield
+            return
+        try:
+            try:
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._wait(mine)
+            yield
+        finally:
+            os.close(mine)
+
+    def _wait(self, mine: int) -> None:
+        """flock(2) knows no timeout: a thread waits in it. When that gets the lock too late, it is free at once."""
+        theirs, has_turn = os.dup(mine), threading.Event()
+
+        def wait() -> None:
+            try:
+                fcntl.flock(theirs, fcntl.LOCK_EX)
+            finally:
+                os.close(theirs)
+                has_turn.set()
+
+        threading.Thread(target=wait, name="write turn", daemon=True).start()
+        has_turn.wait(self._longest.total_seconds())

@@ -1,0 +1,103 @@
+"""The writers' line: one after the other, and never a reason not to go on."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from queuectl.adapters.sql.write_queue import WriteQueue
+
+LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
+HOLD = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db-lock"
+
+
+@contextmanager
+def held_by_another(file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield other
+        other.kill()
+
+
+def is_free(file: Path) -> bool:
+    with file.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_a_turn_is_one_writers_alone(file: Path) -> None:
+    queue, inside, most = WriteQueue(file, longest=LONG), 0, 0
+
+    def write() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with queue.turn():
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0001)
+                inside -= 1
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert is_free(file)
+
+
+def test_a_turn_ends_with_the_process_that_has_it(file: Path) -> None:
+    with held_by_another(file) as other:
+        threading.Timer(0.05, other.kill).start()
+        with WriteQueue(file, longest=LONG).turn():
+            assert other.wait() != 0
+
+
+def test_who_has_waited_too_long_goes_on_and_stands_in_nobodys_way_later(file: Path) -> None:
+    with held_by_another(file):
+        with WriteQueue(file, longest=SHORT).turn():
+            pass
+        waiting = [thread for thread in threading.enumerate() if thread.name == "write turn"]
+        assert len(waiting) == 1
+    waiting[0].join()
+    assert is_free(file)
+
+
+def test_an_error_ends_the_turn(file: Path) -> None:
+    with pytest.raises(ZeroDivisionError), WriteQueue(file, longest=LONG).turn():
+        _ = 1 / 0
+    assert is_free(file)
+
+
+def test_the_file_is_its_owners_alone(file: Path) -> None:
+    umask = os.umask(0)
+    try:
+        with WriteQueue(file, longest=LONG).turn():
+            assert file.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(umask)
+
+
+def test_without_a_place_for_the_file_there_is_no_line(file: Path) -> None:
+    with WriteQueue(file / "not-there", longest=LONG).turn():
+        pass
+    assert not file.exists()
