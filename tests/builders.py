@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from queuectl.domain.job import Job, Lease, State
+from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Process, WorkerRecord, WorkerState
+from queuectl.domain.state import State
 
 NOON = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

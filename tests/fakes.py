@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
-from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
+from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
@@ -24,6 +24,7 @@ from queuectl.domain.ports import (
     WorkerRecord,
     WorkerState,
 )
+from queuectl.domain.state import CLAIMABLE, State
 
 LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
 MEASURED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import CLAIMABLE, Attempt, Job, Lease, State
+from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import Ended, JobRepository, Settlement, WorkerRegistry, WorkerState
+from queuectl.domain.state import CLAIMABLE, State
 from tests.builders import (
     ANN,
     HOUR,

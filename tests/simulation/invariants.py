@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Attempt, Job, State
+from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import Run
+from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
 from tests.fakes import Memory
 from tests.simulation.commands import Command
 from tests.simulation.simulated_time import SimulatedProcess

@@ -14,10 +14,10 @@ from queuectl.application.worker import Worker
 from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
-from queuectl.domain.job import TERMINAL
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Process, Run, WorkerRecord, WorkerState
+from queuectl.domain.state import TERMINAL
 from tests.builders import NOON
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemorySpool, InMemoryWorkers
 from tests.simulation.commands import Command, Script, SimulatedRunner

@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from queuectl.application.drill import FROZEN_LEASES, Entry, Fault, History, judged, plan, read_ledger
-from queuectl.domain.job import Attempt, Job, State
+from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
+from queuectl.domain.state import State
 from tests.builders import MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 
 LEASE = 2 * SECOND

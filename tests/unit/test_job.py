@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
+from queuectl.domain.job import Job
 from queuectl.domain.outcome import Outcome
+from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
 from tests.builders import (
     ANN,
     MINUTE,

@@ -7,10 +7,11 @@ from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import Event, JobRescued, JobSettled, ResultLate
-from queuectl.domain.job import Lease, State
+from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import KeptOutcome, Process
+from queuectl.domain.state import State
 from tests.builders import (
     ANN,
     HOUR,

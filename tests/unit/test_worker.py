@@ -19,10 +19,11 @@ from queuectl.domain.events import (
     ResultLate,
     WorkerStopping,
 )
-from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Run, WorkerState
+from queuectl.domain.state import State
 from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
 from tests.fakes import (
     InMemoryConfig,

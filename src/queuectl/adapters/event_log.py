@@ -7,8 +7,8 @@ from typing import assert_never
 
 from queuectl.domain import events
 from queuectl.domain.duration import format_duration
-from queuectl.domain.job import State
 from queuectl.domain.outcome import Outcome
+from queuectl.domain.state import State
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%S"

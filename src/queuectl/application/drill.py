@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from queuectl.domain.job import TERMINAL, Attempt, Job, State
+from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
+from queuectl.domain.state import TERMINAL, State
 
 EXPLAINS = frozenset({Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST, Outcome.RELEASED})
 """The outcomes of an attempt that another one may follow."""

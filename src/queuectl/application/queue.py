@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import Attempt, Job, State
+from queuectl.domain.job import Attempt, Job
 from queuectl.domain.policy import Policy, checked, setting
 from queuectl.domain.ports import (
     Clock,
@@ -17,6 +17,7 @@ from queuectl.domain.ports import (
     WorkerRecord,
     WorkerRegistry,
 )
+from queuectl.domain.state import State
 
 BATCH = 500
 """Jobs per transaction when a command goes over many."""

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from queuectl.domain.errors import JobNotFound
 from queuectl.domain.events import JobSettled, OutcomeKept, ResultLate
-from queuectl.domain.job import Job, Lease, State
+from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Ended, EventSink, JobRepository, KeptOutcome, OutcomeSpool, Run, Settlement
+from queuectl.domain.state import State
 
 
 @dataclass(slots=True)

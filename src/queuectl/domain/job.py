@@ -1,4 +1,4 @@
-"""The job: its states, the one table of moves between them, and the transitions.
+"""The job, and the transitions between its states.
 
 A job is a value. A transition is a method that returns the next job, and every one goes through `MOVES`.
 
@@ -11,47 +11,16 @@ each attempt has one outcome, and no job runs again whose cancel was asked for.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import assert_never
 
 from queuectl.domain.errors import WrongState
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.retry import Backoff
+from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
 
 Command = str | tuple[str, ...]
 """Text is run by `/bin/sh -c`; a tuple is executed as it is, with no shell."""
-
-
-class State(StrEnum):
-    """Where a job stands."""
-
-    PENDING = "pending"
-    """Waits for its `run_at`, then for a worker. From: enqueue, a release, a loss, an operator's retry."""
-    PROCESSING = "processing"
-    """An attempt runs under a lease. From: a claim."""
-    COMPLETED = "completed"
-    """The command ended with exit code 0. Only an operator can have it run again."""
-    FAILED = "failed"
-    """The last attempt failed; it is tried again at `run_at`."""
-    DEAD = "dead"
-    """Retries used up, or lost too often: in the dead letter queue until an operator retries or removes it."""
-    CANCELLED = "cancelled"
-    """Stopped by an operator, while it waited or while it ran. Only an operator can have it run again."""
-
-
-MOVES: Mapping[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.PROCESSING, State.CANCELLED}),
-    State.PROCESSING: frozenset({State.COMPLETED, State.FAILED, State.DEAD, State.PENDING, State.CANCELLED}),
-    State.COMPLETED: frozenset({State.PENDING}),
-    State.FAILED: frozenset({State.PROCESSING, State.CANCELLED}),
-    State.DEAD: frozenset({State.PENDING}),
-    State.CANCELLED: frozenset({State.PENDING}),
-}
-"""Every move that a job can make; from a terminal state, only by an operator's command."""
-
-CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
-TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

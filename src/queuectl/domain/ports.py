@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from queuectl.domain.events import Event
-from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
+from queuectl.domain.state import State
 
 Clock = Callable[[], datetime]
 """The one clock of the database: aware moments in UTC, whole microseconds."""

@@ -25,9 +25,9 @@ from pathlib import Path
 from queuectl.application.drill import FROZEN_LEASES, Fault, History, Step, plan, read_ledger
 from queuectl.container import Container
 from queuectl.domain.errors import QueueError
-from queuectl.domain.job import TERMINAL
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import Process, WorkerRecord
+from queuectl.domain.state import TERMINAL
 from queuectl.entrypoints.background import LocalWorkers, signal_process
 from queuectl.settings import Settings
 

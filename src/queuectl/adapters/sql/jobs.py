@@ -12,10 +12,11 @@ from queuectl.adapters.sql.prepared import Row
 from queuectl.adapters.sql.values import KINDS, as_json
 from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
-from queuectl.domain.job import Attempt, Job, Lease, State
+from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
+from queuectl.domain.state import State
 
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
 CHUNK = 1000

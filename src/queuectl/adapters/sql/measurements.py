@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.database import Connection, Database
-from queuectl.domain.job import State
 from queuectl.domain.outcome import RAN, Outcome
 from queuectl.domain.ports import Metrics, Spread, Tally
+from queuectl.domain.state import State
 
 
 class SqlMeasurements:

@@ -38,9 +38,9 @@ from queuectl.adapters.sql.schema import (
     metadata,
     workers,
 )
-from queuectl.domain.job import State
 from queuectl.domain.outcome import RAN, Outcome
 from queuectl.domain.ports import WorkerState
+from queuectl.domain.state import State
 
 T = TypeVar("T")
 

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from queuectl.domain.job import Command, State
+from queuectl.domain.job import Command
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerState
+from queuectl.domain.state import State
 
 A, B = TypeVar("A"), TypeVar("B")
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 import click
 
 from queuectl.domain.errors import DatabaseUnavailable, WrongState
-from queuectl.domain.job import Attempt, Job, State
+from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
+from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.jobs import write_jobs

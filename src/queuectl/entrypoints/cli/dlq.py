@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from queuectl.domain.job import State
+from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
 from queuectl.entrypoints.cli.jobs import LIMIT, list_matching, write_changed

@@ -7,7 +7,8 @@ from itertools import islice
 import click
 
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import Attempt, Job, State
+from queuectl.domain.job import Attempt, Job
+from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid
