@@ -9,7 +9,8 @@ from rich.cells import cell_len
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.state import State
-from queuectl.entrypoints.cli.output import Out, is_coloured, plain_line
+from queuectl.entrypoints.cli.formats import is_coloured
+from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
 from queuectl.entrypoints.cli.terminal import draw
 from queuectl.entrypoints.cli.views import View

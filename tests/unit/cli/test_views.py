@@ -12,10 +12,10 @@ from queuectl.domain.job import Attempt
 from queuectl.domain.outcome import Outcome, Output
 from queuectl.domain.ports import Metrics, Spread, Tally
 from queuectl.domain.state import State
+from queuectl.entrypoints.cli.drill_report import drill_view
 from queuectl.entrypoints.cli.failures import error_view, exit_code
 from queuectl.entrypoints.cli.views import (
     attempt_view,
-    drill_view,
     flat,
     info_view,
     job_view,

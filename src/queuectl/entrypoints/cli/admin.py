@@ -2,15 +2,16 @@
 
 import platform
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from queuectl import __version__
-from queuectl.domain.ports import Finding, Grade
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.tables import findings_grid
-from queuectl.entrypoints.cli.views import finding_view
+
+if TYPE_CHECKING:
+    from queuectl.domain.ports import Finding
 
 
 @click.command("init", cls=Command)
@@ -43,6 +44,10 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: grade (ok, warn, fail), subject, message, hint.
     """
+    from queuectl.domain.ports import Grade
+    from queuectl.entrypoints.cli.tables import findings_grid
+    from queuectl.entrypoints.cli.views import finding_view
+
     findings = [*_local_findings(app), app.container.examine_containment(), *app.storage.examine()]
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
@@ -51,7 +56,8 @@ def doctor(ctx: click.Context, app: App) -> None:
     ctx.exit(0 if is_well else 1)
 
 
-def _local_findings(app: App) -> Sequence[Finding]:
+def _local_findings(app: App) -> "Sequence[Finding]":
+    from queuectl.domain.ports import Finding, Grade
     from queuectl.settings import config_file
 
     path = config_file()

@@ -2,17 +2,18 @@
 
 import signal
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from queuectl.domain.errors import DatabaseUnavailable, WrongState
-from queuectl.domain.job import Attempt, Job
-from queuectl.domain.outcome import Outcome
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.jobs import write_jobs
 from queuectl.entrypoints.cli.wording import counted, escaped, relative
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Attempt, Job
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two looks whether a job has ended; each is half as long again as the one before."""
@@ -72,7 +73,7 @@ class _Watch:
         self._app = app
         self._silent: set[str] = set()
 
-    def end_of(self, asked: Job) -> Job:
+    def end_of(self, asked: "Job") -> "Job":
         """The job when the attempt that ran is over. Raises JobNotFound when it has been removed meanwhile."""
         pause, waited = FIRST_PAUSE, 0.0
         while (job := self._app.queue.ended(asked)) is None:
@@ -83,7 +84,7 @@ class _Watch:
                 self._look_after(asked)
         return job
 
-    def _look_after(self, asked: Job) -> None:
+    def _look_after(self, asked: "Job") -> None:
         """See that somebody takes the job back if its worker is lost: where there is no other worker, this command."""
         worker = self._app.queue.silent_holder(asked)
         if worker is not None and worker.id not in self._silent:
@@ -95,8 +96,9 @@ class _Watch:
             self._app.rescue()
 
 
-def _write(app: App, jobs: Sequence[Job], running: Mapping[str, Job]) -> None:
+def _write(app: App, jobs: "Sequence[Job]", running: "Mapping[str, Job]") -> None:
     """Write what became of the jobs; `running` are those whose attempt was waited for."""
+    from queuectl.entrypoints.cli.listing import write_jobs
 
     def sentences() -> Sequence[str]:
         return [_sentence(job, _attempt(app, running[job.id]) if job.id in running else None) for job in jobs]
@@ -105,11 +107,13 @@ def _write(app: App, jobs: Sequence[Job], running: Mapping[str, Job]) -> None:
         write_jobs(app, jobs, table=sentences, plain=([job.id] for job in jobs))
 
 
-def _attempt(app: App, asked: Job) -> Attempt | None:
+def _attempt(app: App, asked: "Job") -> "Attempt | None":
     return next((each for each in app.queue.history(asked.id) if each.number == asked.attempts), None)
 
 
-def _sentence(job: Job, attempt: Attempt | None) -> str:
+def _sentence(job: "Job", attempt: "Attempt | None") -> str:
+    from queuectl.domain.outcome import Outcome
+
     if job.state is State.PROCESSING:
         return f"job {job.id} is asked to stop"
     said = f"cancelled job {job.id}"

@@ -1,6 +1,9 @@
-"""The classes of the commands: each takes the global options, and a group imports its commands when they are called."""
+"""The classes of the commands: each takes the global options, and a group imports its commands when they are called.
 
-import difflib
+A command's module declares it, and imports little more than click: help and usage errors need no more. What it works
+with is imported inside its function.
+"""
+
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
@@ -8,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from queuectl.entrypoints.cli.app import App
-from queuectl.entrypoints.cli.output import COLORS, FORMATS
+from queuectl.entrypoints.cli.formats import COLORS, FORMATS
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -88,6 +91,8 @@ class Group(Command, click.Group):
         """The command that the arguments name, or a usage error that knows what was probably meant."""
         name = args[0]
         if not name.startswith("-") and name not in self.list_commands(ctx):
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
             ctx.fail(f"no such command '{name}'" + (f": did you mean '{near[0]}'?" if near else ""))
         return super().resolve_command(ctx, args)

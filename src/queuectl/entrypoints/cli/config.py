@@ -1,15 +1,15 @@
 """`queuectl config`: the queue's policy, which lives in the database so that all hosts agree."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from queuectl.domain.duration import format_duration
-from queuectl.domain.policy import SETTINGS, setting
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.tables import Grid, settings_grid
-from queuectl.entrypoints.cli.views import View, setting_view
+
+if TYPE_CHECKING:
+    from queuectl.entrypoints.cli.views import View
 
 
 @click.group("config", cls=Group)
@@ -32,6 +32,10 @@ def get(app: App, key: str | None) -> None:
       queuectl config get max-retries
       queuectl config get --output json
     """
+    from queuectl.domain.policy import SETTINGS, setting
+    from queuectl.entrypoints.cli.tables import Grid
+    from queuectl.entrypoints.cli.views import setting_view
+
     stored = app.queue.settings()
     if key is not None:
         setting(key)
@@ -54,6 +58,10 @@ def show(app: App) -> None:
 
     Columns of the plain output: key, value, default, from, meaning.
     """
+    from queuectl.domain.policy import SETTINGS
+    from queuectl.entrypoints.cli.tables import Grid, settings_grid
+    from queuectl.entrypoints.cli.views import setting_view
+
     stored = app.queue.settings()
     policy = [setting_view(key, stored) for key in SETTINGS]
     local = _local(app)
@@ -94,12 +102,15 @@ def unset(app: App, key: str) -> None:
 
 
 def _tell(app: App, key: str) -> None:
+    from queuectl.entrypoints.cli.views import setting_view
+
     view = setting_view(key, app.queue.settings())
     origin = ", the default" if view["from"] == "default" else ""
     app.out.write(view, plain=[[key, view["value"]]], table=lambda: [f"{key} is now {view['value']}{origin}"])
 
 
-def _local(app: App) -> Sequence[View]:
+def _local(app: App) -> "Sequence[View]":
+    from queuectl.domain.duration import format_duration
     from queuectl.settings import config_file
 
     settings = app.settings

@@ -8,7 +8,7 @@ import click
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.jobs import LIMIT, list_matching, write_changed
+from queuectl.entrypoints.cli.jobs import LIMIT
 from queuectl.entrypoints.cli.wording import counted
 
 
@@ -37,6 +37,8 @@ def list_dead(app: App, queue: str | None, limit: int) -> None:
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
     """
+    from queuectl.entrypoints.cli.listing import list_matching
+
     list_matching(app, [State.DEAD], queue, limit)
 
 
@@ -54,6 +56,8 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
       queuectl dlq retry nightly-backup
       queuectl dlq retry --all
     """
+    from queuectl.entrypoints.cli.listing import write_changed
+
     _either(job_ids, all_)
     if all_:
         count = sum(app.queue.retry_all_dead())

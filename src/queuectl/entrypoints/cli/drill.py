@@ -1,16 +1,14 @@
 """`queuectl drill`: proof, on the user's own machine and database, that the promises hold."""
 
-import secrets
 import signal
 from datetime import timedelta
 
 import click
 
+from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.status import Window
-from queuectl.entrypoints.cli.tables import drill_grid
-from queuectl.entrypoints.cli.views import drill_view
 from queuectl.entrypoints.cli.wording import counted
 
 
@@ -41,8 +39,10 @@ def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int |
 
     Plain output: name and value of each count.
     """
+    import secrets
+
     from queuectl.application.drill import judged
-    from queuectl.domain.errors import QueueError
+    from queuectl.entrypoints.cli.drill_report import drill_grid, drill_view
     from queuectl.entrypoints.drill import Drill, Order, scratch
 
     out = app.out

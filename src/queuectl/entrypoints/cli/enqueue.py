@@ -1,23 +1,11 @@
-"""`queuectl enqueue`: one job from JSON or from arguments, or a batch from a file or a pipe."""
+"""`queuectl enqueue` as it is called; `enqueuing` does it."""
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from collections.abc import Sequence
 
 import click
 
-from queuectl.domain.document import JobRequest
-from queuectl.domain.errors import DuplicateJob, InvalidJob
-from queuectl.domain.job import Job
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.views import View, job_view
-from queuectl.entrypoints.cli.wording import counted
-
-LONG_BATCH = 2000
-"""Jobs that take long enough to store for a person to wonder."""
 
 
 class EnqueueCommand(Command):
@@ -65,129 +53,6 @@ def enqueue(
 
     In a pipe it prints the ids, one per line.
     """
-    lines = _lines(app, _one(documents), ctx.meta.get("queuectl.program"))
-    fields = _fields(options, env)
-    if "id" in fields and len(lines) > 1:
-        raise click.UsageError(f"--id is for one job, and the input has {len(lines):,}")
-    requests = requests_of(lines, fields)
-    jobs = _store(app, lines, requests)
-    _tell(app, jobs, is_batch=lines[0].number is not None)
+    from queuectl.entrypoints.cli.enqueuing import add_jobs
 
-
-def _one(documents: Sequence[str]) -> str | None:
-    if len(documents) > 1:
-        extra = documents[1]
-        raise click.UsageError(f"'{extra}' is one too many: quote JSON as a whole, and put -- before a program")
-    return documents[0] if documents else None
-
-
-def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Sequence[Line]:
-    if program is not None:
-        return [_program(document, program)]
-    if document is None:
-        raise click.UsageError("nothing to enqueue: give a JSON document, @FILE, -, or -- and a program")
-    if document == "-":
-        if sys.stdin is None:
-            raise click.UsageError("stdin is closed: there is nothing to read")
-        if sys.stdin.isatty():
-            app.note("reading JSON, one job per line, from the terminal; Ctrl-D ends it")
-        return lines_of(sys.stdin.buffer.read())
-    if document.startswith("@"):
-        return lines_of(_content(document[1:]))
-    return [Line(None, document)]
-
-
-def _program(document: str | None, program: Sequence[str]) -> Line:
-    if document is not None:
-        raise click.UsageError(f"before -- there is already '{document}': give a document or a program, not both")
-    if not program:
-        raise click.UsageError("after -- comes the program to run")
-    if program[0].startswith("{"):
-        raise click.UsageError("after -- comes a program, not JSON: leave the -- out")
-    return Line(None, {"command": list(program)})
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"cannot read the file '{path}': {error.strerror}") from error
-
-
-def _fields(options: Mapping[str, str | int | None], env: Sequence[str]) -> dict[str, object]:
-    """The fields of a document that the options say."""
-    fields: dict[str, object] = {name.rstrip("_"): value for name, value in options.items() if value is not None}
-    if fields.get("timeout") == "none":
-        fields["timeout"] = None
-    if "cwd" in fields:
-        fields["cwd"] = _absolute(str(fields["cwd"]))
-    if env:
-        fields["env"] = dict(_variable(each) for each in env)
-    return fields
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise click.UsageError(f"--env takes NAME=VALUE, not '{text}'")
-    return name, value
-
-
-def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
-    queue = app.queue
-    try:
-        with _patience(app, len(requests)):
-            return queue.enqueue(requests, cwd=_here(requests))
-    except DuplicateJob as error:
-        if lines[0].number is None:
-            raise
-        raise DuplicateJob(_located(error.job_ids, lines, requests)) from error
-
-
-def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[str]:
-    places: dict[str | None, list[str]] = {}
-    for line, request in zip(lines, requests, strict=True):
-        places.setdefault(request.id, []).append(str(line.number))
-    located = [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids[:MOST_PROBLEMS]]
-    more = len(job_ids) - len(located)
-    return [*located, f"and {more:,} more"] if more else located
-
-
-def _here(requests: Sequence[JobRequest]) -> str:
-    """The directory for jobs that name none."""
-    return "/" if all("cwd" in request.said for request in requests) else _absolute(".")
-
-
-def _absolute(directory: str) -> str:
-    """The directory as seen from anywhere. Raises InvalidJob when the present one is gone, or is no text."""
-    try:
-        path = str(Path(directory).absolute())
-        path.encode()
-    except (OSError, UnicodeEncodeError):
-        problem = "cwd must be said: the present directory does not exist any more, or its name is not UTF-8"
-        raise InvalidJob([problem], hint="--cwd / would do for a command that does not care") from None
-    return path
-
-
-def _patience(app: App, count: int) -> AbstractContextManager[object]:
-    """Something that moves on the terminal while a long batch is stored."""
-    if count < LONG_BATCH or not app.out.is_table or not sys.stderr.isatty():
-        return nullcontext()
-    from queuectl.entrypoints.cli.terminal import spinner
-
-    return spinner(f"enqueueing {counted(count, 'job')}")
-
-
-def _tell(app: App, jobs: Sequence[Job], *, is_batch: bool) -> None:
-    view: View | Iterator[View] = (job_view(job) for job in jobs) if is_batch else job_view(jobs[0])
-    ids = [job.id for job in jobs]
-    app.out.write(view, plain=([each] for each in ids), table=lambda: [_sentence(jobs)], ids=ids)
-
-
-def _sentence(jobs: Sequence[Job]) -> str:
-    if len(jobs) > 1:
-        return f"enqueued {counted(len(jobs), 'job')}"
-    from queuectl.entrypoints.cli.tables import when
-
-    job = jobs[0]
-    return f"enqueued job {job.id} (queue {job.queue}, priority {job.priority}, {when(job, job.created_at)})"
+    add_jobs(app, documents, ctx.meta.get("queuectl.program"), options, env)

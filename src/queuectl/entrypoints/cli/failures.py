@@ -1,6 +1,5 @@
 """What went wrong, told to the user: lines on stderr or, in JSON mode, one object; and the exit codes."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
-from queuectl.entrypoints.cli.output import is_coloured
+from queuectl.entrypoints.cli.formats import is_coloured
 from queuectl.entrypoints.cli.wording import escaped
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ class Reporter:
 
     def _tell(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
         if self._as_json:
+            import json
+
             click.echo(json.dumps(view), err=True)
             return
         for line in lines:

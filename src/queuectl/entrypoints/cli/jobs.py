@@ -1,24 +1,21 @@
 """`queuectl list`, `info` and `retry`: jobs, one by one or many."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import Attempt, Job
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid
-from queuectl.entrypoints.cli.views import View, flat, info_view, job_view, timestamp
-from queuectl.entrypoints.cli.wording import shown_command
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Attempt, Job
 
 LIMIT = 50
 MOST = 1_000_000_000
-CHUNK = 100
-"""Jobs whose output is in memory at a time: each may have megabytes of it."""
 
 
 @click.command("list", cls=Command)
@@ -40,25 +37,9 @@ def list_jobs(app: App, states: Sequence[str], queue: str | None, limit: int, sh
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
     """
+    from queuectl.entrypoints.cli.listing import list_matching
+
     list_matching(app, [State(state) for state in states], queue, limit, show_env=show_env)
-
-
-def list_matching(app: App, states: Sequence[State], queue: str | None, limit: int, *, show_env: bool = False) -> None:
-    """Write the jobs of those states and that queue; a note on stderr says when there are more, or none."""
-    found = app.queue.search(states=states, queue=queue, limit=limit + 1 if limit else None)
-    jobs = found[:limit] if limit else found
-    grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
-    write_jobs(app, jobs, table=lambda: [grid(jobs, app.queue.now())] if jobs else [], show_env=show_env)
-    if app.out.is_table and not jobs:
-        app.note(_nothing_found(states, queue))
-    if len(found) > len(jobs) and not app.out.is_json:
-        app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
-
-
-def _nothing_found(states: Sequence[State], queue: str | None) -> str:
-    if list(states) == [State.DEAD] and not queue:
-        return "the dead letter queue is empty"
-    return "no jobs match" if states or queue else "no jobs yet; `queuectl enqueue` adds one"
 
 
 @click.command("info", cls=Command)
@@ -77,6 +58,9 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 
     Plain output has a name and a value on each line. JSON has every attempt's output.
     """
+    from queuectl.entrypoints.cli.tables import info_parts
+    from queuectl.entrypoints.cli.views import flat, info_view
+
     job = app.queue.find(job_id)
     history = app.queue.history(job_id)
     if raw or attempt is not None:
@@ -104,48 +88,14 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
       queuectl retry nightly-backup
       queuectl list --state cancelled --output id | xargs queuectl retry
     """
+    from queuectl.entrypoints.cli.listing import write_changed
+
     jobs, code = app.each(job_ids, app.queue.retry)
     write_changed(app, jobs, "will run again:")
     ctx.exit(code)
 
 
-def write_changed(app: App, jobs: Sequence[Job], said: str) -> None:
-    """Write the jobs that a command changed: a sentence for each on a terminal, its id in a pipe."""
-    if jobs or app.out.is_json:
-        write_jobs(app, jobs, table=lambda: [f"{said} job {job.id}" for job in jobs], plain=([job.id] for job in jobs))
-
-
-def write_jobs(
-    app: App,
-    jobs: Sequence[Job],
-    *,
-    table: Callable[[], Sequence[Grid | str]],
-    plain: Iterable[Sequence[object]] | None = None,
-    show_env: bool = False,
-) -> None:
-    """Write jobs in the chosen format."""
-    app.out.write(
-        _views(app, jobs, show_env=show_env),
-        plain=(_row(job) for job in jobs) if plain is None else plain,
-        table=table,
-        ids=(job.id for job in jobs),
-    )
-
-
-def _views(app: App, jobs: Sequence[Job], *, show_env: bool) -> Iterator[View]:
-    remaining = iter(jobs)
-    while chunk := list(islice(remaining, CHUNK)):
-        outputs = app.queue.outputs(chunk)
-        for job in chunk:
-            yield job_view(job, outputs.get(job.id), show_env=show_env)
-
-
-def _row(job: Job) -> Sequence[object]:
-    moment = timestamp(job.run_at)
-    return job.id, job.state, job.queue, job.priority, job.attempts, moment, shown_command(job.command)
-
-
-def _write_raw(job: Job, history: Sequence[Attempt], number: int | None) -> None:
+def _write_raw(job: "Job", history: "Sequence[Attempt]", number: int | None) -> None:
     """The bytes of one attempt, as they came: no text stream would leave them as they are."""
     ended = [attempt for attempt in history if attempt.outcome and number in (None, attempt.number)]
     if not ended:

@@ -1,4 +1,4 @@
-"""The output formats: one document, one object per line, tab-separated lines, ids, or a table for people."""
+"""Results written: as one document, one object per line, tab-separated lines, ids, or a table for people."""
 
 import json
 import os
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from queuectl.domain.errors import InvalidSetting
+from queuectl.entrypoints.cli.formats import COLORS, FORMATS, is_coloured
 from queuectl.entrypoints.cli.wording import escaped
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.cli.tables import Grid
     from queuectl.entrypoints.cli.views import View
-
-FORMATS = ("auto", "table", "plain", "json", "jsonl", "id")
-COLORS = ("auto", "always", "never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +77,6 @@ class Out:
         from queuectl.entrypoints.cli.terminal import draw
 
         draw(parts, self.stream, colour=self.colour)
-
-
-def is_coloured(color: str, environ: Mapping[str, str], *, terminal: bool) -> bool:
-    """Whether to colour: by `--color`, NO_COLOR, FORCE_COLOR, TERM=dumb, isatty; in that order."""
-    if color != "auto":
-        return color == "always"
-    if environ.get("NO_COLOR"):
-        return False
-    if environ.get("FORCE_COLOR"):
-        return environ["FORCE_COLOR"] != "0"
-    return terminal and environ.get("TERM") != "dumb"
 
 
 def plain_line(cells: Sequence[object]) -> str:

@@ -8,8 +8,6 @@ import click
 from queuectl.domain.duration import parse_duration
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.tables import metrics_parts, status_parts
-from queuectl.entrypoints.cli.views import flat, metrics_view, status_view, worker_view
 
 
 @click.command("status", cls=Command)
@@ -24,6 +22,9 @@ def status(app: App) -> None:
     Lines of the plain output: jobs, state, count; then for each worker:
     worker, id, host, pid, state, jobs, seconds since its heartbeat.
     """
+    from queuectl.entrypoints.cli.tables import status_parts
+    from queuectl.entrypoints.cli.views import status_view, worker_view
+
     now = app.queue.status()
     plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
     for worker in now.workers:
@@ -63,6 +64,9 @@ def metrics(app: App, window: timedelta, detailed: bool) -> None:
 
     Plain output has a name and a value on each line; times are in seconds.
     """
+    from queuectl.entrypoints.cli.tables import metrics_parts
+    from queuectl.entrypoints.cli.views import flat, metrics_view
+
     measured = app.queue.metrics(window=window, detailed=detailed)
     view = metrics_view(measured, window, detailed=detailed)
     app.out.write(view, plain=flat(view), table=lambda: metrics_parts(measured, window, detailed=detailed))

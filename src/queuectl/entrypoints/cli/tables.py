@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from queuectl.application.drill import Fault, Report
 from queuectl.application.queue import Status
 from queuectl.domain.duration import format_duration
 from queuectl.domain.job import Attempt, Job
@@ -222,26 +221,6 @@ def settings_grid(settings: Sequence[View]) -> Grid:
     keys = ("key", "value", "default", "from", "meaning")
     rows = [[str(view[key]) for key in keys] for view in settings]
     return Grid(columns=[key.upper() for key in keys], rows=rows, wrap=True)
-
-
-def drill_grid(report: Report, faults: Mapping[Fault, int]) -> Grid:
-    """What came of a drill."""
-
-    def none_of(count: int | None) -> str:
-        return "not looked for: no /proc" if count is None else f"{count:,}"
-
-    done = ", ".join(f"{fault} {counted(count, 'time')}" for fault, count in sorted(faults.items()) if count)
-    rows = [
-        ("faults", done or "none"),
-        ("jobs", f"{report.jobs:,}, run in {counted(report.attempts, 'attempt')}"),
-        ("lost", none_of(report.lost)),
-        ("overlaps", none_of(report.overlaps)),
-        ("orphans", none_of(report.orphans)),
-        ("unexplained double runs", none_of(report.unexplained)),
-        ("slowest rescue", "none was needed" if report.slowest_rescue is None else span(report.slowest_rescue)),
-        ("verdict", "a promise was broken" if report.broken else "every promise was kept"),
-    ]
-    return Grid(columns=["", ""], rows=rows, wrap=True, header=False)
 
 
 def findings_grid(findings: Sequence[Finding]) -> Grid:

@@ -1,7 +1,6 @@
 """`queuectl transfer`: moving a queue from one database to another."""
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -61,6 +60,8 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
 
 
 def _opened(app: App, url: str, *, new: bool = False) -> "Container":
+    from dataclasses import replace
+
     from queuectl.container import Container
     from queuectl.settings import checked_url
 

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from queuectl.application.drill import Fault, Report
 from queuectl.application.queue import Status
 from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
@@ -142,22 +141,6 @@ def setting_view(key: str, stored: Mapping[str, str]) -> View:
         "from": "database" if key in stored else "default",
         "range": chosen.range,
         "meaning": chosen.meaning,
-    }
-
-
-def drill_view(report: Report, faults: Mapping[Fault, int]) -> View:
-    """What came of a drill, and how often it did what."""
-    return {
-        "jobs": report.jobs,
-        "attempts": report.attempts,
-        "runs": report.runs,
-        "lost": report.lost,
-        "overlaps": report.overlaps,
-        "orphans": report.orphans,
-        "unexplained": report.unexplained,
-        "slowest_rescue": seconds(report.slowest_rescue),
-        "faults": {str(fault): faults.get(fault, 0) for fault in Fault},
-        "broken": [{"promise": it.promise, "job": it.job, "message": it.message} for it in report.broken],
     }
 
 

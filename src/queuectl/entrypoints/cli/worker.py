@@ -4,11 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from queuectl.domain.document import QUEUE
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.tables import worker_parts
-from queuectl.entrypoints.cli.views import worker_view
 from queuectl.entrypoints.cli.wording import counted
 
 if TYPE_CHECKING:
@@ -27,6 +24,8 @@ def worker() -> None:
 
 
 def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    from queuectl.domain.document import QUEUE
+
     for name in names:
         if not QUEUE.fullmatch(name):
             raise click.BadParameter(f"a queue is 1 to 64 letters, digits and ._-, not '{name}'")
@@ -122,6 +121,9 @@ def status(app: App) -> None:
 
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
+    from queuectl.entrypoints.cli.tables import worker_parts
+    from queuectl.entrypoints.cli.views import worker_view
+
     now = app.queue.status()
     views = [worker_view(each, now.at) for each in now.workers]
     keys = ("id", "host", "pid", "state", "jobs", "heartbeat_age")
