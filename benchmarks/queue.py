@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 from queuectl.adapters.sql.database import Connection
-from queuectl.container import Container
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.ports import Run, WorkerRecord, WorkerState
 from queuectl.settings import Settings
+from queuectl.worker_container import WorkerContainer
 
 PROGRAM = str(Path(sys.executable).with_name("queuectl"))
 LOOK_AGAIN = 0.02
@@ -42,7 +42,7 @@ class Queue:
             "QUEUECTL_LOG_DIR": str(place / "logs"),
         }
         self.run("init")
-        self.container = Container(settings=Settings(database_url=self.url, log_dir=place / "logs"))
+        self.container = WorkerContainer(settings=Settings(database_url=self.url, log_dir=place / "logs"))
         self.container.storage().open()
         self._has_workers = False
 

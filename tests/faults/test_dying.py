@@ -17,11 +17,11 @@ RESCUED_WITHIN = 2.0
 RESCUE_FROM_ANOTHER_HOST = """
 from datetime import timedelta
 from dependency_injector import providers
-from queuectl.container import Container
+from queuectl.worker_container import WorkerContainer
 from queuectl.domain.policy import Policy
 from queuectl.settings import load_settings
 
-container = Container(settings=load_settings())
+container = WorkerContainer(settings=load_settings())
 container.storage().open()
 container.machine_id.override(providers.Object("another"))
 policy = Policy.of(container.config().stored())

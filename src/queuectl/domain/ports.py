@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.events import Event
 from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.state import State
+
+if TYPE_CHECKING:
+    from queuectl.domain.events import Event  # a dozen classes that only a worker makes
 
 Clock = Callable[[], datetime]
 """The one clock of the database: aware moments in UTC, whole microseconds."""
@@ -24,7 +26,7 @@ Clock = Callable[[], datetime]
 Elapsed = Callable[[], timedelta]
 """Time since the machine's boot, suspension included; never steps."""
 
-EventSink = Callable[[Event], None]
+EventSink = Callable[["Event"], None]
 """Hears of what happened. Must not raise and must return at once."""
 
 WakeUps = Callable[[Callable[[], None]], None]

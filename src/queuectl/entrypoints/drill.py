@@ -23,13 +23,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from queuectl.application.drill import FROZEN_LEASES, Fault, History, Step, plan, read_ledger
-from queuectl.container import Container
 from queuectl.domain.errors import QueueError
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import Process, WorkerRecord
 from queuectl.domain.state import TERMINAL
 from queuectl.entrypoints.background import LocalWorkers, signal_process
 from queuectl.settings import Settings
+from queuectl.worker_container import WorkerContainer
 
 LEASE = timedelta(seconds=2)
 """As short as the policy allows, so that a short drill has many of them."""
@@ -83,7 +83,7 @@ class Scene:
 @contextlib.contextmanager
 def scratch(settings: Settings, *, keep: bool) -> Iterator[Scene]:
     """A queue of its own beside the user's, with nothing in it; removed at the end, however that comes, unless kept."""
-    place = Container(settings=settings).scratch()
+    place = WorkerContainer(settings=settings).scratch()
     directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=place.place))
     is_made = False
     try:
@@ -119,10 +119,10 @@ class Drill:
     _looks: list[tuple[float, str]] = field(default_factory=list, init=False)
     """When to look whether anything is left of the commands of a worker that was hit."""
     _frozen: list[tuple[float, WorkerRecord]] = field(default_factory=list, init=False)
-    _container: Container = field(init=False)
+    _container: WorkerContainer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._container = Container(settings=self.scene.settings)
+        self._container = WorkerContainer(settings=self.scene.settings)
 
     def run(self) -> History:
         """Set the scene, let it happen, stop everything, and look. Nothing of it runs any more when this returns."""

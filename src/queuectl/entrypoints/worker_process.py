@@ -10,13 +10,13 @@ from datetime import timedelta
 
 from queuectl.application.heartbeat import BEATS_PER_LEASE
 from queuectl.application.worker import Worker
-from queuectl.container import Container
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerStarted, WorkerStopped
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerRecord, WorkerState
 from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, RESCUE_SIGNAL, is_forced
 from queuectl.settings import Settings
+from queuectl.worker_container import WorkerContainer
 
 PATIENCE = timedelta(seconds=1)
 """How long one transaction is tried: short, for the loop that tries again also watches the lease."""
@@ -43,7 +43,7 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     exit code: 0, or LEASE_LOST. Raises DatabaseUnavailable when the queue cannot be used at the start.
     """
     record, sent_at = _registered(settings, options)
-    container = Container(settings=settings, patience=PATIENCE)
+    container = WorkerContainer(settings=settings, patience=PATIENCE)
     container.storage().open()  # a connection of the pool's from now on, and so a log for the wake-ups to watch
     container.contain()
     container.clear_leftovers()
@@ -80,7 +80,7 @@ def _registered(settings: Settings, options: WorkerOptions) -> tuple[WorkerRecor
 
     With a user's patience, not a worker's: there is no lease yet to be watched.
     """
-    container = Container(settings=settings)
+    container = WorkerContainer(settings=settings)
     container.storage().open()
     lease = container.queue().policy().lease
     sent_at, now = container.elapsed()(), container.clock()()

@@ -1,7 +1,4 @@
-"""Wake-ups on SQLite: who makes a job due touches the write-ahead log after the commit, and inotify(7) tells of it.
-
-The commit's own writes to the log would tell too early, before it is synced and visible, and of every heartbeat too.
-"""
+"""Wake-ups on SQLite: inotify(7) tells of announcements."""
 
 import contextlib
 import ctypes
@@ -12,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from queuectl.adapters.sql.sqlite_announcements import log_of
+
 IN_ATTRIB, IN_DELETE_SELF = 0x4, 0x400
 IN_CLOEXEC = 0o2000000
 READ_SIZE = 4096
@@ -21,24 +20,6 @@ QUIET = 0.002
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks for a log that is not there."""
-
-
-def log_of(path: Path) -> Path:
-    """The write-ahead log of a database file: SQLite follows symlinks, and has it beside the file itself."""
-    real = path.resolve()
-    return real.with_name(real.name + "-wal")
-
-
-class SqliteAnnouncements:
-    """Tells waiting workers, after a commit, that there may be work for them. Never raises."""
-
-    def __init__(self, path: Path) -> None:
-        self._log = log_of(path)
-
-    def __call__(self) -> None:
-        """Touch the log."""
-        with contextlib.suppress(OSError):  # whom this hint does not reach will poll
-            os.utime(self._log)
 
 
 class SqliteWakeUps:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from queuectl.entrypoints.cli.failures import Reporter
     from queuectl.entrypoints.cli.output import Out
     from queuectl.settings import Settings
+    from queuectl.worker_container import WorkerContainer
 
 T = TypeVar("T")
 
@@ -57,6 +58,13 @@ class App:
         return Container(settings=self.settings)
 
     @cached_property
+    def worker_container(self) -> "WorkerContainer":
+        """The composition root of what looks after workers, over the same database."""
+        from queuectl.worker_container import WorkerContainer
+
+        return WorkerContainer(settings=self.settings, database=self.container.database())
+
+    @cached_property
     def storage(self) -> "Storage":
         """The database as a place, not opened yet."""
         storage: Storage = self.container.storage()
@@ -79,7 +87,7 @@ class App:
 
     def rescue(self) -> None:
         """Take back the jobs of workers that are lost, as any worker would; the caller tells what became of them."""
-        self.container.rescue(self.queue.policy(), events=lambda _event: None)
+        self.worker_container.rescue(self.queue.policy(), events=lambda _event: None)
 
     @cached_property
     def reporter(self) -> "Reporter":

@@ -95,7 +95,7 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
     local = local_workers(app.container)
     if local.dead:
         app.note(f"{counted(local.dead, 'worker')} of this machine died: taking their jobs back")
-        app.container.rescue(policy)
+        app.worker_container.rescue(policy)
     if local.elsewhere:
         app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
     if not local.targets:
@@ -140,15 +140,16 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     from queuectl.entrypoints.supervisor import Supervisor
     from queuectl.entrypoints.worker_process import run_worker
 
-    app.container.log_to_stderr()
+    container = app.worker_container
+    container.log_to_stderr()
     supervisor = Supervisor(
         count,
         lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
         tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
-        log=app.container.log_line(),
-        kill_orphans=app.container.kill_orphans(),
+        log=container.log_line(),
+        kill_orphans=container.kill_orphans(),
     )
-    app.container.contain()
+    container.contain()
     return supervisor.run()
 
 

@@ -1,0 +1,94 @@
+"""Which adapter serves which port: for workers, and for what looks after them."""
+
+import random
+
+from dependency_injector import providers
+
+from queuectl.adapters import containment, event_log, outcome_spool, system
+from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
+from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
+from queuectl.adapters.subprocess_runner import SubprocessRunner
+from queuectl.application.heartbeat import Heartbeat
+from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
+from queuectl.application.settling import settle_kept
+from queuectl.application.worker import Worker
+from queuectl.container import Container, late
+
+
+class WorkerContainer(Container):
+    """The same, and what runs jobs and looks after those who do."""
+
+    wake_ups = providers.Selector(
+        Container.backend_name,
+        sqlite=providers.Singleton(SqliteWakeUps, Container.path),
+        postgresql=providers.Singleton(late("postgres_wake_ups", "PostgresWakeUps"), Container.url),
+    )
+
+    elapsed = providers.Object(system.elapsed)
+    host_name = providers.Callable(system.host_name)
+    current_process = providers.Callable(system.current_process)
+    new_worker_id = providers.Callable(system.new_worker_id)
+
+    log_to_stderr = providers.Callable(event_log.log_to_stderr)
+    log_line = providers.Object(event_log.log_line)
+    events = providers.Object(event_log.log_event)
+    runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    kill_orphans = providers.Object(containment.kill_orphans)
+    examine_containment = providers.Callable(containment.examine)
+    contain = providers.Callable(containment.become_subreaper)
+
+    spool = providers.Singleton(
+        outcome_spool.FileOutcomeSpool,
+        providers.Callable(
+            outcome_spool.directory_for,
+            providers.Callable(lambda settings: settings.spool_dir, Container.settings),
+            providers.Selector(
+                Container.backend_name,
+                sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),
+                postgresql=Container.place,
+            ),
+        ),
+    )
+    heartbeat = providers.Factory(
+        Heartbeat, workers=Container.workers, clock=Container.clock, elapsed=elapsed, wake=runner.provided.wake
+    )
+    rescue = providers.Callable(
+        rescue_lost_workers,
+        jobs=Container.jobs,
+        workers=Container.workers,
+        events=events,
+        machine=Container.machine_id,
+        is_alive=providers.Object(system.is_alive),
+        clear=providers.Object(containment.kill_commands_of),
+        settle_kept=providers.Callable(settle_kept, jobs=Container.jobs, spool=spool, events=events).provider,
+        at=providers.Callable(lambda clock: clock(), Container.clock),
+    )
+    clear_leftovers = providers.Callable(
+        clear_leftovers,
+        workers=Container.workers,
+        machine=Container.machine_id,
+        owners=providers.Callable(containment.owners),
+        is_alive=providers.Object(system.is_alive),
+        clear=providers.Object(containment.kill_commands_of),
+    )
+    worker = providers.Factory(
+        Worker,
+        jobs=Container.jobs,
+        config=Container.config,
+        runner=runner,
+        rescue=rescue.provider,
+        clock=Container.clock,
+        elapsed=elapsed,
+        new_lease_id=providers.Object(system.new_lease_id),
+        chance=providers.Object(random.random),
+        spool=spool,
+        events=events,
+    )
+
+    scratch = providers.Selector(
+        Container.backend_name,
+        sqlite=providers.Callable(SqliteScratch, Container.path),
+        postgresql=providers.Callable(late("postgres_scratch", "PostgresScratch"), Container.url),
+    )
+    sees_processes = providers.Object(system.HAS_PROC)
+    marked = providers.Object(containment.marked)
