@@ -10,20 +10,10 @@ from datetime import datetime, timedelta
 
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
 from queuectl.domain.job import Attempt, Job, Lease
+from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import (
-    Decide,
-    Ended,
-    KeptOutcome,
-    Metrics,
-    Run,
-    Settlement,
-    Spread,
-    Tally,
-    WorkerRecord,
-    WorkerState,
-)
+from queuectl.domain.ports import Decide, Ended, KeptOutcome, Run, Settlement, WorkerRecord, WorkerState
 from queuectl.domain.state import CLAIMABLE, State
 
 LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dependency_injector import containers, providers
 
 from queuectl.adapters import system
-from queuectl.adapters.sql.archive import SqlArchive
 from queuectl.adapters.sql.database import Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.adapters.sql.measurements import SqlMeasurements
@@ -15,16 +14,23 @@ from queuectl.adapters.sql.sqlite_announcements import SqliteAnnouncements
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
 from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
 from queuectl.application.queue import Queue
+from queuectl.domain.ports import Archive
 from queuectl.settings import Settings
 
 
 def late(module: str, name: str) -> Callable[..., object]:
-    """Calls that adapter of PostgreSQL, imported only then: psycopg would cost SQLite's users a tenth of a second."""
+    """Calls that adapter, imported only then: psycopg alone would cost SQLite's users a tenth of a second."""
 
     def make(*args: object) -> object:
         return getattr(importlib.import_module(f"queuectl.adapters.sql.{module}"), name)(*args)
 
     return make
+
+
+def _archive(database: Database) -> Archive:
+    from queuectl.adapters.sql.archive import SqlArchive  # for `transfer` alone
+
+    return SqlArchive(database)
 
 
 class Container(containers.DeclarativeContainer):
@@ -63,7 +69,7 @@ class Container(containers.DeclarativeContainer):
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)
-    archive = providers.Singleton(SqlArchive, database)
+    archive = providers.Singleton(_archive, database)
 
     machine_id = providers.Callable(system.machine_id)
     find_process = providers.Object(system.process)

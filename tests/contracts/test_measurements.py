@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from queuectl.domain.metrics import Spread, Tally
 from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Measurements, Spread, Tally
+from queuectl.domain.ports import Measurements
 from queuectl.domain.state import State
 from tests.builders import (
     HOUR,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from queuectl.domain.ports import Finding, Grade
+from queuectl.domain.findings import Finding, Grade
 
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
 """Variables in the environment of every command: whose it is."""

@@ -3,7 +3,7 @@
 import functools
 import os
 import pwd
-import secrets
+import random
 import socket
 import subprocess
 import threading
@@ -18,6 +18,9 @@ PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 """Crockford's base 32: in the order of the characters' codes, and without letters that look like digits."""
 
 HAS_PROC = Path("/proc/self/stat").exists()
+
+random_bits = random.SystemRandom().getrandbits
+"""From the kernel, as `secrets.randbits` has them; but that module loads OpenSSL's hashes."""
 
 TIME_DIGITS, RANDOM_DIGITS = 9, 7
 """A job id is milliseconds since 1970 (9 digits of 5 bits last beyond the year 3000), then 35 random bits."""
@@ -42,7 +45,7 @@ class JobIds:
 
     def __call__(self) -> str:
         """A fresh id."""
-        fresh = (time.time_ns() // 1_000_000 << 5 * RANDOM_DIGITS) + secrets.randbits(5 * RANDOM_DIGITS - 1)
+        fresh = (time.time_ns() // 1_000_000 << 5 * RANDOM_DIGITS) + random_bits(5 * RANDOM_DIGITS - 1)
         with self._lock:
             self._last = max(fresh, self._last + 1)
             return _base32(self._last, TIME_DIGITS + RANDOM_DIGITS)
@@ -50,12 +53,12 @@ class JobIds:
 
 def new_worker_id() -> str:
     """A fresh id for a worker: 50 random bits, short enough to read aloud."""
-    return _base32(secrets.randbits(50), 10)
+    return _base32(random_bits(50), 10)
 
 
 def new_lease_id() -> str:
     """A fencing token: 128 random bits in hex."""
-    return secrets.token_hex(16)
+    return f"{random_bits(128):032x}"
 
 
 def host_name() -> str:

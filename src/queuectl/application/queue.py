@@ -3,21 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Attempt, Job
 from queuectl.domain.policy import Policy, checked, setting
-from queuectl.domain.ports import (
-    Clock,
-    ConfigRepository,
-    JobRepository,
-    Measurements,
-    Metrics,
-    WorkerRecord,
-    WorkerRegistry,
-)
+from queuectl.domain.ports import Clock, ConfigRepository, JobRepository, Measurements, WorkerRecord, WorkerRegistry
 from queuectl.domain.state import State
+
+if TYPE_CHECKING:
+    # What a command like `status` has no use for is not loaded for it.
+    from queuectl.domain.document import JobRequest
+    from queuectl.domain.metrics import Metrics
 
 BATCH = 500
 """Jobs per transaction when a command goes over many."""
@@ -59,7 +56,7 @@ class Queue:
         """The moment by the clock that the queue's own moments come from."""
         return self._clock()
 
-    def enqueue(self, requests: Sequence[JobRequest], *, cwd: str) -> Sequence[Job]:
+    def enqueue(self, requests: "Sequence[JobRequest]", *, cwd: str) -> Sequence[Job]:
         """Store a job for each request, all or none. Raises DuplicateJob."""
         at, policy = self._clock(), self.policy()
         jobs = [request.job(new_id=self._new_job_id(), policy=policy, cwd=cwd, at=at) for request in requests]
@@ -157,7 +154,7 @@ class Queue:
         """Jobs by state, and the workers that are alive or not yet given up."""
         return Status(at=self._clock(), jobs=self._measurements.counts(), workers=self._workers.live())
 
-    def metrics(self, *, window: timedelta, detailed: bool) -> Metrics:
+    def metrics(self, *, window: timedelta, detailed: bool) -> "Metrics":
         """What happened in the last `window`."""
         return self._measurements.metrics(since=self._clock() - window, detailed=detailed)
 

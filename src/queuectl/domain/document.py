@@ -1,6 +1,5 @@
 """The job document: what `enqueue` takes, checked as a whole so that all mistakes are told at once."""
 
-import difflib
 import json
 import re
 from collections import Counter
@@ -13,6 +12,7 @@ from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.job import Command, Job
 from queuectl.domain.policy import Policy
+from queuectl.domain.suggestion import nearest
 
 MAX_ARGUMENT = 131_071
 """Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""
@@ -263,9 +263,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refused_c
 
 
 def _unknown_field(key: str) -> str:
-    near = difflib.get_close_matches(key, FIELDS, n=1)
+    near = nearest(key, FIELDS, likeness=0.6)
     return f"unknown field {_shown(key)}" + (
-        f": did you mean {near[0]}?" if near else f"; the fields are {', '.join(FIELDS)}"
+        f": did you mean {near}?" if near else f"; the fields are {', '.join(FIELDS)}"
     )
 
 

@@ -3,7 +3,6 @@
 `SETTINGS` is the one table of keys; each knows its range, its default and what it means.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from datetime import timedelta
 from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.retry import Backoff
+from queuectl.domain.suggestion import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,8 @@ def setting(key: str) -> Setting:
     try:
         return SETTINGS[key]
     except KeyError:
-        near = difflib.get_close_matches(key.lower().replace("_", "-"), SETTINGS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(SETTINGS)}"
+        near = nearest(key.lower().replace("_", "-"), SETTINGS)
+        hint = f"did you mean {near}?" if near else f"the keys are {', '.join(SETTINGS)}"
         raise InvalidSetting(f"there is no setting {key}", hint=hint) from None
 
 

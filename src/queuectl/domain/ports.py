@@ -18,7 +18,10 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.state import State
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import Event  # a dozen classes that only a worker makes
+    # Loaded by those who make such things: a command is to start fast, and each of these classes takes its time.
+    from queuectl.domain.events import Event
+    from queuectl.domain.findings import Finding
+    from queuectl.domain.metrics import Metrics
 
 Clock = Callable[[], datetime]
 """The one clock of the database: aware moments in UTC, whole microseconds."""
@@ -250,56 +253,13 @@ class ConfigRepository(Protocol):
         """Back to the default; no effect when it was not set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """The median and the 95th percentile (nearest rank) of some spans; None when there are none."""
-
-    p50: timedelta | None = None
-    p95: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What one worker or queue did in the window, by attempts that ended in it; `name` says which.
-
-    `busy` is the sum of its run times. `failed` includes timeouts.
-    """
-
-    name: str
-    succeeded: int
-    failed: int
-    busy: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
-    """What happened from `since` on, by attempts and jobs that ended then.
-
-    `attempts` counts ended attempts by outcome. `completed` and `dead` count jobs that reached those states and are in
-    them still. `retried` counts completed jobs that needed more than one attempt, `most_attempts` the most that any
-    completed job needed. `wait` is from due to start, `run` from start to end, of attempts
-    that succeeded, failed or timed out.
-    """
-
-    since: datetime
-    attempts: Mapping[Outcome, int]
-    completed: int
-    dead: int
-    retried: int
-    most_attempts: int
-    wait: Spread
-    run: Spread
-    workers: Sequence[Tally] = ()
-    queues: Sequence[Tally] = ()
-
-
 class Measurements(Protocol):
     """Counts over the whole queue."""
 
     def counts(self) -> Mapping[State, int]:
         """How many jobs are in each state; every state is a key."""
 
-    def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
+    def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
         """What happened from `since` on; workers and queues only if `detailed`."""
 
 
@@ -326,24 +286,6 @@ class Runner(Protocol):
         """Make a `wait`, the present or the next one, return early. Safe from any thread or signal handler."""
 
 
-class Grade(StrEnum):
-    """How well one checked thing stands."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What `doctor` found of one thing; `hint` is the next step where something is to be done."""
-
-    subject: str
-    grade: Grade
-    message: str
-    hint: str | None = None
-
-
 class Storage(Protocol):
     """The database as a place: made, checked, examined, closed."""
 
@@ -363,7 +305,7 @@ class Storage(Protocol):
         Raises DatabaseUnreachable, or SchemaMismatch with the command to run.
         """
 
-    def examine(self) -> Sequence[Finding]:
+    def examine(self) -> "Sequence[Finding]":
         """Check the database from inside; never raises: what is wrong is a finding."""
 
     def close(self) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from queuectl.application.queue import Queue
+from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Job
 from queuectl.domain.outcome import RunResult
-from queuectl.domain.ports import Finding, Grade, Run
+from queuectl.domain.ports import Run
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
 from tests.builders import ANN, NOON, SECOND, a_lease, a_policy, a_worker

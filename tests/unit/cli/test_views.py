@@ -9,8 +9,8 @@ from queuectl.application.drill import Broken, Fault, Report
 from queuectl.application.queue import Status
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.job import Attempt
+from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome, Output
-from queuectl.domain.ports import Metrics, Spread, Tally
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.drill_report import drill_view
 from queuectl.entrypoints.cli.failures import error_view, exit_code

@@ -1,5 +1,6 @@
 """A whole queue as rows, for copying it to another database. A place is the job's `seq`."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
@@ -93,8 +94,6 @@ class _Tally:
     """A digest in the making. Values are told apart by type and order, and are the same from either database."""
 
     def __init__(self) -> None:
-        import hashlib  # what every command would wait for
-
         self._rows = 0
         self._hash = hashlib.sha256()
 

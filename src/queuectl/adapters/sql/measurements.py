@@ -1,13 +1,14 @@
 """Counts over the whole queue, in SQL."""
 
-import math
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from queuectl.adapters.sql.database import Connection, Database
-from queuectl.domain.outcome import RAN, Outcome
-from queuectl.domain.ports import Metrics, Spread, Tally
+from queuectl.adapters.sql.database import Database
 from queuectl.domain.state import State
+
+if TYPE_CHECKING:
+    from queuectl.domain.metrics import Metrics
 
 
 class SqlMeasurements:
@@ -21,42 +22,8 @@ class SqlMeasurements:
         rows = self._database.read(lambda connection: connection.rows("counts"))
         return dict.fromkeys(State, 0) | {row.state: row.count for row in rows}
 
-    def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
+    def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
         """What happened from `since` on; workers and queues only if `detailed`."""
+        from queuectl.adapters.sql.metrics import metrics_since  # which no other command needs
 
-        def work(connection: Connection) -> Metrics:
-            since_then = {"since": since}
-            ended = {row.outcome: row.count for row in connection.rows("ended_since", since_then)}
-            completed = connection.only_row("completed_since", since_then)
-            count = sum(ended.get(outcome, 0) for outcome in RAN)
-            return Metrics(
-                since=since,
-                attempts=dict.fromkeys(Outcome, 0) | ended,
-                completed=completed.count,
-                dead=connection.only_row("dead_since", since_then).count,
-                retried=completed.retried,
-                most_attempts=completed.most,
-                wait=_spread(connection, "waited", since, count),
-                run=_spread(connection, "ran", since, count),
-                workers=_tallies(connection, "worker", since) if detailed else (),
-                queues=_tallies(connection, "queue", since) if detailed else (),
-            )
-
-        return self._database.read(work)
-
-
-def _spread(connection: Connection, span: str, since: datetime, count: int) -> Spread:
-    def percentile(part: float) -> timedelta | None:
-        rank = max(math.ceil(part * count), 1)  # nearest rank: the smallest value that `part` of all do not exceed
-        row = connection.row("spread", {"since": since, "rank": rank - 1}, (span,))
-        return row.span if row else None
-
-    return Spread(p50=percentile(0.5), p95=percentile(0.95))
-
-
-def _tallies(connection: Connection, name: str, since: datetime) -> Sequence[Tally]:
-    # Sorted here: the databases' own orders of text differ.
-    return [
-        Tally(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
-        for row in sorted(connection.rows("tallies", {"since": since}, (name,)), key=lambda row: row.name)
-    ]
+        return self._database.read(lambda connection: metrics_since(connection, since, detailed=detailed))

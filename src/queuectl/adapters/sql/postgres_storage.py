@@ -8,7 +8,7 @@ from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.postgres import ImpatientConnection, is_pooled, server_time
 from queuectl.domain.errors import DatabaseUnreachable, QueueError
-from queuectl.domain.ports import Finding, Grade
+from queuectl.domain.findings import Finding, Grade
 
 OLDEST_SERVER = 14
 LOCK = f"SELECT pg_advisory_xact_lock({0x71756575})"

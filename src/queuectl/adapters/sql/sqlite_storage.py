@@ -1,8 +1,8 @@
-"""The queue's place in an SQLite file: created, upgraded, checked, examined."""
+"""The queue's place in an SQLite file: created, upgraded, checked; `sqlite_examination` examines it."""
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
@@ -10,16 +10,13 @@ from queuectl.adapters.sql.sqlite import (
     APPLICATION_ID,
     check_place,
     create_file,
-    is_safe_version,
     mark_as_ours,
-    sqlite_version,
     use_write_ahead_log,
 )
-from queuectl.domain.errors import DatabaseUnavailable, DatabaseUnreachable, QueueError
-from queuectl.domain.ports import Finding, Grade
+from queuectl.domain.errors import DatabaseUnreachable
 
-MEGABYTE = 1024 * 1024
-LITTLE_SPACE = 100 * MEGABYTE
+if TYPE_CHECKING:
+    from queuectl.domain.findings import Finding
 
 
 class SqliteStorage:
@@ -66,9 +63,11 @@ class SqliteStorage:
         if journal != "wal":  # a copy made by VACUUM INTO or a dump
             self._database.outside_transactions(use_write_ahead_log)
 
-    def examine(self) -> Sequence[Finding]:
+    def examine(self) -> "Sequence[Finding]":
         """Check the file from outside and inside; what is wrong is a finding."""
-        return list(self._findings())
+        from queuectl.adapters.sql.sqlite_examination import findings  # for `doctor` alone
+
+        return list(findings(self._path, self._database, self.open))
 
     def close(self) -> None:
         """Close every connection."""
@@ -91,62 +90,3 @@ class SqliteStorage:
                 hint="choose another file with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL",
             )
         return schema_version(connection)
-
-    def _findings(self) -> Iterator[Finding]:
-        yield _version_finding()
-        try:
-            self.open()
-        except (QueueError, OSError) as error:
-            hint = error.hint if isinstance(error, QueueError) else None
-            yield Finding(subject="database", grade=Grade.FAIL, message=str(error), hint=hint)
-            return
-        size = self._path.stat().st_size / MEGABYTE
-        yield Finding(subject="database", grade=Grade.OK, message=f"{self._path}, {size:,.1f} MiB")
-        yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
-        yield self._mode_finding()
-        yield self._space_finding()
-        yield self._integrity_finding()
-
-    def _mode_finding(self) -> Finding:
-        mode = self._path.stat().st_mode & 0o777
-        if mode & 0o077:
-            return Finding(
-                subject="permissions",
-                grade=Grade.WARN,
-                message=f"other users can open the database file, with all commands and their output (mode {mode:04o})",
-                hint=f"chmod 600 {self._path}",
-            )
-        return Finding(subject="permissions", grade=Grade.OK, message=f"mode {mode:04o}: only its owner can open it")
-
-    def _space_finding(self) -> Finding:
-        free = shutil.disk_usage(self._path.parent).free
-        message = f"{free / MEGABYTE:,.0f} MiB free on its disk"
-        if free < LITTLE_SPACE:
-            return Finding(subject="disk", grade=Grade.WARN, message=message, hint="free some space soon")
-        return Finding(subject="disk", grade=Grade.OK, message=message)
-
-    def _integrity_finding(self) -> Finding:
-        def work(connection: Connection) -> tuple[str, str]:
-            return str(connection.ask("PRAGMA journal_mode")), str(connection.ask("PRAGMA quick_check(1)"))
-
-        try:
-            mode, result = self._database.read(work)
-        except DatabaseUnavailable as error:
-            return Finding(subject="integrity", grade=Grade.FAIL, message=error.message, hint=error.hint)
-        if result != "ok" or mode != "wal":
-            message = f"quick_check says {result}; journal mode {mode}"
-            return Finding(subject="integrity", grade=Grade.FAIL, message=message, hint="restore it from a backup")
-        return Finding(subject="integrity", grade=Grade.OK, message="quick_check ok, write-ahead log in use")
-
-
-def _version_finding() -> Finding:
-    version = sqlite_version()
-    text = ".".join(map(str, version))
-    if is_safe_version(version):
-        return Finding(subject="sqlite", grade=Grade.OK, message=f"version {text}")
-    return Finding(
-        subject="sqlite",
-        grade=Grade.WARN,
-        message=f"version {text} can, rarely, corrupt a database that several processes write (the WAL reset bug)",
-        hint="install a Python whose SQLite is 3.51.3 or newer, or the pysqlite3 wheel",
-    )

@@ -11,7 +11,7 @@ from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 
 if TYPE_CHECKING:
-    from queuectl.domain.ports import Finding
+    from queuectl.domain.findings import Finding
 
 
 @click.command("init", cls=Command)
@@ -44,7 +44,7 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: grade (ok, warn, fail), subject, message, hint.
     """
-    from queuectl.domain.ports import Grade
+    from queuectl.domain.findings import Grade
     from queuectl.entrypoints.cli.tables import findings_grid
     from queuectl.entrypoints.cli.views import finding_view
 
@@ -57,7 +57,7 @@ def doctor(ctx: click.Context, app: App) -> None:
 
 
 def _local_findings(app: App) -> "Sequence[Finding]":
-    from queuectl.domain.ports import Finding, Grade
+    from queuectl.domain.findings import Finding, Grade
     from queuectl.settings import config_file
 
     path = config_file()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from queuectl.domain.suggestion import nearest
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.formats import COLORS, FORMATS
 
@@ -91,10 +92,8 @@ class Group(Command, click.Group):
         """The command that the arguments name, or a usage error that knows what was probably meant."""
         name = args[0]
         if not name.startswith("-") and name not in self.list_commands(ctx):
-            import difflib
-
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
-            ctx.fail(f"no such command '{name}'" + (f": did you mean '{near[0]}'?" if near else ""))
+            near = nearest(name, self.list_commands(ctx))
+            ctx.fail(f"no such command '{name}'" + (f": did you mean '{near}'?" if near else ""))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature

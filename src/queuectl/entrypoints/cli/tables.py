@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 
 from queuectl.application.queue import Status
 from queuectl.domain.duration import format_duration
+from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Attempt, Job
+from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome
-from queuectl.domain.ports import Finding, Grade, Metrics, Spread, Tally, WorkerRecord
+from queuectl.domain.ports import WorkerRecord
 from queuectl.domain.state import TERMINAL, State
 from queuectl.entrypoints.cli.views import HIDDEN, View, failed_attempts, last_output
 from queuectl.entrypoints.cli.wording import (

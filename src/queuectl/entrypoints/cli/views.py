@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from queuectl.application.queue import Status
+from queuectl.domain.findings import Finding
 from queuectl.domain.job import Attempt, Job
+from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import SETTINGS
-from queuectl.domain.ports import Finding, Metrics, Spread, Tally, WorkerRecord
+from queuectl.domain.ports import WorkerRecord
 
 View = Mapping[str, object]
 """A JSON object."""

@@ -1,0 +1,46 @@
+"""What happened in a span of time, in SQL."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from queuectl.adapters.sql.database import Connection
+from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.outcome import RAN, Outcome
+
+
+def metrics_since(connection: Connection, since: datetime, *, detailed: bool) -> Metrics:
+    """What happened from `since` on; workers and queues only if `detailed`."""
+    since_then = {"since": since}
+    ended = {row.outcome: row.count for row in connection.rows("ended_since", since_then)}
+    completed = connection.only_row("completed_since", since_then)
+    count = sum(ended.get(outcome, 0) for outcome in RAN)
+    return Metrics(
+        since=since,
+        attempts=dict.fromkeys(Outcome, 0) | ended,
+        completed=completed.count,
+        dead=connection.only_row("dead_since", since_then).count,
+        retried=completed.retried,
+        most_attempts=completed.most,
+        wait=_spread(connection, "waited", since, count),
+        run=_spread(connection, "ran", since, count),
+        workers=_tallies(connection, "worker", since) if detailed else (),
+        queues=_tallies(connection, "queue", since) if detailed else (),
+    )
+
+
+def _spread(connection: Connection, span: str, since: datetime, count: int) -> Spread:
+    def percentile(part: float) -> timedelta | None:
+        rank = max(math.ceil(part * count), 1)  # nearest rank: the smallest value that `part` of all do not exceed
+        row = connection.row("spread", {"since": since, "rank": rank - 1}, (span,))
+        return row.span if row else None
+
+    return Spread(p50=percentile(0.5), p95=percentile(0.95))
+
+
+def _tallies(connection: Connection, name: str, since: datetime) -> Sequence[Tally]:
+    # Sorted here: the databases' own orders of text differ.
+    return [
+        Tally(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
+        for row in sorted(connection.rows("tallies", {"since": since}, (name,)), key=lambda row: row.name)
+    ]

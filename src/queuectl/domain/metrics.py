@@ -1,0 +1,50 @@
+"""What the queue got done in a span of time, and how fast."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from queuectl.domain.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """The median and the 95th percentile (nearest rank) of some spans; None when there are none."""
+
+    p50: timedelta | None = None
+    p95: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one worker or queue did in the window, by attempts that ended in it; `name` says which.
+
+    `busy` is the sum of its run times. `failed` includes timeouts.
+    """
+
+    name: str
+    succeeded: int
+    failed: int
+    busy: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What happened from `since` on, by attempts and jobs that ended then.
+
+    `attempts` counts ended attempts by outcome. `completed` and `dead` count jobs that reached those states and are in
+    them still. `retried` counts completed jobs that needed more than one attempt, `most_attempts` the most that any
+    completed job needed. `wait` is from due to start, `run` from start to end, of attempts
+    that succeeded, failed or timed out.
+    """
+
+    since: datetime
+    attempts: Mapping[Outcome, int]
+    completed: int
+    dead: int
+    retried: int
+    most_attempts: int
+    wait: Spread
+    run: Spread
+    workers: Sequence[Tally] = ()
+    queues: Sequence[Tally] = ()
