@@ -19,6 +19,7 @@ from queuectl.domain.state import State
 
 if TYPE_CHECKING:
     # Loaded by those who make such things: a command is to start fast, and each of these classes takes its time.
+    from queuectl.domain.archive import Digest, Page
     from queuectl.domain.events import Event
     from queuectl.domain.findings import Finding
     from queuectl.domain.metrics import Metrics
@@ -330,23 +331,6 @@ class Scratch(Protocol):
         """Remove it with all that is in it, but for the directory. Raises DatabaseUnavailable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's place."""
-
-    jobs: Sequence[Mapping[str, object]]
-    attempts: Sequence[Mapping[str, object]]
-    last: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digest:
-    """How many rows a table has, and the SHA-256 of all their values in order, in hex."""
-
-    rows: int
-    checksum: str
-
-
 class Archive(Protocol):
     """A whole queue as rows, to be copied from one database to another. Places count up in order of arrival."""
 
@@ -356,10 +340,10 @@ class Archive(Protocol):
     def last(self) -> int:
         """The place of the last job; 0 when there is none."""
 
-    def page(self, after: int, *, up_to: int, limit: int) -> Page:
+    def page(self, after: int, *, up_to: int, limit: int) -> "Page":
         """The next jobs after that place and up to the other, at most `limit`, as one moment shows them."""
 
-    def store(self, page: Page) -> None:
+    def store(self, page: "Page") -> None:
         """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
 
     def belongings(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
@@ -368,7 +352,7 @@ class Archive(Protocol):
     def store_belongings(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
         """Have those settings and no others; put those workers in place of the ones with the same ids."""
 
-    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
+    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> "Mapping[str, Digest]":
         """The digests, by table, of the jobs up to that place, their attempts, and the settings.
 
         `seen` hears how many jobs each step has read.

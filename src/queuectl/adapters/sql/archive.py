@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
 from queuectl.adapters.sql.prepared import Row
+from queuectl.domain.archive import Digest, Page
 from queuectl.domain.errors import Conflict
-from queuectl.domain.ports import Digest, Page
 
 PAGE = 50
 """Jobs read at a time for a digest: each may have megabytes of output."""

@@ -1,14 +1,13 @@
 """What the commands show on a terminal, as plain values; `terminal` draws them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from queuectl.application.queue import Status
 from queuectl.domain.duration import format_duration
-from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Attempt, Job
-from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerRecord
 from queuectl.domain.state import TERMINAL, State
@@ -23,24 +22,9 @@ from queuectl.entrypoints.cli.wording import (
     span,
 )
 
-STYLES: Mapping[str, str] = {
-    State.PENDING: "cyan",
-    State.PROCESSING: "blue",
-    State.COMPLETED: "green",
-    State.FAILED: "yellow",
-    State.DEAD: "red",
-    State.CANCELLED: "bright_black",
-    Outcome.SUCCEEDED: "green",
-    Outcome.TIMEOUT: "yellow",
-    Outcome.LOST: "magenta",
-    Outcome.RELEASED: "cyan",
-    Grade.OK: "green",
-    Grade.WARN: "yellow",
-    Grade.FAIL: "red",
-    "running": "green",
-    "stopping": "yellow",
-}
-"""The colour of each word that has one."""
+if TYPE_CHECKING:
+    from queuectl.domain.findings import Finding
+    from queuectl.domain.metrics import Metrics, Spread, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +163,7 @@ def _worker_row(worker: WorkerRecord, at: datetime) -> tuple[str, ...]:
     )
 
 
-def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> list[Grid | str]:
+def metrics_parts(metrics: "Metrics", window: timedelta, *, detailed: bool) -> list[Grid | str]:
     """What happened in the window, for people."""
     ended = metrics.completed + metrics.dead
     per_minute = metrics.completed / (window / timedelta(minutes=1))
@@ -207,13 +191,13 @@ def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> lis
     return parts
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: "Spread") -> str:
     if spread.p50 is None or spread.p95 is None:
         return "no attempt ended"
     return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
 
 
-def _tally_grid(title: str, tallies: Sequence[Tally]) -> Grid:
+def _tally_grid(title: str, tallies: "Sequence[Tally]") -> Grid:
     rows = [(tally.name, f"{tally.succeeded:,}", f"{tally.failed:,}", span(tally.busy)) for tally in tallies]
     return Grid(columns=[title, "SUCCEEDED", "FAILED", "BUSY"], rows=rows)
 
@@ -225,7 +209,7 @@ def settings_grid(settings: Sequence[View]) -> Grid:
     return Grid(columns=[key.upper() for key in keys], rows=rows, wrap=True)
 
 
-def findings_grid(findings: Sequence[Finding]) -> Grid:
+def findings_grid(findings: "Sequence[Finding]") -> Grid:
     """What `doctor` found."""
     rows = [
         (str(finding.grade), finding.subject, escaped(finding.message) + (f"; {finding.hint}" if finding.hint else ""))

@@ -1,7 +1,7 @@
 """Draws tables on a terminal with rich: the only module that imports it, late, and never for its markup."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
@@ -12,7 +12,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from queuectl.entrypoints.cli.tables import STYLES, Grid
+from queuectl.domain.findings import Grade
+from queuectl.domain.outcome import Outcome
+from queuectl.domain.state import State
+from queuectl.entrypoints.cli.tables import Grid
+
+STYLES: Mapping[str, str] = {
+    State.PENDING: "cyan",
+    State.PROCESSING: "blue",
+    State.COMPLETED: "green",
+    State.FAILED: "yellow",
+    State.DEAD: "red",
+    State.CANCELLED: "bright_black",
+    Outcome.SUCCEEDED: "green",
+    Outcome.TIMEOUT: "yellow",
+    Outcome.LOST: "magenta",
+    Outcome.RELEASED: "cyan",
+    Grade.OK: "green",
+    Grade.WARN: "yellow",
+    Grade.FAIL: "red",
+    "running": "green",
+    "stopping": "yellow",
+}
+"""The colour of each word that has one."""
 
 PIPE_WIDTH = 160
 """Columns of a table that is not written to a terminal, unless COLUMNS says otherwise."""

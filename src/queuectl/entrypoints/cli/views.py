@@ -3,14 +3,17 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from queuectl.application.queue import Status
-from queuectl.domain.findings import Finding
 from queuectl.domain.job import Attempt, Job
-from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import SETTINGS
 from queuectl.domain.ports import WorkerRecord
+
+if TYPE_CHECKING:
+    from queuectl.domain.findings import Finding
+    from queuectl.domain.metrics import Metrics, Spread, Tally
 
 View = Mapping[str, object]
 """A JSON object."""
@@ -103,7 +106,7 @@ def worker_view(worker: WorkerRecord, at: datetime) -> View:
     }
 
 
-def metrics_view(metrics: Metrics, window: timedelta, *, detailed: bool) -> View:
+def metrics_view(metrics: "Metrics", window: timedelta, *, detailed: bool) -> View:
     """What happened in the window; `failed` counts attempts, the other counts are of jobs."""
     ended = metrics.completed + metrics.dead
     view: dict[str, object] = {
@@ -128,7 +131,7 @@ def metrics_view(metrics: Metrics, window: timedelta, *, detailed: bool) -> View
     return view
 
 
-def failed_attempts(metrics: Metrics) -> int:
+def failed_attempts(metrics: "Metrics") -> int:
     """The attempts that failed or ran out of time."""
     return metrics.attempts.get(Outcome.FAILED, 0) + metrics.attempts.get(Outcome.TIMEOUT, 0)
 
@@ -146,7 +149,7 @@ def setting_view(key: str, stored: Mapping[str, str]) -> View:
     }
 
 
-def finding_view(finding: Finding) -> View:
+def finding_view(finding: "Finding") -> View:
     """What `doctor` found of one thing."""
     return {
         "subject": finding.subject,
@@ -184,11 +187,11 @@ def flat(view: View, prefix: str = "") -> Iterator[Sequence[object]]:
                 yield f"{prefix}{key}", value
 
 
-def _spread_view(spread: Spread) -> View:
+def _spread_view(spread: "Spread") -> View:
     return {"p50": seconds(spread.p50), "p95": seconds(spread.p95)}
 
 
-def _tally_view(tally: Tally) -> View:
+def _tally_view(tally: "Tally") -> View:
     return {
         "name": tally.name,
         "succeeded": tally.succeeded,
