@@ -12,10 +12,6 @@ from queuectl.entrypoints.cli.program import program
 from tests.builders import a_failure, a_result, a_worker
 from tests.unit.cli.conftest import CommandLine
 
-HEAVY = ("sqlalchemy", "psycopg", "dependency_injector", "rich", "alembic")
-
-UNUSED = ("sqlalchemy", "psycopg", "alembic", "rich", "tomllib")
-
 
 def every_command(group: click.Group = program, path: tuple[str, ...] = ()) -> Iterator[ParameterSet]:
     for name in group.list_commands(click.Context(group)):
@@ -48,39 +44,6 @@ def test_every_command_has_help_with_an_example(
         in answer.out
     )
     assert queuectl(*path, "-h").out == answer.out
-
-
-@pytest.mark.parametrize("args", ["--help", "--version", "bogus", "list --bogus", "enqueue --help", "config set -h"])
-def test_help_version_and_usage_errors_import_nothing_heavy(args: str) -> None:
-    code = f"""if True:
-        import sys
-        sys.argv = ["queuectl", *{args!r}.split()]
-        from queuectl.entrypoints.cli import main
-        try:
-            main()
-        except SystemExit:
-            pass
-        print("loaded:", *[name for name in {HEAVY!r} if name in sys.modules])
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1].strip() == "loaded:"
-
-
-@pytest.mark.parametrize("args", ["enqueue -- true", "status", "list", "info j", "worker status", "dlq list"])
-def test_a_command_on_sqlite_imports_no_library_that_it_does_not_run(args: str, tmp_path: Path) -> None:
-    """SQLAlchemy's part is done ahead of time; it would take longer than all the rest."""
-    code = f"""if True:
-        import sys
-        sys.argv = ["queuectl", "--database-url", "sqlite:///{tmp_path / "queue.db"}", *{args!r}.split()]
-        from queuectl.entrypoints.cli import main
-        try:
-            main()
-        except SystemExit:
-            pass
-        print("loaded:", *[name for name in {UNUSED!r} if name in sys.modules])
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 
 def test_global_options_stand_before_or_after_the_command(queuectl: CommandLine) -> None:
