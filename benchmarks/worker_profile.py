@@ -124,6 +124,8 @@ def apart(*arguments: object) -> None:
     process = multiprocessing.get_context("spawn").Process(target=profiled, args=arguments)
     process.start()
     process.join()
+    if process.exitcode:
+        raise SystemExit(f"the profiled process ended with {process.exitcode}")
 
 
 def profiled(place: Path, url: str | None, count: int, workers: int) -> None:
