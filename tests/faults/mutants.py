@@ -68,8 +68,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
-                "os.killpg(child.process.pid, number)",
-                "os.kill(child.process.pid, number)",
+                "os.killpg(child.pid, number)",
+                "os.kill(child.pid, number)",
             ),
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
@@ -84,9 +84,9 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
-                "    return os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
+                "    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
                 "    return child.pipe is None and (\n"
-                "        os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
+                "        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
                 "    )",
             )
         ],

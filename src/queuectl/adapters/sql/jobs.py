@@ -18,10 +18,12 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
+_FIELD_VALUES = attrgetter(*JOB_FIELDS)
+
 CHUNK = 1000
 """New jobs that are handed to the database at a time."""
 
-_OF_LEASE = {"worker": lambda lease: lease and lease.worker, "lease_id": lambda lease: lease and lease.id}
+_OF_LEASE = {"worker": attrgetter("worker"), "lease_id": attrgetter("id")}
 _NEW = [(name, kind) for name, kind in COLUMNS["jobs"].items() if name != "seq"]
 _NEW_VALUES = attrgetter(*("lease" if name in _OF_LEASE else name for name, _ in _NEW))
 _NEW_CODECS = [
@@ -286,6 +288,8 @@ def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -
     if stored is None:
         return _settle_late(connection, job, lease, result)
     connection.run("end_attempt", _end_of_attempt(job, result))
+    if stored.cancel_requested_at == job.cancel_requested_at:
+        return Settlement.RECORDED
     heeded = replace(job, **vars(stored)).heeding_cancel()
     if heeded.state is job.state:
         return Settlement.RECORDED
@@ -326,20 +330,22 @@ def _new_rows(jobs: Iterable[Job]) -> str:
 def _new_row(job: Job) -> list[object]:
     values = list(_NEW_VALUES(job))
     for place, encode in _NEW_CODECS:
-        values[place] = encode(values[place])
+        if (value := values[place]) is not None:
+            values[place] = encode(value)
     return values
 
 
 def _row(job: Job) -> dict[str, object]:
     """A job as a row; and from a row: `_job`. Fields have their column's name, but for the lease, which has two."""
-    row = {name: getattr(job, name) for name in JOB_FIELDS}
+    row: dict[str, object] = dict(zip(JOB_FIELDS, _FIELD_VALUES(job), strict=True))
     lease = job.lease
-    return row | {"worker": lease and lease.worker, "lease_id": lease and lease.id}
+    row["worker"], row["lease_id"] = (lease.worker, lease.id) if lease else (None, None)
+    return row
 
 
 def _job(row: Row) -> Job:
     lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
-    return Job(**{name: getattr(row, name) for name in JOB_FIELDS}, lease=lease)
+    return Job(**dict(zip(JOB_FIELDS, _FIELD_VALUES(row), strict=True)), lease=lease)
 
 
 def _start_of_attempt(job: Job, lease: Lease, at: datetime) -> dict[str, object]:
