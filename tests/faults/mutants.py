@@ -46,8 +46,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/sql/statements.py",
-                'store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)',
-                'store_job().where((jobs.c.lease_id == bindparam("held_lease")) | _IS_PROCESSING)',
+                'jobs.c.lease_id == given["lease_id"], _IS_PROCESSING)',
+                '(jobs.c.lease_id == given["lease_id"]) | _IS_PROCESSING)',
             )
         ],
         ["test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]"],

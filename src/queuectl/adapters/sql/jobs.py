@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 
-from queuectl.adapters.sql.compiled import COLUMNS
+from queuectl.adapters.sql.compiled import ROWS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
 from queuectl.adapters.sql.prepared import Row
 from queuectl.adapters.sql.values import KINDS, as_json
@@ -22,15 +22,6 @@ _FIELD_VALUES = attrgetter(*JOB_FIELDS)
 
 CHUNK = 1000
 """New jobs that are handed to the database at a time."""
-
-_OF_LEASE = {"worker": attrgetter("worker"), "lease_id": attrgetter("id")}
-_NEW = [(name, kind) for name, kind in COLUMNS["jobs"].items() if name != "seq"]
-_NEW_VALUES = attrgetter(*("lease" if name in _OF_LEASE else name for name, _ in _NEW))
-_NEW_CODECS = [
-    (place, KINDS[kind].encode if kind else _OF_LEASE[name])
-    for place, (name, kind) in enumerate(_NEW)
-    if kind or name in _OF_LEASE
-]
 
 ALL = 2**63 - 1
 """More rows than there can be."""
@@ -136,7 +127,8 @@ class SqlJobRepository:
             def recall(connection: Connection) -> Sequence[Settlement] | None:
                 held = connection.rows("held", {"worker": lease.worker})
                 taken = [_job(row) for row in held if row.lease_id == lease.id]
-                runs[:] = _runs(connection, taken, lease)
+                policy = Policy.of(stored_settings(connection))
+                runs[:] = [Run(job=job, lease=lease, policy=policy) for job in taken]
                 return _settle_all(connection, ended) if taken else None  # what was settled before is a resend now
 
             return self._database.write(work, recall=recall)
@@ -262,20 +254,24 @@ def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit:
         **_queue_values(queues),
     }
     rows = connection.rows("claim", values, (len(queues),))
-    claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
-    connection.run_for_each("start_attempt", [_start_of_attempt(job, lease, at) for job in claimed])
-    return _runs(connection, claimed, lease)
-
-
-def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[Run]:
-    if not claimed:
+    if not rows:
         return []
-    policy = Policy.of(stored_settings(connection))
-    return [Run(job=job, lease=lease, policy=policy) for job in claimed]
+    connection.run("start_attempts", {"ids": [row.id for row in rows]})
+    policy = Policy.of(rows[0].settings or {})
+    in_order = sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))
+    return [Run(job=_job(row), lease=lease, policy=policy) for row in in_order]
 
 
 def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Settlement]:
-    return [_settle(connection, each.job, each.lease, each.result) for each in ended]
+    """The fence, and what of the attempts it let through; the others are late."""
+    stored = {row.id: row for row in connection.rows("store_settled", {"rows": _settled_rows(ended)})} if ended else {}
+    connection.run_for_each("end_attempt", [_end_of_attempt(it.job, it.result) for it in ended if it.job.id in stored])
+    return [
+        _heeded(connection, each.job, stored[each.job.id])
+        if each.job.id in stored
+        else _settle_late(connection, each.job, each.lease, each.result)
+        for each in ended
+    ]
 
 
 def _without_output(ended: Ended) -> Ended:
@@ -283,11 +279,8 @@ def _without_output(ended: Ended) -> Ended:
     return replace(ended, result=replace(ended.result, output=Output(truncated=bool(ended.result.output.content))))
 
 
-def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
-    stored = connection.row("store_settled", _row(job) | {"job_id": job.id, "held_lease": lease.id})
-    if stored is None:
-        return _settle_late(connection, job, lease, result)
-    connection.run("end_attempt", _end_of_attempt(job, result))
+def _heeded(connection: Connection, job: Job, stored: Row) -> Settlement:
+    """What became of a job just stored, given that its cancel may have been asked for while it ran."""
     if stored.cancel_requested_at == job.cancel_requested_at:
         return Settlement.RECORDED
     heeded = replace(job, **vars(stored)).heeding_cancel()
@@ -322,17 +315,25 @@ def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
     return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
 
 
-def _new_rows(jobs: Iterable[Job]) -> str:
-    """New jobs as the statement `add_jobs` takes them."""
-    return as_json([_new_row(job) for job in jobs])
+def _row_writer(statement: str, path: Mapping[str, str]) -> Callable[[Iterable[object]], str]:
+    """Writes objects as the `:rows` of a statement; `path` leads to a column's value where its name does not."""
+    values_of = attrgetter(*(path.get(name, name) for name in ROWS[statement]))
+    encoders = [(place, KINDS[kind].encode) for place, kind in enumerate(ROWS[statement].values()) if kind]
+
+    def row(each: object) -> list[object]:
+        values = list(values_of(each))
+        for place, encode in encoders:
+            if (value := values[place]) is not None:
+                values[place] = encode(value)
+        return values
+
+    return lambda objects: as_json([row(each) for each in objects])
 
 
-def _new_row(job: Job) -> list[object]:
-    values = list(_NEW_VALUES(job))
-    for place, encode in _NEW_CODECS:
-        if (value := values[place]) is not None:
-            values[place] = encode(value)
-    return values
+_new_rows = _row_writer("add_jobs", {})
+_settled_rows = _row_writer(
+    "store_settled", {name: f"job.{name}" for name in ROWS["store_settled"]} | {"lease_id": "lease.id"}
+)
 
 
 def _row(job: Job) -> dict[str, object]:
@@ -346,20 +347,6 @@ def _row(job: Job) -> dict[str, object]:
 def _job(row: Row) -> Job:
     lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
     return Job(**dict(zip(JOB_FIELDS, _FIELD_VALUES(row), strict=True)), lease=lease)
-
-
-def _start_of_attempt(job: Job, lease: Lease, at: datetime) -> dict[str, object]:
-    return {
-        "job_id": job.id,
-        "number": job.attempts,
-        "queue": job.queue,
-        "worker": lease.worker,
-        "by_worker": lease.worker,
-        "lease_id": lease.id,
-        "started_at": at,
-        "waited": at - job.run_at,
-        "output_truncated": False,
-    }
 
 
 def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:
