@@ -13,7 +13,7 @@ from queuectl.domain.document import JobRequest
 from queuectl.domain.job import Job, Lease, State
 from queuectl.domain.ports import Ended, WorkerState
 from queuectl.settings import Settings
-from tests.builders import DAY, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker
+from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker
 from tests.contracts.recording import Recording, Told
 
 WORKER = "w-1"
@@ -151,7 +151,7 @@ def info(desk: Desk) -> Ask:
 
 
 def metrics(desk: Desk, *, detailed: bool) -> Ask:
-    return lambda: desk.queue.metrics(window=DAY, detailed=detailed)
+    return lambda: desk.queue.metrics(window=HOUR, detailed=detailed)
 
 
 def cancel(desk: Desk) -> Ask:
@@ -225,4 +225,5 @@ READING: Mapping[str, Operation] = {
     "metrics --detailed": partial(metrics, detailed=True),
 }
 
-OPERATIONS = {**WRITING, **READING}
+OPERATIONS = {**READING, **WRITING}
+"""In this order: what reads finds the queue as it was."""
