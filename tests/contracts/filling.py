@@ -5,7 +5,7 @@ from queuectl.adapters.sql.values import KINDS
 from tests.builders import DAY, HOUR, NOON
 
 SCHEDULED = COMPLETED = 20_000
-DUE, DEAD, RETRIED, HELD, RARE = 2_000, 500, 500, 30, 10
+DUE, HELD, DEAD, RETRIED, RARE = 2_000, 3_000, 500, 500, 10
 
 NUMBERS = (
     "WITH RECURSIVE numbers(n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
@@ -24,7 +24,7 @@ FROM numbers
 ATTEMPTS = """
 INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome,
                       output_truncated)
-SELECT id, 1, queue, 'filler-' || seq % 3, 'host-1', 'lease-' || seq, started_at, 1000 * (seq % 1000),
+SELECT id, 1, queue, 'filler-' || (seq % 3), 'host-1', 'lease-' || seq, started_at, 1000 * (seq % 1000),
        CASE state WHEN 'processing' THEN NULL ELSE updated_at END, 1000 * (seq % 777),
        CASE state WHEN 'completed' THEN 'succeeded' WHEN 'processing' THEN NULL ELSE 'failed' END, false
 FROM jobs WHERE attempts > 0
@@ -48,7 +48,7 @@ def fill(database: Database) -> None:
         _jobs("over", "completed", COMPLETED, 5, past),
         _jobs("dead", "dead", DEAD, 5, f"{noon} - n * {hour}"),
         _jobs("retried", "failed", RETRIED, 3, past, run_at=f"{noon} + n * {hour}"),
-        _jobs("held", "processing", HELD, 5, f"{noon} - n", worker="'filler-' || n % 3"),
+        _jobs("held", "processing", HELD, 5, f"{noon} - n", worker="'filler-' || (n % 3)"),
         _jobs("due", "pending", DUE, 3, f"{noon} - {hour} - n", attempts=0),
         _jobs("later", "pending", SCHEDULED, 10, f"{noon} + {day} + n", attempts=0),
         ATTEMPTS,

@@ -18,6 +18,9 @@ LEGITIMATE = {
     Finding("counts", "walks jobs"): "it counts every job, when somebody looks",
     Finding("search 0 False", "walks jobs"): "the newest jobs are at the end of the walk, which stops at the limit",
     Finding("claim 2", "sorts"): "of each queue there are no more jobs to merge than are to be claimed",
+    Finding("oldest", "sorts"): "where PostgreSQL knows that there are not many more than the limit",
+    Finding("search 2 False", "sorts"): "SQLite leaves a state for the next one when its page is full",
+    Finding("search 2 True", "sorts"): "likewise",
     Finding("live_workers", "sorts"): "workers are few",
     Finding("suspects", "sorts"): "workers are few",
     Finding("ended_since", "sorts"): "only the attempts that ended in the window",
@@ -29,23 +32,24 @@ LEGITIMATE = {
 """What looks bad in a plan and is not, and why."""
 
 OF_QUEUE = "no index has the jobs of a queue in the order of their arrival"
-OF_STATES = "the jobs of several states are read and sorted, or looked for among all, instead of merged in order"
+OF_STATES = "the jobs of several states are looked for among all, instead of merged in order from each"
+OF_ANY_STATE = "the plan for all values, kept from the sixth batch on, looks for a state's jobs among all"
 OF_WINDOW = "the jobs that ended in the window are looked for among all that have ever ended so"
 
 BAD_PLANS = [
     ("sqlite", "search 0 True", OF_QUEUE),
-    ("sqlite", "search 2 False", OF_STATES),
-    ("sqlite", "search 2 True", OF_STATES),
     ("postgresql", "search 0 True", OF_QUEUE),
     ("postgresql", "search 1 True", OF_QUEUE),
     ("postgresql", "search 2 False", OF_STATES),
     ("postgresql", "search 2 True", OF_STATES),
+    ("postgresql", "oldest", OF_ANY_STATE),
     ("postgresql", "completed_since", OF_WINDOW),
 ]
 """Backends and statements."""
 
 MORE_TO_DO = {
     "status": "it counts every job, when somebody looks",
+    "suspects": "it counts what each worker holds",
     "dlq retry --all": "there are more dead jobs",
 }
 """Operations that take more steps where the queue holds more, and why they may."""
@@ -106,7 +110,7 @@ def test_no_statement_walks_over_jobs_that_it_does_not_want_or_sorts_them(found:
     ],
 )
 def test_the_plan_of_this_statement_is_good(found: Found, backend: str, statement: str) -> None:
-    assert not {each for each in found(backend) if each.statement == statement}
+    assert {each for each in found(backend) if each.statement == statement} <= LEGITIMATE.keys()
 
 
 class Watched(Protocol):
