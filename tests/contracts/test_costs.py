@@ -17,17 +17,17 @@ COSTS = """
 enqueue 1 job                    2   6   2       2   7   3
 enqueue 1000 jobs                2   6   2       2   7   3
 enqueue 3000 jobs                2   8   4       2   9   5
-claim 1 job                      1   5   3       1   5   3
-claim 10 jobs                    1   5  12       1   5  12
+claim 1 job                      1   4   2       1   4   2
+claim 10 jobs                    1   4   2       1   4   2
 claim, nothing due               1   3   1       1   3   1
-claim of a queue                 1   5  12       1   5  12
-claim of two queues              1   5  12       1   5  12
+claim of a queue                 1   4   2       1   4   2
+claim of two queues              1   4   2       1   4   2
 settle                           1   4   2       1   4   2
-settle 1 and claim 1             1   7   5       1   7   5
-settle 10 and claim 10           1  25  32       1  25  32
+settle 1 and claim 1             1   6   4       1   6   4
+settle 10 and claim 10           1   6  13       1   6  13
 settle 1, nothing due            1   5   3       1   5   3
 renew                            1   3   1       1   3   1
-rescue 10 jobs                   1  16  23       1  17  24
+rescue 10 jobs                   1   7  23       1   8  24
 cancel                           1   4   2       1   5   3
 dlq retry                        1   4   2       1   5   3
 dlq retry --all                  1   4  11       1   5  12
@@ -48,8 +48,8 @@ list --state --queue             2   6   2       2   6   2
 list --state --state --queue     2   6   2       2   6   2
 dlq list                         2   6   2       2   6   2
 info                             2   6   2       2   6   2
-metrics                          1   9   7       1   9   7
-metrics --detailed               1  11   9       1  11   9
+metrics                          1   8   6       1   8   6
+metrics --detailed               1  10   8       1  10   8
 """
 """Transactions; round trips, with BEGIN and COMMIT, a batch being one; and runs of statements, a batch being many."""
 

@@ -46,8 +46,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/sql/statements.py",
-                'jobs.c.lease_id == given["lease_id"], _IS_PROCESSING)',
-                '(jobs.c.lease_id == given["lease_id"]) | _IS_PROCESSING)',
+                '.where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"])',
+                '.where(jobs.c.id == given["id"])',
             )
         ],
         ["test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]"],

@@ -249,12 +249,12 @@ WHERE jobs.state = :state_0 AND jobs.queue = :queue ORDER BY jobs.seq DESC
         {'state_0': 'state', 'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('sqlite', 'oldest', ()): (
+    ('sqlite', 'oldest', ('dead',)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.state = :state AND jobs.updated_at <= :until ORDER BY jobs.seq
+WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0""",
-        {'state': 'state', 'until': 'moment', 'limit': None},
+        {'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'claim', (0,)): (
@@ -462,8 +462,10 @@ WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.queue =
         {'run_at': 'moment'},
     ),
     ('sqlite', 'start_attempts', ()): (
-        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, workers.host, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_1, False AS anon_2
-FROM jobs JOIN workers ON workers.id = jobs.worker
+        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, (SELECT workers.host
+FROM workers
+WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
+FROM jobs
 WHERE jobs.id IN (SELECT listed.value
 FROM json_each(:ids) AS listed)""",
         {'ids': 'texts'},
@@ -484,7 +486,7 @@ WHERE jobs.worker = :worker AND jobs.state = 'processing' AND jobs.cancel_reques
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_each(:rows) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) AND jobs.state = 'processing' RETURNING id, cancel_requested_at, cancel_requested_by""",
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_each(:rows) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING id, cancel_requested_at, cancel_requested_by""",
         {'rows': None},
         {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -626,19 +628,12 @@ WHERE attempts.finished_at >= :since GROUP BY attempts.outcome""",
         {'since': 'moment'},
         {'outcome': 'outcome', 'count': None},
     ),
-    ('sqlite', 'completed_since', ()): (
-        """SELECT count(*) AS count, count(*) FILTER (WHERE jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts), 0) AS most
-FROM jobs
-WHERE jobs.state = 'completed' AND jobs.finished_at >= :since""",
+    ('sqlite', 'jobs_ended_since', ()): (
+        """SELECT count(*) FILTER (WHERE jobs.state = 'completed') AS completed, count(*) FILTER (WHERE jobs.state = 'completed' AND jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts) FILTER (WHERE jobs.state = 'completed'), 0) AS most, count(*) FILTER (WHERE jobs.state = 'dead') AS dead
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= :since""",
         {'since': 'moment'},
-        {'count': None, 'retried': None, 'most': None},
-    ),
-    ('sqlite', 'dead_since', ()): (
-        """SELECT count(*) AS count
-FROM jobs
-WHERE jobs.state = 'dead' AND jobs.finished_at >= :since""",
-        {'since': 'moment'},
-        {'count': None},
+        {'completed': None, 'retried': None, 'most': None, 'dead': None},
     ),
     ('sqlite', 'spread', ('waited',)): (
         """SELECT attempts.waited AS span
@@ -803,12 +798,12 @@ WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue)s::VARCHAR ORDE
         {'state_0': 'state', 'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('postgresql', 'oldest', ()): (
+    ('postgresql', 'oldest', ('dead',)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.state = %(state)s::VARCHAR AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs.seq
+WHERE jobs.state = 'dead' AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs.seq
  LIMIT %(limit)s::BIGINT + 0 FOR UPDATE""",
-        {'state': 'state', 'until': 'moment', 'limit': None},
+        {'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'claim', (0,)): (
@@ -1016,8 +1011,10 @@ WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.queue =
         {'run_at': 'moment'},
     ),
     ('postgresql', 'start_attempts', ()): (
-        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, workers.host, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_1, False AS anon_2
-FROM jobs JOIN workers ON workers.id = jobs.worker
+        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, (SELECT workers.host
+FROM workers
+WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
+FROM jobs
 WHERE jobs.id IN (SELECT listed.value
 FROM json_array_elements_text(%(ids)s::JSON) AS listed)""",
         {'ids': 'texts'},
@@ -1038,7 +1035,7 @@ WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' AND jobs.c
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_array_elements(%(rows)s::JSON) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) AND jobs.state = 'processing' RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_array_elements(%(rows)s::JSON) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
         {'rows': None},
         {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -1180,19 +1177,12 @@ WHERE attempts.finished_at >= %(since)s::BIGINT GROUP BY attempts.outcome""",
         {'since': 'moment'},
         {'outcome': 'outcome', 'count': None},
     ),
-    ('postgresql', 'completed_since', ()): (
-        """SELECT count(*) AS count, count(*) FILTER (WHERE jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts), 0) AS most
-FROM jobs
-WHERE jobs.state = 'completed' AND jobs.finished_at >= %(since)s::BIGINT""",
+    ('postgresql', 'jobs_ended_since', ()): (
+        """SELECT count(*) FILTER (WHERE jobs.state = 'completed') AS completed, count(*) FILTER (WHERE jobs.state = 'completed' AND jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts) FILTER (WHERE jobs.state = 'completed'), 0) AS most, count(*) FILTER (WHERE jobs.state = 'dead') AS dead
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= %(since)s::BIGINT""",
         {'since': 'moment'},
-        {'count': None, 'retried': None, 'most': None},
-    ),
-    ('postgresql', 'dead_since', ()): (
-        """SELECT count(*) AS count
-FROM jobs
-WHERE jobs.state = 'dead' AND jobs.finished_at >= %(since)s::BIGINT""",
-        {'since': 'moment'},
-        {'count': None},
+        {'completed': None, 'retried': None, 'most': None, 'dead': None},
     ),
     ('postgresql', 'spread', ('waited',)): (
         """SELECT attempts.waited AS span

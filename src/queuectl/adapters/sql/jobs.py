@@ -167,11 +167,11 @@ class SqlJobRepository:
 
     def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
-        oldest = {"state": state, "until": until, "limit": limit}
+        oldest = {"until": until, "limit": limit}
         changed: list[Job] = []
 
         def work(connection: Connection) -> list[Job]:
-            changed[:] = [decide(_job(row)) for row in connection.rows("oldest", oldest)]
+            changed[:] = [decide(_job(row)) for row in connection.rows("oldest", oldest, (state.value,))]
             _write(connection, changed)
             return changed
 
@@ -199,11 +199,11 @@ class SqlJobRepository:
 
     def remove_some(self, state: State, *, limit: int) -> int:
         """Delete up to `limit` jobs of a state with their attempts; how many there were."""
-        oldest = {"state": state, "until": LATEST, "limit": limit}
+        oldest = {"until": LATEST, "limit": limit}
         ids: list[str] = []
 
         def work(connection: Connection) -> int:
-            ids[:] = [row.id for row in connection.rows("oldest", oldest)]
+            ids[:] = [row.id for row in connection.rows("oldest", oldest, (state.value,))]
             connection.run("delete_jobs", {"ids": ids})
             return len(ids)
 
@@ -221,9 +221,8 @@ class SqlJobRepository:
                 return []
             held = [_job(row) for row in connection.rows("held_to_rescue", {"worker": worker_id})]
             rescued = [decide(job) for job in held]
-            for job in rescued:
-                result = RunResult(outcome=Outcome.LOST, error=job.last_error)
-                connection.run("end_attempt", _end_of_attempt(job, result))
+            lost = [_end_of_attempt(job, RunResult(outcome=Outcome.LOST, error=job.last_error)) for job in rescued]
+            connection.run_for_each("end_attempt", lost)
             _write(connection, rescued)
             connection.run("end_worker", {"of_worker": worker_id, "end_state": WorkerState.LOST, "ended_at": at})
             return rescued

@@ -181,12 +181,15 @@ def search(state_count: int, in_queue: bool) -> AnySelect:
     return found.where(jobs.c.queue == bindparam("queue")) if in_queue else found
 
 
-@statement()
-def oldest() -> AnySelect:
-    """Up to `:limit` jobs of `:state` that last changed by `:until`, the oldest first, locked."""
+@statement(shapes=[(State.DEAD.value,)])
+def oldest(state: str) -> AnySelect:
+    """Up to `:limit` jobs of a state that last changed by `:until`, the oldest first, locked.
+
+    The state is a constant: a plan of PostgreSQL's for any state would look for the few dead jobs among all.
+    """
     return (
         select(jobs)
-        .where(jobs.c.state == bindparam("state"), jobs.c.updated_at <= bindparam("until"))
+        .where(jobs.c.state == literal(State(state), jobs.c.state.type), jobs.c.updated_at <= bindparam("until"))
         .order_by(jobs.c.seq)
         .limit(_LIMIT)
         .with_for_update()
@@ -281,13 +284,13 @@ def start_attempts() -> Insert:
         "number": jobs.c.attempts,
         "queue": jobs.c.queue,
         "worker": jobs.c.worker,
-        "host": workers.c.host,
+        "host": select(workers.c.host).where(workers.c.id == jobs.c.worker).scalar_subquery(),
         "lease_id": jobs.c.lease_id,
         "started_at": jobs.c.started_at,
         "waited": type_coerce(jobs.c.started_at, BigInteger) - type_coerce(jobs.c.run_at, BigInteger),
         "output_truncated": literal(False),
     }
-    started = select(*columns.values()).join(workers, workers.c.id == jobs.c.worker).where(_among(jobs.c.id, "ids"))
+    started = select(*columns.values()).where(_among(jobs.c.id, "ids"))
     return insert(attempts).from_select(list(columns), started).inline()
 
 
@@ -311,14 +314,14 @@ _SETTLED = [jobs.c.id, jobs.c.lease_id, *(jobs.c[name] for name in ENDING)]
 
 @statement(rows=_SETTLED)
 def store_settled() -> Update:
-    """The fence: only the holder of a job's lease may say how its attempt ended. Tells of a cancel asked for.
+    """The fence: only the holder of a job's lease may say how its attempt ended. A job has one only while it runs.
 
-    It leaves that as it is: it is the operators'.
+    Tells of a cancel asked for, and leaves that as it is: it is the operators'.
     """
     given = _given(_SETTLED)
     return (
         update(jobs)
-        .where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"], _IS_PROCESSING)
+        .where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"])
         .values({name: given[name] for name in ENDING} | {"worker": None, "lease_id": None})
         .returning(jobs.c.id, jobs.c.cancel_requested_at, jobs.c.cancel_requested_by)
     )
@@ -498,19 +501,24 @@ def ended_since() -> AnySelect:
 
 
 @statement()
-def completed_since() -> AnySelect:
-    """How many jobs completed, how many of them needed more than one attempt, and the most that any needed."""
-    return select(
-        _COUNT,
-        func.count().filter(jobs.c.attempts > 1).label("retried"),
-        func.coalesce(func.max(jobs.c.attempts), 0).label("most"),
-    ).where(jobs.c.state == State.COMPLETED, jobs.c.finished_at >= _SINCE)
+def jobs_ended_since() -> AnySelect:
+    """How many jobs completed, how many of them needed more than one attempt, the most that any needed; how many died.
 
-
-@statement()
-def dead_since() -> AnySelect:
-    """How many jobs died."""
-    return select(_COUNT).where(jobs.c.state == State.DEAD, jobs.c.finished_at >= _SINCE)
+    By their last attempts, which are found by time: the jobs that have ever ended may be many more.
+    """
+    completed = jobs.c.state == literal(State.COMPLETED, jobs.c.state.type)
+    dead = jobs.c.state == literal(State.DEAD, jobs.c.state.type)
+    last = (attempts.c.job_id == jobs.c.id) & (attempts.c.number == jobs.c.attempts)
+    return (
+        select(
+            func.count().filter(completed).label("completed"),
+            func.count().filter(completed, jobs.c.attempts > 1).label("retried"),
+            func.coalesce(func.max(jobs.c.attempts).filter(completed), 0).label("most"),
+            func.count().filter(dead).label("dead"),
+        )
+        .select_from(attempts.join(jobs, last))
+        .where(attempts.c.finished_at >= _SINCE)
+    )
 
 
 @statement(shapes=[("waited",), ("ran",)])
