@@ -15,7 +15,7 @@ from types import TracebackType
 from queuectl.adapters.sql.database import Connection
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Run, WorkerRecord, WorkerState
+from queuectl.domain.ports import Process, Run, WorkerRecord, WorkerState
 from queuectl.settings import Settings
 from queuectl.worker_container import WorkerContainer
 
@@ -132,7 +132,7 @@ class Hand:
         self._jobs, self._clock = container.jobs(), container.clock()
         self.id = str(container.new_worker_id())
         now = self._clock()
-        process = container.current_process()
+        process = Process(machine="of the benchmark", pid=1, started=0)  # `worker stop` must not stop this one
         container.workers().register(
             WorkerRecord(
                 id=self.id,
@@ -156,7 +156,7 @@ class Hand:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._retire()  # or `worker stop` would stop this process
+        self._retire()
 
     def claim(self) -> Run | None:
         """Take the next due job, if there is one."""

@@ -25,7 +25,7 @@ from benchmarks.queue import Hand, Queue
 from queuectl.adapters import containment, event_log, system
 from queuectl.adapters.sql import jobs, prepared
 from queuectl.adapters.sql.database import Connection, Database
-from queuectl.adapters.subprocess_runner import SubprocessRunner, subprocess
+from queuectl.adapters.subprocess_runner import SubprocessRunner
 from queuectl.application.worker import Worker
 from queuectl.domain.job import Job
 
@@ -94,7 +94,7 @@ def watch_everything(steps: Steps) -> None:
     steps.watch(SubprocessRunner, "_reap_orphans", "runner: orphans")
     steps.watch(containment, "children", "/proc/self/task/*/children")
     steps.watch(system, "process", "/proc/PID/stat and the machine's id")
-    steps.watch(subprocess.Popen, "__init__", "Popen: fork to exec")
+    steps.watch(SubprocessRunner, "_spawn", "posix_spawn")
     steps.watch(event_log, "log_event", "log lines")
 
 
@@ -124,6 +124,8 @@ def apart(*arguments: object) -> None:
     process = multiprocessing.get_context("spawn").Process(target=profiled, args=arguments)
     process.start()
     process.join()
+    if process.exitcode:
+        raise SystemExit(f"the profiled process ended with {process.exitcode}")
 
 
 def profiled(place: Path, url: str | None, count: int, workers: int) -> None:

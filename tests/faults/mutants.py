@@ -46,8 +46,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/sql/statements.py",
-                'store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)',
-                'store_job().where((jobs.c.lease_id == bindparam("held_lease")) | _IS_PROCESSING)',
+                '.where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"])',
+                '.where(jobs.c.id == given["id"])',
             )
         ],
         ["test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]"],
@@ -68,8 +68,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
-                "os.killpg(child.process.pid, number)",
-                "os.kill(child.process.pid, number)",
+                "os.killpg(child.pid, number)",
+                "os.kill(child.pid, number)",
             ),
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
@@ -84,9 +84,9 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
-                "    return os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
+                "    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
                 "    return child.pipe is None and (\n"
-                "        os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
+                "        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
                 "    )",
             )
         ],

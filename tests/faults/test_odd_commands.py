@@ -68,7 +68,7 @@ def test_a_worker_without_descriptors_gives_the_job_back_and_tries_again(
     [worker] = cli.start_workers().pids
     before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     in_use = len(os.listdir(f"/proc/{worker}/fd"))  # noqa: PTH208 - one call
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (in_use + 3, before[1]))  # enough for the database
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (in_use + 1, before[1]))  # enough for the database
     job_id = witness.enqueue("true", max_retries=0)
     wait_until(lambda: "released" in witness.outcomes(job_id))
     resource.prlimit(worker, resource.RLIMIT_NOFILE, before)

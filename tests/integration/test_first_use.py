@@ -22,7 +22,7 @@ def test_the_first_call_makes_the_queue_in_the_users_data_directory(newcomer: Cl
     job_id = newcomer.run("enqueue", '{"command": "true"}', umask=0).stdout.strip()
     directory = home / "queuectl"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert modes(directory.iterdir()) == {"queue.db": 0o600}
+    assert modes(directory.iterdir()) == {"queue.db": 0o600, "queue.db-lock": 0o600}
     assert list(newcomer.jobs()) == [job_id]
 
 

@@ -7,17 +7,18 @@ is killed next, once it has become an orphan and so, by adoption, a child of thi
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import selectors
 import signal
 import struct
-import subprocess
 import termios
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from queuectl.adapters import containment, run_result, system
 from queuectl.adapters.output_buffer import OutputBuffer
@@ -29,6 +30,9 @@ CHUNK = 65536
 
 PRIVATE = ("QUEUECTL_", "PG", "NOTIFY_SOCKET")
 """Variables with these prefixes are the worker's own: the way to the database, passwords included, and to systemd."""
+
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Commands get them as any program does."""
 
 LOOK_AGAIN = timedelta(milliseconds=10)
 """How often to look at what nothing tells about: the rest of a killed group; ends, where there is no pidfd_open(2)."""
@@ -42,7 +46,7 @@ class _Child:
     """A running command. Deadlines are in time since boot."""
 
     run: Run
-    process: "subprocess.Popen[bytes]"
+    pid: int
     pidfd: int | None
     pipe: int | None
     output: OutputBuffer
@@ -53,11 +57,13 @@ class _Child:
     buried: timedelta | None = None
     """When the leader was reaped; from then on only what it left behind is waited for."""
     left_behind: bool = False
+    code: int = 0
+    """The exit code, or the signal as a negative number; known when the leader has been reaped."""
 
     def result(self) -> RunResult:
         return run_result.told(
             self.run,
-            self.process.returncode,
+            self.code,
             self.output.output(),
             stopped_as=self.stopped_as,
             left_behind=self.left_behind,
@@ -83,6 +89,9 @@ class SubprocessRunner:
         os.set_blocking(self._wakes, False)
         os.set_blocking(self._wake, False)
         self._selector.register(self._wakes, selectors.EVENT_READ, None)
+        self._nothing = os.open(os.devnull, os.O_RDONLY)
+        self._directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        _keep_descriptors_from_commands()
 
     def start(self, run: Run) -> None:
         """Start the command; how it ended, a failure to start included, comes from `wait`."""
@@ -135,45 +144,72 @@ class SubprocessRunner:
         while self._children:
             self.wait(timedelta(seconds=1))
         self._selector.close()
-        os.close(self._wakes)
-        os.close(self._wake)
+        for descriptor in (self._wakes, self._wake, self._nothing, self._directory):
+            os.close(descriptor)
 
     def _spawned(self, run: Run) -> _Child:
-        job = run.job
-        # As bytes, in UTF-8 whatever the worker's locale is: what was enqueued is what is run.
-        args = ["/bin/sh", "-c", job.command] if isinstance(job.command, str) else job.command
         pipe, write_end = os.pipe()
         spawned_at = self._elapsed()
         try:
-            process = subprocess.Popen(  # noqa: S603 - running the users' commands is what this is for
-                [arg.encode() for arg in args],
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                cwd=None if job.cwd is None else job.cwd.encode(),
-                env=self._environ | _variables(run),
-                start_new_session=True,
-            )
+            pid = self._spawn(run, write_end)
         except BaseException:
             os.close(pipe)
             raise
         finally:
             os.close(write_end)
         try:
-            return self._watched(run, process, pipe, spawned_at)
+            return self._watched(run, pid, pipe, spawned_at)
         except OSError:  # no descriptor left: what cannot be watched must not run
             os.close(pipe)
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
             raise
 
-    def _watched(self, run: Run, process: "subprocess.Popen[bytes]", pipe: int, spawned_at: timedelta) -> _Child:
+    def _spawn(self, run: Run, output: int) -> int:
+        """Start the command as the leader of a session; its pid. Raises OSError.
+
+        By posix_spawn(3), in half of the time of `subprocess`. As that takes no working directory, the child is given
+        this process's own, on which nothing else depends.
+        """
+        command, cwd = run.job.command, run.job.cwd
+        # As bytes, in UTF-8 whatever the worker's locale is: what was enqueued is what is run.
+        args = [arg.encode() for arg in (("/bin/sh", "-c", command) if isinstance(command, str) else command)]
+        environ = self._environ | _variables(run)
+        error: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        try:
+            if cwd is not None:
+                os.chdir(cwd.encode())
+            for program in _places(args[0], environ):
+                try:
+                    return os.posix_spawn(
+                        program,
+                        args,
+                        environ,
+                        file_actions=[
+                            (os.POSIX_SPAWN_DUP2, self._nothing, 0),
+                            (os.POSIX_SPAWN_DUP2, output, 1),
+                            (os.POSIX_SPAWN_DUP2, output, 2),
+                        ],
+                        setsid=True,
+                        setsigmask=(),
+                        setsigdef=IGNORED_BY_PYTHON,
+                    )
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                except PermissionError as forbidden:  # as execvp(3): the next directory may have one that can be run
+                    error = forbidden
+        finally:
+            if cwd is not None:
+                os.fchdir(self._directory)
+        raise error
+
+    def _watched(self, run: Run, pid: int, pipe: int, spawned_at: timedelta) -> _Child:
         os.set_blocking(pipe, False)
         child = _Child(
             run=run,
-            process=process,
+            pid=pid,
             spawned_at=spawned_at,
-            pidfd=_pidfd(process.pid),
+            pidfd=_pidfd(pid),
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
             times_out=None if run.job.timeout is None else self._elapsed() + run.job.timeout,
@@ -263,7 +299,7 @@ class SubprocessRunner:
         if child.pidfd is not None:
             self._selector.unregister(child.pidfd)
             os.close(child.pidfd)
-        child.process.wait()
+        child.code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         child.buried = now
         child.left_behind |= child.stopped_as is None and _group_exists(child)
 
@@ -273,7 +309,7 @@ class SubprocessRunner:
         An orphan that carries no mark any more (env -i) is spared while a command runs that may have started it.
         """
         running = [child for child in self._children if child.buried is None]
-        leaders = {child.process.pid for child in running}
+        leaders = {child.pid for child in running}
         orphans = [
             pid
             for pid in containment.children()
@@ -287,7 +323,7 @@ class SubprocessRunner:
 
     def _reap_orphans(self) -> None:
         """Reap the adopted orphans of running commands that have ended by themselves."""
-        leaders = {child.process.pid for child in self._children}
+        leaders = {child.pid for child in self._children}
         for pid in containment.children():
             if pid not in leaders:
                 containment.reap(pid)
@@ -297,6 +333,22 @@ class SubprocessRunner:
             self._selector.unregister(child.pipe)
             os.close(child.pipe)
             child.pipe = None
+
+
+def _places(program: bytes, environ: Mapping[bytes, bytes]) -> Sequence[bytes]:
+    """Where a program may be: at its own path, or in the directories of the command's PATH."""
+    if b"/" in program:
+        return [program]
+    directories = environ.get(b"PATH", os.defpath.encode()).split(b":")
+    return [(directory or b".") + b"/" + program for directory in directories]
+
+
+def _keep_descriptors_from_commands() -> None:
+    """What this process was started with, a lock of its starter's perhaps; Python's own are not inherited anyway."""
+    for entry in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the listing itself
+            if int(entry.name) > 2:
+                os.set_inheritable(int(entry.name), False)
 
 
 def _pidfd(pid: int) -> int | None:
@@ -323,13 +375,13 @@ def _is_dead(child: _Child) -> bool:
     """Whether the leader has ended; it stays a zombie."""
     if child.buried is not None:
         return True
-    return os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def _signal_group(child: _Child, number: signal.Signals) -> None:
     if child.buried is None:  # from then on the group's id may be another's
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.process.pid, number)
+            os.killpg(child.pid, number)
 
 
 def _may_have_started(child: _Child, pid: int) -> bool:
@@ -342,10 +394,10 @@ def _may_have_started(child: _Child, pid: int) -> bool:
 
 def _group_exists(child: _Child) -> bool:
     with contextlib.suppress(ChildProcessError):  # raised when none of the group is, or has become, a child of ours
-        while os.waitid(os.P_PGID, child.process.pid, os.WEXITED | os.WNOHANG):
+        while os.waitid(os.P_PGID, child.pid, os.WEXITED | os.WNOHANG):
             pass
     try:
-        os.killpg(child.process.pid, 0)
+        os.killpg(child.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -17,6 +17,8 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 """Crockford's base 32: in the order of the characters' codes, and without letters that look like digits."""
 
+SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 HAS_PROC = Path("/proc/self/stat").exists()
 
 random_bits = random.SystemRandom().getrandbits
@@ -33,7 +35,7 @@ def now() -> datetime:
 
 def elapsed() -> timedelta:
     """Time since the machine's boot, suspension included where the system can tell; never steps."""
-    return timedelta(seconds=time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)))
+    return timedelta(seconds=time.clock_gettime(SINCE_BOOT))
 
 
 class JobIds:

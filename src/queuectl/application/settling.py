@@ -103,8 +103,9 @@ def settle_kept(policy: Policy, *, jobs: JobRepository, spool: OutcomeSpool, eve
 def _tell(tell: Callable[[JobSettled | ResultLate], None], job: Job, result: RunResult, settlement: Settlement) -> None:
     match settlement:
         case Settlement.RECORDED | Settlement.CANCELLED:
-            state = State.CANCELLED if settlement is Settlement.CANCELLED else job.state
+            if settlement is Settlement.CANCELLED:
+                job = replace(job, state=State.CANCELLED)
             ran = max(job.updated_at - (job.started_at or job.updated_at), timedelta())
-            tell(JobSettled(job=replace(job, state=state), result=result, ran=ran))
+            tell(JobSettled(job=job, result=result, ran=ran))
         case Settlement.LATE | Settlement.GONE:
             tell(ResultLate(job=job, result=result))

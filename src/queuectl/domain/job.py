@@ -69,8 +69,8 @@ class Job:
 
     def claimed(self, lease: Lease, at: datetime) -> "Job":
         """A worker starts the next attempt under `lease`."""
-        job = self._moved(State.PROCESSING, at)
-        return replace(job, lease=lease, attempts=job.attempts + 1, started_at=at, finished_at=None)
+        attempt = self.attempts + 1
+        return self._moved(State.PROCESSING, at, lease=lease, attempts=attempt, started_at=at, finished_at=None)
 
     def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float) -> "Job":
         """The attempt has ended with `result`; `chance` is a random number in [0, 1) for the backoff's jitter.
@@ -103,9 +103,9 @@ class Job:
         """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
-        job = self._moved(State.PENDING, at)
-        return replace(
-            job,
+        return self._moved(
+            State.PENDING,
+            at,
             run_at=at,
             failures=0,
             losses=0,
@@ -134,22 +134,22 @@ class Job:
         job = replace(self, failures=self.failures + 1)
         if job.failures > job.max_retries:
             return job._finished(State.DEAD, at)
-        return replace(job._moved(State.FAILED, at), run_at=at + backoff.stretched(job.failures, chance))
+        return job._moved(State.FAILED, at, run_at=at + backoff.stretched(job.failures, chance))
 
     def _lost(self, at: datetime, max_losses: int) -> "Job":
         job = replace(self, losses=self.losses + 1)
         if job.losses < max_losses:
             return job._moved(State.PENDING, at)
         reason = f"lost {job.losses} times, the most that max-losses allows; the last time: {job.last_error}"
-        return replace(job._finished(State.DEAD, at), last_error=reason)
+        return job._finished(State.DEAD, at, last_error=reason)
 
-    def _finished(self, state: State, at: datetime) -> "Job":
-        return replace(self._moved(state, at), finished_at=at)
+    def _finished(self, state: State, at: datetime, **changes: object) -> "Job":
+        return self._moved(state, at, finished_at=at, **changes)
 
-    def _moved(self, state: State, at: datetime) -> "Job":
+    def _moved(self, state: State, at: datetime, **changes: object) -> "Job":
         if state not in MOVES[self.state]:
             raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
-        return replace(self, state=state, updated_at=at)
+        return replace(self, state=state, updated_at=at, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

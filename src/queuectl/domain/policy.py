@@ -3,6 +3,7 @@
 `SETTINGS` is the one table of keys; each knows its range, its default and what it means.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,23 +30,25 @@ class Policy:
     @classmethod
     def of(cls, stored: Mapping[str, str]) -> "Policy":
         """The policy that the stored texts (key to text, as `Setting.normal` wrote them) say."""
+        return _policy(frozenset(stored.items()))
 
-        def text(key: str) -> str:
-            return stored.get(key, SETTINGS[key].default)
 
-        return cls(
-            max_retries=int(text("max-retries")),
-            backoff=Backoff(
-                base=float(text("backoff-base")),
-                ceiling=parse_duration(text("backoff-max")),
-                jitter=float(text("backoff-jitter")),
-            ),
-            default_timeout=None if text("default-timeout") == NONE else parse_duration(text("default-timeout")),
-            output_limit=int(text("output-limit")),
-            max_losses=int(text("max-losses")),
-            lease=parse_duration(text("lease")),
-            kill_grace=parse_duration(text("kill-grace")),
-        )
+@functools.lru_cache(maxsize=16)  # a worker reads it with each claim, and it hardly ever changes
+def _policy(stored: frozenset[tuple[str, str]]) -> Policy:
+    texts = {key: setting.default for key, setting in SETTINGS.items()} | dict(stored)
+    return Policy(
+        max_retries=int(texts["max-retries"]),
+        backoff=Backoff(
+            base=float(texts["backoff-base"]),
+            ceiling=parse_duration(texts["backoff-max"]),
+            jitter=float(texts["backoff-jitter"]),
+        ),
+        default_timeout=None if texts["default-timeout"] == NONE else parse_duration(texts["default-timeout"]),
+        output_limit=int(texts["output-limit"]),
+        max_losses=int(texts["max-losses"]),
+        lease=parse_duration(texts["lease"]),
+        kill_grace=parse_duration(texts["kill-grace"]),
+    )
 
 
 NONE = "none"

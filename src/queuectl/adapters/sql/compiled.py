@@ -165,12 +165,17 @@ COLUMNS: dict[str, dict[str, str | None]] = {
     'attempts': {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'host': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': None, 'signal': None, 'error': None, 'late': 'outcome', 'output_truncated': 'flag', 'output': None},
 }
 
+ROWS: dict[str, dict[str, str | None]] = {
+    'add_jobs': {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    'store_settled': {'id': None, 'lease_id': None, 'state': 'state', 'run_at': 'moment', 'updated_at': 'moment', 'failures': None, 'losses': None, 'finished_at': 'moment', 'exit_code': None, 'last_error': None},
+}
+
 STATEMENTS: dict[
     tuple[str, str, tuple[int | str | bool, ...]],
     tuple[str, dict[str, str | None], dict[str, str | None]],
 ] = {
     ('sqlite', 'add_jobs', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS TEXT) AS worker, CAST(given.value ->> 18 AS TEXT) AS lease_id, CAST(given.value ->> 19 AS INTEGER) AS exit_code, CAST(given.value ->> 20 AS TEXT) AS last_error, CAST(given.value ->> 21 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 22 AS TEXT) AS cancel_requested_by
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS INTEGER) AS exit_code, CAST(given.value ->> 18 AS TEXT) AS last_error, CAST(given.value ->> 19 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 20 AS TEXT) AS cancel_requested_by
 FROM json_each(:rows) AS given""",
         {'rows': None},
         {},
@@ -244,12 +249,12 @@ WHERE jobs.state = :state_0 AND jobs.queue = :queue ORDER BY jobs.seq DESC
         {'state_0': 'state', 'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('sqlite', 'oldest', ()): (
+    ('sqlite', 'oldest', ('dead',)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.state = :state AND jobs.updated_at <= :until ORDER BY jobs.seq
+WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0""",
-        {'state': 'state', 'until': 'moment', 'limit': None},
+        {'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'claim', (0,)): (
@@ -303,9 +308,10 @@ FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
  UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by""",
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
     ('sqlite', 'claim', (1,)): (
         """WITH claimed AS
@@ -358,9 +364,10 @@ FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
  UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by""",
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
     ('sqlite', 'first_due', (0,)): (
         """SELECT min(earliest.run_at) AS run_at
@@ -454,11 +461,14 @@ WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.queue =
         {'queue_0': None},
         {'run_at': 'moment'},
     ),
-    ('sqlite', 'start_attempt', ()): (
-        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) VALUES (:job_id, :number, :queue, :worker, (SELECT workers.host
+    ('sqlite', 'start_attempts', ()): (
+        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, (SELECT workers.host
 FROM workers
-WHERE workers.id = :by_worker), :lease_id, :started_at, :waited, :output_truncated)""",
-        {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'by_worker': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'output_truncated': 'flag'},
+WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
+FROM jobs
+WHERE jobs.id IN (SELECT listed.value
+FROM json_each(:ids) AS listed)""",
+        {'ids': 'texts'},
         {},
     ),
     ('sqlite', 'held', ()): (
@@ -476,9 +486,9 @@ WHERE jobs.worker = :worker AND jobs.state = 'processing' AND jobs.cancel_reques
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=:run_at, updated_at=:updated_at, state=:state, attempts=:attempts, failures=:failures, losses=:losses, started_at=:started_at, finished_at=:finished_at, worker=:worker, lease_id=:lease_id, exit_code=:exit_code, last_error=:last_error WHERE jobs.id = :job_id AND jobs.lease_id = :held_lease AND jobs.state = 'processing' RETURNING cancel_requested_at, cancel_requested_by""",
-        {'run_at': 'moment', 'updated_at': 'moment', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'job_id': None, 'held_lease': None},
-        {'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_each(:rows) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING id, cancel_requested_at, cancel_requested_by""",
+        {'rows': None},
+        {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'end_attempt', ()): (
         """UPDATE attempts SET finished_at=:finished_at, ran=:ran, outcome=:outcome, exit_code=:exit_code, signal=:signal, error=:error, output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :of_job AND attempts.number = :attempt AND attempts.outcome IS NULL""",
@@ -618,19 +628,12 @@ WHERE attempts.finished_at >= :since GROUP BY attempts.outcome""",
         {'since': 'moment'},
         {'outcome': 'outcome', 'count': None},
     ),
-    ('sqlite', 'completed_since', ()): (
-        """SELECT count(*) AS count, count(*) FILTER (WHERE jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts), 0) AS most
-FROM jobs
-WHERE jobs.state = 'completed' AND jobs.finished_at >= :since""",
+    ('sqlite', 'jobs_ended_since', ()): (
+        """SELECT count(*) FILTER (WHERE jobs.state = 'completed') AS completed, count(*) FILTER (WHERE jobs.state = 'completed' AND jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts) FILTER (WHERE jobs.state = 'completed'), 0) AS most, count(*) FILTER (WHERE jobs.state = 'dead') AS dead
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= :since""",
         {'since': 'moment'},
-        {'count': None, 'retried': None, 'most': None},
-    ),
-    ('sqlite', 'dead_since', ()): (
-        """SELECT count(*) AS count
-FROM jobs
-WHERE jobs.state = 'dead' AND jobs.finished_at >= :since""",
-        {'since': 'moment'},
-        {'count': None},
+        {'completed': None, 'retried': None, 'most': None, 'dead': None},
     ),
     ('sqlite', 'spread', ('waited',)): (
         """SELECT attempts.waited AS span
@@ -721,7 +724,7 @@ FROM json_each(:ids) AS listed)""",
         {},
     ),
     ('postgresql', 'add_jobs', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS TEXT) AS worker, CAST(given.value ->> 18 AS TEXT) AS lease_id, CAST(given.value ->> 19 AS INTEGER) AS exit_code, CAST(given.value ->> 20 AS TEXT) AS last_error, CAST(given.value ->> 21 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 22 AS TEXT) AS cancel_requested_by
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS INTEGER) AS exit_code, CAST(given.value ->> 18 AS TEXT) AS last_error, CAST(given.value ->> 19 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 20 AS TEXT) AS cancel_requested_by
 FROM json_array_elements(%(rows)s::JSON) AS given""",
         {'rows': None},
         {},
@@ -795,12 +798,12 @@ WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue)s::VARCHAR ORDE
         {'state_0': 'state', 'queue': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('postgresql', 'oldest', ()): (
+    ('postgresql', 'oldest', ('dead',)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.state = %(state)s::VARCHAR AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs.seq
+WHERE jobs.state = 'dead' AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs.seq
  LIMIT %(limit)s::BIGINT + 0 FOR UPDATE""",
-        {'state': 'state', 'until': 'moment', 'limit': None},
+        {'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'claim', (0,)): (
@@ -854,9 +857,10 @@ FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
  UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by""",
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
     ('postgresql', 'claim', (1,)): (
         """WITH claimed AS
@@ -909,9 +913,10 @@ FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
  UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by""",
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
     ('postgresql', 'first_due', (0,)): (
         """SELECT min(earliest.run_at) AS run_at
@@ -1005,11 +1010,14 @@ WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.queue =
         {'queue_0': None},
         {'run_at': 'moment'},
     ),
-    ('postgresql', 'start_attempt', ()): (
-        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) VALUES (%(job_id)s::VARCHAR, %(number)s::INTEGER, %(queue)s::VARCHAR, %(worker)s::VARCHAR, (SELECT workers.host
+    ('postgresql', 'start_attempts', ()): (
+        """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, (SELECT workers.host
 FROM workers
-WHERE workers.id = %(by_worker)s::VARCHAR), %(lease_id)s::VARCHAR, %(started_at)s::BIGINT, %(waited)s::BIGINT, %(output_truncated)s)""",
-        {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'by_worker': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'output_truncated': 'flag'},
+WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
+FROM jobs
+WHERE jobs.id IN (SELECT listed.value
+FROM json_array_elements_text(%(ids)s::JSON) AS listed)""",
+        {'ids': 'texts'},
         {},
     ),
     ('postgresql', 'held', ()): (
@@ -1027,9 +1035,9 @@ WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' AND jobs.c
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=%(run_at)s::BIGINT, updated_at=%(updated_at)s::BIGINT, state=%(state)s::VARCHAR, attempts=%(attempts)s::INTEGER, failures=%(failures)s::INTEGER, losses=%(losses)s::INTEGER, started_at=%(started_at)s::BIGINT, finished_at=%(finished_at)s::BIGINT, worker=%(worker)s::VARCHAR, lease_id=%(lease_id)s::VARCHAR, exit_code=%(exit_code)s::INTEGER, last_error=%(last_error)s::VARCHAR WHERE jobs.id = %(job_id)s::VARCHAR AND jobs.lease_id = %(held_lease)s::VARCHAR AND jobs.state = 'processing' RETURNING jobs.cancel_requested_at, jobs.cancel_requested_by""",
-        {'run_at': 'moment', 'updated_at': 'moment', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'job_id': None, 'held_lease': None},
-        {'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_array_elements(%(rows)s::JSON) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
+        {'rows': None},
+        {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'end_attempt', ()): (
         """UPDATE attempts SET finished_at=%(finished_at)s::BIGINT, ran=%(ran)s::BIGINT, outcome=%(outcome)s::VARCHAR, exit_code=%(exit_code)s::INTEGER, signal=%(signal)s::INTEGER, error=%(error)s::VARCHAR, output_truncated=%(output_truncated)s, output=%(output)s WHERE attempts.job_id = %(of_job)s::VARCHAR AND attempts.number = %(attempt)s::INTEGER AND attempts.outcome IS NULL""",
@@ -1169,19 +1177,12 @@ WHERE attempts.finished_at >= %(since)s::BIGINT GROUP BY attempts.outcome""",
         {'since': 'moment'},
         {'outcome': 'outcome', 'count': None},
     ),
-    ('postgresql', 'completed_since', ()): (
-        """SELECT count(*) AS count, count(*) FILTER (WHERE jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts), 0) AS most
-FROM jobs
-WHERE jobs.state = 'completed' AND jobs.finished_at >= %(since)s::BIGINT""",
+    ('postgresql', 'jobs_ended_since', ()): (
+        """SELECT count(*) FILTER (WHERE jobs.state = 'completed') AS completed, count(*) FILTER (WHERE jobs.state = 'completed' AND jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts) FILTER (WHERE jobs.state = 'completed'), 0) AS most, count(*) FILTER (WHERE jobs.state = 'dead') AS dead
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= %(since)s::BIGINT""",
         {'since': 'moment'},
-        {'count': None, 'retried': None, 'most': None},
-    ),
-    ('postgresql', 'dead_since', ()): (
-        """SELECT count(*) AS count
-FROM jobs
-WHERE jobs.state = 'dead' AND jobs.finished_at >= %(since)s::BIGINT""",
-        {'since': 'moment'},
-        {'count': None},
+        {'completed': None, 'retried': None, 'most': None, 'dead': None},
     ),
     ('postgresql', 'spread', ('waited',)): (
         """SELECT attempts.waited AS span

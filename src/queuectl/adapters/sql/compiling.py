@@ -22,7 +22,11 @@ DIALECTS: dict[str, Dialect] = {
 PARAMETER = {"sqlite": r":{}\b", "postgresql": r"%\({}\)s(::\w+)?"}
 
 SPELLINGS = {
-    "sqlite": {"json_array_elements_text(": "json_each(", "json_array_elements(": "json_each("},
+    "sqlite": {
+        "json_array_elements_text(": "json_each(",
+        "json_array_elements(": "json_each(",
+        "json_object_agg(": "json_group_object(",
+    },
     "postgresql": {},
 }
 """What is the same in both, but for its name."""
@@ -81,6 +85,10 @@ def _lines() -> Iterator[str]:
     for table in metadata.sorted_tables:
         kinds = {column.name: _kind(column.type) for column in table.columns}
         yield f"    {table.name!r}: {kinds!r},\n"
+    yield "}\n\nROWS: dict[str, dict[str, str | None]] = {\n"
+    for name, source in SOURCES.items():
+        if source.rows:
+            yield f"    {name!r}: { {column.name: _kind(column.type) for column in source.rows}!r},\n"
     yield "}\n\nSTATEMENTS: dict[\n    tuple[str, str, tuple[int | str | bool, ...]],\n"
     yield "    tuple[str, dict[str, str | None], dict[str, str | None]],\n] = {\n"
     for database in DIALECTS:

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeAlias, TypeVar
@@ -86,6 +86,7 @@ class Connection:
         self.backend = backend
         self.driver = backend.connect()
         self.was_lost = False
+        self.is_committing = False
 
     def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
         """All rows of a statement."""
@@ -185,26 +186,20 @@ class Database:
         deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
         in_doubt = was_taken = False
         while True:
-            connection, committing = None, False
+            connection = None
             try:
                 connection = self._idle_connection() or Connection(self.backend)
-                is_writing = begin == self.backend.begin_writing
-                with self.backend.write_turn() if is_writing else NO_TURN, self._kept_unless_it_fails(connection):
-                    if begin is None:
-                        return work(connection)
-                    connection.tell(begin)
-                    if in_doubt and recall is not None and (recalled := recall(connection)) is not None:
-                        connection.driver.rollback()
-                        return recalled
-                    result = work(connection)
-                    committing = is_writing
-                    connection.driver.commit()
-                    return result
-            except self.backend.error as error:
+                with self.backend.write_turn() if begin == self.backend.begin_writing else NO_TURN:
+                    result = self._tried(connection, begin, work, recall if in_doubt else None)
+            except BaseException as error:
+                if connection is not None:  # whatever went wrong, the next transaction has nothing of it
+                    connection.close()
+                if not isinstance(error, self.backend.error):
+                    raise
                 is_lost = connection is not None and connection.was_lost
                 if is_lost:
                     self.close()  # the idle ones are likely to be lost with it
-                in_doubt = in_doubt or (committing and is_lost)
+                in_doubt = in_doubt or (is_lost and connection is not None and connection.is_committing)
                 if self.backend.is_duplicate(error):
                     # The first try may hold what this one ran into, and be committed only now: ask once more.
                     if not in_doubt or recall is None or was_taken:
@@ -214,21 +209,27 @@ class Database:
                     trouble = self.backend.explain(error, is_lost)
                     if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:
                         raise (CommitUnknown(trouble.message) if in_doubt else trouble) from error
+            else:
+                self._idle.append(connection)
+                return result
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads contenders, hides nothing
             wait = min(wait * 2, LONGEST_WAIT)
+
+    def _tried(self, connection: Connection, begin: str | None, work: Work[T], recall: Recall[T] | None) -> T:
+        if begin is None:
+            return work(connection)
+        connection.tell(begin)
+        if recall is not None and (recalled := recall(connection)) is not None:
+            connection.driver.rollback()
+            return recalled
+        result = work(connection)
+        connection.is_committing = begin == self.backend.begin_writing
+        connection.driver.commit()
+        connection.is_committing = False
+        return result
 
     def _idle_connection(self) -> Connection | None:
         try:
             return self._idle.pop()
         except IndexError:
             return None
-
-    @contextlib.contextmanager
-    def _kept_unless_it_fails(self, connection: Connection) -> Iterator[None]:
-        """Whatever goes wrong closes the connection: the next transaction has nothing of it."""
-        try:
-            yield
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 
-from queuectl.adapters.sql.compiled import COLUMNS
+from queuectl.adapters.sql.compiled import ROWS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
 from queuectl.adapters.sql.prepared import Row
 from queuectl.adapters.sql.values import KINDS, as_json
@@ -19,17 +19,10 @@ from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 from queuectl.domain.state import State
 
 JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
+_FIELD_VALUES = attrgetter(*JOB_FIELDS)
+
 CHUNK = 1000
 """New jobs that are handed to the database at a time."""
-
-_OF_LEASE = {"worker": lambda lease: lease and lease.worker, "lease_id": lambda lease: lease and lease.id}
-_NEW = [(name, kind) for name, kind in COLUMNS["jobs"].items() if name != "seq"]
-_NEW_VALUES = attrgetter(*("lease" if name in _OF_LEASE else name for name, _ in _NEW))
-_NEW_CODECS = [
-    (place, KINDS[kind].encode if kind else _OF_LEASE[name])
-    for place, (name, kind) in enumerate(_NEW)
-    if kind or name in _OF_LEASE
-]
 
 ALL = 2**63 - 1
 """More rows than there can be."""
@@ -135,7 +128,8 @@ class SqlJobRepository:
             def recall(connection: Connection) -> Sequence[Settlement] | None:
                 held = connection.rows("held", {"worker": lease.worker})
                 taken = [_job(row) for row in held if row.lease_id == lease.id]
-                runs[:] = _runs(connection, taken, lease)
+                policy = Policy.of(stored_settings(connection))
+                runs[:] = [Run(job=job, lease=lease, policy=policy) for job in taken]
                 return _settle_all(connection, ended) if taken else None  # what was settled before is a resend now
 
             return self._database.write(work, recall=recall)
@@ -174,11 +168,11 @@ class SqlJobRepository:
 
     def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
-        oldest = {"state": state, "until": until, "limit": limit}
+        oldest = {"until": until, "limit": limit}
         changed: list[Job] = []
 
         def work(connection: Connection) -> list[Job]:
-            changed[:] = [decide(_job(row)) for row in connection.rows("oldest", oldest)]
+            changed[:] = [decide(_job(row)) for row in connection.rows("oldest", oldest, (state.value,))]
             _write(connection, changed)
             return changed
 
@@ -206,11 +200,11 @@ class SqlJobRepository:
 
     def remove_some(self, state: State, *, limit: int) -> int:
         """Delete up to `limit` jobs of a state with their attempts; how many there were."""
-        oldest = {"state": state, "until": LATEST, "limit": limit}
+        oldest = {"until": LATEST, "limit": limit}
         ids: list[str] = []
 
         def work(connection: Connection) -> int:
-            ids[:] = [row.id for row in connection.rows("oldest", oldest)]
+            ids[:] = [row.id for row in connection.rows("oldest", oldest, (state.value,))]
             connection.run("delete_jobs", {"ids": ids})
             return len(ids)
 
@@ -228,9 +222,8 @@ class SqlJobRepository:
                 return []
             held = [_job(row) for row in connection.rows("held_to_rescue", {"worker": worker_id})]
             rescued = [decide(job) for job in held]
-            for job in rescued:
-                result = RunResult(outcome=Outcome.LOST, error=job.last_error)
-                connection.run("end_attempt", _end_of_attempt(job, result))
+            lost = [_end_of_attempt(job, RunResult(outcome=Outcome.LOST, error=job.last_error)) for job in rescued]
+            connection.run_for_each("end_attempt", lost)
             _write(connection, rescued)
             connection.run("end_worker", {"of_worker": worker_id, "end_state": WorkerState.LOST, "ended_at": at})
             return rescued
@@ -261,20 +254,24 @@ def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit:
         **_queue_values(queues),
     }
     rows = connection.rows("claim", values, (len(queues),))
-    claimed = [_job(row) for row in sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))]
-    connection.run_for_each("start_attempt", [_start_of_attempt(job, lease, at) for job in claimed])
-    return _runs(connection, claimed, lease)
-
-
-def _runs(connection: Connection, claimed: Sequence[Job], lease: Lease) -> list[Run]:
-    if not claimed:
+    if not rows:
         return []
-    policy = Policy.of(stored_settings(connection))
-    return [Run(job=job, lease=lease, policy=policy) for job in claimed]
+    connection.run("start_attempts", {"ids": [row.id for row in rows]})
+    policy = Policy.of(rows[0].settings or {})
+    in_order = sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))
+    return [Run(job=_job(row), lease=lease, policy=policy) for row in in_order]
 
 
 def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Settlement]:
-    return [_settle(connection, each.job, each.lease, each.result) for each in ended]
+    """The fence, and what of the attempts it let through; the others are late."""
+    stored = {row.id: row for row in connection.rows("store_settled", {"rows": _settled_rows(ended)})} if ended else {}
+    connection.run_for_each("end_attempt", [_end_of_attempt(it.job, it.result) for it in ended if it.job.id in stored])
+    return [
+        _heeded(connection, each.job, stored[each.job.id])
+        if each.job.id in stored
+        else _settle_late(connection, each.job, each.lease, each.result)
+        for each in ended
+    ]
 
 
 def _without_output(ended: Ended) -> Ended:
@@ -282,11 +279,10 @@ def _without_output(ended: Ended) -> Ended:
     return replace(ended, result=replace(ended.result, output=Output(truncated=bool(ended.result.output.content))))
 
 
-def _settle(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
-    stored = connection.row("store_settled", _row(job) | {"job_id": job.id, "held_lease": lease.id})
-    if stored is None:
-        return _settle_late(connection, job, lease, result)
-    connection.run("end_attempt", _end_of_attempt(job, result))
+def _heeded(connection: Connection, job: Job, stored: Row) -> Settlement:
+    """What became of a job just stored, given that its cancel may have been asked for while it ran."""
+    if stored.cancel_requested_at == job.cancel_requested_at:
+        return Settlement.RECORDED
     heeded = replace(job, **vars(stored)).heeding_cancel()
     if heeded.state is job.state:
         return Settlement.RECORDED
@@ -319,42 +315,38 @@ def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
     return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
 
 
-def _new_rows(jobs: Iterable[Job]) -> str:
-    """New jobs as the statement `add_jobs` takes them."""
-    return as_json([_new_row(job) for job in jobs])
+def _row_writer(statement: str, path: Mapping[str, str]) -> Callable[[Iterable[object]], str]:
+    """Writes objects as the `:rows` of a statement; `path` leads to a column's value where its name does not."""
+    values_of = attrgetter(*(path.get(name, name) for name in ROWS[statement]))
+    encoders = [(place, KINDS[kind].encode) for place, kind in enumerate(ROWS[statement].values()) if kind]
+
+    def row(each: object) -> list[object]:
+        values = list(values_of(each))
+        for place, encode in encoders:
+            if (value := values[place]) is not None:
+                values[place] = encode(value)
+        return values
+
+    return lambda objects: as_json([row(each) for each in objects])
 
 
-def _new_row(job: Job) -> list[object]:
-    values = list(_NEW_VALUES(job))
-    for place, encode in _NEW_CODECS:
-        values[place] = encode(values[place])
-    return values
+_new_rows = _row_writer("add_jobs", {})
+_settled_rows = _row_writer(
+    "store_settled", {name: f"job.{name}" for name in ROWS["store_settled"]} | {"lease_id": "lease.id"}
+)
 
 
 def _row(job: Job) -> dict[str, object]:
     """A job as a row; and from a row: `_job`. Fields have their column's name, but for the lease, which has two."""
-    row = {name: getattr(job, name) for name in JOB_FIELDS}
+    row: dict[str, object] = dict(zip(JOB_FIELDS, _FIELD_VALUES(job), strict=True))
     lease = job.lease
-    return row | {"worker": lease and lease.worker, "lease_id": lease and lease.id}
+    row["worker"], row["lease_id"] = (lease.worker, lease.id) if lease else (None, None)
+    return row
 
 
 def _job(row: Row) -> Job:
     lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
-    return Job(**{name: getattr(row, name) for name in JOB_FIELDS}, lease=lease)
-
-
-def _start_of_attempt(job: Job, lease: Lease, at: datetime) -> dict[str, object]:
-    return {
-        "job_id": job.id,
-        "number": job.attempts,
-        "queue": job.queue,
-        "worker": lease.worker,
-        "by_worker": lease.worker,
-        "lease_id": lease.id,
-        "started_at": at,
-        "waited": at - job.run_at,
-        "output_truncated": False,
-    }
+    return Job(**dict(zip(JOB_FIELDS, _FIELD_VALUES(row), strict=True)), lease=lease)
 
 
 def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:

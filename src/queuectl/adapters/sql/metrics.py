@@ -13,15 +13,15 @@ def metrics_since(connection: Connection, since: datetime, *, detailed: bool) ->
     """What happened from `since` on; workers and queues only if `detailed`."""
     since_then = {"since": since}
     ended = {row.outcome: row.count for row in connection.rows("ended_since", since_then)}
-    completed = connection.only_row("completed_since", since_then)
+    jobs = connection.only_row("jobs_ended_since", since_then)
     count = sum(ended.get(outcome, 0) for outcome in RAN)
     return Metrics(
         since=since,
         attempts=dict.fromkeys(Outcome, 0) | ended,
-        completed=completed.count,
-        dead=connection.only_row("dead_since", since_then).count,
-        retried=completed.retried,
-        most_attempts=completed.most,
+        completed=jobs.completed,
+        dead=jobs.dead,
+        retried=jobs.retried,
+        most_attempts=jobs.most,
         wait=_spread(connection, "waited", since, count),
         run=_spread(connection, "ran", since, count),
         workers=_tallies(connection, "worker", since) if detailed else (),

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TypeAlias
 
 from queuectl.adapters.sql.compiled import STATEMENTS
-from queuectl.adapters.sql.values import KINDS, Codec
+from queuectl.adapters.sql.values import KINDS
 
 PARAMETER = re.compile(r"(?<!:):(?P<colon>[a-z]\w*)|%\((?P<percent>\w+)\)s")
 """A parameter as SQLAlchemy writes it: `:name` for SQLite, `%(name)s` for PostgreSQL; a cast, `::BIGINT`, is none."""
@@ -31,22 +31,26 @@ class Prepared:
         # The drivers are quicker by place than by name: a batch of inserts takes three fifths of the time.
         self.text = PARAMETER.sub(lambda found: "?" if found["colon"] else "%s", text)
         self._places = [found["colon"] or found["percent"] for found in PARAMETER.finditer(text)]
-        self._takes = _codecs(takes, "encode")
-        self._gives = _codecs(gives, "decode")
+        self._encoders = [(name, KINDS[kind].encode) for name, kind in takes.items() if kind]
+        self._columns = list(gives)
+        self._decoders = [(name, KINDS[kind].decode) for name, kind in gives.items() if kind]
 
     def bound(self, values: Values) -> list[object]:
         """The parameters, ready for the driver. Raises KeyError for one without a value."""
-        encoded = {name: values[name] if codec is None else codec(values[name]) for name, codec in self._takes}
+        encoded = dict(values)
+        for name, encode in self._encoders:
+            if (value := values[name]) is not None:
+                encoded[name] = encode(value)
         return [encoded[name] for name in self._places]
 
     def row(self, raw: Sequence[object]) -> Row:
         """A row, from what the driver gave."""
-        return Row(
-            **{
-                name: value if codec is None else codec(value)
-                for (name, codec), value in zip(self._gives, raw, strict=True)
-            }
-        )
+        row = Row(**dict(zip(self._columns, raw, strict=True)))
+        decoded = row.__dict__
+        for name, decode in self._decoders:
+            if (value := decoded[name]) is not None:
+                decoded[name] = decode(value)
+        return row
 
 
 _prepared: dict[tuple[str, str, Shape], Prepared] = {}
@@ -62,7 +66,3 @@ def prepared(database: str, name: str, shape: Shape = ()) -> Prepared:
             compiled = compiled_statement(*key)
         found = _prepared[key] = Prepared(*compiled)
     return found
-
-
-def _codecs(kinds: Mapping[str, str | None], way: str) -> list[tuple[str, Codec | None]]:
-    return [(name, getattr(KINDS[kind], way) if kind else None) for name, kind in kinds.items()]

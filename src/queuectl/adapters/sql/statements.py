@@ -11,10 +11,12 @@ from typing import TypeAlias, TypeVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Column,
     ColumnElement,
     Delete,
     Insert,
     Select,
+    Text,
     Update,
     bindparam,
     cast,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    type_coerce,
     union_all,
     update,
 )
@@ -55,29 +58,35 @@ PRIORITIES = range(10, 0, -1)
 FIXED = ("seq", "id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env")
 """The columns of a job that never change."""
 
-ASKED = ("cancel_requested_at", "cancel_requested_by")
-"""The columns that are the operators': a worker's outcome leaves them as they are."""
+ENDING = ("state", "run_at", "updated_at", "failures", "losses", "finished_at", "exit_code", "last_error")
+"""The columns of a job that the end of an attempt changes, besides its lease."""
 
 CHANGING = [column.name for column in jobs.columns if column.name not in FIXED]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How a statement is built for a shape, the shapes to compile ahead of time, and the columns that it writes."""
+    """How a statement is built for a shape, the shapes to compile ahead of time, and the columns that it writes.
+
+    `rows` are the columns whose values are in each row of its parameter `:rows`.
+    """
 
     build: Build
     shapes: Collection[Shape]
     writes: tuple[str, ...] | None
+    rows: tuple[Column[object], ...]
 
 
 SOURCES: dict[str, Source] = {}
 
 
-def statement(*, shapes: Collection[Shape] = ((),), writes: Iterable[str] | None = None) -> Callable[[B], B]:
+def statement(
+    *, shapes: Collection[Shape] = ((),), writes: Iterable[str] | None = None, rows: Iterable[Column[object]] = ()
+) -> Callable[[B], B]:
     """Register a statement under its function's name. `writes`: columns that get the parameters of their names."""
 
     def register(build: B) -> B:
-        SOURCES[build.__name__] = Source(build, shapes, None if writes is None else tuple(writes))
+        SOURCES[build.__name__] = Source(build, shapes, None if writes is None else tuple(writes), tuple(rows))
         return build
 
     return register
@@ -88,6 +97,17 @@ def _among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     parameter = bindparam(name, type_=Stored("texts", JSON()))
     texts = func.json_array_elements_text(parameter).table_valued("value", name="listed")
     return column.in_(select(texts.c.value))
+
+
+def _given(columns: Iterable[Column[object]]) -> dict[str, ColumnElement[object]]:
+    """The values of each row of `:rows`, a list of lists in the order of the columns, by the columns' names.
+
+    One parameter for any number of rows: a driver needs several times as long to be told them one by one.
+    """
+    row = func.json_array_elements(bindparam("rows", type_=JSON)).table_valued("value", name="given")
+    return {
+        column.name: cast(row.c.value.op("->>")(literal(place)), column.type) for place, column in enumerate(columns)
+    }
 
 
 def _is_one_of(column: ColumnElement[T], words: Collection[T]) -> ColumnElement[bool]:
@@ -105,19 +125,14 @@ _IS_LIVE = _is_one_of(workers.c.state, [WorkerState.RUNNING, WorkerState.STOPPIN
 # Jobs: reading and changing them.
 
 
-@statement()
-def add_jobs() -> Insert:
-    """New jobs, whose places are counted on: `:rows` is a list of lists, with the values in the order of the columns.
+_NEW = [column for column in jobs.columns if column.name not in ("seq", "worker", "lease_id")]
 
-    One parameter for any number of rows: a driver needs several times as long to be told them one by one.
-    """
-    columns = [column for column in jobs.columns if column.name != "seq"]
-    row = func.json_array_elements(bindparam("rows", type_=JSON)).table_valued("value", name="given")
-    values = [
-        cast(row.c.value.op("->>")(literal(place)), column.type).label(column.name)
-        for place, column in enumerate(columns)
-    ]
-    return insert(jobs).from_select([column.name for column in columns], select(*values)).inline()
+
+@statement(rows=_NEW)
+def add_jobs() -> Insert:
+    """New jobs, which nobody holds and whose places are counted on."""
+    given = _given(_NEW)
+    return insert(jobs).from_select(list(given), select(*(value.label(name) for name, value in given.items()))).inline()
 
 
 @statement()
@@ -166,12 +181,15 @@ def search(state_count: int, in_queue: bool) -> AnySelect:
     return found.where(jobs.c.queue == bindparam("queue")) if in_queue else found
 
 
-@statement()
-def oldest() -> AnySelect:
-    """Up to `:limit` jobs of `:state` that last changed by `:until`, the oldest first, locked."""
+@statement(shapes=[(State.DEAD.value,)])
+def oldest(state: str) -> AnySelect:
+    """Up to `:limit` jobs of a state that last changed by `:until`, the oldest first, locked.
+
+    The state is a constant: a plan of PostgreSQL's for any state would look for the few dead jobs among all.
+    """
     return (
         select(jobs)
-        .where(jobs.c.state == bindparam("state"), jobs.c.updated_at <= bindparam("until"))
+        .where(jobs.c.state == literal(State(state), jobs.c.state.type), jobs.c.updated_at <= bindparam("until"))
         .order_by(jobs.c.seq)
         .limit(_LIMIT)
         .with_for_update()
@@ -184,6 +202,8 @@ def oldest() -> AnySelect:
 @statement(shapes=[(0,), (1,)])
 def claim(queue_count: int) -> Update:
     """Claim up to `:limit` due jobs of `:queue_0` … (none: of every queue) for `:by_worker` under `:by_lease`.
+
+    With each come the settings that are stored now.
 
     One probe per priority, high first: each walks its index from the earliest due job and stops at the limit, and the
     outer limit stops the walk over the probes. So the cost does not grow with the jobs that are scheduled for later.
@@ -214,8 +234,15 @@ def claim(queue_count: int) -> Update:
             updated_at=_NOW,
             finished_at=None,
         )
-        .returning(jobs)
+        .returning(jobs, _SETTINGS)
     )
+
+
+_SETTINGS = (
+    select(cast(func.json_object_agg(config.c.key, config.c.value), Stored("text map", Text())))
+    .scalar_subquery()
+    .label("settings")
+)
 
 
 def _due(priority: int, queue_count: int) -> Select[int]:
@@ -249,22 +276,22 @@ def first_due(queue_count: int) -> AnySelect:
     return select(func.min(union_all(*earliest).subquery("earliest").c.run_at, type_=Moment).label("run_at"))
 
 
-@statement(
-    writes=[
-        "job_id",
-        "number",
-        "queue",
-        "worker",
-        "lease_id",
-        "started_at",
-        "waited",
-        "output_truncated",
-    ]
-)
-def start_attempt() -> Insert:
-    """An attempt by `:worker`, whose host is copied, so that the history outlives the worker's row."""
-    host = select(workers.c.host).where(workers.c.id == bindparam("by_worker")).scalar_subquery()
-    return insert(attempts).values(host=host).inline()
+@statement()
+def start_attempts() -> Insert:
+    """The attempts of the jobs `:ids`, just claimed. The worker's host is copied: the history outlives its row."""
+    columns = {
+        "job_id": jobs.c.id,
+        "number": jobs.c.attempts,
+        "queue": jobs.c.queue,
+        "worker": jobs.c.worker,
+        "host": select(workers.c.host).where(workers.c.id == jobs.c.worker).scalar_subquery(),
+        "lease_id": jobs.c.lease_id,
+        "started_at": jobs.c.started_at,
+        "waited": type_coerce(jobs.c.started_at, BigInteger) - type_coerce(jobs.c.run_at, BigInteger),
+        "output_truncated": literal(False),
+    }
+    started = select(*columns.values()).where(_among(jobs.c.id, "ids"))
+    return insert(attempts).from_select(list(columns), started).inline()
 
 
 @statement()
@@ -282,11 +309,22 @@ def asked_to_cancel() -> AnySelect:
 # Settling and rescuing.
 
 
-@statement(writes=[name for name in CHANGING if name not in ASKED])
+_SETTLED = [jobs.c.id, jobs.c.lease_id, *(jobs.c[name] for name in ENDING)]
+
+
+@statement(rows=_SETTLED)
 def store_settled() -> Update:
-    """The fence: only the holder of `:held_lease` may say how the attempt ended. Tells of a cancel asked for."""
-    held = store_job().where(jobs.c.lease_id == bindparam("held_lease"), _IS_PROCESSING)
-    return held.returning(jobs.c.cancel_requested_at, jobs.c.cancel_requested_by)
+    """The fence: only the holder of a job's lease may say how its attempt ended. A job has one only while it runs.
+
+    Tells of a cancel asked for, and leaves that as it is: it is the operators'.
+    """
+    given = _given(_SETTLED)
+    return (
+        update(jobs)
+        .where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"])
+        .values({name: given[name] for name in ENDING} | {"worker": None, "lease_id": None})
+        .returning(jobs.c.id, jobs.c.cancel_requested_at, jobs.c.cancel_requested_by)
+    )
 
 
 _ATTEMPT = (attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("attempt"))
@@ -463,19 +501,24 @@ def ended_since() -> AnySelect:
 
 
 @statement()
-def completed_since() -> AnySelect:
-    """How many jobs completed, how many of them needed more than one attempt, and the most that any needed."""
-    return select(
-        _COUNT,
-        func.count().filter(jobs.c.attempts > 1).label("retried"),
-        func.coalesce(func.max(jobs.c.attempts), 0).label("most"),
-    ).where(jobs.c.state == State.COMPLETED, jobs.c.finished_at >= _SINCE)
+def jobs_ended_since() -> AnySelect:
+    """How many jobs completed, how many of them needed more than one attempt, the most that any needed; how many died.
 
-
-@statement()
-def dead_since() -> AnySelect:
-    """How many jobs died."""
-    return select(_COUNT).where(jobs.c.state == State.DEAD, jobs.c.finished_at >= _SINCE)
+    By their last attempts, which are found by time: the jobs that have ever ended may be many more.
+    """
+    completed = jobs.c.state == literal(State.COMPLETED, jobs.c.state.type)
+    dead = jobs.c.state == literal(State.DEAD, jobs.c.state.type)
+    last = (attempts.c.job_id == jobs.c.id) & (attempts.c.number == jobs.c.attempts)
+    return (
+        select(
+            func.count().filter(completed).label("completed"),
+            func.count().filter(completed, jobs.c.attempts > 1).label("retried"),
+            func.coalesce(func.max(jobs.c.attempts).filter(completed), 0).label("most"),
+            func.count().filter(dead).label("dead"),
+        )
+        .select_from(attempts.join(jobs, last))
+        .where(attempts.c.finished_at >= _SINCE)
+    )
 
 
 @statement(shapes=[("waited",), ("ran",)])

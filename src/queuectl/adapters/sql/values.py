@@ -24,7 +24,7 @@ Codec = Callable[..., object]
 
 
 class Kind(NamedTuple):
-    """To the database, and from it. None stays None both ways, as NULL."""
+    """To the database, and from it. None is neither's business: it is NULL."""
 
     encode: Codec
     decode: Codec
@@ -46,33 +46,29 @@ def _command(text: str) -> Command:
     return command if isinstance(command, str) else tuple(command)
 
 
-def _text_map(value: Mapping[str, str]) -> str:
+def _as_text_map(value: Mapping[str, str]) -> str:
     return as_json(dict(value)) if value else "{}"
+
+
+def _text_map(text: str) -> object:
+    return {} if text == "{}" else json.loads(text)
 
 
 def _texts(value: Sequence[str]) -> str:
     return as_json(list(value))
 
 
-def _or_null(codec: Codec) -> Codec:
-    return lambda value: None if value is None else codec(value)
-
-
-def _kind(encode: Codec, decode: Codec) -> Kind:
-    return Kind(_or_null(encode), _or_null(decode))
-
-
 def _word(words: type[StrEnum]) -> Kind:
-    return _kind(lambda word: word.value, words)
+    return Kind(lambda word: word.value, words)
 
 
 KINDS: Mapping[str, Kind] = {
-    "moment": _kind(lambda moment: (moment - EPOCH) // MICROSECOND, _moment),
-    "span": _kind(lambda span: span // MICROSECOND, _span),
-    "command": _kind(as_json, _command),
-    "text map": _kind(_text_map, json.loads),
-    "texts": _kind(_texts, json.loads),
-    "flag": _kind(bool, bool),  # SQLite gives 0 and 1
+    "moment": Kind(lambda moment: (moment - EPOCH) // MICROSECOND, _moment),
+    "span": Kind(lambda span: span // MICROSECOND, _span),
+    "command": Kind(as_json, _command),
+    "text map": Kind(_as_text_map, _text_map),
+    "texts": Kind(_texts, json.loads),
+    "flag": Kind(bool, bool),  # SQLite gives 0 and 1
     "state": _word(State),
     "outcome": _word(Outcome),
     "worker state": _word(WorkerState),

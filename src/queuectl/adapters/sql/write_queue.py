@@ -1,12 +1,14 @@
 """The line in which the writers of an SQLite file wait for their turn."""
 
-import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+import time
 from datetime import timedelta
 from pathlib import Path
+
+PAUSES = (0.0003, 0.0005, 0.001, 0.001, 0.001, 0.001)
+"""Seconds after each look whether it is our turn. Most turns are over by then, and a thread costs as much as a wait."""
 
 
 class WriteQueue:
@@ -23,24 +25,38 @@ class WriteQueue:
         self._path = path
         self._longest = longest
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a turn, and have it until the end. Where the file cannot be opened, there is no line."""
+    def turn(self) -> "Turn":
+        """A turn to be waited for, and then had, by a `with` statement."""
+        return Turn(self._path, self._longest)
+
+
+class Turn:
+    """One turn. Where the file cannot be opened, there is no line."""
+
+    def __init__(self, path: Path, longest: timedelta) -> None:
+        self._path = path
+        self._longest = longest
+        self._opened: int | None = None
+
+    def __enter__(self) -> None:
         try:
             # Opened for each turn: what is locked is not the file but this opening of it, which another thread, or a
             # waiter that gave up, must not share.
-            mine = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:
-            yield
             return
-        try:
+        for pause in PAUSES:
             try:
-                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._wait(mine)
-            yield
-        finally:
-            os.close(mine)
+                time.sleep(pause)
+            else:
+                return
+        self._wait(self._opened)
+
+    def __exit__(self, *_: object) -> None:
+        if self._opened is not None:
+            os.close(self._opened)
 
     def _wait(self, mine: int) -> None:
         """flock(2) knows no timeout: a thread waits in it. When that gets the lock too late, it is free at once."""

@@ -1,0 +1,229 @@
+"""What is asked of a queue in the life of a job, by workers and operators: each to be prepared, then looked at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import TypeAlias
+
+from queuectl.adapters.sql.database import Backend, Database
+from queuectl.container import Container
+from queuectl.domain.document import JobRequest
+from queuectl.domain.job import Job, Lease, State
+from queuectl.domain.ports import Ended, WorkerState
+from queuectl.settings import Settings
+from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker
+from tests.contracts.recording import Recording, Told
+
+WORKER = "w-1"
+
+
+class Desk:
+    """Both sides of the queue at a URL, at noon: the operator's, and that of its one worker, `w-1`.
+
+    What its database is told is recorded. The jobs that it adds are the first that a claim takes.
+    """
+
+    def __init__(
+        self, url: str, directory: Path, *, through: Callable[[Backend], Backend] = lambda backend: backend
+    ) -> None:
+        """`through`: what its database is used through."""
+        container = Container(settings=Settings(database_url=url, log_dir=directory, busy_timeout=SECOND))
+        self._recording = Recording()
+        self.backend: Backend = container.backend()
+        container.backend.override(self._recording.of(through(self.backend)))
+        container.clock.override(lambda: NOON)  # the server's clock is asked when it was not for a while
+        container.storage().open()
+        self.database: Database = container.database()
+        self.jobs = container.jobs()
+        self.workers = container.workers()
+        self.queue = container.queue()
+        self.close: Callable[[], None] = container.storage().close
+        self._ids = (f"own-{number:06}" for number in count())
+        self._leases = count(1)
+        self.workers.register(a_worker(WORKER))
+
+    def told(self, ask: Callable[[], object]) -> Sequence[Told]:
+        """What the database is told when this is asked."""
+        self._recording.told.clear()
+        ask()
+        return tuple(self._recording.told)
+
+    def lease(self) -> Lease:
+        """A lease for another claim of the worker."""
+        return a_lease(next(self._leases), worker=WORKER)
+
+    def add(self, number: int, **overrides: object) -> Sequence[Job]:
+        """Add so many due jobs."""
+        jobs = [a_job(job_id, **{"priority": 10} | overrides) for job_id in islice(self._ids, number)]
+        self.jobs.add(jobs)
+        return jobs
+
+    def ended(self, number: int) -> Sequence[Ended]:
+        """Add and claim so many jobs; their ends, not yet settled."""
+        self.add(number)
+        runs = self.jobs.claim(self.lease(), queues=(), limit=number, at=NOON)
+        result = a_result(output=b"done\n")
+        return [
+            Ended(job=run.job.settled(result, NOON + SECOND, a_policy(), 0), lease=run.lease, result=result)
+            for run in runs
+        ]
+
+
+Ask: TypeAlias = Callable[[], object]
+Operation: TypeAlias = Callable[[Desk], Ask]
+"""Prepares the queue for something, and returns what does it."""
+
+
+def enqueue(desk: Desk, number: int) -> Ask:
+    requests = [JobRequest(command="true")] * number
+    return lambda: desk.queue.enqueue(requests, cwd="/")
+
+
+def claim(desk: Desk, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
+    if due:
+        desk.add(number, queue=queues[0] if queues else "default")
+    return lambda: desk.jobs.claim(desk.lease(), queues=queues, limit=number, at=NOON)
+
+
+def settle(desk: Desk) -> Ask:
+    [ended] = desk.ended(1)
+    return lambda: desk.jobs.settle(ended.job, ended.lease, ended.result)
+
+
+def settle_and_claim(desk: Desk, number: int, *, due: bool = True) -> Ask:
+    ended = desk.ended(number)
+    if due:
+        desk.add(number)
+    queues = () if due else ("nothing-in-it",)
+    return lambda: desk.jobs.settle_and_claim(ended, desk.lease(), queues=queues, limit=number, at=NOON)
+
+
+def renew(desk: Desk) -> Ask:
+    return lambda: desk.workers.renew(WORKER, state=WorkerState.RUNNING, at=NOON, until=NOON + HOUR)
+
+
+def first_due(desk: Desk, *queues: str) -> Ask:
+    return lambda: desk.jobs.first_due(queues=queues)
+
+
+def asked_to_cancel(desk: Desk) -> Ask:
+    return lambda: desk.jobs.asked_to_cancel(WORKER)
+
+
+def held_by(desk: Desk) -> Ask:
+    return lambda: desk.jobs.held_by(WORKER)
+
+
+def suspects(desk: Desk) -> Ask:
+    return lambda: desk.workers.suspects(at=NOON, machine="machine-1")
+
+
+def rescue(desk: Desk, number: int) -> Ask:
+    lease = replace(desk.lease(), worker="lost")
+    desk.workers.register(a_worker(lease.worker))
+    desk.add(number)
+    desk.jobs.claim(lease, queues=(), limit=number, at=NOON)
+
+    def lost(job: Job) -> Job:
+        return job.settled(a_failure(), NOON + SECOND, a_policy(), 0)
+
+    return lambda: desk.jobs.rescue(lease.worker, lost, at=NOON, proved_dead=True)
+
+
+def status(desk: Desk) -> Ask:
+    return desk.queue.status
+
+
+def list_jobs(desk: Desk, *states: State, queue: str | None = None) -> Ask:
+    """`queuectl list`, as JSON."""
+
+    def ask() -> object:
+        return desk.queue.outputs(desk.queue.search(states=states, queue=queue, limit=51))
+
+    return ask
+
+
+def info(desk: Desk) -> Ask:
+    [ended] = desk.ended(1)
+    return lambda: (desk.queue.find(ended.job.id), desk.queue.history(ended.job.id))
+
+
+def metrics(desk: Desk, *, detailed: bool) -> Ask:
+    return lambda: desk.queue.metrics(window=HOUR, detailed=detailed)
+
+
+def cancel(desk: Desk) -> Ask:
+    [job] = desk.add(1)
+    return lambda: desk.queue.cancel(job.id)
+
+
+def dead(desk: Desk, number: int) -> Sequence[str]:
+    return [job.id for job in desk.add(number, state=State.DEAD, finished_at=NOON)]
+
+
+def retry(desk: Desk) -> Ask:
+    [job_id] = dead(desk, 1)
+    return lambda: desk.queue.retry_dead(job_id)
+
+
+def retry_all(desk: Desk) -> Ask:
+    dead(desk, 10)
+    return lambda: next(desk.queue.retry_all_dead())
+
+
+def remove(desk: Desk) -> Ask:
+    [job_id] = dead(desk, 1)
+    return lambda: desk.queue.remove_dead(job_id)
+
+
+def remove_all(desk: Desk) -> Ask:
+    dead(desk, 10)
+    return lambda: next(desk.queue.remove_all_dead())
+
+
+WRITING: Mapping[str, Operation] = {
+    "enqueue 1 job": partial(enqueue, number=1),
+    "enqueue 1000 jobs": partial(enqueue, number=1000),
+    "enqueue 3000 jobs": partial(enqueue, number=3000),
+    "claim 1 job": partial(claim, number=1),
+    "claim 10 jobs": partial(claim, number=10),
+    "claim, nothing due": partial(claim, number=10, due=False, queues=("nothing-in-it",)),
+    "claim of a queue": partial(claim, number=10, queues=("a",)),
+    "claim of two queues": partial(claim, number=10, queues=("a", "b")),
+    "settle": settle,
+    "settle 1 and claim 1": partial(settle_and_claim, number=1),
+    "settle 10 and claim 10": partial(settle_and_claim, number=10),
+    "settle 1, nothing due": partial(settle_and_claim, number=1, due=False),
+    "renew": renew,
+    "rescue 10 jobs": partial(rescue, number=10),
+    "cancel": cancel,
+    "dlq retry": retry,
+    "dlq retry --all": retry_all,
+    "dlq remove": remove,
+    "dlq remove --all": remove_all,
+}
+
+READING: Mapping[str, Operation] = {
+    "first due": first_due,
+    "first due of a queue": lambda desk: first_due(desk, "a"),
+    "first due of two queues": lambda desk: first_due(desk, "a", "b"),
+    "asked to cancel": asked_to_cancel,
+    "held by a worker": held_by,
+    "suspects": suspects,
+    "status": status,
+    "list": list_jobs,
+    "list --state": lambda desk: list_jobs(desk, State.FAILED),
+    "list --state --state": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED),
+    "list --queue": lambda desk: list_jobs(desk, queue="rare"),
+    "list --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, queue="rare"),
+    "list --state --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED, queue="rare"),
+    "dlq list": lambda desk: list_jobs(desk, State.DEAD),
+    "info": info,
+    "metrics": partial(metrics, detailed=False),
+    "metrics --detailed": partial(metrics, detailed=True),
+}
+
+OPERATIONS = {**READING, **WRITING}
+"""In this order: what reads finds the queue as it was."""

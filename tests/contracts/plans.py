@@ -1,0 +1,93 @@
+"""How a database runs the statements that it was told: what of it grows with all that the queue holds."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from psycopg import sql
+
+from queuectl.adapters.sql import prepared
+from queuectl.adapters.sql.database import Backend, Driver
+from tests.contracts.recording import Told
+
+SMALL = {"workers", "config"}
+"""Tables that stay small, however much there is to do."""
+
+MANY = 100
+"""Rows from which on PostgreSQL's estimate of a sort is worth a word; SQLite estimates none."""
+
+PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+
+DECIDED = 6
+"""The use of a prepared statement at which PostgreSQL decides whether it keeps one plan for all values."""
+
+_SUBQUERY = re.compile(r"(?:CO-ROUTINE|MATERIALIZE) (\S+)")
+_SCAN = re.compile(r"SCAN (?!.*(?:CONSTANT ROW|VIRTUAL TABLE))(\S+)")
+
+
+class Finding(NamedTuple):
+    """What is questionable in the plan of a statement, which is given by its name and shape."""
+
+    statement: str
+    plan: str
+
+
+def findings(backend: Backend, told: Iterable[Told]) -> set[Finding]:
+    """What is questionable in the plans of these statements, each as for the first values that it came with."""
+    names = {
+        statement.text: " ".join(map(str, (name, *shape)))
+        for (database, name, shape), statement in prepared._prepared.items()
+        if database == backend.name
+    }
+    first: dict[str, Told] = {}
+    for each in told:
+        if each.text.startswith(PLANNED):
+            first.setdefault(each.text, each)
+    questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[backend.name]
+    driver = backend.connect()
+    try:
+        return {Finding(names[text], plan) for text, each in first.items() for plan in questionable(driver, each)}
+    finally:
+        driver.close()
+
+
+def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:
+    lines = [str(row[3]) for row in _rows(driver, f"EXPLAIN QUERY PLAN {told.text}", told.values[0])]
+    subqueries = {found[1] for line in lines if (found := _SUBQUERY.match(line))}
+    for line in lines:
+        if "TEMP B-TREE" in line:
+            yield "sorts"
+        elif (found := _SCAN.match(line)) and found[1] not in SMALL | subqueries:
+            yield f"walks {found[1]}"
+
+
+def _of_postgresql(driver: Driver, told: Told) -> Iterator[str]:
+    places = iter(range(1, told.text.count("%s") + 1))
+    _rows(driver, "PREPARE looked_at AS " + re.sub("%s", lambda _: f"${next(places)}", told.text))
+    values = ", ".join(sql.Literal(value).as_string(None) for value in told.values[0])
+    for _ in range(DECIDED):
+        [[explained]] = _rows(driver, f"EXPLAIN (FORMAT JSON) EXECUTE looked_at {f'({values})' if values else ''}")
+        for node in _nodes(cast("Sequence[Mapping[str, Any]]", explained)[0]["Plan"]):
+            yield from _of_node(node)
+    _rows(driver, "DEALLOCATE looked_at")
+
+
+def _of_node(node: Mapping[str, Any]) -> Iterator[str]:
+    table = node.get("Relation Name", node.get("Index Name"))
+    is_walk = "Index" in node["Node Type"] and "Index Cond" not in node
+    if (is_walk or node["Node Type"] == "Seq Scan") and table not in SMALL:
+        yield f"walks {table}"
+    if "Sort" in node["Node Type"] and node["Plan Rows"] > MANY:
+        yield "sorts"
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _rows(driver: Driver, text: str, values: Sequence[object] = ()) -> Sequence[Sequence[object]]:
+    cursor = driver.cursor()
+    cursor.execute(text, *([values] if values else []))
+    return cursor.fetchall() if text.startswith("EXPLAIN") else ()

@@ -1,0 +1,79 @@
+"""What a database is told: every call of a driver's connection, in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from queuectl.adapters.sql.database import Backend, Cursor, Driver
+
+COMMIT, ROLLBACK = "COMMIT", "ROLLBACK"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One call, and so a round trip; `values` are those of each run of the statement."""
+
+    text: str
+    values: Sequence[Sequence[object]] = ((),)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What all connections of a backend were told."""
+
+    told: list[Told] = field(default_factory=list)
+
+    def of(self, backend: Backend) -> Backend:
+        """The same backend, but that what its connections are told from now on is in the recording too."""
+
+        def connect() -> "_Recorded":
+            return _Recorded(backend.connect(), self.told)
+
+        def is_lost(driver: Driver) -> bool:
+            return backend.is_lost(driver.driver if isinstance(driver, _Recorded) else driver)
+
+        return replace(backend, connect=connect, is_lost=is_lost)
+
+
+class _Recorded:
+    """A driver's connection."""
+
+    def __init__(self, driver: Driver, told: list[Told]) -> None:
+        self.driver = driver
+        self._told = told
+
+    def cursor(self) -> "_RecordedCursor":
+        return _RecordedCursor(self.driver.cursor(), self._told)
+
+    def commit(self) -> None:
+        self._told.append(Told(COMMIT))
+        self.driver.commit()
+
+    def rollback(self) -> None:
+        self._told.append(Told(ROLLBACK))
+        self.driver.rollback()
+
+    def close(self) -> None:
+        self.driver.close()
+
+
+class _RecordedCursor:
+    """Its cursor, for one statement."""
+
+    def __init__(self, cursor: Cursor, told: list[Told]) -> None:
+        self._cursor = cursor
+        self._told = told
+
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
+    def execute(self, text: str, *values: Sequence[object]) -> None:
+        self._told.append(Told(text, values or ((),)))
+        self._cursor.execute(text, *values)
+
+    def executemany(self, text: str, values: Sequence[Sequence[object]]) -> None:
+        self._told.append(Told(text, values))
+        self._cursor.executemany(text, values)
+
+    def fetchall(self) -> Sequence[Sequence[object]]:
+        return self._cursor.fetchall()

@@ -1,0 +1,116 @@
+"""What a database is asked for, by each operation in the life of a job: counted, not timed."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.operations import OPERATIONS, READING, Desk
+from tests.contracts.recording import COMMIT, ROLLBACK, Told
+from tests.postgres.plugin import emptied
+
+BACKENDS = ("sqlite", "postgresql")
+
+COSTS = """
+                                  SQLite      PostgreSQL
+enqueue 1 job                    2   6   2       2   7   3
+enqueue 1000 jobs                2   6   2       2   7   3
+enqueue 3000 jobs                2   8   4       2   9   5
+claim 1 job                      1   4   2       1   4   2
+claim 10 jobs                    1   4   2       1   4   2
+claim, nothing due               1   3   1       1   3   1
+claim of a queue                 1   4   2       1   4   2
+claim of two queues              1   4   2       1   4   2
+settle                           1   4   2       1   4   2
+settle 1 and claim 1             1   6   4       1   6   4
+settle 10 and claim 10           1   6  13       1   6  13
+settle 1, nothing due            1   5   3       1   5   3
+renew                            1   3   1       1   3   1
+rescue 10 jobs                   1   7  23       1   8  24
+cancel                           1   4   2       1   5   3
+dlq retry                        1   4   2       1   5   3
+dlq retry --all                  1   4  11       1   5  12
+dlq remove                       1   4   2       1   4   2
+dlq remove --all                 1   4   2       1   4   2
+first due                        1   3   1       1   3   1
+first due of a queue             1   3   1       1   3   1
+first due of two queues          1   3   1       1   3   1
+asked to cancel                  1   3   1       1   3   1
+held by a worker                 1   3   1       1   3   1
+suspects                         1   3   1       1   3   1
+status                           2   6   2       2   6   2
+list                             2   6   2       2   6   2
+list --state                     2   6   2       2   6   2
+list --state --state             2   6   2       2   6   2
+list --queue                     2   6   2       2   6   2
+list --state --queue             2   6   2       2   6   2
+list --state --state --queue     2   6   2       2   6   2
+dlq list                         2   6   2       2   6   2
+info                             2   6   2       2   6   2
+metrics                          1   8   6       1   8   6
+metrics --detailed               1  10   8       1  10   8
+"""
+"""Transactions; round trips, with BEGIN and COMMIT, a batch being one; and runs of statements, a batch being many."""
+
+WRITERS_EXCLUDED = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "BEGIN; LOCK TABLE jobs, attempts, workers, config IN EXCLUSIVE MODE",
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """An empty queue."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_sqlite_file"), tmp_path / "queue.db")
+        url = f"sqlite:///{tmp_path / 'queue.db'}"
+    else:
+        url = emptied(request.getfixturevalue("session_postgres_url"))
+    desk = Desk(url, tmp_path)
+    yield desk
+    desk.close()
+
+
+def table(backend: str) -> dict[str, tuple[int, ...]]:
+    """The costs on one backend."""
+    rows = [line.rsplit(maxsplit=6) for line in COSTS.splitlines()[2:]]
+    return {name: tuple(map(int, numbers[:3] if backend == "sqlite" else numbers[3:])) for name, *numbers in rows}
+
+
+def cost(desk: Desk, told: Sequence[Told]) -> tuple[int, ...]:
+    texts = [each.text for each in told]
+    frame = {desk.backend.begin_reading, desk.backend.begin_writing, COMMIT, ROLLBACK}
+    runs = sum(len(each.values) for each in told if each.text not in frame)
+    return texts.count(COMMIT) + texts.count(ROLLBACK), len(texts), runs
+
+
+def test_an_operation_costs_what_the_table_says(desk: Desk) -> None:
+    expected = table(desk.backend.name)
+    costs = {name: cost(desk, desk.told(prepare(desk))) for name, prepare in OPERATIONS.items()}
+    changed = [f"{name:<30}" + "{:4}{:4}{:4}".format(*now) for name, now in costs.items() if now != expected.get(name)]
+    assert not changed, "\n".join(["these differ from the table:", *changed])
+    assert costs.keys() == expected.keys()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_whatever_a_worker_does_is_one_transaction(backend: str) -> None:
+    """Each is a sync of the disk: with one for the end of a job and one for the next claim, half as many jobs run."""
+    transactions = {name: transactions for name, (transactions, _, _) in table(backend).items()}
+    assert {transactions[name] for name in OPERATIONS if name.startswith(("claim", "settle", "rescue", "renew"))} == {1}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_batch_of_a_thousand_jobs_costs_what_one_job_costs(backend: str) -> None:
+    assert table(backend)["enqueue 1000 jobs"] == table(backend)["enqueue 1 job"]
+
+
+def test_who_only_reads_waits_for_no_writer_and_writes_nothing(desk: Desk) -> None:
+    asks = [prepare(desk) for prepare in READING.values()]
+    writer = desk.backend.connect()
+    writer.cursor().execute(WRITERS_EXCLUDED[desk.backend.name])
+    try:
+        for ask in asks:
+            assert desk.backend.begin_writing not in {each.text for each in desk.told(ask)}
+    finally:
+        writer.close()

@@ -1,0 +1,144 @@
+"""What an operation costs does not grow with what the queue holds: told by plans and by steps, not by time."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Protocol, TypeAlias, cast
+
+import pytest
+
+from queuectl.adapters.sql.database import Backend, Driver
+from tests.contracts.filling import fill
+from tests.contracts.operations import OPERATIONS, Desk
+from tests.contracts.plans import Finding, findings
+
+OF_QUEUE = "an index for what an operator asks now and then would be written with every job"
+OF_STATES = "the newest are at the end of the walk, which stops at the limit"
+
+LEGITIMATE = {
+    Finding("counts", "walks jobs"): "it counts every job, when somebody looks",
+    Finding("search 0 False", "walks jobs"): "the newest jobs are at the end of the walk, which stops at the limit",
+    Finding("search 0 True", "walks jobs"): OF_QUEUE,
+    Finding("search 1 True", "walks jobs"): OF_QUEUE,
+    Finding("search 2 True", "walks jobs"): OF_QUEUE,
+    Finding("search 2 False", "walks jobs"): OF_STATES,
+    Finding("claim 2", "sorts"): "of each queue there are no more jobs to merge than are to be claimed",
+    Finding("oldest dead", "sorts"): "where PostgreSQL knows that there are not many more than the limit",
+    Finding("search 2 False", "sorts"): "SQLite leaves a state for the next one when its page is full",
+    Finding("search 2 True", "sorts"): "likewise",
+    Finding("live_workers", "sorts"): "workers are few",
+    Finding("suspects", "sorts"): "workers are few",
+    Finding("ended_since", "sorts"): "only the attempts that ended in the window",
+    Finding("spread waited", "sorts"): "only the attempts that ended in the window",
+    Finding("spread ran", "sorts"): "only the attempts that ended in the window",
+    Finding("tallies worker", "sorts"): "only the attempts that ended in the window",
+    Finding("tallies queue", "sorts"): "only the attempts that ended in the window",
+}
+"""What looks bad in a plan and is not, and why."""
+
+MORE_TO_DO = {
+    "status": "it counts every job, when somebody looks",
+    "suspects": "it counts what each worker holds",
+    "dlq retry --all": "there are more dead jobs",
+    "list --queue": OF_QUEUE,
+    "list --state --queue": OF_QUEUE,
+    "list --state --state --queue": OF_QUEUE,
+}
+"""Operations that take more steps where the queue holds more, and why they may."""
+
+A_LITTLE = 10_000
+"""Steps: for a page of jobs or an hour's attempts, which an empty queue does not have. A walk over all takes ten times
+as many."""
+
+Found: TypeAlias = Callable[[str], set[Finding]]
+
+
+@pytest.fixture(scope="session")
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_sqlite_file: Path) -> Found:
+    """What is questionable on a backend in the plans of all that is asked of a filled queue."""
+
+    @cache
+    def found_on(backend: str) -> set[Finding]:
+        directory = tmp_path_factory.mktemp("filled")
+        if backend == "sqlite":
+            url = copied(empty_sqlite_file, directory)
+        else:
+            url = request.getfixturevalue("new_postgres_url")(directory)
+        desk = Desk(url, directory)
+        fill(desk.database)
+        told = [each for prepare in OPERATIONS.values() for each in desk.told(prepare(desk))]
+        desk.close()
+        return findings(desk.backend, told)
+
+    return found_on
+
+
+def copied(file: Path, directory: Path) -> str:
+    shutil.copy(file, directory / "queue.db")
+    return f"sqlite:///{directory / 'queue.db'}"
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_no_statement_walks_over_jobs_that_it_does_not_want_or_sorts_them(found: Found, backend: str) -> None:
+    assert found(backend) <= LEGITIMATE.keys()
+    assert Finding("counts", "walks jobs") in found(backend), "a walk that is there is not seen"
+
+
+class Watched(Protocol):
+    """What SQLite's drivers have beyond what we use: they call back every so many steps of SQLite's machine."""
+
+    def set_progress_handler(self, call: Callable[[], int], every: int) -> object: ...
+
+
+class Steps:
+    """How many steps SQLite's own machine has taken for us: its work, the same at each run."""
+
+    EVERY = 10
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def of(self, backend: Backend) -> Backend:
+        """The same backend, its steps counted."""
+
+        def connect() -> Driver:
+            driver = backend.connect()
+            cast("Watched", driver).set_progress_handler(self._count, self.EVERY)
+            return driver
+
+        return replace(backend, connect=connect)
+
+    def _count(self) -> int:
+        self.taken += self.EVERY
+        return 0  # go on
+
+
+@pytest.fixture(scope="session")
+def more_steps(tmp_path_factory: pytest.TempPathFactory, empty_sqlite_file: Path) -> Mapping[str, int]:
+    """How many steps more each operation takes on a filled queue than on an empty one."""
+    empty, filled = (
+        steps_of_all(empty_sqlite_file, tmp_path_factory.mktemp("steps"), filled=filled) for filled in (False, True)
+    )
+    return {name: filled[name] - empty[name] for name in OPERATIONS}
+
+
+def steps_of_all(file: Path, directory: Path, *, filled: bool) -> Mapping[str, int]:
+    steps = Steps()
+    desk = Desk(copied(file, directory), directory, through=steps.of)
+    if filled:
+        fill(desk.database)
+
+    def taken_by(ask: Callable[[], object]) -> int:
+        before = steps.taken
+        ask()
+        return steps.taken - before
+
+    taken = {name: taken_by(prepare(desk)) for name, prepare in OPERATIONS.items()}
+    desk.close()
+    return taken
+
+
+def test_no_operation_takes_more_steps_where_the_queue_holds_more(more_steps: Mapping[str, int]) -> None:
+    assert {name: more for name, more in more_steps.items() if more > A_LITTLE and name not in MORE_TO_DO} == {}
