@@ -1,23 +1,19 @@
 """Local settings: where the queue is and how output looks. Flags beat variables, variables beat the config file."""
 
 import os
-import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import platformdirs
+
 from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting
 
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""
-
-CONFIG = ("XDG_CONFIG_HOME", ".config")
-DATA = ("XDG_DATA_HOME", ".local/share")
-STATE = ("XDG_STATE_HOME", ".local/state")
-"""Where the XDG Base Directory Specification has a user's files: the variable, and the default below their home."""
 
 FILE_KEYS = frozenset({"database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir"})
 
@@ -28,7 +24,7 @@ class Settings:
 
     database_url: str = field(repr=False)
     log_dir: Path
-    spool_dir: Path = field(default_factory=lambda: _directory(STATE, os.environ) / "spool")
+    spool_dir: Path = field(default_factory=lambda: platformdirs.user_state_path("queuectl") / "spool")
     """Where workers keep outcomes that the database cannot take."""
     busy_timeout: timedelta = timedelta(seconds=20)
     """How long a command waits for a database that others have locked, or that is about to serve again."""
@@ -58,10 +54,14 @@ def load_settings(
     if not url and (path := stored.get("db-path")):
         url = _sqlite_url(Path(path).expanduser())
     return Settings(
-        database_url=checked_url(url or _sqlite_url(_directory(DATA, environ) / "queue.db")),
-        log_dir=Path(environ.get("QUEUECTL_LOG_DIR") or stored.get("log-dir") or _directory(STATE, environ) / "log"),
+        database_url=checked_url(url or _sqlite_url(platformdirs.user_data_path("queuectl") / "queue.db")),
+        log_dir=Path(
+            environ.get("QUEUECTL_LOG_DIR") or stored.get("log-dir") or platformdirs.user_log_path("queuectl")
+        ),
         spool_dir=Path(
-            environ.get("QUEUECTL_SPOOL_DIR") or stored.get("spool-dir") or _directory(STATE, environ) / "spool"
+            environ.get("QUEUECTL_SPOOL_DIR")
+            or stored.get("spool-dir")
+            or platformdirs.user_state_path("queuectl") / "spool"
         ),
         busy_timeout=_duration(environ.get("QUEUECTL_BUSY_TIMEOUT") or stored.get("busy-timeout", "20s")),
         output=output or environ.get("QUEUECTL_OUTPUT") or stored.get("output", "auto"),
@@ -71,24 +71,7 @@ def load_settings(
 
 def config_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the config file is, or would be: `QUEUECTL_CONFIG`, or `config.toml` in the user's config directory."""
-    return Path(environ.get("QUEUECTL_CONFIG") or _directory(CONFIG, environ) / "config.toml")
-
-
-def _directory(kind: tuple[str, str], environ: Mapping[str, str]) -> Path:
-    """Our directory for files of that kind. platformdirs knows it too, but takes a tenth of a command's time."""
-    variable, default = kind
-    base = environ.get(variable, "")
-    # Says the specification: a path that is not absolute is to be ignored.
-    return (Path(base) if base.startswith("/") else _home(environ) / default) / "queuectl"
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    if (home := environ.get("HOME", "")).startswith("/"):
-        return Path(home)
-    try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:  # a user without a name, as in many containers
-        raise InvalidSetting("you have no home directory", hint="set HOME to an absolute path") from None
+    return Path(environ.get("QUEUECTL_CONFIG") or platformdirs.user_config_path("queuectl") / "config.toml")
 
 
 def _config_file(environ: Mapping[str, str]) -> Mapping[str, str]:
