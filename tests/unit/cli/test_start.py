@@ -21,6 +21,9 @@ LIBRARIES = frozenset(
 CLICKS_OWN = {"shutil"}
 """What click itself loads to format help."""
 
+BY_SETTINGS = {"dataclasses", "pathlib", "shutil", "tempfile"}
+"""What the settings load: platformdirs the last two."""
+
 BY_CONTAINER = {"asyncio", "dependency_injector", "logging", "subprocess"}
 """What dependency_injector loads, with itself."""
 
@@ -94,7 +97,7 @@ def test_the_help_of_commands_loads_what_declares_them_and_nothing_that_they_wor
 def test_a_usage_error_loads_the_settings_too_which_know_the_output(line: str) -> None:
     ours, libraries = loaded_by(line)
     assert ours - ALWAYS - DECLARING - COMMANDS == {"settings"}
-    assert libraries <= {"dataclasses", "difflib", "pathlib"}
+    assert libraries <= BY_SETTINGS | {"difflib"}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_a_command_loads_what_it_asks_the_queue_with_and_nothing_of_a_workers(
     assert ours - ALWAYS - DECLARING - COMMANDS - OPERATING == besides | {
         f"{CLI}{name}" for name in {"output", *shown_by}
     }
-    assert libraries <= BY_CONTAINER | {"dataclasses", "json", "pathlib"}
+    assert libraries <= BY_CONTAINER | BY_SETTINGS | {"json"}
 
 
 def test_a_supervisor_has_all_loaded_that_its_workers_run_before_it_forks() -> None:
