@@ -86,6 +86,18 @@ def test_no_statement_walks_over_jobs_that_it_does_not_want_or_sorts_them(found:
     assert Finding("counts", "walks jobs") in found(backend), "a walk that is there is not seen"
 
 
+def test_a_workers_statements_walk_over_no_jobs_of_a_young_queue_of_which_nothing_is_known_yet(
+    new_postgres_url: Callable[[Path], str], tmp_path: Path
+) -> None:
+    desk = Desk(new_postgres_url(tmp_path), tmp_path)
+    desk.add(10_000, priority=5)  # a few thousand are read as quickly as ten are looked up
+    names = [name for name in OPERATIONS if name.startswith(("claim", "settle", "rescue", "first due", "held"))]
+    told = [each for name in names for each in desk.told(OPERATIONS[name](desk))]
+    questionable = findings(desk.backend, told)
+    desk.close()
+    assert {each for each in questionable if each.plan == "walks jobs"} == set()
+
+
 class Watched(Protocol):
     """What SQLite's drivers have beyond what we use: they call back every so many steps of SQLite's machine."""
 
