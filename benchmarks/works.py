@@ -22,6 +22,10 @@ from benchmarks.findings import Figure, Finding, Line, at_least, at_most, in_tur
 from benchmarks.queue import PROGRAM, Hand, Queue, a_job
 
 COMMAND = "true"
+SLOTS = 16
+"""Commands at a time in each worker, where several are allowed: then one commit records and claims several."""
+
+WITH_SLOTS = f"queuectl, {SLOTS} slots"
 FIRST = 20
 """Commands of a run that does not count: it reads files, fills caches and shows who cannot run here."""
 
@@ -136,8 +140,9 @@ def drained(bench: Bench, backend: str, against: Sequence[peers.Peer]) -> Findin
     finding = Finding(
         f"{scale.jobs:,} × `{COMMAND}`, {backend}",
         f"Each contestant runs `/bin/sh -c {COMMAND}` {scale.jobs:,} times with {scale.workers} workers and keeps "
-        f"outcome and output; queuectl: {peers.LOADED}. From when to when a peer's time counts is in the table of "
-        "peers. A ratio is the median of the rounds' ratios; above 1, queuectl is faster.",
+        f"outcome and output; queuectl: {peers.LOADED}, once with one command at a time in each worker, as xargs and "
+        f"most have it, and once with {SLOTS}, as pgqueuer has more as well. From when to when a peer's time counts is "
+        "in the table of peers. A ratio is the median of the rounds' ratios; above 1, queuectl is faster.",
     )
 
     def run(peer: peers.Peer, count: int) -> float:
@@ -154,7 +159,10 @@ def drained(bench: Bench, backend: str, against: Sequence[peers.Peer]) -> Findin
             )
         )
 
-    contestants: dict[str, Callable[[], float]] = {"queuectl": lambda: queuectl_drains(bench, backend)}
+    contestants: dict[str, Callable[[], float]] = {
+        "queuectl": lambda: queuectl_drains(bench, backend),
+        WITH_SLOTS: lambda: queuectl_drains(bench, backend, concurrency=SLOTS),
+    }
     for peer in against:
         if peer not in bench.peers:
             continue
@@ -171,12 +179,12 @@ def drained(bench: Bench, backend: str, against: Sequence[peers.Peer]) -> Findin
     return finding
 
 
-def queuectl_drains(bench: Bench, backend: str) -> float:
+def queuectl_drains(bench: Bench, backend: str, *, concurrency: int = 1) -> float:
     count = bench.scale.jobs
     with bench.new_queue(backend) as queue:
         queue.enqueue([{"command": COMMAND}] * count)
         begun = time.monotonic()
-        queue.start_workers(bench.scale.workers)
+        queue.start_workers(bench.scale.workers, concurrency=concurrency)
         queue.wait_until_done()
         took = time.monotonic() - begun
         queue.check_all_ran_once(count)
@@ -184,16 +192,18 @@ def queuectl_drains(bench: Bench, backend: str) -> float:
 
 
 def beside(finding: Finding, targets: Mapping[str, float]) -> list[Line]:
-    """queuectl beside each peer: with its target, or just told."""
+    """queuectl, both ways, beside each peer: with its target, or just told."""
     rates = {figure.name: figure.values for figure in finding.figures}
+    ours = ("queuectl", WITH_SLOTS)
     lines = [
-        at_least(f"queuectl : {name}", ratio(rates["queuectl"], rates[name]), target)
+        at_least(f"{us} : {name}", ratio(rates[us], rates[name]), target)
         if name in rates
-        else Line(f"queuectl : {name}", "left out", f"≥ {shown(target)}")
+        else Line(f"{us} : {name}", "left out", f"≥ {shown(target)}")
+        for us in ours
         for name, target in targets.items()
     ]
-    others = [name for name in rates if name != "queuectl" and name not in targets]
-    return lines + [Line(f"queuectl : {name}", shown(ratio(rates["queuectl"], rates[name]))) for name in others]
+    others = [name for name in rates if name not in {*ours, *targets}]
+    return lines + [Line(f"{us} : {name}", shown(ratio(rates[us], rates[name]))) for us in ours for name in others]
 
 
 # Enqueueing.
