@@ -242,7 +242,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters()), inner, max_size=4),
     max_leaves=8,
 )
-documents = st.dictionaries(st.sampled_from(FIELDS) | st.text(st.characters()), values, max_size=6)
+documents = st.dictionaries(st.sampled_from(list(FIELDS)) | st.text(st.characters()), values, max_size=6)
 
 
 @given(documents | values)

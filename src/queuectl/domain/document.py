@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TypeVar
+from typing import Any
 
 from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import InvalidJob
@@ -25,12 +25,6 @@ MAX_PATH = 4095
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-FIELDS = ("id", "command", "queue", "priority", "max_retries", "timeout", "run_at", "delay", "env", "cwd")
-
-T = TypeVar("T")
-D = TypeVar("D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,45 +93,25 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
 
     `local` is the time zone of a `run_at` without an offset.
     """
-    reader = _Reader(document)
-    request = JobRequest(
-        command=reader.read("command", _command, ""),
-        id=reader.read("id", _id, None),
-        queue=reader.read("queue", _queue, "default"),
-        priority=reader.read("priority", _priority, 5),
-        max_retries=reader.read("max_retries", _max_retries, None),
-        timeout=reader.read("timeout", _timeout, None),
-        run_at=reader.read("run_at", lambda value: _moment(value, local), None),
-        delay=reader.read("delay", parse_duration, None),
-        env=reader.read("env", _env, {}),
-        cwd=reader.read("cwd", _cwd, None),
-        said=frozenset(document),
-    )
-    unknown = [_unknown_field(key) for key in document if key not in FIELDS]
+    fields: dict[str, Any] = {}
+    unknown, problems = [], []
+    for key, value in document.items():
+        if key not in FIELDS:
+            unknown.append(_unknown_field(key))
+            continue
+        try:
+            fields[key] = FIELDS[key](value)
+        except ValueError as error:
+            problems.append(f"{key} {error}")
     if "command" not in document:
         unknown.append("command is missing")
     if "run_at" in document and "delay" in document:
         unknown.append("run_at and delay exclude each other")
-    if problems := unknown + reader.problems:
-        raise InvalidJob(problems)
-    return request
-
-
-class _Reader:
-    """Reads the fields of one document and collects what is wrong with them."""
-
-    def __init__(self, document: Mapping[str, object]) -> None:
-        self._document = document
-        self.problems: list[str] = []
-
-    def read(self, key: str, parse: Callable[[object], T], default: D) -> T | D:
-        if key not in self._document:
-            return default
-        try:
-            return parse(self._document[key])
-        except ValueError as error:
-            self.problems.append(f"{key} {error}")
-            return default
+    if unknown or problems:
+        raise InvalidJob(unknown + problems)
+    if "run_at" in fields:
+        fields["run_at"] = _in_utc(fields["run_at"], local)
+    return JobRequest(**fields, said=frozenset(fields))
 
 
 def _command(value: object) -> Command:
@@ -188,7 +162,7 @@ def _timeout(value: object) -> timedelta | None:
     return span
 
 
-def _moment(value: object, local: tzinfo) -> datetime:
+def _moment(value: object) -> datetime:
     """An ISO 8601 date and time; the years are those in which a time zone cannot push it off the calendar."""
     if not isinstance(value, str):
         raise ValueError(f'must be text such as "2030-01-31T08:00:00Z", not {_kind(value)}')
@@ -198,6 +172,10 @@ def _moment(value: object, local: tzinfo) -> datetime:
         raise ValueError(f'must be an ISO 8601 time such as "2030-01-31T08:00:00Z", not {_shown(value)}') from None
     if not 1970 < moment.year < 9999:
         raise ValueError("must be in a year from 1971 to 9998")
+    return moment
+
+
+def _in_utc(moment: datetime, local: tzinfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=local)).astimezone(UTC)
 
 
@@ -244,6 +222,21 @@ def _text(value: str) -> str:
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("must not contain a lone surrogate (half of a \\u pair)")
     return value
+
+
+FIELDS: Mapping[str, Callable[[object], object]] = {
+    "id": _id,
+    "command": _command,
+    "queue": _queue,
+    "priority": _priority,
+    "max_retries": _max_retries,
+    "timeout": _timeout,
+    "run_at": _moment,
+    "delay": parse_duration,
+    "env": _env,
+    "cwd": _cwd,
+}
+"""How the value of each field is checked and read. These raise ValueError, with what is to be said after its name."""
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
