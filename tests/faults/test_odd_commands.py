@@ -101,6 +101,16 @@ def test_a_command_has_an_empty_stdin_no_terminal_and_three_descriptors(witness_
 
 
 @pytest.mark.fault("F23")
+def test_a_command_does_not_have_the_descriptors_that_its_worker_was_started_with(cli: Cli, witness: Witness) -> None:
+    with (cli.directory / "lock").open("w") as lock:  # as `flock 9` in a script would leave it
+        cli.start_in_foreground(pass_fds=[lock.fileno()])
+        job = run(witness, "ls -l /proc/$$/fd")
+    assert "lock" not in job["output"]
+    assert len(job["output"].splitlines()) == 4  # with the total
+    witness.check(faultless=True)
+
+
+@pytest.mark.fault("F23")
 def test_ctrl_c_at_the_worker_does_not_reach_the_command(cli: Cli, witness: Witness, tmp_path: Path) -> None:
     go = tmp_path / "go"
     job_id = witness.enqueue(f"touch {tmp_path}/begun; until [ -e {go} ]; do sleep 0.05; done; echo untouched")

@@ -185,7 +185,9 @@ class Cli:
         started = self.json("worker", "start", *_arguments(count, concurrency, queues), env=env, umask=umask)
         return Workers(started["supervisor_pid"], [each["pid"] for each in started["workers"]], Path(started["log"]))
 
-    def start_in_foreground(self, count: int = 1, *, concurrency: int = 1) -> "subprocess.Popen[bytes]":
+    def start_in_foreground(
+        self, count: int = 1, *, concurrency: int = 1, pass_fds: Sequence[int] = ()
+    ) -> "subprocess.Popen[bytes]":
         """Start workers in the foreground of a session of their own; returns when they are ready."""
         log = self.directory / f"foreground-{len(self._foreground)}.log"
         with log.open("wb") as output:
@@ -197,6 +199,7 @@ class Cli:
                 env=self.environ,
                 cwd=self.directory,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         self._foreground.append(process)
         wait_until(lambda: log.read_text().count(" started: queues ") == count or process.poll() is not None)
