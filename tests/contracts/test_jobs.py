@@ -422,6 +422,19 @@ class TestSettleAndClaim:
         assert list(settlements) == [Settlement.RECORDED, Settlement.LATE, Settlement.GONE]
         assert [run.job.id for run in runs] == [taken_away.id]
 
+    def test_two_attempts_of_one_job_have_an_answer_each(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+        jobs.add([a_job()])
+        [first] = claim(jobs)
+        rescue(jobs)
+        workers.register(a_worker("w-2", lease_expires_at=NOON + 4 * HOUR))
+        [second] = claim(jobs, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
+        ended = [self.ended(first, a_failure(7)), self.ended(second, a_result(), second.lease)]
+        lease = a_lease(3, worker="w-2")
+        settlements, _ = jobs.settle_and_claim(ended, lease, queues=(), limit=1, at=NOON + 3 * HOUR)
+        assert list(settlements) == [Settlement.LATE, Settlement.RECORDED]
+        assert [attempt.late for attempt in jobs.attempts_of("job-1")] == [Outcome.FAILED, None]
+        assert jobs.find("job-1").state is State.COMPLETED
+
     def test_with_nothing_to_settle_it_is_a_claim(self, jobs: JobRepository) -> None:
         jobs.add([a_job()])
         settlements, [run] = jobs.settle_and_claim((), a_lease(), queues=(), limit=1, at=NOON)
