@@ -94,7 +94,8 @@ class App:
         """Tells what goes wrong, as the output that was asked for wants it."""
         from queuectl.entrypoints.cli.failures import Reporter, wants_json
 
-        return Reporter(as_json=wants_json(self), color=self.flags.get("color", "auto"))
+        as_json = wants_json(self.args, lambda: self.settings.output)
+        return Reporter(as_json=as_json, color=self.flags.get("color", "auto"))
 
     def progress(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """While the body runs: something to tell the steps of a long task to, shown on stderr if that is a terminal."""

@@ -2,17 +2,13 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import click
 
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
 from queuectl.entrypoints.cli.formats import is_coloured
 from queuectl.entrypoints.cli.wording import escaped
-
-if TYPE_CHECKING:
-    from queuectl.entrypoints.cli.app import App
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -36,9 +32,12 @@ def error_view(code: str, message: str, hint: str | None = None, problems: Seque
     return {"error": error | ({"problems": list(problems)} if problems else {})}
 
 
-def wants_json(app: "App") -> bool:
-    """Whether errors are to be JSON. Looks at the arguments themselves: a usage error comes before they are parsed."""
-    asked, args = "", list(app.args)
+def wants_json(args: Sequence[str], set_output: Callable[[], str]) -> bool:
+    """Whether errors are to be JSON. Looks at the arguments themselves: a usage error comes before they are parsed.
+
+    `set_output` gives the output that the settings say, or raises QueueError; it is not asked without need.
+    """
+    asked = ""
     if "--" in args:
         args = args[: args.index("--")]
     for place, arg in enumerate(args):
@@ -48,7 +47,7 @@ def wants_json(app: "App") -> bool:
             asked = "".join(args[place + 1 : place + 2])
     if not asked:
         try:
-            asked = app.settings.output
+            asked = set_output()
         except QueueError:
             asked = os.environ.get("QUEUECTL_OUTPUT", "")
     return asked in ("json", "jsonl")
