@@ -102,11 +102,13 @@ class Heartbeat:
         self._due.set()
 
     def run(self) -> None:
-        """Beat every sixth of the lease until `close`."""
+        """Beat every sixth of the lease until `close`; for the first time that long after the registration was sent."""
+        beat_at = self._sent_at + self._lease / BEATS_PER_LEASE
         while not (self._closed or self._given_up):
-            self._due.wait((self._lease / BEATS_PER_LEASE).total_seconds())
+            self._due.wait(max(0.0, (beat_at - self._elapsed()).total_seconds()))
             self._due.clear()
             if not self._closed:
+                beat_at = self._elapsed() + self._lease / BEATS_PER_LEASE
                 self.beat()
 
     def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:

@@ -45,8 +45,6 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     record, sent_at = _registered(settings, options)
     container = WorkerContainer(settings=settings, patience=PATIENCE)
     container.storage().open()  # a connection of the pool's from now on, and so a log for the wake-ups to watch
-    container.contain()
-    container.clear_leftovers()
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
     container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
@@ -78,10 +76,12 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
 def _registered(settings: Settings, options: WorkerOptions) -> tuple[WorkerRecord, timedelta]:
     """The new worker, in the registry with its first lease; and when that was sent, in time since boot.
 
-    With a user's patience, not a worker's: there is no lease yet to be watched.
+    With a user's patience, not a worker's, and after all that takes a while: there is no lease yet to be watched.
     """
     container = WorkerContainer(settings=settings)
     container.storage().open()
+    container.contain()
+    container.clear_leftovers()
     lease = container.queue().policy().lease
     sent_at, now = container.elapsed()(), container.clock()()
     record = WorkerRecord(
