@@ -57,8 +57,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/heartbeat.py",
-                "            if not self._closed:\n                self.beat()",
-                "            if not self._closed:\n                pass",
+                "BEATS_PER_LEASE\n                self.beat()",
+                "BEATS_PER_LEASE",
             )
         ],
         ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],
