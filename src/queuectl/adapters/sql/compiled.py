@@ -725,7 +725,7 @@ FROM json_each(:ids) AS listed)""",
     ),
     ('postgresql', 'add_jobs', ()): (
         """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS INTEGER) AS exit_code, CAST(given.value ->> 18 AS TEXT) AS last_error, CAST(given.value ->> 19 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 20 AS TEXT) AS cancel_requested_by
-FROM unnest(ARRAY(SELECT json_array_elements(%(rows)s::JSON))) AS given(value)""",
+FROM unnest(ARRAY(SELECT jsonb_array_elements(%(rows)s::JSONB))) AS given(value)""",
         {'rows': None},
         {},
     ),
@@ -755,7 +755,7 @@ WHERE jobs.id = %(job_id)s::VARCHAR FOR UPDATE""",
     ),
     ('postgresql', 'delete_jobs', ()): (
         """DELETE FROM jobs WHERE jobs.id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT json_array_elements_text(%(ids)s::JSON))) AS listed(value))""",
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value))""",
         {'ids': 'texts'},
         {},
     ),
@@ -763,7 +763,7 @@ FROM unnest(ARRAY(SELECT json_array_elements_text(%(ids)s::JSON))) AS listed(val
         """SELECT jobs.id
 FROM jobs
 WHERE jobs.id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT json_array_elements_text(%(ids)s::JSON))) AS listed(value))""",
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value))""",
         {'ids': 'texts'},
         {'id': None},
     ),
@@ -1016,7 +1016,7 @@ FROM workers
 WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
 FROM jobs
 WHERE jobs.id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT json_array_elements_text(%(ids)s::JSON))) AS listed(value))""",
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value))""",
         {'ids': 'texts'},
         {},
     ),
@@ -1035,7 +1035,7 @@ WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' AND jobs.c
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM unnest(ARRAY(SELECT json_array_elements(%(rows)s::JSON))) AS given(value) WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM unnest(ARRAY(SELECT jsonb_array_elements(%(rows)s::JSONB))) AS given(value) WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
         {'rows': None},
         {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -1093,7 +1093,7 @@ WHERE attempts.job_id = %(of_job)s::VARCHAR ORDER BY attempts.number""",
         """SELECT attempts.job_id, attempts.output
 FROM attempts
 WHERE attempts.job_id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT json_array_elements_text(%(ids)s::JSON))) AS listed(value)) AND attempts.number = (SELECT max(ended.number) AS max_1
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value)) AND attempts.number = (SELECT max(ended.number) AS max_1
 FROM attempts AS ended
 WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL)""",
         {'ids': 'texts'},
@@ -1263,7 +1263,7 @@ WHERE workers.state IN ('running', 'stopping')""",
     ),
     ('postgresql', 'delete_workers', ()): (
         """DELETE FROM workers WHERE workers.id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT json_array_elements_text(%(ids)s::JSON))) AS listed(value))""",
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value))""",
         {'ids': 'texts'},
         {},
     ),
