@@ -47,7 +47,7 @@ MUTANTS = [
             Edit(
                 "queuectl/adapters/sql/statements.py",
                 '.where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"])',
-                '.where(jobs.c.id == given["id"])',
+                '.where(jobs.c.id == given["id"], jobs.c.lease_id.is_not(None))',
             )
         ],
         ["test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]"],
