@@ -1,5 +1,6 @@
 """The writers' line: one after the other, and never a reason not to go on."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -79,6 +80,24 @@ def test_who_has_waited_too_long_goes_on_and_stands_in_nobodys_way_later(file: P
         waiting = [thread for thread in threading.enumerate() if thread.name == "write turn"]
         assert len(waiting) == 1
     waiting[0].join()
+    assert is_free(file)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [(os, "dup", OSError(errno.EMFILE, "too many")), (threading.Thread, "start", RuntimeError("no more threads"))],
+)
+def test_who_cannot_even_wait_goes_on(
+    file: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with held_by_another(file):
+        monkeypatch.setattr(owner, name, fail)
+        with WriteQueue(file, longest=LONG).turn():
+            pass
+        monkeypatch.undo()
     assert is_free(file)
 
 

@@ -1,5 +1,6 @@
 """The line in which the writers of an SQLite file wait for their turn."""
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -52,7 +53,8 @@ class Turn:
                 time.sleep(pause)
             else:
                 return
-        self._wait(self._opened)
+        with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread to be had: no turn either
+            self._wait(self._opened)
 
     def __exit__(self, *_: object) -> None:
         if self._opened is not None:
@@ -69,5 +71,9 @@ class Turn:
                 os.close(theirs)
                 has_turn.set()
 
-        threading.Thread(target=wait, name="write turn", daemon=True).start()
+        try:
+            threading.Thread(target=wait, name="write turn", daemon=True).start()
+        except RuntimeError:
+            os.close(theirs)
+            raise
         has_turn.wait(self._longest.total_seconds())
