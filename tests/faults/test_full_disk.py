@@ -111,7 +111,7 @@ def test_outcomes_are_tried_until_there_is_room_for_them(
     wait_until(lambda: "cannot use the database" in cli.log())
     time.sleep(seconds)
     told = [line for line in cli.log().splitlines() if "started" not in line and "succeeded after" not in line]
-    assert len(told) <= 10 + seconds / 2  # no flood
+    assert len(told) <= 20 + seconds / 2  # no flood; what a checkpoint frees is soon full again
 
     disk.free()
     witness.healed()

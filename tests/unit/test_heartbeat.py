@@ -104,6 +104,12 @@ def test_the_beating_ends_when_the_worker_is_given_up(chest: Chest) -> None:
     assert chest.heartbeat.lost
 
 
+def test_a_renewal_after_the_lease_was_lost_does_not_hide_it(chest: Chest) -> None:
+    chest.clock.advance(LEASE * 2 / 3)
+    chest.heartbeat.beat()
+    assert chest.heartbeat.lost
+
+
 def test_asked_to_it_beats_before_its_time(chest: Chest) -> None:
     beaten = chest.workers.renew
 

@@ -65,12 +65,15 @@ class Heartbeat:
     @property
     def lost(self) -> str | None:
         """Why the lease is lost, or None while it is held."""
+        self._judge()
+        return self._lost
+
+    def _judge(self) -> None:
         if self._lost is None:
             if self._given_up:
                 self._lost = "others took the lease for lost and took the jobs back"
             elif self.time_left <= timedelta():
                 self._lost = f"the lease could not be renewed: {self._error or 'this process was held up'}"
-        return self._lost
 
     @property
     def time_left(self) -> timedelta:
@@ -84,6 +87,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Renew once. A failure is kept for `lost`; the next beat tries again."""
+        self._judge()  # a process that wakes up may come here first, and a renewal would hide that it was held up
         sent_at, now = self._elapsed(), self._clock()
         try:
             renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self._lease)
