@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports import Process, WorkerRegistry
 from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, UNAVAILABLE
 from queuectl.settings import Settings
+
+if TYPE_CHECKING:
+    from queuectl.container import Container
 
 LOOK_AGAIN = 0.05
 """Seconds between two looks whether a process has ended."""
@@ -132,6 +136,11 @@ class LocalWorkers:
 
     def _runs(self, process: Process) -> bool:
         return self._find(process.pid) == process
+
+
+def local_workers(container: "Container") -> LocalWorkers:
+    """The workers of the container's queue that run on this machine."""
+    return LocalWorkers(container.workers(), machine=container.machine_id(), find=container.find_process())
 
 
 def signal_process(target: Process, number: signal.Signals, find: Callable[[int], Process | None]) -> bool:

@@ -27,7 +27,7 @@ from queuectl.domain.errors import QueueError
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import Process, WorkerRecord
 from queuectl.domain.state import TERMINAL
-from queuectl.entrypoints.background import LocalWorkers, signal_process
+from queuectl.entrypoints.background import LocalWorkers, local_workers, signal_process
 from queuectl.settings import Settings
 from queuectl.worker_container import WorkerContainer
 
@@ -261,8 +261,7 @@ class Drill:
         self._queuectl("worker", "start", f"--count={self.order.workers}", f"--concurrency={CONCURRENCY}")
 
     def _workers(self) -> LocalWorkers:
-        workers, find = self._container.workers(), self._container.find_process()
-        return LocalWorkers(workers, machine=self._container.machine_id(), find=find)
+        return local_workers(self._container)
 
     def _queuectl(self, *args: str, stdin: str = "", may_fail: bool = False) -> str:
         """What the program prints; called as a user calls it, in a process of its own."""

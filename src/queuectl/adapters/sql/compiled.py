@@ -158,13 +158,6 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     ),
 }
 
-COLUMNS: dict[str, dict[str, str | None]] = {
-    'config': {'key': None, 'value': None},
-    'jobs': {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
-    'workers': {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment'},
-    'attempts': {'job_id': None, 'number': None, 'queue': None, 'worker': None, 'host': None, 'lease_id': None, 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': None, 'signal': None, 'error': None, 'late': 'outcome', 'output_truncated': 'flag', 'output': None},
-}
-
 ROWS: dict[str, dict[str, str | None]] = {
     'add_jobs': {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     'store_settled': {'id': None, 'lease_id': None, 'state': 'state', 'run_at': 'moment', 'updated_at': 'moment', 'failures': None, 'losses': None, 'finished_at': 'moment', 'exit_code': None, 'last_error': None},

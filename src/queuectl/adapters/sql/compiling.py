@@ -81,10 +81,6 @@ def _lines() -> Iterator[str]:
         for each in schema_script(database):
             yield f'        """{each}""",\n'
         yield "    ),\n"
-    yield "}\n\nCOLUMNS: dict[str, dict[str, str | None]] = {\n"
-    for table in metadata.sorted_tables:
-        kinds = {column.name: _kind(column.type) for column in table.columns}
-        yield f"    {table.name!r}: {kinds!r},\n"
     yield "}\n\nROWS: dict[str, dict[str, str | None]] = {\n"
     for name, source in SOURCES.items():
         if source.rows:

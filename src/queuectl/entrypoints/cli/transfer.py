@@ -8,7 +8,6 @@ import click
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.wording import counted
-from queuectl.entrypoints.cli.worker import local_workers
 
 if TYPE_CHECKING:
     from queuectl.container import Container
@@ -74,6 +73,8 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
 
 
 def _drain(app: App, source: "Container") -> None:
+    from queuectl.entrypoints.background import local_workers
+
     local = local_workers(source)
     if local.alive:
         app.note(f"stopping {counted(len(local.alive), 'worker')} of {source.storage().name}")

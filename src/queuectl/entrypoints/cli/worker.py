@@ -9,8 +9,7 @@ from queuectl.entrypoints.cli.commands import Group
 from queuectl.entrypoints.cli.wording import counted
 
 if TYPE_CHECKING:
-    from queuectl.container import Container
-    from queuectl.entrypoints.background import LocalWorkers, Started
+    from queuectl.entrypoints.background import Started
     from queuectl.entrypoints.worker_process import WorkerOptions
 
 
@@ -91,6 +90,8 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
       queuectl worker stop
       queuectl worker stop --timeout 60 || queuectl worker stop --force
     """
+    from queuectl.entrypoints.background import local_workers
+
     policy = app.queue.policy()
     local = local_workers(app.container)
     if local.dead:
@@ -151,17 +152,6 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     )
     container.contain()
     return supervisor.run()
-
-
-def local_workers(container: "Container") -> "LocalWorkers":
-    """The live workers of the container's queue that run on this machine."""
-    from queuectl.entrypoints.background import LocalWorkers
-
-    return LocalWorkers(
-        container.workers(),
-        machine=container.machine_id(),
-        find=container.find_process(),
-    )
 
 
 def _tell_started(app: App, started: "Started") -> None:
