@@ -57,8 +57,7 @@ class Memory:
 
     def end_attempt(self, job: Job, result: RunResult) -> None:
         key = job.id, job.attempts
-        self.attempts[key] = replace(
-            self.attempts[key],
+        self.attempts[key] = self.attempts[key]._replace(
             finished_at=job.updated_at,
             outcome=result.outcome,
             exit_code=result.exit_code,
@@ -148,14 +147,14 @@ class InMemoryJobs:
             if attempt.outcome is None:
                 stored = self._memory.jobs[job.id]
                 asked = {name: getattr(stored, name) for name in ("cancel_requested_at", "cancel_requested_by")}
-                heeded = replace(job, **asked).heeding_cancel()
+                heeded = job._replace(**asked).heeding_cancel()
                 self._memory.jobs[job.id] = heeded
                 self._memory.end_attempt(job, result)
                 return Settlement.RECORDED if heeded.state is job.state else Settlement.CANCELLED
             if (attempt.outcome, attempt.finished_at) == (result.outcome, job.updated_at):
                 return Settlement.RECORDED
             output = attempt.output if attempt.output.content else result.output
-            self._memory.attempts[key] = replace(attempt, late=result.outcome, output=output)
+            self._memory.attempts[key] = attempt._replace(late=result.outcome, output=output)
             return Settlement.LATE
 
     def settle_and_claim(

@@ -1,7 +1,6 @@
 """What is asked of a queue in the life of a job, by workers and operators: each to be prepared, then looked at."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -121,7 +120,7 @@ def suspects(desk: Desk) -> Ask:
 
 
 def rescue(desk: Desk, number: int) -> Ask:
-    lease = replace(desk.lease(), worker="lost")
+    lease = desk.lease()._replace(worker="lost")
     desk.workers.register(a_worker(lease.worker))
     desk.add(number)
     desk.jobs.claim(lease, queues=(), limit=number, at=NOON)
@@ -186,7 +185,7 @@ def remove_all(desk: Desk) -> Ask:
 WRITING: Mapping[str, Operation] = {
     "enqueue 1 job": partial(enqueue, number=1),
     "enqueue 1000 jobs": partial(enqueue, number=1000),
-    "enqueue 3000 jobs": partial(enqueue, number=3000),
+    "enqueue 12000 jobs": partial(enqueue, number=12_000),
     "claim 1 job": partial(claim, number=1),
     "claim 10 jobs": partial(claim, number=10),
     "claim, nothing due": partial(claim, number=10, due=False, queues=("nothing-in-it",)),

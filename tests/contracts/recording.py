@@ -1,7 +1,11 @@
 """What a database is told: every call of a driver's connection, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
+
+import psycopg
 
 from queuectl.adapters.sql.database import Backend, Cursor, Driver
 
@@ -56,6 +60,18 @@ class _Recorded:
         self.driver.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _RecordedCopy:
+    """What COPY takes."""
+
+    copy: psycopg.Copy
+    rows: list[Sequence[object]]
+
+    def write_row(self, row: Sequence[object]) -> None:
+        self.rows.append(row)
+        self.copy.write_row(row)
+
+
 class _RecordedCursor:
     """Its cursor, for one statement."""
 
@@ -71,9 +87,23 @@ class _RecordedCursor:
         self._told.append(Told(text, values or ((),)))
         self._cursor.execute(text, *values)
 
-    def executemany(self, text: str, values: Sequence[Sequence[object]]) -> None:
-        self._told.append(Told(text, values))
-        self._cursor.executemany(text, values)
+    def executemany(self, text: str, values: Iterable[Sequence[object]]) -> None:
+        rows = list(values)
+        self._told.append(Told(text, rows))
+        self._cursor.executemany(text, rows)
+
+    def __enter__(self) -> "_RecordedCursor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """As psycopg's: it is closed when it is collected."""
+
+    @contextmanager
+    def copy(self, text: str) -> Iterator["_RecordedCopy"]:
+        rows: list[Sequence[object]] = []
+        self._told.append(Told(text, rows))
+        with cast("psycopg.Cursor[object]", self._cursor).copy(text) as copy:
+            yield _RecordedCopy(copy, rows)
 
     def fetchall(self) -> Sequence[Sequence[object]]:
         return self._cursor.fetchall()

@@ -1,7 +1,6 @@
 """Copying a whole queue, in both directions."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,7 @@ def test_a_source_that_changes_meanwhile_is_told(source: Container, target: Cont
     def change_once(_steps: int) -> None:
         job = source.jobs().find("job-0001")
         if job.attempts == 0 and target.archive().size():
-            source.jobs().change(job.id, lambda job: replace(job, attempts=1))
+            source.jobs().change(job.id, lambda job: job._replace(attempts=1))
 
     with pytest.raises(Conflict, match="jobs of source and target differ"):
         transfer(source.archive(), target.archive(), copied=change_once)

@@ -131,7 +131,7 @@ MUTANTS = [
     ),
     Mutant(
         "losses are not counted",
-        [Edit("queuectl/domain/job.py", "replace(self, losses=self.losses + 1)", "replace(self, losses=self.losses)")],
+        [Edit("queuectl/domain/job.py", "_replace(losses=self.losses + 1)", "_replace(losses=self.losses)")],
         ["test_dying.py::test_a_job_that_kills_its_workers_does_not_run_for_ever[sqlite]"],
     ),
 ]

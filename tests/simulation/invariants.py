@@ -13,7 +13,7 @@ of its job has started, on the word of another host, when
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from queuectl.domain.job import Attempt, Job
@@ -162,7 +162,7 @@ class Promises:
             self._must(what == "add", f"{after.id} appears by {what}")
             return
         told = f"{what} makes {before.state} {after.id} {after.state}"
-        asked = replace(after, updated_at=before.updated_at, cancel_requested_at=None, cancel_requested_by=None)
+        asked = after._replace(updated_at=before.updated_at, cancel_requested_at=None, cancel_requested_by=None)
         self._must(after.state in MOVES[before.state] or asked == before or after == before, f"not a move: {told}")
         self._must(
             what != "claim" or before.cancel_requested_at is None,
@@ -195,7 +195,7 @@ class Promises:
 
     def _attempt_changed(self, before: Attempt | None, after: Attempt, what: str) -> None:
         if before is not None and before.outcome is not None:
-            late = replace(before, late=after.late, output=after.output)
+            late = before._replace(late=after.late, output=after.output)
             self._must(late == after, f"fencing: {what} changes the ended attempt {after.job_id}#{after.number}")
 
     def _is_told_truly(self, attempt: Attempt) -> None:

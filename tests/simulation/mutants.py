@@ -1,7 +1,6 @@
 """Parts that break one promise each: a simulator that does not find them out proves nothing."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from queuectl.application.heartbeat import Heartbeat
@@ -36,7 +35,7 @@ class JobsThatCountAResend(InMemoryJobs):
         is_resend = settlement is Settlement.RECORDED and (job.id, job.attempts, lease) in self._seen
         self._seen.add((job.id, job.attempts, lease))
         if is_resend and stored is not None and result.outcome is Outcome.FAILED:
-            self._memory.jobs[job.id] = replace(stored, failures=stored.failures + 1)
+            self._memory.jobs[job.id] = stored._replace(failures=stored.failures + 1)
         return settlement
 
     def __init__(self, *args: object) -> None:
@@ -62,7 +61,7 @@ class JobsThatForgetACancel(InMemoryJobs):
         settlement = super().settle(job, lease, result)
         if settlement is Settlement.CANCELLED:
             asked_at = self._memory.jobs[job.id].cancel_requested_at
-            self._memory.jobs[job.id] = replace(job, cancel_requested_at=asked_at)
+            self._memory.jobs[job.id] = job._replace(cancel_requested_at=asked_at)
         return settlement
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -15,7 +14,7 @@ LEASE = 2 * SECOND
 
 def a_history(ledger: str, *outcomes: Outcome | None, **overrides: object) -> History:
     """Of job-1: what its runs wrote (`1 start, 1 end`), and how the queue says that its attempts ended."""
-    job = replace(a_job_that_is(State.COMPLETED), attempts=len(outcomes))
+    job = a_job_that_is(State.COMPLETED)._replace(attempts=len(outcomes))
     lines = [line.split() for line in ledger.split(", ")] if ledger else []
     parts: dict[str, object] = {
         "acknowledged": ["job-1"],

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -52,13 +51,13 @@ TRANSITIONS: dict[str, tuple[str, Callable[[Job], Job], dict[State, State]]] = {
     "timed out": (WORKER, settled(Outcome.TIMEOUT), {State.PROCESSING: State.FAILED}),
     "failed for the last time": (
         WORKER,
-        lambda job: settled(Outcome.FAILED)(replace(job, max_retries=0)),
+        lambda job: settled(Outcome.FAILED)(job._replace(max_retries=0)),
         {State.PROCESSING: State.DEAD},
     ),
     "lost": (WORKER, settled(Outcome.LOST), {State.PROCESSING: State.PENDING}),
     "lost too often": (
         WORKER,
-        lambda job: settled(Outcome.LOST)(replace(job, losses=2)),
+        lambda job: settled(Outcome.LOST)(job._replace(losses=2)),
         {State.PROCESSING: State.DEAD},
     ),
     "released": (WORKER, settled(Outcome.RELEASED), {State.PROCESSING: State.PENDING}),

@@ -6,7 +6,6 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def with_output(size: int, attempt: int = 1) -> KeptOutcome:
 
 
 def without_output(outcome: KeptOutcome) -> KeptOutcome:
-    return replace(outcome, result=replace(outcome.result, output=Output(truncated=True)))
+    return outcome._replace(result=outcome.result._replace(output=Output(truncated=True)))
 
 
 def test_the_spools_of_two_databases_never_mix(tmp_path: Path) -> None:

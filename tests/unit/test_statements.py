@@ -11,7 +11,7 @@ from queuectl.adapters.sql.prepared import prepared
 from queuectl.adapters.sql.statements import SOURCES
 
 ADAPTERS = Path(compiling.__file__).parent
-RUNS = {"row", "rows", "only_row", "run", "run_for_each"}
+RUNS = {"row", "rows", "only_row", "run", "run_for_each", "load"}
 
 
 def names_in_use() -> set[str]:

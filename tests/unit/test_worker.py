@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
 
@@ -364,7 +364,7 @@ class TestCancel:
         def recalled(lease: Lease, **asked: object) -> Sequence[Run]:
             runs = claim(lease, **asked)
             return [
-                replace(run, job=shift.jobs.change(run.job.id, lambda job: job.cancelled(NOON, ANN))) for run in runs
+                run._replace(job=shift.jobs.change(run.job.id, lambda job: job.cancelled(NOON, ANN))) for run in runs
             ]
 
         shift.jobs.claim = recalled

@@ -14,7 +14,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -154,7 +153,7 @@ class FileOutcomeSpool:
 
 def _without_output(outcome: KeptOutcome) -> KeptOutcome:
     lost = Output(truncated=outcome.result.output.truncated or bool(outcome.result.output.content))
-    return replace(outcome, result=replace(outcome.result, output=lost))
+    return outcome._replace(result=outcome.result._replace(output=lost))
 
 
 def _encoded(outcome: KeptOutcome) -> bytes:

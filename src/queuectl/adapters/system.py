@@ -24,8 +24,8 @@ HAS_PROC = Path("/proc/self/stat").exists()
 random_bits = random.SystemRandom().getrandbits
 """From the kernel, as `secrets.randbits` has them; but that module loads OpenSSL's hashes."""
 
-TIME_DIGITS, RANDOM_DIGITS = 9, 7
-"""A job id is milliseconds since 1970 (9 digits of 5 bits last beyond the year 3000), then 35 random bits."""
+RANDOM_BITS = 35
+"""A job id is milliseconds since 1970 (45 bits last beyond the year 3000), then so many random bits."""
 
 
 def now() -> datetime:
@@ -43,19 +43,23 @@ class JobIds:
 
     def __init__(self) -> None:
         self._last = 0
+        self._high, self._head = -1, ""
         self._lock = threading.Lock()
 
     def __call__(self) -> str:
         """A fresh id."""
-        fresh = (time.time_ns() // 1_000_000 << 5 * RANDOM_DIGITS) + random_bits(5 * RANDOM_DIGITS - 1)
+        fresh = (time.time_ns() // 1_000_000 << RANDOM_BITS) + random.getrandbits(RANDOM_BITS - 1)
         with self._lock:
-            self._last = max(fresh, self._last + 1)
-            return _base32(self._last, TIME_DIGITS + RANDOM_DIGITS)
+            self._last = last = max(fresh, self._last + 1)
+            if last >> 40 != self._high:  # a batch needs many ids at once, and most begin alike
+                self._high = last >> 40
+                self._head = _eight_digits(self._high)
+            return self._head + _eight_digits(last)
 
 
 def new_worker_id() -> str:
     """A fresh id for a worker: 50 random bits, short enough to read aloud."""
-    return _base32(random_bits(50), 10)
+    return PAIRS[random_bits(10)] + _eight_digits(random_bits(40))
 
 
 def new_lease_id() -> str:
@@ -157,6 +161,6 @@ def _asked_of_ps(pid: int, column: str) -> str:
     return answer.stdout.strip()
 
 
-def _base32(number: int, digits: int) -> str:
-    """The number in that many digits, an even count: two at a time, as a batch needs many ids."""
-    return "".join([PAIRS[number >> shift & 1023] for shift in range(5 * digits - 10, -1, -10)])
+def _eight_digits(number: int) -> str:
+    """The number's last 40 bits in base 32."""
+    return f"{PAIRS[number >> 30 & 1023]}{PAIRS[number >> 20 & 1023]}{PAIRS[number >> 10 & 1023]}{PAIRS[number & 1023]}"

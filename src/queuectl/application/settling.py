@@ -1,7 +1,7 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.domain.errors import JobNotFound
@@ -94,7 +94,7 @@ def settle_kept(policy: Policy, *, jobs: JobRepository, spool: OutcomeSpool, eve
         if stored.lease == kept.lease:
             job = stored.settled(kept.result, kept.ended_at, policy, chance=0)
         else:  # it was taken away: the fence will see to it that this is only kept as a late result
-            job = replace(stored, attempts=kept.attempt, updated_at=kept.ended_at)
+            job = stored._replace(attempts=kept.attempt, updated_at=kept.ended_at)
         settlement = jobs.settle(job, kept.lease, kept.result)
         spool.forget(kept)
         _tell(events, job, kept.result, settlement)
@@ -104,7 +104,7 @@ def _tell(tell: Callable[[JobSettled | ResultLate], None], job: Job, result: Run
     match settlement:
         case Settlement.RECORDED | Settlement.CANCELLED:
             if settlement is Settlement.CANCELLED:
-                job = replace(job, state=State.CANCELLED)
+                job = job._replace(state=State.CANCELLED)
             ran = max(job.updated_at - (job.started_at or job.updated_at), timedelta())
             tell(JobSettled(job=job, result=result, ran=ran))
         case Settlement.LATE | Settlement.GONE:

@@ -1,7 +1,6 @@
 """What a worker does: claim due jobs for its free slots, have them run, settle each with its outcome."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from datetime import timedelta
 
 from queuectl.application.heartbeat import Heartbeat
@@ -179,7 +178,7 @@ class Worker:
         if result.outcome is Outcome.RELEASED and not self._stops_done:
             self._pause_until = self._elapsed() + PAUSE_AFTER_TROUBLE
         if result.outcome is Outcome.CANCELLED:
-            result = replace(result, error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
+            result = result._replace(error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
         job = run.job.settled(result, self._clock(), run.policy, self._chance())
         self._unsettled.add(job, run.lease, result)
 
@@ -213,7 +212,7 @@ class Worker:
             run = self._running.get(job.id)
             if run is None or run.job.cancel_requested_at is not None:
                 continue
-            self._running[job.id] = replace(run, job=job)
+            self._running[job.id] = run._replace(job=job)
             self._events(CancelHeard(job=job))
             self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)
 

@@ -4,13 +4,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import InvalidJob
-from queuectl.domain.job import Command, Job
+from queuectl.domain.job import NO_VARIABLES, Command, Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.suggestion import nearest
 
@@ -27,8 +26,7 @@ JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRequest:
+class JobRequest(NamedTuple):
     """A valid job document: what was asked for, before defaults of the queue and the moment are known.
 
     `None` is "not said", but for `timeout` and `cwd`, where `said` tells `null` (none at all) from silence.
@@ -42,7 +40,7 @@ class JobRequest:
     timeout: timedelta | None = None
     run_at: datetime | None = None
     delay: timedelta | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = NO_VARIABLES
     cwd: str | None = None
     said: frozenset[str] = frozenset()
 
@@ -55,7 +53,7 @@ class JobRequest:
             priority=self.priority,
             max_retries=policy.max_retries if self.max_retries is None else self.max_retries,
             timeout=self.timeout if "timeout" in self.said else policy.default_timeout,
-            run_at=self.run_at or at + (self.delay or timedelta()),
+            run_at=self.run_at or (at + self.delay if self.delay else at),
             created_at=at,
             updated_at=at,
             cwd=self.cwd if "cwd" in self.said else cwd,

@@ -1,7 +1,7 @@
 """How a run of a command ends."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -25,8 +25,7 @@ RAN = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
 """The outcomes whose wait and run times say something about the commands."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(NamedTuple):
     """What a command wrote to stdout and stderr, interleaved as it came.
 
     `content` is exact, byte for byte. When the command wrote more than the policy's `output-limit`, `truncated` is
@@ -37,8 +36,7 @@ class Output:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
+class RunResult(NamedTuple):
     """What a runner reports of one run.
 
     `exit_code` is None when a signal ended the command or it never started; `signal` is the number of that signal.

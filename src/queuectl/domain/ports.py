@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
@@ -56,8 +56,7 @@ class Settlement(StrEnum):
     """The attempt itself no longer exists: an operator removed the job."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """One attempt to be run: the claimed job, the lease it runs under, and the policy in force at its claim."""
 
     job: Job
@@ -65,8 +64,7 @@ class Run:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(NamedTuple):
     """A run whose outcome is to be recorded: the job as it is next, what `Job.settled` returned."""
 
     job: Job
@@ -144,8 +142,7 @@ class JobRepository(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptOutcome:
+class KeptOutcome(NamedTuple):
     """How an attempt ended, as its worker keeps it while the database cannot take it."""
 
     job_id: str

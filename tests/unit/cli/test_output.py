@@ -1,7 +1,6 @@
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -168,7 +167,7 @@ def test_a_long_command_is_cut_to_the_width_of_the_terminal_and_an_id_never(monk
 
 def test_a_dead_job_shows_both_its_error_and_its_command_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     job = a_job_that_is(State.DEAD, command="command " * 20)
-    lines = drawn(dead_grid([replace(job, last_error="error " * 20)], NOON), columns=80, monkeypatch=monkeypatch)
+    lines = drawn(dead_grid([job._replace(last_error="error " * 20)], NOON), columns=80, monkeypatch=monkeypatch)
     assert max(cell_len(line) for line in lines) <= 80
     assert "error error" in lines[1]
     assert "command command" in lines[1]

@@ -159,7 +159,6 @@ SCHEMA: dict[str, tuple[str, ...]] = {
 }
 
 ROWS: dict[str, dict[str, str | None]] = {
-    'add_jobs': {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     'store_settled': {'id': None, 'lease_id': None, 'state': 'state', 'run_at': 'moment', 'updated_at': 'moment', 'failures': None, 'losses': None, 'finished_at': 'moment', 'exit_code': None, 'last_error': None},
 }
 
@@ -167,10 +166,9 @@ STATEMENTS: dict[
     tuple[str, str, tuple[int | str | bool, ...]],
     tuple[str, dict[str, str | None], dict[str, str | None]],
 ] = {
-    ('sqlite', 'add_jobs', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS INTEGER) AS exit_code, CAST(given.value ->> 18 AS TEXT) AS last_error, CAST(given.value ->> 19 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 20 AS TEXT) AS cancel_requested_by
-FROM json_each(:rows) AS given""",
-        {'rows': None},
+    ('sqlite', 'add_job', ()): (
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (:id, :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by)""",
+        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
         {},
     ),
     ('sqlite', 'job', ()): (
@@ -716,10 +714,9 @@ FROM json_each(:ids) AS listed)""",
         {},
         {},
     ),
-    ('postgresql', 'add_jobs', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) SELECT CAST(given.value ->> 0 AS TEXT) AS id, CAST(given.value ->> 1 AS TEXT) AS command, CAST(given.value ->> 2 AS TEXT) AS queue, CAST(given.value ->> 3 AS INTEGER) AS priority, CAST(given.value ->> 4 AS INTEGER) AS max_retries, CAST(given.value ->> 5 AS BIGINT) AS timeout, CAST(given.value ->> 6 AS BIGINT) AS run_at, CAST(given.value ->> 7 AS BIGINT) AS created_at, CAST(given.value ->> 8 AS BIGINT) AS updated_at, CAST(given.value ->> 9 AS TEXT) AS cwd, CAST(given.value ->> 10 AS TEXT) AS env, CAST(given.value ->> 11 AS TEXT) AS state, CAST(given.value ->> 12 AS INTEGER) AS attempts, CAST(given.value ->> 13 AS INTEGER) AS failures, CAST(given.value ->> 14 AS INTEGER) AS losses, CAST(given.value ->> 15 AS BIGINT) AS started_at, CAST(given.value ->> 16 AS BIGINT) AS finished_at, CAST(given.value ->> 17 AS INTEGER) AS exit_code, CAST(given.value ->> 18 AS TEXT) AS last_error, CAST(given.value ->> 19 AS BIGINT) AS cancel_requested_at, CAST(given.value ->> 20 AS TEXT) AS cancel_requested_by
-FROM unnest(ARRAY(SELECT jsonb_array_elements(%(rows)s::JSONB))) AS given(value)""",
-        {'rows': None},
+    ('postgresql', 'add_job', ()): (
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (%(id)s::VARCHAR, %(command)s::VARCHAR, %(queue)s::VARCHAR, %(priority)s::INTEGER, %(max_retries)s::INTEGER, %(timeout)s::BIGINT, %(run_at)s::BIGINT, %(created_at)s::BIGINT, %(updated_at)s::BIGINT, %(cwd)s::VARCHAR, %(env)s::VARCHAR, %(state)s::VARCHAR, %(attempts)s::INTEGER, %(failures)s::INTEGER, %(losses)s::INTEGER, %(started_at)s::BIGINT, %(finished_at)s::BIGINT, %(exit_code)s::INTEGER, %(last_error)s::VARCHAR, %(cancel_requested_at)s::BIGINT, %(cancel_requested_by)s::VARCHAR)""",
+        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
         {},
     ),
     ('postgresql', 'job', ()): (

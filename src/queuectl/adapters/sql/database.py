@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeAlias, TypeVar
@@ -29,7 +29,7 @@ class Cursor(Protocol):
     def execute(self, text: str, values: Sequence[object] = ..., /) -> object:
         """Run a statement."""
 
-    def executemany(self, text: str, values: Sequence[Sequence[object]], /) -> object:
+    def executemany(self, text: str, values: Iterable[Sequence[object]], /) -> object:
         """Run a statement once with each of these values."""
 
     def fetchall(self) -> Sequence[Sequence[object]]:
@@ -52,14 +52,18 @@ class Driver(Protocol):
         """Close it; a transaction that is open is rolled back."""
 
 
+def _executed_many(driver: Driver, text: str, rows: Iterable[Sequence[object]]) -> object:
+    return driver.cursor().executemany(text, rows)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """The seam between the two databases: their connections, how transactions begin, and what errors mean.
 
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
     says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
-    already. A transaction that writes is begun and ended within a `write_turn`. `expect_answers_within` says from when
-    on a connection without an answer is taken for broken.
+    already. `load` runs an INSERT with each of many rows. A transaction that writes is begun and ended within a
+    `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Backend:
     explain: Callable[[Exception, bool], DatabaseUnavailable]
     is_duplicate: Callable[[Exception], bool]
     is_lost: Callable[[Driver], bool] = lambda _: False
+    load: Callable[[Driver, str, Iterable[Sequence[object]]], object] = _executed_many
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
 
@@ -115,6 +120,15 @@ class Connection:
         elif values:
             statement = prepared(self.backend.name, name, shape)
             self.driver.cursor().executemany(statement.text, [statement.bound(each) for each in values])
+
+    def load(self, name: str, objects: Sequence[object]) -> None:
+        """Insert a row for each object, which has the statement's parameters as its attributes."""
+        statement = prepared(self.backend.name, name)
+        rows = map(statement.writer(), objects)
+        if len(objects) == 1:  # saves PostgreSQL a round trip
+            self.driver.cursor().execute(statement.text, next(rows))
+        elif objects:
+            self.backend.load(self.driver, statement.text, rows)
 
     def tell(self, text: str) -> None:
         """Run a statement in the database's own language."""

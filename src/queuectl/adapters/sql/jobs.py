@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 
 from queuectl.adapters.sql.compiled import ROWS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
-from queuectl.adapters.sql.prepared import Row
-from queuectl.adapters.sql.values import KINDS, as_json
+from queuectl.adapters.sql.prepared import Row, row_writer
+from queuectl.adapters.sql.values import as_json
 from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
 from queuectl.domain.job import Attempt, Job, Lease
@@ -18,11 +17,11 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 from queuectl.domain.state import State
 
-JOB_FIELDS = tuple(field.name for field in fields(Job) if field.name != "lease")
+JOB_FIELDS = tuple(name for name in Job._fields if name != "lease")
 _FIELD_VALUES = attrgetter(*JOB_FIELDS)
 
-CHUNK = 1000
-"""New jobs that are handed to the database at a time."""
+CHUNK = 10_000
+"""New jobs that are handed to the database at a time: it takes no longer than one statement may, however many come."""
 
 ALL = 2**63 - 1
 """More rows than there can be."""
@@ -43,11 +42,10 @@ class SqlJobRepository:
         jobs = list(new)
         if not jobs:
             return
-        rows = [_new_rows(jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK)]
 
         def work(connection: Connection) -> bool:
-            for some in rows:
-                connection.run("add_jobs", {"rows": some})
+            for start in range(0, len(jobs), CHUNK):
+                connection.load("add_job", jobs[start : start + CHUNK])
             return True
 
         def recall(connection: Connection) -> bool | None:
@@ -266,7 +264,14 @@ def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Sett
     """The fence, and what of the attempts it let through; the others are late."""
     if len({each.job.id for each in ended}) < len(ended):  # a job twice: each of its attempts passes by itself
         return [settlement for each in ended for settlement in _settle_all(connection, [each])]
-    stored = {row.id: row for row in connection.rows("store_settled", {"rows": _settled_rows(ended)})} if ended else {}
+    stored = (
+        {
+            row.id: row
+            for row in connection.rows("store_settled", {"rows": as_json([_settled_row(each) for each in ended])})
+        }
+        if ended
+        else {}
+    )
     connection.run_for_each("end_attempt", [_end_of_attempt(it.job, it.result) for it in ended if it.job.id in stored])
     return [
         _heeded(connection, each.job, stored[each.job.id])
@@ -278,14 +283,14 @@ def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Sett
 
 def _without_output(ended: Ended) -> Ended:
     """Output may be lost for want of room; an outcome may not."""
-    return replace(ended, result=replace(ended.result, output=Output(truncated=bool(ended.result.output.content))))
+    return ended._replace(result=ended.result._replace(output=Output(truncated=bool(ended.result.output.content))))
 
 
 def _heeded(connection: Connection, job: Job, stored: Row) -> Settlement:
     """What became of a job just stored, given that its cancel may have been asked for while it ran."""
     if stored.cancel_requested_at == job.cancel_requested_at:
         return Settlement.RECORDED
-    heeded = replace(job, **vars(stored)).heeding_cancel()
+    heeded = job._replace(**vars(stored)).heeding_cancel()
     if heeded.state is job.state:
         return Settlement.RECORDED
     _write(connection, [heeded])
@@ -317,24 +322,8 @@ def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
     return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
 
 
-def _row_writer(statement: str, path: Mapping[str, str]) -> Callable[[Iterable[object]], str]:
-    """Writes objects as the `:rows` of a statement; `path` leads to a column's value where its name does not."""
-    values_of = attrgetter(*(path.get(name, name) for name in ROWS[statement]))
-    encoders = [(place, KINDS[kind].encode) for place, kind in enumerate(ROWS[statement].values()) if kind]
-
-    def row(each: object) -> list[object]:
-        values = list(values_of(each))
-        for place, encode in encoders:
-            if (value := values[place]) is not None:
-                values[place] = encode(value)
-        return values
-
-    return lambda objects: as_json([row(each) for each in objects])
-
-
-_new_rows = _row_writer("add_jobs", {})
-_settled_rows = _row_writer(
-    "store_settled", {name: f"job.{name}" for name in ROWS["store_settled"]} | {"lease_id": "lease.id"}
+_settled_row = row_writer(
+    ROWS["store_settled"], {name: f"job.{name}" for name in ROWS["store_settled"]} | {"lease_id": "lease.id"}
 )
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
@@ -133,6 +133,7 @@ def postgres_backend(url: str) -> Backend:
         explain=lambda error, broke: explained(error, place, broke=broke),
         is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
         is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
+        load=lambda driver, insert, rows: _copied(cast("ImpatientConnection", driver), insert, rows),
         expect_answers_within=silence.shorten,
     )
 
@@ -194,6 +195,14 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
     if state.startswith(AGAIN):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
     return DatabaseUnreachable(f"{place} cannot be used: {said}")
+
+
+def _copied(driver: ImpatientConnection, insert: str, rows: Iterable[Sequence[object]]) -> None:
+    """What the INSERT would do with each row, by COPY: a server takes it in less than half of the time."""
+    into = insert.partition(" VALUES ")[0].replace("INSERT INTO", "COPY", 1)
+    with driver.cursor() as cursor, cursor.copy(f"{into} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 class ServerClock:

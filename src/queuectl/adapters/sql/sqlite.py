@@ -143,6 +143,12 @@ def mark_as_ours(connection: Connection) -> None:
     connection.tell(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+# The driver looks for an adapter of each value that is no text or number, and where there is none it makes two errors
+# and forgets them: for the NULLs of a row that takes twice as long as its insertion.
+sqlite3.register_adapter(type(None), {None: None}.__getitem__)
+sqlite3.register_adapter(bytes, bytes)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # mode=rw: a file that has vanished is an error here, never a new, empty queue.
     connection = sqlite3.connect(

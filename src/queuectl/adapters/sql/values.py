@@ -4,6 +4,7 @@ Moments are integer microseconds since 1970 in UTC and spans integer microsecond
 and subtracted alike.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,13 @@ class Kind(NamedTuple):
     decode: Codec
 
 
+# The moments of a job are often the same, and those of a batch always.
+@functools.lru_cache(maxsize=16)
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+@functools.lru_cache(maxsize=16)
 def _moment(number: int) -> datetime:
     return EPOCH + timedelta(microseconds=number)
 
@@ -59,11 +67,11 @@ def _texts(value: Sequence[str]) -> str:
 
 
 def _word(words: type[StrEnum]) -> Kind:
-    return Kind(lambda word: word.value, words)
+    return Kind(str, words)
 
 
 KINDS: Mapping[str, Kind] = {
-    "moment": Kind(lambda moment: (moment - EPOCH) // MICROSECOND, _moment),
+    "moment": Kind(_microseconds, _moment),
     "span": Kind(lambda span: span // MICROSECOND, _span),
     "command": Kind(as_json, _command),
     "text map": Kind(_as_text_map, _text_map),

@@ -2,8 +2,8 @@
 
 import codecs
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple
 
 from queuectl.domain.document import JobRequest, decode, parse_request
 from queuectl.domain.errors import InvalidJob
@@ -14,8 +14,7 @@ MOST_PROBLEMS = 20
 ONE_PER_LINE = "a file has one JSON document, or one on each line; `jq -c '.[]'` makes such lines of a list"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One job as written: its text, or its document already; and the number of its line, None on the command line."""
 
     number: int | None

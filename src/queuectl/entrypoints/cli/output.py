@@ -48,11 +48,11 @@ class Out:
         self,
         view: "View | Iterable[View]",
         *,
-        plain: Iterable[Sequence[object]],
+        plain: Iterable[Sequence[object]] | None,
         table: Callable[[], "Sequence[Grid | str]"],
         ids: Iterable[str] | None = None,
     ) -> None:
-        """Write one result in the chosen format. What has no `ids` is plain where ids are asked for."""
+        """Write one result in the chosen format: plain where it has no `ids`, the ids where it has no `plain`."""
         # What the stream cannot say is escaped in JSON itself; a stream's own escapes would not be JSON.
         plain_ascii = (self.stream.encoding or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
         match self.format:
@@ -64,6 +64,8 @@ class Out:
                 return self._draw(table())
             case "id" if ids is not None:
                 lines = iter(ids)
+            case _ if plain is None:
+                lines = iter(ids or ())
             case _:
                 lines = (plain_line(row) for row in plain)
         self.stream.writelines(f"{line}\n" for line in lines)  # click's echo would flush each
