@@ -1,77 +1,91 @@
 """The log: one line for each event of a worker. The only place that words them."""
 
+import functools
 import logging
 import sys
 import time
-from typing import TextIO, assert_never
+from typing import assert_never
 
 from queuectl.domain import events
 from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.state import State
 
-_log = logging.getLogger("queuectl")
+INFO, WARNING, ERROR = "INFO", "WARNING", "ERROR"
 
 
 def log_to_stderr() -> None:
-    """Have the log's lines written to stderr, times in UTC."""
-    # What no line shows is not looked for ("Optimization" in Python's Logging HOWTO): half of what a line costs.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None
-    _log.addHandler(_Lines(sys.stderr))
-    _log.setLevel(logging.INFO)
+    """Have what others tell `logging` written to stderr as lines of the log."""
+    logger = logging.getLogger("queuectl")
+    logger.addHandler(_Lines())
+    logger.setLevel(logging.INFO)
 
 
-class _Lines(logging.StreamHandler[TextIO]):
-    """Writes a line at a time. A formatter would take longer for it than all the rest: a worker logs two for a job."""
+class _Lines(logging.Handler):
+    """Makes lines of the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-            self.stream.write(f"{second}.{int(record.msecs):03}Z {record.levelname} {record.getMessage()}\n")
-            self.stream.flush()
-        except Exception:  # noqa: BLE001 - as of every handler of logging's: a full disk must not end the worker
-            self.handleError(record)
+        _write(record.levelname, record.getMessage())
 
 
 def log_line(line: str) -> None:
     """Write one line that is no worker's event: the supervisor's own."""
-    _log.warning("%s", line)
+    _write(WARNING, line)
+
+
+def _write(level: str, line: str) -> None:
+    """Write a line to stderr, the time in UTC. Raises nothing: a full disk must not end the worker.
+
+    Not by `logging`, which takes as long for the two lines of a job as its database does for the job.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    try:
+        sys.stderr.write(f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z {level} {line}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # AttributeError: stderr was closed when this process began
+        return
+
+
+@functools.lru_cache(maxsize=1)
+def _second(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
 
 
 def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each event
     """`EventSink` that writes to the log."""
     match event:
-        case events.WorkerStarted():
-            queues = ", ".join(event.queues) or "all"
-            _log.info("worker %s started: queues %s, %d at a time", event.worker, queues, event.concurrency)
-        case events.WorkerStopping():
-            how = "forced: stopping and releasing" if event.forced else "finishing"
-            _log.info("worker %s stopping, %s %d jobs", event.worker, how, event.jobs)
-        case events.WorkerStopped():
-            _log.info("worker %s stopped", event.worker)
         case events.JobStarted():
-            _log.info("job %s attempt %d started", event.job.id, event.job.attempts)
-        case events.CancelHeard():
-            _log.info("job %s is to be cancelled, says %s: stopping it", event.job.id, event.job.cancel_requested_by)
+            _write(INFO, f"job {event.job.id} attempt {event.job.attempts} started")
         case events.JobSettled():
             _log_settled(event)
+        case events.WorkerStarted():
+            queues = ", ".join(event.queues) or "all"
+            _write(INFO, f"worker {event.worker} started: queues {queues}, {event.concurrency} at a time")
+        case events.WorkerStopping():
+            how = "forced: stopping and releasing" if event.forced else "finishing"
+            _write(INFO, f"worker {event.worker} stopping, {how} {event.jobs} jobs")
+        case events.WorkerStopped():
+            _write(INFO, f"worker {event.worker} stopped")
+        case events.CancelHeard():
+            _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
         case events.OutcomeKept():
-            message = "job %s attempt %d ended (%s); kept on disk until the database takes it"
-            _log.warning(message, event.job.id, event.job.attempts, event.result.outcome)
+            _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
         case events.ResultLate():
-            message = "job %s attempt %d ended (%s) after the job had been taken away: kept as a late result"
-            _log.warning(message, event.job.id, event.job.attempts, event.result.outcome)
+            _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
         case events.JobRescued():
-            _log.warning("job %s taken back, now %s: %s", event.job.id, event.job.state, _shown(event.job.last_error))
+            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
         case events.LeaseLost():
-            _log.error("worker %s lost its lease and stops its jobs: %s", event.worker, event.reason)
+            _write(ERROR, f"worker {event.worker} lost its lease and stops its jobs: {event.reason}")
         case events.DatabaseLost():
-            _log.error("worker %s cannot use the database, trying on: %s", event.worker, event.error)
+            _write(ERROR, f"worker {event.worker} cannot use the database, trying on: {event.error}")
         case events.DatabaseBack():
-            _log.info("worker %s can use the database again", event.worker)
+            _write(INFO, f"worker {event.worker} can use the database again")
         case _:
             assert_never(event)
+
+
+def _ended(event: events.OutcomeKept | events.ResultLate) -> str:
+    return f"job {event.job.id} attempt {event.job.attempts} ended ({event.result.outcome})"
 
 
 def _log_settled(event: events.JobSettled) -> None:
@@ -85,7 +99,7 @@ def _log_settled(event: events.JobSettled) -> None:
         said += "; no retries left, in the dead letter queue"
     elif job.state is State.CANCELLED and result.outcome is not Outcome.CANCELLED:
         said += "; not again: a cancel was asked for"
-    _log.log(logging.INFO if job.state is State.COMPLETED else logging.WARNING, "%s", said)
+    _write(INFO if job.state is State.COMPLETED else WARNING, said)
 
 
 def _shown(text: str | None) -> str:
