@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL; else on SQLite")
     parser.add_argument("--jobs", type=int, default=2_000)
     parser.add_argument("--workers", type=int, default=2, help="this one included")
+    parser.add_argument("--slots", type=int, default=1, help="commands at a time in each worker")
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     (HERE / ".work").mkdir(exist_ok=True)
@@ -112,9 +113,9 @@ def main() -> None:
             with postgres.running() as server:
                 if isinstance(server, str):
                     raise SystemExit(server)
-                apart(place / "queue", server.new_database(), arguments.jobs, arguments.workers)
+                apart(place / "queue", server.new_database(), arguments.jobs, arguments.workers, arguments.slots)
         else:
-            apart(place / "queue", None, arguments.jobs, arguments.workers)
+            apart(place / "queue", None, arguments.jobs, arguments.workers, arguments.slots)
     finally:
         shutil.rmtree(place)
 
@@ -128,7 +129,7 @@ def apart(*arguments: object) -> None:
         raise SystemExit(f"the profiled process ended with {process.exitcode}")
 
 
-def profiled(place: Path, url: str | None, count: int, workers: int) -> None:
+def profiled(place: Path, url: str | None, count: int, workers: int, slots: int) -> None:
     steps = Steps()
     with contextlib.ExitStack() as stack, Queue(place, url) as queue, Hand(queue) as hand:
         queue.enqueue([{"command": "true"}] * count)
@@ -136,13 +137,12 @@ def profiled(place: Path, url: str | None, count: int, workers: int) -> None:
         container = queue.container
         container.events.override(event_log.log_event)
         log = stack.enter_context((place / "log").open("w"))
-        with contextlib.redirect_stderr(log):
-            event_log.log_to_stderr()  # keeps the file, as a worker in the background has its log
+        stack.enter_context(contextlib.redirect_stderr(log))
         lease = timedelta(hours=6)
         heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=system.elapsed())
-        worker: Worker = container.worker(hand.id, queues=(), concurrency=1, heartbeat=heartbeat)
+        worker: Worker = container.worker(hand.id, queues=(), concurrency=slots, heartbeat=heartbeat)
         if workers > 1:
-            queue.start_workers(workers - 1)
+            queue.start_workers(workers - 1, concurrency=slots)
         container.contain()  # only now: those workers' supervisor is not to become a child of ours
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         while worker._running or not worker._is_idle:
