@@ -87,7 +87,7 @@ def watch_everything(steps: Steps) -> None:
     steps.watch(Job, "settled", "the job's next state")
     steps.watch(SubprocessRunner, "start", "runner: start")
     steps.watch(SubprocessRunner, "wait", "runner: wait, its own Python")
-    steps.watch(SubprocessRunner, "_watched", "runner: pidfd, selector, start time")
+    steps.watch(SubprocessRunner, "_watched", "runner: pidfd, output")
     steps.watch(SubprocessRunner, "_take_ended", "runner: ends")
     steps.watch(SubprocessRunner, "_bury", "runner: bury")
     steps.watch(SubprocessRunner, "_kill_orphans", "runner: orphans")

@@ -9,13 +9,14 @@ is killed next, once it has become an orphan and so, by adoption, a child of thi
 import contextlib
 import errno
 import fcntl
+import math
 import os
-import selectors
+import select
 import signal
 import struct
 import termios
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,11 +85,13 @@ class SubprocessRunner:
         self._lock = threading.RLock()
         self._children: list[_Child] = []
         self._failed: list[tuple[Run, RunResult]] = []
-        self._selector = selectors.DefaultSelector()
+        # Neither `selectors` nor epoll: what is waited for changes with each command, the one thing they are slow at.
+        self._poll = select.poll()
+        self._tells_of: dict[int, _Child] = {}
         self._wakes, self._wake = os.pipe()
         os.set_blocking(self._wakes, False)
         os.set_blocking(self._wake, False)
-        self._selector.register(self._wakes, selectors.EVENT_READ, None)
+        self._poll.register(self._wakes, select.POLLIN)
         self._nothing = os.open(os.devnull, os.O_RDONLY)
         self._directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         _keep_descriptors_from_commands()
@@ -112,8 +115,8 @@ class SubprocessRunner:
             self._reap_orphans()
         while True:
             self._enforce(now)
-            events = self._selector.select(max(0.0, (self._next_deadline(deadline) - now).total_seconds()))
-            woken = self._read_events(events)
+            seconds = max(0.0, (self._next_deadline(deadline) - now).total_seconds())
+            woken = self._read_events(self._poll.poll(math.ceil(seconds * 1000)))
             ended += self._take_ended()
             now = self._elapsed()
             if ended or woken or now >= deadline:
@@ -143,7 +146,6 @@ class SubprocessRunner:
             _signal_group(child, signal.SIGKILL)
         while self._children:
             self.wait(timedelta(seconds=1))
-        self._selector.close()
         for descriptor in (self._wakes, self._wake, self._nothing, self._directory):
             os.close(descriptor)
 
@@ -214,10 +216,19 @@ class SubprocessRunner:
             output=OutputBuffer(run.policy.output_limit),
             times_out=None if run.job.timeout is None else self._elapsed() + run.job.timeout,
         )
-        self._selector.register(pipe, selectors.EVENT_READ, child)
+        self._watch(pipe, child)
         if child.pidfd is not None:
-            self._selector.register(child.pidfd, selectors.EVENT_READ, child)
+            self._watch(child.pidfd, child)
         return child
+
+    def _watch(self, descriptor: int, child: _Child) -> None:
+        self._poll.register(descriptor, select.POLLIN)
+        self._tells_of[descriptor] = child
+
+    def _close(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        del self._tells_of[descriptor]
+        os.close(descriptor)
 
     def _enforce(self, now: timedelta) -> None:
         """Stop the runs whose time is up, and kill those whose grace is."""
@@ -250,15 +261,15 @@ class SubprocessRunner:
                 soon.append(self._elapsed() + LOOK_AGAIN)
         return min(soon)
 
-    def _read_events(self, events: "Iterable[tuple[selectors.SelectorKey, int]]") -> bool:
+    def _read_events(self, events: Sequence[tuple[int, int]]) -> bool:
         """Take what the pipes have; whether `wake` was called."""
         woken = False
-        for key, _ in events:
-            if key.data is None:
+        for descriptor, _ in events:
+            if descriptor == self._wakes:
                 woken = True
                 os.read(self._wakes, CHUNK)
-            elif key.fd == key.data.pipe:
-                self._read(key.data)
+            elif descriptor == (child := self._tells_of[descriptor]).pipe:
+                self._read(child)
         return woken
 
     def _read(self, child: _Child) -> None:
@@ -297,8 +308,7 @@ class SubprocessRunner:
         self._close_pipe(child)
         _signal_group(child, signal.SIGKILL)
         if child.pidfd is not None:
-            self._selector.unregister(child.pidfd)
-            os.close(child.pidfd)
+            self._close(child.pidfd)
         child.code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         child.buried = now
         child.left_behind |= child.stopped_as is None and _group_exists(child)
@@ -330,8 +340,7 @@ class SubprocessRunner:
 
     def _close_pipe(self, child: _Child) -> None:
         if child.pipe is not None:
-            self._selector.unregister(child.pipe)
-            os.close(child.pipe)
+            self._close(child.pipe)
             child.pipe = None
 
 

@@ -58,11 +58,11 @@ class Job(NamedTuple):
     losses: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    lease: Lease | None = None
     exit_code: int | None = None
     last_error: str | None = None
     cancel_requested_at: datetime | None = None
     cancel_requested_by: str | None = None
+    lease: Lease | None = None
 
     def is_due(self, at: datetime) -> bool:
         """Whether a worker may claim it at that moment."""

@@ -40,7 +40,7 @@ class Driver(Protocol):
     """What we use of a driver's connection. It begins no transaction by itself."""
 
     def cursor(self) -> Cursor:
-        """A cursor for one statement."""
+        """A cursor for one statement after the other."""
 
     def commit(self) -> object:
         """Make the open transaction durable."""
@@ -50,10 +50,6 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Close it; a transaction that is open is rolled back."""
-
-
-def _executed_many(driver: Driver, text: str, rows: Iterable[Sequence[object]]) -> object:
-    return driver.cursor().executemany(text, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +70,9 @@ class Backend:
     explain: Callable[[Exception, bool], DatabaseUnavailable]
     is_duplicate: Callable[[Exception], bool]
     is_lost: Callable[[Driver], bool] = lambda _: False
-    load: Callable[[Driver, str, Iterable[Sequence[object]]], object] = _executed_many
+    load: Callable[[Cursor, str, Iterable[Sequence[object]]], object] = lambda cursor, text, rows: cursor.executemany(
+        text, rows
+    )
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
 
@@ -90,13 +88,14 @@ class Connection:
         """Raises the driver's errors."""
         self.backend = backend
         self.driver = backend.connect()
+        self._cursor = self.driver.cursor()
         self.was_lost = False
         self.is_committing = False
 
     def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
         """All rows of a statement."""
-        statement, cursor = self._executed(name, values, shape)
-        return [statement.row(raw) for raw in cursor.fetchall()]
+        statement = self._executed(name, values, shape)
+        return [statement.row(raw) for raw in self._cursor.fetchall()]
 
     def row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row | None:
         """The first row of a statement, or None."""
@@ -110,8 +109,8 @@ class Connection:
 
     def run(self, name: str, values: Values | None = None, shape: Shape = ()) -> int:
         """Run a statement that gives nothing back; how many rows it changed."""
-        _, cursor = self._executed(name, values, shape)
-        return cursor.rowcount
+        self._executed(name, values, shape)
+        return self._cursor.rowcount
 
     def run_for_each(self, name: str, values: Sequence[Values], shape: Shape = ()) -> None:
         """Run it once with each of these values."""
@@ -119,26 +118,25 @@ class Connection:
             self.run(name, values[0], shape)
         elif values:
             statement = prepared(self.backend.name, name, shape)
-            self.driver.cursor().executemany(statement.text, [statement.bound(each) for each in values])
+            self._cursor.executemany(statement.text, [statement.bound(each) for each in values])
 
     def load(self, name: str, objects: Sequence[object]) -> None:
         """Insert a row for each object, which has the statement's parameters as its attributes."""
         statement = prepared(self.backend.name, name)
         rows = map(statement.writer(), objects)
         if len(objects) == 1:  # saves PostgreSQL a round trip
-            self.driver.cursor().execute(statement.text, next(rows))
+            self._cursor.execute(statement.text, next(rows))
         elif objects:
-            self.backend.load(self.driver, statement.text, rows)
+            self.backend.load(self._cursor, statement.text, rows)
 
     def tell(self, text: str) -> None:
         """Run a statement in the database's own language."""
-        self.driver.cursor().execute(text)
+        self._cursor.execute(text)
 
     def ask(self, text: str) -> object:
         """The first value that such a statement gives; None when it gives no row."""
-        cursor = self.driver.cursor()
-        cursor.execute(text)
-        return next((row[0] for row in cursor.fetchall()), None)
+        self._cursor.execute(text)
+        return next((row[0] for row in self._cursor.fetchall()), None)
 
     def close(self) -> None:
         """Roll back what is not committed. Remembers whether the connection was lost before."""
@@ -146,10 +144,10 @@ class Connection:
         with contextlib.suppress(self.backend.error):
             self.driver.close()
 
-    def _executed(self, name: str, values: Values | None, shape: Shape) -> tuple[Prepared, Cursor]:
-        statement, cursor = prepared(self.backend.name, name, shape), self.driver.cursor()
-        cursor.execute(statement.text, statement.bound(values or {}))
-        return statement, cursor
+    def _executed(self, name: str, values: Values | None, shape: Shape) -> Prepared:
+        statement = prepared(self.backend.name, name, shape)
+        self._cursor.execute(statement.text, statement.bound(values or {}))
+        return statement
 
 
 Work: TypeAlias = Callable[[Connection], T]

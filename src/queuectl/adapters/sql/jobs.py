@@ -17,7 +17,7 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 from queuectl.domain.state import State
 
-JOB_FIELDS = tuple(name for name in Job._fields if name != "lease")
+*JOB_FIELDS, _lease = Job._fields
 _FIELD_VALUES = attrgetter(*JOB_FIELDS)
 
 CHUNK = 10_000
@@ -337,7 +337,7 @@ def _row(job: Job) -> dict[str, object]:
 
 def _job(row: Row) -> Job:
     lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
-    return Job(**dict(zip(JOB_FIELDS, _FIELD_VALUES(row), strict=True)), lease=lease)
+    return Job._make((*_FIELD_VALUES(row), lease))
 
 
 def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:

@@ -35,7 +35,7 @@ class Prepared:
         self._takes = takes
         self._encoders = [(name, KINDS[kind].encode) for name, kind in takes.items() if kind]
         self._columns = list(gives)
-        self._decoders = [(name, KINDS[kind].decode) for name, kind in gives.items() if kind]
+        self._decoders = [(place, KINDS[kind].decode) for place, kind in enumerate(gives.values()) if kind]
 
     def bound(self, values: Values) -> list[object]:
         """The parameters, ready for the driver. Raises KeyError for one without a value."""
@@ -51,12 +51,11 @@ class Prepared:
 
     def row(self, raw: Sequence[object]) -> Row:
         """A row, from what the driver gave."""
-        row = Row(**dict(zip(self._columns, raw, strict=True)))
-        decoded = row.__dict__
-        for name, decode in self._decoders:
-            if (value := decoded[name]) is not None:
-                decoded[name] = decode(value)
-        return row
+        values = list(raw)
+        for place, decode in self._decoders:
+            if (value := values[place]) is not None:
+                values[place] = decode(value)
+        return Row(**dict(zip(self._columns, values, strict=True)))
 
 
 RowWriter: TypeAlias = Callable[[object], list[object]]
