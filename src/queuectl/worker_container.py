@@ -29,7 +29,7 @@ class WorkerContainer(Container):
     current_process = providers.Callable(system.current_process)
     new_worker_id = providers.Callable(system.new_worker_id)
 
-    log_to_stderr = providers.Callable(event_log.log_to_stderr)
+    take_over_logging = providers.Callable(event_log.take_over_logging)
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
     runner = providers.Singleton(SubprocessRunner, system.elapsed)

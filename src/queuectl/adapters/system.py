@@ -48,6 +48,7 @@ class JobIds:
 
     def __call__(self) -> str:
         """A fresh id."""
+        # The module's own generator: it is seeded anew in a fork.
         fresh = (time.time_ns() // 1_000_000 << RANDOM_BITS) + random.getrandbits(RANDOM_BITS - 1)
         with self._lock:
             self._last = last = max(fresh, self._last + 1)

@@ -1,6 +1,6 @@
 """The job, and the transitions between its states.
 
-A job is a value: a named tuple, as batches have a hundred thousand of them, and a frozen dataclass takes six times as
+A job is a value: a named tuple, as batches have a hundred thousand of them, and a frozen dataclass takes five times as
 long to make. A transition is a method that returns the next job, and every one goes through `MOVES`.
 
 To cancel a job that waits is one move. A job that runs is only asked for: its worker stops the command, and the

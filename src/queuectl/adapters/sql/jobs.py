@@ -17,11 +17,8 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 from queuectl.domain.state import State
 
-*JOB_FIELDS, _lease = Job._fields
+JOB_FIELDS = tuple(name for name in Job._fields if name != "lease")
 _FIELD_VALUES = attrgetter(*JOB_FIELDS)
-
-CHUNK = 10_000
-"""New jobs that are handed to the database at a time: it takes no longer than one statement may, however many come."""
 
 ALL = 2**63 - 1
 """More rows than there can be."""
@@ -44,8 +41,7 @@ class SqlJobRepository:
             return
 
         def work(connection: Connection) -> bool:
-            for start in range(0, len(jobs), CHUNK):
-                connection.load("add_job", jobs[start : start + CHUNK])
+            connection.load("add_job", jobs)
             return True
 
         def recall(connection: Connection) -> bool | None:
@@ -262,16 +258,12 @@ def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit:
 
 def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Settlement]:
     """The fence, and what of the attempts it let through; the others are late."""
+    if not ended:
+        return []
     if len({each.job.id for each in ended}) < len(ended):  # a job twice: each of its attempts passes by itself
         return [settlement for each in ended for settlement in _settle_all(connection, [each])]
-    stored = (
-        {
-            row.id: row
-            for row in connection.rows("store_settled", {"rows": as_json([_settled_row(each) for each in ended])})
-        }
-        if ended
-        else {}
-    )
+    rows = as_json([_settled_row(each) for each in ended])
+    stored = {row.id: row for row in connection.rows("store_settled", {"rows": rows})}
     connection.run_for_each("end_attempt", [_end_of_attempt(it.job, it.result) for it in ended if it.job.id in stored])
     return [
         _heeded(connection, each.job, stored[each.job.id])
@@ -337,7 +329,7 @@ def _row(job: Job) -> dict[str, object]:
 
 def _job(row: Row) -> Job:
     lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
-    return Job._make((*_FIELD_VALUES(row), lease))
+    return Job(**dict(zip(JOB_FIELDS, _FIELD_VALUES(row), strict=True)), lease=lease)
 
 
 def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
@@ -36,6 +36,10 @@ rescued before, nor, when the network is back after a moment, its lease be renew
 
 LONGEST_SILENCE = timedelta(seconds=35)
 """How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
+
+LONGEST_COPY = 500_000
+"""Characters of text in the rows that are copied by one statement: what a server waits for counts as the statement's
+time, and a slow line must bring them well within it."""
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at how long the server has been silent."""
@@ -200,9 +204,23 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
 def _copied(cursor: psycopg.Cursor[object], insert: str, rows: Iterable[Sequence[object]]) -> None:
     """What the INSERT would do with each row, by COPY: a server takes it in less than half of the time."""
     into = insert.partition(" VALUES ")[0].replace("INSERT INTO", "COPY", 1)
-    with cursor.copy(f"{into} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+    for some in _portions(rows):
+        with cursor.copy(f"{into} FROM STDIN") as copy:
+            for row in some:
+                copy.write_row(row)
+
+
+def _portions(rows: Iterable[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
+    """As many rows at a time as may be copied by one statement."""
+    portion, size = [], 0
+    for row in rows:
+        portion.append(row)
+        size += sum([len(value) for value in row if value.__class__ is str])
+        if size > LONGEST_COPY:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 class ServerClock:

@@ -62,7 +62,10 @@ RowWriter: TypeAlias = Callable[[object], list[object]]
 
 
 def row_writer(columns: Mapping[str, str | None], path: Mapping[str, str] | None = None) -> RowWriter:
-    """Makes rows of objects: values of these kinds, in order; `path` leads to a value where the name does not."""
+    """Makes rows of objects: values of these kinds, in order; `path` leads to a value where the name does not.
+
+    There must be two columns or more.
+    """
     values_of = attrgetter(*((path or {}).get(name, name) for name in columns))
     encoders = [(place, KINDS[kind].encode) for place, kind in enumerate(columns.values()) if kind]
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     # Imported late at run time: help and usage errors need none of them.
     from queuectl.application.queue import Queue
     from queuectl.container import Container
+    from queuectl.domain.events import Event
+    from queuectl.domain.job import Job
     from queuectl.domain.ports import Storage
     from queuectl.entrypoints.cli.failures import Reporter
     from queuectl.entrypoints.cli.output import Out
@@ -85,9 +87,14 @@ class App:
         """Let that time pass."""
         time.sleep(seconds)
 
-    def rescue(self) -> None:
-        """Take back the jobs of workers that are lost, as any worker would; the caller tells what became of them."""
-        self.worker_container.rescue(self.queue.policy(), events=lambda _event: None)
+    def rescue(self) -> "Sequence[Job]":
+        """Take back the jobs of workers that are lost, as any worker would, but with no log; these jobs."""
+        from queuectl.domain.events import JobRescued
+
+        heard: list[Event] = []
+        self.worker_container.events.override(heard.append)
+        self.worker_container.rescue(self.queue.policy())
+        return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property
     def reporter(self) -> "Reporter":

@@ -52,7 +52,7 @@ class Out:
         table: Callable[[], "Sequence[Grid | str]"],
         ids: Iterable[str] | None = None,
     ) -> None:
-        """Write one result in the chosen format: plain where it has no `ids`, the ids where it has no `plain`."""
+        """Write one result in the chosen format. What has no `ids` is `plain` in their place; no `plain`: its ids."""
         # What the stream cannot say is escaped in JSON itself; a stream's own escapes would not be JSON.
         plain_ascii = (self.stream.encoding or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
         match self.format:

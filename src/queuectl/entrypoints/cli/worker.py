@@ -92,11 +92,12 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
     """
     from queuectl.entrypoints.background import local_workers
 
-    policy = app.queue.policy()
+    _ = app.queue  # its database is open from now on
     local = local_workers(app.container)
     if local.dead:
         app.note(f"{counted(local.dead, 'worker')} of this machine died: taking their jobs back")
-        app.worker_container.rescue(policy)
+        for job in app.rescue():
+            app.note(f"job {job.id}: taken back, now {job.state}")
     if local.elsewhere:
         app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
     if not local.targets:
@@ -142,7 +143,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     from queuectl.entrypoints.worker_process import run_worker
 
     container = app.worker_container
-    container.log_to_stderr()
+    container.take_over_logging()
     supervisor = Supervisor(
         count,
         lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
