@@ -16,6 +16,9 @@ SMALL = {"workers", "config"}
 MANY = 100
 """Rows from which on PostgreSQL's estimate of a sort is worth a word; SQLite estimates none."""
 
+LONG = 10
+"""Tables in a statement, each as often as it is read, from which on planning it takes longer than running it."""
+
 PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 
 DECIDED = 6
@@ -67,8 +70,12 @@ def _of_postgresql(driver: Driver, told: Told) -> Iterator[str]:
     values = ", ".join(sql.Literal(value).as_string(None) for value in told.values[0])
     for _ in range(DECIDED):
         [[explained]] = _rows(driver, f"EXPLAIN (FORMAT JSON) EXECUTE looked_at {f'({values})' if values else ''}")
-        for node in _nodes(cast("Sequence[Mapping[str, Any]]", explained)[0]["Plan"]):
+        nodes = list(_nodes(cast("Sequence[Mapping[str, Any]]", explained)[0]["Plan"]))
+        for node in nodes:
             yield from _of_node(node)
+    [[keeps_a_plan]] = _rows(driver, "SELECT generic_plans > 0 FROM pg_prepared_statements WHERE name = 'looked_at'")
+    if not keeps_a_plan and sum("Relation Name" in node for node in nodes) >= LONG:
+        yield "is planned each time"
     _rows(driver, "DEALLOCATE looked_at")
 
 
@@ -90,4 +97,4 @@ def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _rows(driver: Driver, text: str, values: Sequence[object] = ()) -> Sequence[Sequence[object]]:
     cursor = driver.cursor()
     cursor.execute(text, *([values] if values else []))
-    return cursor.fetchall() if text.startswith("EXPLAIN") else ()
+    return cursor.fetchall() if text.startswith(("EXPLAIN", "SELECT")) else ()

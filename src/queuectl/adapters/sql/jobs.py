@@ -247,7 +247,7 @@ def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit:
         "limit": limit,
         **_queue_values(queues),
     }
-    rows = connection.rows("claim", values, (len(queues),))
+    rows = connection.rows("claim", values, (len(queues), limit == 1))
     if not rows:
         return []
     connection.run("start_attempts", {"ids": [row.id for row in rows]})

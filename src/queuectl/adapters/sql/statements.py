@@ -195,17 +195,21 @@ def oldest(state: str) -> AnySelect:
 # Claiming.
 
 
-@statement(shapes=[(0,), (1,)])
-def claim(queue_count: int) -> Update:
+@statement(shapes=[(0, True), (0, False), (1, True), (1, False)])
+def claim(queue_count: int, one: bool) -> Update:
     """Claim up to `:limit` due jobs of `:queue_0` … (none: of every queue) for `:by_worker` under `:by_lease`.
 
     With each come the settings that are stored now.
 
     One probe per priority, high first: each walks its index from the earliest due job and stops at the limit, and the
     outer limit stops the walk over the probes. So the cost does not grow with the jobs that are scheduled for later.
+
+    The limit of a claim of `one` job is a constant. Of a limit that is a parameter, PostgreSQL expects a tenth of all
+    rows; so where many jobs wait it keeps no plan, but makes one for each claim, which takes longer than to run it.
     """
-    probes = [_due(priority, queue_count) for priority in PRIORITIES]
-    due = select(union_all(*probes).subquery("due").c.seq).limit(_LIMIT).cte("claimed")
+    limit = literal(1, BigInteger) if one else _LIMIT
+    probes = [_due(priority, queue_count, limit) for priority in PRIORITIES]
+    due = select(union_all(*probes).subquery("due").c.seq).limit(limit).cte("claimed")
     # A rescue locks the worker's row FOR UPDATE: this share lock makes each see the other's end, so that no job is
     # claimed for a worker that is being given up. It does not stand in the way of the heartbeat.
     owner = (
@@ -241,13 +245,13 @@ _SETTINGS = (
 )
 
 
-def _due(priority: int, queue_count: int) -> Select[int]:
+def _due(priority: int, queue_count: int, limit: ColumnElement[int]) -> Select[int]:
     """The due jobs of one priority, locked, in order. Of several queues: merged from one probe each."""
     due = select(jobs.c.seq, jobs.c.run_at).where(WAITING, jobs.c.priority == priority, jobs.c.run_at <= _NOW)
     queues = [due.where(jobs.c.queue == bindparam(f"queue_{number}")) for number in range(queue_count)] or [due]
     probes = [
         probe.order_by(jobs.c.run_at, jobs.c.seq)
-        .limit(_LIMIT)
+        .limit(limit)
         .with_for_update(skip_locked=True)
         .subquery(f"p{priority}_{number}")
         for number, probe in enumerate(queues)
@@ -255,7 +259,7 @@ def _due(priority: int, queue_count: int) -> Select[int]:
     if len(probes) == 1:
         return select(probes[0].c.seq)
     merged = union_all(*(select(probe.c.seq, probe.c.run_at) for probe in probes)).subquery(f"m{priority}")
-    ordered = select(merged).order_by(merged.c.run_at, merged.c.seq).limit(_LIMIT).subquery(f"o{priority}")
+    ordered = select(merged).order_by(merged.c.run_at, merged.c.seq).limit(limit).subquery(f"o{priority}")
     return select(ordered.c.seq)
 
 
