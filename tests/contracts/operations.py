@@ -185,7 +185,7 @@ def remove_all(desk: Desk) -> Ask:
 WRITING: Mapping[str, Operation] = {
     "enqueue 1 job": partial(enqueue, number=1),
     "enqueue 1000 jobs": partial(enqueue, number=1000),
-    "enqueue 12000 jobs": partial(enqueue, number=12_000),
+    "enqueue 20000 jobs": partial(enqueue, number=20_000),
     "claim 1 job": partial(claim, number=1),
     "claim 10 jobs": partial(claim, number=10),
     "claim, nothing due": partial(claim, number=10, due=False, queues=("nothing-in-it",)),

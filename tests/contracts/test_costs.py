@@ -16,7 +16,7 @@ COSTS = """
                                    SQLite          PostgreSQL
 enqueue 1 job                    2   6      2       2   7      3
 enqueue 1000 jobs                2   6   1001       2   7   1002
-enqueue 12000 jobs               2   7  12001       2   8  12002
+enqueue 20000 jobs               2   6  20001       2   8  20002
 claim 1 job                      1   4      2       1   4      2
 claim 10 jobs                    1   4      2       1   4      2
 claim, nothing due               1   3      1       1   3      1

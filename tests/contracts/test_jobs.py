@@ -250,6 +250,13 @@ class TestClaim:
         assert claim(jobs, at=NOON + HOUR) == []
         assert claim(jobs, at=NOON + HOUR - timedelta(microseconds=1)) != []
 
+    def test_however_many_are_asked_for_they_are_claimed_in_order(self, jobs: JobRepository) -> None:
+        jobs.add([a_job(f"job-{number:03}", priority=1 + number % 10) for number in range(200)])
+        runs = jobs.claim(a_lease(), queues=(), limit=150, at=NOON)
+        in_order = sorted(range(200), key=lambda number: (-(number % 10), number))
+        assert [run.job.id for run in runs] == [f"job-{number:03}" for number in in_order[:150]]
+        assert len(jobs.claim(a_lease(2), queues=(), limit=150, at=NOON)) == 50
+
     def test_a_worker_that_was_given_up_claims_nothing(self, jobs: JobRepository) -> None:
         jobs.add([a_job()])
         jobs.rescue("w-1", lost, at=NOON, proved_dead=True)

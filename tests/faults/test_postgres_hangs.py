@@ -9,7 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from queuectl.adapters.sql import postgres
 from queuectl.adapters.sql.postgres import Silence, connect
+from queuectl.container import Container
+from queuectl.domain.document import JobRequest
+from queuectl.settings import Settings
 from tests.faults.witness import Witness
 from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, Workers, wait_until
@@ -56,6 +60,21 @@ def test_a_call_may_take_long_while_the_server_goes_on_answering(proxy: Proxy) -
     rows = connection.execute("SELECT pg_sleep(0.01), repeat('x', 10000) FROM generate_series(1, 100)").fetchall()
     assert len(rows) == 100
     connection.close()
+
+
+@pytest.mark.fault("F28")
+def test_a_large_batch_may_take_longer_than_a_statement_when_the_line_is_slow(
+    proxy: Proxy, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "TIMEOUTS", {"statement_timeout": "1500ms"})
+    container = Container(settings=Settings(database_url=proxy.url, log_dir=tmp_path, busy_timeout=timedelta()))
+    container.storage().initialise()
+    proxy.slow_down(1_000_000)
+    begun = time.monotonic()
+    container.queue().enqueue([JobRequest(command="x" * 1000)] * 4000, cwd="/")
+    assert time.monotonic() - begun > 3, "the line was not slow"
+    assert sum(container.queue().status().jobs.values()) == 4000
+    container.storage().close()
 
 
 @pytest.mark.fault("F28")

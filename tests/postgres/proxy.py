@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -53,6 +54,7 @@ class Proxy:
         self._refuses = False
         self._cut: CommitCut | None = None
         self._is_closed = False
+        self._rate: float | None = None
         self.accepted = 0
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
@@ -89,6 +91,10 @@ class Proxy:
         with self._lock:
             self._refuses = True
             self.cut()
+
+    def slow_down(self, rate: float) -> None:
+        """Pass on no more than so many bytes a second of what each client says."""
+        self._rate = rate
 
     def heal(self) -> None:
         """Serve new connections again."""
@@ -145,6 +151,8 @@ class Proxy:
                     self._carry_out(cut, link)
                     return
                 link.cut = cut
+            if self._rate is not None:
+                time.sleep(len(data) / self._rate)
             if not link.is_swallowed:
                 link.server.sendall(data)
 

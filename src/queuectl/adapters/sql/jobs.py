@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from queuectl.adapters.sql.compiled import ROWS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
-from queuectl.adapters.sql.prepared import Row, row_writer
+from queuectl.adapters.sql.prepared import MOST_CLAIMED, Row, row_writer
 from queuectl.adapters.sql.values import as_json
 from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
@@ -244,10 +244,14 @@ def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit:
         "by_worker": lease.worker,
         "by_lease": lease.id,
         "now": at,
-        "limit": limit,
         **_queue_values(queues),
     }
-    rows = connection.rows("claim", values, (len(queues), limit == 1))
+    rows: list[Row] = []
+    while len(rows) < limit:
+        asked = min(limit - len(rows), MOST_CLAIMED)
+        rows += (claimed := connection.rows("claim", values | {"limit": asked}, (len(queues),)))
+        if len(claimed) < asked:
+            break
     if not rows:
         return []
     connection.run("start_attempts", {"ids": [row.id for row in rows]})

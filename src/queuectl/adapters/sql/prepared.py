@@ -16,6 +16,9 @@ from queuectl.adapters.sql.values import KINDS
 PARAMETER = re.compile(r"(?<!:):(?P<colon>[a-z]\w*)|%\((?P<percent>\w+)\)s")
 """A parameter as SQLAlchemy writes it: `:name` for SQLite, `%(name)s` for PostgreSQL; a cast, `::BIGINT`, is none."""
 
+MOST_CLAIMED = 32
+"""Jobs that the statement `claim` can take. With many more, PostgreSQL finds no plan for any values cheap enough."""
+
 Shape: TypeAlias = tuple[int | str | bool, ...]
 Values: TypeAlias = Mapping[str, object]
 

@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+from queuectl.adapters.sql.prepared import MOST_CLAIMED
 from queuectl.adapters.sql.schema import (
     WAITING,
     Moment,
@@ -195,21 +196,20 @@ def oldest(state: str) -> AnySelect:
 # Claiming.
 
 
-@statement(shapes=[(0, True), (0, False), (1, True), (1, False)])
-def claim(queue_count: int, one: bool) -> Update:
+@statement(shapes=[(0,), (1,)])
+def claim(queue_count: int) -> Update:
     """Claim up to `:limit` due jobs of `:queue_0` … (none: of every queue) for `:by_worker` under `:by_lease`.
 
-    With each come the settings that are stored now.
+    The limit is at most MOST_CLAIMED. With each job come the settings that are stored now.
 
     One probe per priority, high first: each walks its index from the earliest due job and stops at the limit, and the
     outer limit stops the walk over the probes. So the cost does not grow with the jobs that are scheduled for later.
 
-    The limit of a claim of `one` job is a constant. Of a limit that is a parameter, PostgreSQL expects a tenth of all
-    rows; so where many jobs wait it keeps no plan, but makes one for each claim, which takes longer than to run it.
+    The limit of a probe is a constant. Of a limit that is a parameter, PostgreSQL expects a tenth of all rows; so where
+    many jobs wait it would keep no plan, but make one for each claim, which takes longer than to run it.
     """
-    limit = literal(1, BigInteger) if one else _LIMIT
-    probes = [_due(priority, queue_count, limit) for priority in PRIORITIES]
-    due = select(union_all(*probes).subquery("due").c.seq).limit(limit).cte("claimed")
+    probes = [_due(priority, queue_count) for priority in PRIORITIES]
+    due = select(union_all(*probes).subquery("due").c.seq).limit(_LIMIT).cte("claimed")
     # A rescue locks the worker's row FOR UPDATE: this share lock makes each see the other's end, so that no job is
     # claimed for a worker that is being given up. It does not stand in the way of the heartbeat.
     owner = (
@@ -245,8 +245,10 @@ _SETTINGS = (
 )
 
 
-def _due(priority: int, queue_count: int, limit: ColumnElement[int]) -> Select[int]:
+def _due(priority: int, queue_count: int) -> Select[int]:
     """The due jobs of one priority, locked, in order. Of several queues: merged from one probe each."""
+    # A merge takes all that its probes may give, and they lock it: no more than is asked for.
+    limit = literal(MOST_CLAIMED, BigInteger) if queue_count < 2 else _LIMIT
     due = select(jobs.c.seq, jobs.c.run_at).where(WAITING, jobs.c.priority == priority, jobs.c.run_at <= _NOW)
     queues = [due.where(jobs.c.queue == bindparam(f"queue_{number}")) for number in range(queue_count)] or [due]
     probes = [
