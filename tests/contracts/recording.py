@@ -1,6 +1,6 @@
 """What a database is told: every call of a driver's connection, in order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -22,7 +22,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What all connections of a backend were told."""
+    """What all connections of a backend were told, but for what they are told by the clock."""
 
     told: list[Told] = field(default_factory=list)
 
@@ -30,7 +30,7 @@ class Recording:
         """The same backend, but that what its connections are told from now on is in the recording too."""
 
         def connect() -> "_Recorded":
-            return _Recorded(backend.connect(), self.told)
+            return _Recorded(backend.connect(), self.told, but={backend.forget_plans})
 
         def is_lost(driver: Driver) -> bool:
             return backend.is_lost(driver.driver if isinstance(driver, _Recorded) else driver)
@@ -41,12 +41,13 @@ class Recording:
 class _Recorded:
     """A driver's connection."""
 
-    def __init__(self, driver: Driver, told: list[Told]) -> None:
+    def __init__(self, driver: Driver, told: list[Told], but: Collection[str]) -> None:
         self.driver = driver
         self._told = told
+        self._but = but
 
     def cursor(self) -> "_RecordedCursor":
-        return _RecordedCursor(self.driver.cursor(), self._told)
+        return _RecordedCursor(self.driver.cursor(), self._told, self._but)
 
     def commit(self) -> None:
         self._told.append(Told(COMMIT))
@@ -75,16 +76,18 @@ class _RecordedCopy:
 class _RecordedCursor:
     """Its cursor, for one statement."""
 
-    def __init__(self, cursor: Cursor, told: list[Told]) -> None:
+    def __init__(self, cursor: Cursor, told: list[Told], but: Collection[str]) -> None:
         self._cursor = cursor
         self._told = told
+        self._but = but
 
     @property
     def rowcount(self) -> int:
         return self._cursor.rowcount
 
     def execute(self, text: str, *values: Sequence[object]) -> None:
-        self._told.append(Told(text, values or ((),)))
+        if text not in self._but:
+            self._told.append(Told(text, values or ((),)))
         self._cursor.execute(text, *values)
 
     def executemany(self, text: str, values: Iterable[Sequence[object]]) -> None:

@@ -9,10 +9,12 @@ from typing import Protocol, TypeAlias, cast
 
 import pytest
 
+from queuectl.adapters.sql import database
 from queuectl.adapters.sql.database import Backend, Driver
+from tests.builders import NOON, a_result
 from tests.contracts.filling import fill
-from tests.contracts.operations import OPERATIONS, Desk
-from tests.contracts.plans import Finding, findings
+from tests.contracts.operations import OPERATIONS, WORKER, Desk
+from tests.contracts.plans import DECIDED, Finding, findings
 
 OF_QUEUE = "an index for what an operator asks now and then would be written with every job"
 OF_STATES = "the newest are at the end of the walk, which stops at the limit"
@@ -52,6 +54,9 @@ MORE_TO_DO = {
 A_LITTLE = 10_000
 """Steps: for a page of jobs or an hour's attempts, which an empty queue does not have. A walk over all takes ten times
 as many."""
+
+PREPARED = 5
+"""The uses of a statement after which psycopg prepares it."""
 
 Found: TypeAlias = Callable[[str], set[Finding]]
 
@@ -97,6 +102,43 @@ def test_a_workers_statements_walk_over_no_jobs_of_a_young_queue_of_which_nothin
     questionable = findings(desk.backend, told)
     desk.close()
     assert {each for each in questionable if each.plan == "walks jobs"} == set()
+
+
+def test_a_worker_does_not_keep_the_plans_that_it_made_when_the_queue_was_small(
+    new_postgres_url: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PLANS_LAST", 3600)
+    desk = Desk(new_postgres_url(tmp_path), tmp_path)
+    desk.add(30)
+    desk.database.outside_transactions(lambda it: it.tell("VACUUM (ANALYZE) jobs, attempts"))
+    for _ in range(PREPARED + DECIDED):
+        claim_and_settle(desk)
+    desk.add(10_000)
+    by_the_old_plan = jobs_walked_over(desk)
+    monkeypatch.setattr(database, "PLANS_LAST", 0)
+    by_a_new_one = jobs_walked_over(desk)
+    desk.close()
+    assert by_a_new_one == 0
+    assert by_the_old_plan > 10_000, "otherwise nothing is shown"
+
+
+def claim_and_settle(desk: Desk) -> None:
+    [run] = desk.jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
+    result = a_result()
+    desk.jobs.settle(run.job.settled(result, NOON, run.policy, 0), run.lease, result)
+
+
+def jobs_walked_over(desk: Desk) -> int:
+    """By a claim of one job: as PostgreSQL counts them, which may still have those of earlier transactions at hand."""
+    count = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
+
+    def claim(connection: database.Connection) -> int:
+        before = cast("int", connection.ask(count))
+        values = {"by_worker": WORKER, "by_lease": desk.lease().id, "now": NOON, "limit": 1}
+        assert len(connection.rows("claim", values, (0,))) == 1
+        return cast("int", connection.ask(count)) - before
+
+    return desk.database.write(claim)
 
 
 class Watched(Protocol):

@@ -18,6 +18,9 @@ NO_TURN = contextlib.nullcontext()
 FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
 """Seconds between two tries of a transaction; doubled each time, with jitter."""
 
+PLANS_LAST = 5.0
+"""Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
+
 
 class Cursor(Protocol):
     """What we use of a driver's cursor: PEP 249."""
@@ -60,6 +63,8 @@ class Backend:
     says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
     already. `load` runs an INSERT with each of many rows. A transaction that writes is begun and ended within a
     `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
+    `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
+    good for thirty jobs would walk over a million.
     """
 
     name: str
@@ -75,6 +80,7 @@ class Backend:
     )
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
+    forget_plans: str = ""
 
 
 class Duplicate(Exception):
@@ -91,6 +97,13 @@ class Connection:
         self._cursor = self.driver.cursor()
         self.was_lost = False
         self.is_committing = False
+        self._planned_at = time.monotonic()
+
+    def forget_old_plans(self) -> None:
+        """Outside of a transaction: plans that were made a while ago may be for a much smaller queue."""
+        if self.backend.forget_plans and time.monotonic() - self._planned_at > PLANS_LAST:
+            self.tell(self.backend.forget_plans)
+            self._planned_at = time.monotonic()
 
     def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
         """All rows of a statement."""
@@ -230,6 +243,7 @@ class Database:
     def _tried(self, connection: Connection, begin: str | None, work: Work[T], recall: Recall[T] | None) -> T:
         if begin is None:
             return work(connection)
+        connection.forget_old_plans()
         connection.tell(begin)
         if recall is not None and (recalled := recall(connection)) is not None:
             connection.driver.rollback()

@@ -139,6 +139,7 @@ def postgres_backend(url: str) -> Backend:
         is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
         load=lambda cursor, insert, rows: _copied(cast("psycopg.Cursor[object]", cursor), insert, rows),
         expect_answers_within=silence.shorten,
+        forget_plans="DISCARD PLANS",
     )
 
 
