@@ -13,7 +13,18 @@ from queuectl.entrypoints.cli.program import Program, program
 CLI = "entrypoints.cli."
 
 LIBRARIES = frozenset(
-    {"alembic", "asyncio", "ctypes", "dataclasses", "dependency_injector", "difflib", "hashlib", "json", "logging"}
+    {
+        "alembic",
+        "asyncio",
+        "ctypes",
+        "dataclasses",
+        "dependency_injector",
+        "difflib",
+        "hashlib",
+        "json",
+        "logging",
+        "msgspec",
+    }
     | {"pathlib", "psycopg", "rich", "secrets", "shutil", "sqlalchemy", "subprocess", "tempfile", "tomllib"}
 )
 """Those that take a while to load."""

@@ -1,9 +1,9 @@
 """The text that `enqueue` reads, taken apart: one JSON document, perhaps on several lines, or one on each line."""
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from queuectl.domain.document import JobRequest, decode, parse_request
 from queuectl.domain.errors import InvalidJob
@@ -11,7 +11,13 @@ from queuectl.domain.errors import InvalidJob
 MOST_PROBLEMS = 20
 """Mistakes of a batch that are listed; more would only scroll the first ones away."""
 
+LONG = 1000
+"""Lines from which on loading msgspec takes less time than it saves."""
+
 ONE_PER_LINE = "a file has one JSON document, or one on each line; `jq -c '.[]'` makes such lines of a list"
+
+
+Decode: TypeAlias = Callable[[str | bytes], dict[str, object]]
 
 
 class Line(NamedTuple):
@@ -57,9 +63,11 @@ def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence
     requests: list[JobRequest] = []
     problems: list[str] = []
     hint = None
+    decoded = _quickly(_decoded) if len(lines) >= LONG else _decoded
     for line in lines:
         try:
-            requests.append(_request(line, fields))
+            document = line.content if isinstance(line.content, dict) else decoded(line.content)
+            requests.append(parse_request({**document, **fields} if fields else document, local=LOCAL_TIME))
         except InvalidJob as error:
             where = "" if line.number is None else f"line {line.number}: "
             problems += [where + problem for problem in error.problems]
@@ -71,9 +79,29 @@ def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence
     return requests
 
 
-def _request(line: Line, fields: Mapping[str, object]) -> JobRequest:
-    document = line.content if isinstance(line.content, dict) else decode(_text(line.content))
-    return parse_request({**document, **fields} if fields else document, local=LOCAL_TIME)
+def _decoded(content: str | bytes) -> dict[str, object]:
+    return decode(_text(content))
+
+
+def _quickly(strictly: Decode) -> Decode:
+    """The same by msgspec, in a third of the time, wherever that is sure to come to the same."""
+    from msgspec import MsgspecError
+    from msgspec.json import Decoder
+
+    quick = Decoder().decode
+
+    def decoded(content: str | bytes) -> dict[str, object]:
+        if isinstance(content, str):
+            return strictly(content)
+        try:
+            document = quick(content)
+        except (MsgspecError, ValueError, RecursionError):
+            return strictly(content)
+        # It does not see that a key is there twice. Each has a colon, so none is where there are only as many as keys.
+        is_sure = isinstance(document, dict) and content.count(b":") == len(document)
+        return document if is_sure else strictly(content)
+
+    return decoded
 
 
 def _whole(content: bytes, number: int | None) -> Line:
