@@ -205,7 +205,9 @@ def test_the_next_start_or_stop_kills_the_whole_tree_that_was_left_running(
     if clears == "start":
         cli.start_workers()
     else:
-        assert "died" in cli.run("worker", "stop").stderr
+        died, taken_back, *_ = cli.run("worker", "stop").stderr.splitlines()
+        assert died == "1 worker of this machine died: taking their jobs back"
+        assert taken_back == f"job {job_id}: taken back, now dead"
     witness.healed()
     witness.check(max_losses=1)
     assert cli.job(job_id)["state"] == "dead"
