@@ -59,7 +59,7 @@ def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Pr
 
 @made
 def test_a_batch_is_stored_once(cli: Cli, proxy: Proxy, witness: Witness, is_made: bool) -> None:
-    cut = proxy.cut_commit(b"INSERT INTO jobs", is_made=is_made)
+    cut = proxy.cut_commit(b"COPY jobs", is_made=is_made)
     ids = witness.enqueue_some(50)
     assert cut.happened.is_set()
     assert cli.jobs().keys() == set(ids)
