@@ -283,14 +283,14 @@ class InMemoryMeasurements:
             measured = [attempt for attempt in ended if attempt.outcome in MEASURED]
             outcomes = [attempt.outcome for attempt in ended]
             done = [job for job in self._memory.jobs.values() if job.finished_at and job.finished_at >= since]
-            completed = [job for job in done if job.state is State.COMPLETED]
+            completions = [attempt.number for attempt in ended if attempt.outcome is Outcome.SUCCEEDED]
             return Metrics(
                 since=since,
                 attempts={outcome: outcomes.count(outcome) for outcome in Outcome},
-                completed=len(completed),
+                completed=len(completions),
                 dead=len([job for job in done if job.state is State.DEAD]),
-                retried=len([job for job in completed if job.attempts > 1]),
-                most_attempts=max((job.attempts for job in completed), default=0),
+                retried=len([number for number in completions if number > 1]),
+                most_attempts=max(completions, default=0),
                 wait=_spread([it.started_at - self._memory.due[it.job_id, it.number] for it in measured]),
                 run=_spread([_ran(attempt) for attempt in measured]),
                 workers=_tallies((it.lease.worker, it) for it in ended) if detailed else (),

@@ -32,10 +32,10 @@ class Tally:
 class Metrics:
     """What happened from `since` on, by attempts and jobs that ended then.
 
-    `attempts` counts ended attempts by outcome. `completed` and `dead` count jobs that reached those states and are in
-    them still. `retried` counts completed jobs that needed more than one attempt, `most_attempts` the most that any
-    completed job needed. `wait` is from due to start, `run` from start to end, of attempts
-    that succeeded, failed or timed out.
+    `attempts` counts ended attempts by outcome. `completed` counts jobs that completed, each time; `dead` those that
+    died and are dead still. `retried` counts the completions that needed more than one attempt, `most_attempts` the
+    most that any needed. `wait` is from due to start, `run` from start to end, of attempts that succeeded, failed or
+    timed out: of the latest 100,000.
     """
 
     since: datetime

@@ -613,33 +613,37 @@ FROM jobs GROUP BY jobs.state""",
         {'state': 'state', 'count': None},
     ),
     ('sqlite', 'ended_since', ()): (
-        """SELECT attempts.outcome, count(*) AS count
+        """SELECT attempts.outcome, count(*) AS count, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
 FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.outcome""",
         {'since': 'moment'},
-        {'outcome': 'outcome', 'count': None},
+        {'outcome': 'outcome', 'count': None, 'again': None, 'most': None},
     ),
-    ('sqlite', 'jobs_ended_since', ()): (
-        """SELECT count(*) FILTER (WHERE jobs.state = 'completed') AS completed, count(*) FILTER (WHERE jobs.state = 'completed' AND jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts) FILTER (WHERE jobs.state = 'completed'), 0) AS most, count(*) FILTER (WHERE jobs.state = 'dead') AS dead
+    ('sqlite', 'died_since', ()): (
+        """SELECT count(*) AS count
 FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= :since""",
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead'""",
         {'since': 'moment'},
-        {'completed': None, 'retried': None, 'most': None, 'dead': None},
+        {'count': None},
     ),
     ('sqlite', 'spread', ('waited',)): (
-        """SELECT attempts.waited AS span
+        """SELECT latest.span
+FROM (SELECT attempts.waited AS span
 FROM attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.waited
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET :rank""",
-        {'since': 'moment', 'rank': None},
+        {'since': 'moment', 'most': None, 'rank': None},
         {'span': 'span'},
     ),
     ('sqlite', 'spread', ('ran',)): (
-        """SELECT attempts.ran AS span
+        """SELECT latest.span
+FROM (SELECT attempts.ran AS span
 FROM attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.ran
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET :rank""",
-        {'since': 'moment', 'rank': None},
+        {'since': 'moment', 'most': None, 'rank': None},
         {'span': 'span'},
     ),
     ('sqlite', 'tallies', ('worker',)): (
@@ -1161,33 +1165,37 @@ FROM jobs GROUP BY jobs.state""",
         {'state': 'state', 'count': None},
     ),
     ('postgresql', 'ended_since', ()): (
-        """SELECT attempts.outcome, count(*) AS count
+        """SELECT attempts.outcome, count(*) AS count, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
 FROM attempts
 WHERE attempts.finished_at >= %(since)s::BIGINT GROUP BY attempts.outcome""",
         {'since': 'moment'},
-        {'outcome': 'outcome', 'count': None},
+        {'outcome': 'outcome', 'count': None, 'again': None, 'most': None},
     ),
-    ('postgresql', 'jobs_ended_since', ()): (
-        """SELECT count(*) FILTER (WHERE jobs.state = 'completed') AS completed, count(*) FILTER (WHERE jobs.state = 'completed' AND jobs.attempts > 1) AS retried, coalesce(max(jobs.attempts) FILTER (WHERE jobs.state = 'completed'), 0) AS most, count(*) FILTER (WHERE jobs.state = 'dead') AS dead
+    ('postgresql', 'died_since', ()): (
+        """SELECT count(*) AS count
 FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= %(since)s::BIGINT""",
+WHERE attempts.finished_at >= %(since)s::BIGINT AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead'""",
         {'since': 'moment'},
-        {'completed': None, 'retried': None, 'most': None, 'dead': None},
+        {'count': None},
     ),
     ('postgresql', 'spread', ('waited',)): (
-        """SELECT attempts.waited AS span
+        """SELECT latest.span
+FROM (SELECT attempts.waited AS span
 FROM attempts
-WHERE attempts.finished_at >= %(since)s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.waited
+WHERE attempts.finished_at >= %(since)s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT %(most)s::BIGINT + 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET %(rank)s::BIGINT""",
-        {'since': 'moment', 'rank': None},
+        {'since': 'moment', 'most': None, 'rank': None},
         {'span': 'span'},
     ),
     ('postgresql', 'spread', ('ran',)): (
-        """SELECT attempts.ran AS span
+        """SELECT latest.span
+FROM (SELECT attempts.ran AS span
 FROM attempts
-WHERE attempts.finished_at >= %(since)s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.ran
+WHERE attempts.finished_at >= %(since)s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT %(most)s::BIGINT + 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET %(rank)s::BIGINT""",
-        {'since': 'moment', 'rank': None},
+        {'since': 'moment', 'most': None, 'rank': None},
         {'span': 'span'},
     ),
     ('postgresql', 'tallies', ('worker',)): (

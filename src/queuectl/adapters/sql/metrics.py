@@ -8,20 +8,24 @@ from queuectl.adapters.sql.database import Connection
 from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import RAN, Outcome
 
+MEASURED = 100_000
+"""Attempts whose spans are sorted, the latest: of a million it would take seconds, and say the same."""
+
 
 def metrics_since(connection: Connection, since: datetime, *, detailed: bool) -> Metrics:
     """What happened from `since` on; workers and queues only if `detailed`."""
     since_then = {"since": since}
-    ended = {row.outcome: row.count for row in connection.rows("ended_since", since_then)}
-    jobs = connection.only_row("jobs_ended_since", since_then)
-    count = sum(ended.get(outcome, 0) for outcome in RAN)
+    rows = {row.outcome: row for row in connection.rows("ended_since", since_then)}
+    ended = dict.fromkeys(Outcome, 0) | {outcome: row.count for outcome, row in rows.items()}
+    succeeded = rows.get(Outcome.SUCCEEDED)
+    count = min(sum(ended[outcome] for outcome in RAN), MEASURED)
     return Metrics(
         since=since,
-        attempts=dict.fromkeys(Outcome, 0) | ended,
-        completed=jobs.completed,
-        dead=jobs.dead,
-        retried=jobs.retried,
-        most_attempts=jobs.most,
+        attempts=ended,
+        completed=succeeded.count if succeeded else 0,
+        dead=connection.only_row("died_since", since_then).count,
+        retried=succeeded.again if succeeded else 0,
+        most_attempts=succeeded.most if succeeded else 0,
         wait=_spread(connection, "waited", since, count),
         run=_spread(connection, "ran", since, count),
         workers=_tallies(connection, "worker", since) if detailed else (),
@@ -32,7 +36,7 @@ def metrics_since(connection: Connection, since: datetime, *, detailed: bool) ->
 def _spread(connection: Connection, span: str, since: datetime, count: int) -> Spread:
     def percentile(part: float) -> timedelta | None:
         rank = max(math.ceil(part * count), 1)  # nearest rank: the smallest value that `part` of all do not exceed
-        row = connection.row("spread", {"since": since, "rank": rank - 1}, (span,))
+        row = connection.row("spread", {"since": since, "most": MEASURED, "rank": rank - 1}, (span,))
         return row.span if row else None
 
     return Spread(p50=percentile(0.5), p95=percentile(0.95))

@@ -135,7 +135,7 @@ def check_place(path: Path) -> None:
 
 def use_write_ahead_log(connection: Connection) -> None:
     """Switch the file to WAL, for good: readers and the writer do not stop each other. Outside a transaction only."""
-    connection.tell("PRAGMA journal_mode = WAL")
+    connection.ask("PRAGMA journal_mode = WAL")  # it answers
 
 
 def mark_as_ours(connection: Connection) -> None:

@@ -498,42 +498,46 @@ def counts() -> AnySelect:
 
 @statement()
 def ended_since() -> AnySelect:
-    """How many attempts ended with each outcome."""
-    return select(attempts.c.outcome, _COUNT).where(attempts.c.finished_at >= _SINCE).group_by(attempts.c.outcome)
+    """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+    number."""
+    again = func.count().filter(attempts.c.number > 1).label("again")
+    return (
+        select(attempts.c.outcome, _COUNT, again, func.max(attempts.c.number).label("most"))
+        .where(attempts.c.finished_at >= _SINCE)
+        .group_by(attempts.c.outcome)
+    )
 
 
 @statement()
-def jobs_ended_since() -> AnySelect:
-    """How many jobs completed, how many of them needed more than one attempt, the most that any needed; how many died.
+def died_since() -> AnySelect:
+    """How many jobs are dead since then.
 
-    By their last attempts, which are found by time: the jobs that have ever ended may be many more.
+    By their last attempts, which are found by time: the jobs that have ever died may be many more.
     """
-    completed = jobs.c.state == literal(State.COMPLETED, jobs.c.state.type)
-    dead = jobs.c.state == literal(State.DEAD, jobs.c.state.type)
     last = (attempts.c.job_id == jobs.c.id) & (attempts.c.number == jobs.c.attempts)
     return (
-        select(
-            func.count().filter(completed).label("completed"),
-            func.count().filter(completed, jobs.c.attempts > 1).label("retried"),
-            func.coalesce(func.max(jobs.c.attempts).filter(completed), 0).label("most"),
-            func.count().filter(dead).label("dead"),
-        )
+        select(_COUNT)
         .select_from(attempts.join(jobs, last))
-        .where(attempts.c.finished_at >= _SINCE)
+        .where(
+            attempts.c.finished_at >= _SINCE,
+            _is_one_of(attempts.c.outcome, [Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST]),
+            jobs.c.state == literal(State.DEAD, jobs.c.state.type),
+        )
     )
 
 
 @statement(shapes=[("waited",), ("ran",)])
 def spread(span: str) -> AnySelect:
-    """The span after the `:rank` shortest ones, of all attempts that ran to an end."""
-    column = attempts.c[span]
-    return (
-        select(column.label("span"))
+    """The span after the `:rank` shortest ones, of the `:most` attempts that ran to an end last."""
+    latest = (
+        select(attempts.c[span].label("span"))
         .where(attempts.c.finished_at >= _SINCE, _is_one_of(attempts.c.outcome, RAN))
-        .order_by(column)
-        .limit(1)
-        .offset(bindparam("rank", type_=BigInteger))
+        .order_by(attempts.c.finished_at.desc())
+        .limit(bindparam("most", type_=BigInteger) + 0)
+        .subquery("latest")
     )
+    rank = bindparam("rank", type_=BigInteger)
+    return select(latest.c.span).order_by(latest.c.span).limit(1).offset(rank)
 
 
 @statement(shapes=[("worker",), ("queue",)])
