@@ -145,6 +145,7 @@ def test_a_worker_on_a_server_that_becomes_read_only_keeps_its_job(cli: Cli, ser
     finally:
         set_read_only(server.url, False)
     job = cli.wait_for(job_id)
+    wait_until(lambda: "can use the database again" in cli.log())  # told after the commit that the job was waited for
     assert (job["state"], job["attempts"]) == ("completed", 1)
     assert cli.log().count("cannot use the database") == cli.log().count("can use the database again") == 1
 
