@@ -81,6 +81,6 @@ class Container(containers.DeclarativeContainer):
         config=config,
         measurements=measurements,
         clock=clock,
-        new_job_id=providers.Singleton(system.JobIds),
+        new_job_ids=providers.Singleton(system.JobIds),
         operator=providers.Callable(system.user_at_host),
     )

@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 from queuectl.adapters.sql.database import Backend, Database
 from queuectl.container import Container
-from queuectl.domain.document import JobRequest
-from queuectl.domain.job import Job, Lease, State
+from queuectl.domain.job import Job, JobRequest, Lease, State
 from queuectl.domain.ports import Ended, WorkerState
 from queuectl.settings import Settings
 from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker

@@ -25,11 +25,11 @@ DECIDED = 6
 """The use of a prepared statement at which PostgreSQL decides whether it keeps one plan for all values."""
 
 _SUBQUERY = re.compile(r"(?:CO-ROUTINE|MATERIALIZE) (\S+)")
-_SCAN = re.compile(r"SCAN (?!.*(?:CONSTANT ROW|VIRTUAL TABLE))(\S+)")
+_SCAN = re.compile(r"SCAN (?!.*(?:CONSTANT ROW|VALUES CLAUSE|VIRTUAL TABLE))(\S+)")
 
 
 class Finding(NamedTuple):
-    """What is questionable in the plan of a statement, which is given by its name and shape."""
+    """What is questionable in the plan of a statement, given by its name and shape or, made for a batch, its text."""
 
     statement: str
     plan: str
@@ -49,7 +49,9 @@ def findings(backend: Backend, told: Iterable[Told]) -> set[Finding]:
     questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[backend.name]
     driver = backend.connect()
     try:
-        return {Finding(names[text], plan) for text, each in first.items() for plan in questionable(driver, each)}
+        return {
+            Finding(names.get(text, text), plan) for text, each in first.items() for plan in questionable(driver, each)
+        }
     finally:
         driver.close()
 

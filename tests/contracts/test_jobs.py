@@ -126,7 +126,8 @@ class TestAdd:
         assert jobs.find(job.id) == job
 
     def test_every_field_of_a_batch_does(self, jobs: JobRepository) -> None:
-        batch = [job._replace(id=f"job-{number}") for number, job in enumerate(ODD_JOBS)]
+        alike, odd = [a_job()] * 50, ODD_JOBS * 2
+        batch = [job._replace(id=f"job-{number}") for number, job in enumerate(alike + odd + alike)]
         jobs.add(batch)
         assert [jobs.find(job.id) for job in batch] == batch
 

@@ -8,7 +8,7 @@ import pytest
 
 from queuectl.application.queue import Queue
 from queuectl.container import Container
-from queuectl.domain.document import JobRequest
+from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
 from tests.faults.witness import Witness
 from tests.integration.driver import Cli, Result, wait_until

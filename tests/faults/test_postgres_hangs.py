@@ -12,7 +12,7 @@ import pytest
 from queuectl.adapters.sql import postgres
 from queuectl.adapters.sql.postgres import Silence, connect
 from queuectl.container import Container
-from queuectl.domain.document import JobRequest
+from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
 from tests.faults.witness import Witness
 from tests.integration.conftest import HeldUp

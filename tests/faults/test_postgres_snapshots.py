@@ -7,8 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl.domain.document import JobRequest
-from queuectl.domain.job import Lease
+from queuectl.domain.job import JobRequest, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import WorkerRecord, WorkerState

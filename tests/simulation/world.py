@@ -11,9 +11,9 @@ from queuectl.application.queue import Queue
 from queuectl.application.rescue import rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
-from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
+from queuectl.domain.job import JobRequest
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Process, Run, WorkerRecord, WorkerState
@@ -410,7 +410,7 @@ class Operator:
             config=wire.reach(world.config),
             measurements=wire.reach(InMemoryMeasurements(world.memory)),
             clock=lambda: world.clock(world.hosts[0]),
-            new_job_id=lambda: "",
+            new_job_ids=lambda count: [""] * count,
             operator="operator",
         )
         for order in world.plan.orders:
@@ -433,7 +433,6 @@ class Operator:
             max_retries=order.max_retries,
             priority=order.priority,
             timeout=order.timeout,
-            said=frozenset({"timeout"}),
         )
         self._until_answered(lambda: self._queue.enqueue([request], cwd="/"))
         self._world.promises.acknowledged.add(order.job)

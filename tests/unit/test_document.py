@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain.document import FIELDS, MAX_ARGUMENT, MAX_ARGUMENTS, JobRequest, decode, parse_request
+from queuectl.domain.document import FIELDS, MAX_ARGUMENT, MAX_ARGUMENTS, decode, parse_request
 from queuectl.domain.errors import InvalidJob
+from queuectl.domain.job import JobRequest, job_of
 from tests.builders import HOUR, MINUTE, NOON, SECOND, a_policy
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
@@ -42,7 +43,7 @@ def undecodable(text: str | bytes) -> str:
 
 class TestWhatIsAskedFor:
     def test_a_command_is_enough(self) -> None:
-        job = request().job(new_id="new", policy=a_policy(), cwd="/here", at=NOON)
+        job = job_of(request(), new_id="new", policy=a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority, job.max_retries) == ("new", "true", "default", 5, 3)
         assert (job.timeout, job.run_at, job.created_at, job.cwd, job.env) == (5 * MINUTE, NOON, NOON, "/here", {})
 
@@ -58,31 +59,31 @@ class TestWhatIsAskedFor:
             env={"NAME": "", "Ü": "ü"},
             cwd="/tmp",
         )
-        job = asked.job(new_id="new", policy=a_policy(), cwd="/here", at=NOON)
+        job = job_of(asked, new_id="new", policy=a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority) == ("A.b_c:d-1", ("printf", "", "ü"), "mail-1", 10)
         assert (job.max_retries, job.timeout, job.run_at) == (0, 90 * SECOND, datetime(2031, 1, 1, tzinfo=UTC))
         assert (job.env, job.cwd) == ({"NAME": "", "Ü": "ü"}, "/tmp")
 
     def test_null_is_no_timeout_and_the_workers_own_directory(self) -> None:
-        job = request(timeout=None, cwd=None).job(new_id="new", policy=a_policy(), cwd="/here", at=NOON)
+        job = job_of(request(timeout=None, cwd=None), new_id="new", policy=a_policy(), cwd="/here", at=NOON)
         assert (job.timeout, job.cwd) == (None, None)
 
     def test_a_run_at_with_an_offset_is_that_moment(self) -> None:
-        assert request(run_at="2030-06-01T08:00:00.5-04:00").run_at == datetime(2030, 6, 1, 12, 0, 0, 500_000, UTC)
+        assert request(run_at="2030-06-01T08:00:00.5-04:00")["run_at"] == datetime(2030, 6, 1, 12, 0, 0, 500_000, UTC)
 
     def test_a_run_at_without_an_offset_is_local(self) -> None:
-        assert request(run_at="2030-06-01T08:00").run_at == datetime(2030, 6, 1, 2, 30, tzinfo=UTC)
+        assert request(run_at="2030-06-01T08:00")["run_at"] == datetime(2030, 6, 1, 2, 30, tzinfo=UTC)
 
     @pytest.mark.parametrize(("delay", "span"), [("1h30m", 90 * MINUTE), (1.5, 1.5 * SECOND), (0, 0 * SECOND)])
     def test_a_delay_counts_from_the_enqueueing(self, delay: object, span: timedelta) -> None:
-        job = request(delay=delay).job(new_id="new", policy=a_policy(), cwd="/", at=NOON + HOUR)
+        job = job_of(request(delay=delay), new_id="new", policy=a_policy(), cwd="/", at=NOON + HOUR)
         assert job.run_at == NOON + HOUR + span
 
     def test_a_command_as_long_as_the_kernel_takes_is_taken(self) -> None:
         assert request(command="é" * (MAX_ARGUMENT // 2) + "x")
 
     def test_bytes_are_read_as_utf_8(self) -> None:
-        assert parsed('{"command": "ü"}'.encode()).command == "ü"
+        assert parsed('{"command": "ü"}'.encode())["command"] == "ü"
 
 
 class TestWhatIsNoDocument:
@@ -248,7 +249,7 @@ documents = st.dictionaries(st.sampled_from(list(FIELDS)) | st.text(st.character
 @given(documents | values)
 def test_any_json_is_a_request_or_told_to_be_none(document: object) -> None:
     with suppress(InvalidJob):
-        parsed(json.dumps(document)).job(new_id="new", policy=a_policy(), cwd="/", at=NOON)
+        job_of(parsed(json.dumps(document)), new_id="new", policy=a_policy(), cwd="/", at=NOON)
 
 
 @given(st.binary() | st.text(st.characters()))
@@ -260,6 +261,5 @@ def test_any_text_is_a_document_or_told_to_be_none(text: str | bytes) -> None:
 @given(st.text(st.characters()))
 def test_any_run_at_is_a_moment_or_told_to_be_none(text: str) -> None:
     with suppress(InvalidJob):
-        moment = parse_request({"command": "true", "run_at": text}, local=INDIA).run_at
-        assert moment is not None
+        moment = parse_request({"command": "true", "run_at": text}, local=INDIA)["run_at"]
         assert moment.tzinfo is UTC

@@ -6,9 +6,8 @@ import pytest
 
 from queuectl.application import queue as queue_module
 from queuectl.application.queue import Queue
-from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, JobRequest
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.state import TERMINAL, State
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease, a_policy, a_result, a_worker
@@ -29,7 +28,7 @@ def queue(memory: Memory) -> Queue:
         config=InMemoryConfig(memory),
         measurements=InMemoryMeasurements(memory),
         clock=ManualClock(NOON + HOUR),
-        new_job_id=lambda: f"new-{next(ids)}",
+        new_job_ids=lambda count: [f"new-{next(ids)}" for _ in range(count)],
         operator=ANN,
     )
 

@@ -43,19 +43,18 @@ class JobIds:
 
     def __init__(self) -> None:
         self._last = 0
-        self._high, self._head = -1, ""
         self._lock = threading.Lock()
 
-    def __call__(self) -> str:
-        """A fresh id."""
+    def __call__(self, count: int) -> list[str]:
+        """Fresh ids, `count` of them: one at random and those that follow it."""
         # The module's own generator: it is seeded anew in a fork.
         fresh = (time.time_ns() // 1_000_000 << RANDOM_BITS) + random.getrandbits(RANDOM_BITS - 1)
         with self._lock:
-            self._last = last = max(fresh, self._last + 1)
-            if last >> 40 != self._high:  # a batch needs many ids at once, and most begin alike
-                self._high = last >> 40
-                self._head = _eight_digits(self._high)
-            return self._head + _eight_digits(last)
+            first = max(fresh, self._last + 1)
+            self._last = first + count - 1
+        heads = range(first >> 10, (self._last >> 10) + 1)
+        ids = [head + pair for head in map(_fourteen_digits, heads) for pair in PAIRS]
+        return ids[first & 1023 :][:count]
 
 
 def new_worker_id() -> str:
@@ -160,6 +159,11 @@ def _stat_fields(pid: int) -> list[str] | None:
 def _asked_of_ps(pid: int, column: str) -> str:
     answer = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a fixed command, found as the user would
     return answer.stdout.strip()
+
+
+def _fourteen_digits(number: int) -> str:
+    """The number's last 70 bits in base 32."""
+    return _eight_digits(number >> 30) + "".join(PAIRS[number >> place & 1023] for place in (20, 10, 0))
 
 
 def _eight_digits(number: int) -> str:

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import Attempt, Job
+from queuectl.domain.job import Attempt, Job, JobRequest, job_of
 from queuectl.domain.policy import Policy, checked, setting
 from queuectl.domain.ports import Clock, ConfigRepository, JobRepository, Measurements, WorkerRecord, WorkerRegistry
 from queuectl.domain.state import State
 
 if TYPE_CHECKING:
     # What a command like `status` has no use for is not loaded for it.
-    from queuectl.domain.document import JobRequest
     from queuectl.domain.metrics import Metrics
 
 BATCH = 500
@@ -40,26 +39,30 @@ class Queue:
         config: ConfigRepository,
         measurements: Measurements,
         clock: Clock,
-        new_job_id: Callable[[], str],
+        new_job_ids: Callable[[int], Sequence[str]],
         operator: str,
     ) -> None:
-        """`operator` is who asks, as it is recorded: `ann@web-1`."""
+        """`new_job_ids` makes so many; `operator` is who asks, as it is recorded: `ann@web-1`."""
         self._jobs = jobs
         self._workers = workers
         self._config = config
         self._measurements = measurements
         self._clock = clock
-        self._new_job_id = new_job_id
+        self._new_job_ids = new_job_ids
         self._operator = operator
 
     def now(self) -> datetime:
         """The moment by the clock that the queue's own moments come from."""
         return self._clock()
 
-    def enqueue(self, requests: "Sequence[JobRequest]", *, cwd: str) -> Sequence[Job]:
+    def enqueue(self, requests: Sequence[JobRequest], *, cwd: str) -> Sequence[Job]:
         """Store a job for each request, all or none. Raises DuplicateJob."""
         at, policy = self._clock(), self.policy()
-        jobs = [request.job(new_id=self._new_job_id(), policy=policy, cwd=cwd, at=at) for request in requests]
+        new_ids = self._new_job_ids(len(requests))
+        jobs = [
+            job_of(request, new_id=new_id, policy=policy, cwd=cwd, at=at)
+            for request, new_id in zip(requests, new_ids, strict=True)
+        ]
         self._jobs.add(jobs)
         return jobs
 

@@ -5,12 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import InvalidJob
-from queuectl.domain.job import NO_VARIABLES, Command, Job
-from queuectl.domain.policy import Policy
+from queuectl.domain.job import Command, JobRequest
 from queuectl.domain.suggestion import nearest
 
 MAX_ARGUMENT = 131_071
@@ -24,41 +23,6 @@ MAX_PATH = 4095
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class JobRequest(NamedTuple):
-    """A valid job document: what was asked for, before defaults of the queue and the moment are known.
-
-    `None` is "not said", but for `timeout` and `cwd`, where `said` tells `null` (none at all) from silence.
-    """
-
-    command: Command
-    id: str | None = None
-    queue: str = "default"
-    priority: int = 5
-    max_retries: int | None = None
-    timeout: timedelta | None = None
-    run_at: datetime | None = None
-    delay: timedelta | None = None
-    env: Mapping[str, str] = NO_VARIABLES
-    cwd: str | None = None
-    said: frozenset[str] = frozenset()
-
-    def job(self, *, new_id: str, policy: Policy, cwd: str, at: datetime) -> Job:
-        """The job that is enqueued at `at` from the directory `cwd`; `new_id` is for a request without one."""
-        return Job(
-            id=new_id if self.id is None else self.id,
-            command=self.command,
-            queue=self.queue,
-            priority=self.priority,
-            max_retries=policy.max_retries if self.max_retries is None else self.max_retries,
-            timeout=self.timeout if "timeout" in self.said else policy.default_timeout,
-            run_at=self.run_at or (at + self.delay if self.delay else at),
-            created_at=at,
-            updated_at=at,
-            cwd=self.cwd if "cwd" in self.said else cwd,
-            env=self.env,
-        )
 
 
 def decode(text: str | bytes) -> dict[str, object]:
@@ -94,11 +58,12 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
     fields: dict[str, Any] = {}
     unknown, problems = [], []
     for key, value in document.items():
-        if key not in FIELDS:
+        read = FIELDS.get(key)
+        if read is None:
             unknown.append(_unknown_field(key))
             continue
         try:
-            fields[key] = FIELDS[key](value)
+            fields[key] = read(value)
         except ValueError as error:
             problems.append(f"{key} {error}")
     if "command" not in document:
@@ -109,7 +74,7 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
         raise InvalidJob(unknown + problems)
     if "run_at" in fields:
         fields["run_at"] = _in_utc(fields["run_at"], local)
-    return JobRequest(**fields, said=frozenset(fields))
+    return cast("JobRequest", fields)
 
 
 def _command(value: object) -> Command:

@@ -76,7 +76,7 @@ class CommandLine:
             config=InMemoryConfig(memory),
             measurements=InMemoryMeasurements(memory),
             clock=self.clock,
-            new_job_id=lambda: f"made-{next(self._ids)}",
+            new_job_ids=lambda count: [f"made-{next(self._ids)}" for _ in range(count)],
             operator=ANN,
         )
         self.meanwhile: list[Callable[[], object]] = []

@@ -18,7 +18,7 @@ def problems_of(content: bytes) -> tuple[str, ...]:
 
 
 def commands_of(content: bytes) -> list[object]:
-    return [request.command for request in requests_of(lines_of(content), {})]
+    return [request["command"] for request in requests_of(lines_of(content), {})]
 
 
 def test_json_lines_are_one_job_each() -> None:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from queuectl.adapters.sql.prepared import Prepared, Row, Shape, Values, prepared
+from queuectl.adapters.sql.prepared import Columns, Prepared, Row, Shape, Values, prepared
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable
 
 T = TypeVar("T")
@@ -20,6 +20,10 @@ FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
 
 PLANS_LAST = 5.0
 """Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
+
+
+GROUP = 40
+"""Rows that are inserted together: an older SQLite takes 999 values in a statement."""
 
 
 class Cursor(Protocol):
@@ -61,7 +65,7 @@ class Backend:
 
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
     says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
-    already. `load` runs an INSERT with each of many rows. A transaction that writes is begun and ended within a
+    already. `load` runs an INSERT with each row of many groups. A transaction that writes is begun and ended within a
     `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
     good for thirty jobs would walk over a million.
@@ -74,10 +78,8 @@ class Backend:
     error: type[Exception]
     explain: Callable[[Exception, bool], DatabaseUnavailable]
     is_duplicate: Callable[[Exception], bool]
+    load: Callable[[Cursor, str, Iterable[Columns]], object]
     is_lost: Callable[[Driver], bool] = lambda _: False
-    load: Callable[[Cursor, str, Iterable[Sequence[object]]], object] = lambda cursor, text, rows: cursor.executemany(
-        text, rows
-    )
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
@@ -133,14 +135,14 @@ class Connection:
             statement = prepared(self.backend.name, name, shape)
             self._cursor.executemany(statement.text, [statement.bound(each) for each in values])
 
-    def load(self, name: str, objects: Sequence[object]) -> None:
-        """Insert a row for each object, which has the statement's parameters as its attributes."""
+    def load(self, name: str, tuples: Sequence[NamedTuple]) -> None:
+        """Insert a row for each named tuple, which has the statement's parameters among its fields."""
         statement = prepared(self.backend.name, name)
-        rows = map(statement.writer(), objects)
-        if len(objects) == 1:  # saves PostgreSQL a round trip
-            self._cursor.execute(statement.text, next(rows))
-        elif objects:
-            self.backend.load(self._cursor, statement.text, rows)
+        if len(tuples) == 1:  # saves PostgreSQL a round trip
+            self._cursor.execute(statement.text, statement.bound(tuples[0]._asdict()))
+        else:
+            groups = (tuples[start : start + GROUP] for start in range(0, len(tuples), GROUP))
+            self.backend.load(self._cursor, statement.text, map(statement.columns, groups))
 
     def tell(self, text: str) -> None:
         """Run a statement in the database's own language."""

@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
@@ -13,6 +13,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from queuectl.adapters.sql.database import Backend, Connection, Database, Driver
+from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.system import elapsed
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
 
@@ -202,26 +203,21 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
     return DatabaseUnreachable(f"{place} cannot be used: {said}")
 
 
-def _copied(cursor: psycopg.Cursor[object], insert: str, rows: Iterable[Sequence[object]]) -> None:
-    """What the INSERT would do with each row, by COPY: a server takes it in less than half of the time."""
-    into = insert.partition(" VALUES ")[0].replace("INSERT INTO", "COPY", 1)
-    for some in _portions(rows):
-        with cursor.copy(f"{into} FROM STDIN") as copy:
-            for row in some:
+def _copied(cursor: "psycopg.Cursor[object]", insert: str, groups: Iterable[Columns]) -> None:
+    """What the INSERT would do with each row, by COPY: a server takes it in less than half of the time.
+
+    It stores the first rows while the next ones are made.
+    """
+    copy_in = f"{insert.partition(' VALUES ')[0].replace('INSERT INTO', 'COPY', 1)} FROM STDIN"
+    rows = (row for columns in groups for row in zip(*columns, strict=True))
+    row = next(rows, None)
+    while row is not None:
+        size = 0
+        with cursor.copy(copy_in) as copy:
+            while row is not None and size < LONGEST_COPY:
                 copy.write_row(row)
-
-
-def _portions(rows: Iterable[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
-    """As many rows at a time as may be copied by one statement."""
-    portion, size = [], 0
-    for row in rows:
-        portion.append(row)
-        size += sum([len(value) for value in row if value.__class__ is str])
-        if size > LONGEST_COPY:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+                size += sum([len(value) for value in row if value.__class__ is str])
+                row = next(rows, None)
 
 
 class ServerClock:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import SimpleNamespace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from queuectl.adapters.sql.compiled import STATEMENTS
-from queuectl.adapters.sql.values import KINDS
+from queuectl.adapters.sql.values import KINDS, Codec
 
 PARAMETER = re.compile(r"(?<!:):(?P<colon>[a-z]\w*)|%\((?P<percent>\w+)\)s")
 """A parameter as SQLAlchemy writes it: `:name` for SQLite, `%(name)s` for PostgreSQL; a cast, `::BIGINT`, is none."""
@@ -21,6 +21,7 @@ MOST_CLAIMED = 32
 
 Shape: TypeAlias = tuple[int | str | bool, ...]
 Values: TypeAlias = Mapping[str, object]
+Columns: TypeAlias = Sequence[Sequence[object]]
 
 
 class Row(SimpleNamespace):
@@ -48,9 +49,12 @@ class Prepared:
                 encoded[name] = encode(value)
         return [encoded[name] for name in self._places]
 
-    def writer(self) -> "RowWriter":
-        """Makes the same of an object that has a parameter's value as the attribute of its name."""
-        return row_writer({name: self._takes[name] for name in self._places})
+    def columns(self, tuples: Sequence[NamedTuple]) -> Columns:
+        """The parameters of many, ready for the driver: a column for each, of the tuples' fields of their names."""
+        fields: dict[str, Sequence[object]] = dict(zip(tuples[0]._fields, zip(*tuples, strict=True), strict=True))
+        for name, encode in self._encoders:
+            fields[name] = _encoded(fields[name], encode)
+        return [fields[name] for name in self._places]
 
     def row(self, raw: Sequence[object]) -> Row:
         """A row, from what the driver gave."""
@@ -59,6 +63,17 @@ class Prepared:
             if (value := values[place]) is not None:
                 values[place] = decode(value)
         return Row(**dict(zip(self._columns, values, strict=True)))
+
+
+def is_alike(column: Sequence[object]) -> bool:
+    """Whether all its values are the same."""
+    return column.count(column[0]) == len(column)
+
+
+def _encoded(column: Sequence[object], encode: Codec) -> Sequence[object]:
+    if is_alike(column):
+        return (None if column[0] is None else encode(column[0]),) * len(column)
+    return tuple([None if value is None else encode(value) for value in column])
 
 
 RowWriter: TypeAlias = Callable[[object], list[object]]

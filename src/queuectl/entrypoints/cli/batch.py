@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple, TypeAlias
 
-from queuectl.domain.document import JobRequest, decode, parse_request
+from queuectl.domain.document import decode, parse_request
 from queuectl.domain.errors import InvalidJob
+from queuectl.domain.job import JobRequest
 
 MOST_PROBLEMS = 20
 """Mistakes of a batch that are listed; more would only scroll the first ones away."""

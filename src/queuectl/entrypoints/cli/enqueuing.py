@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from queuectl.domain.document import JobRequest
 from queuectl.domain.errors import DuplicateJob, InvalidJob
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, JobRequest
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.views import View, job_view
@@ -121,7 +120,7 @@ def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> S
 def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[str]:
     places: dict[str | None, list[str]] = {}
     for line, request in zip(lines, requests, strict=True):
-        places.setdefault(request.id, []).append(str(line.number))
+        places.setdefault(request.get("id"), []).append(str(line.number))
     located = [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids[:MOST_PROBLEMS]]
     more = len(job_ids) - len(located)
     return [*located, f"and {more:,} more"] if more else located
@@ -129,7 +128,7 @@ def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[J
 
 def _here(requests: Sequence[JobRequest]) -> str:
     """The directory for jobs that name none."""
-    return "/" if all("cwd" in request.said for request in requests) else _absolute(".")
+    return "/" if all("cwd" in request for request in requests) else _absolute(".")
 
 
 def _absolute(directory: str) -> str:
