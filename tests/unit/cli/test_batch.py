@@ -1,6 +1,7 @@
 """The lines of a batch, taken apart quickly: no line means anything else than it does by itself."""
 
 import json
+from collections.abc import Mapping
 from unittest.mock import Mock
 
 import pytest
@@ -58,6 +59,9 @@ def outcome(decoded: batch.Decode, line: bytes) -> str:
 @example(rb'{"command":"a","comm\u0061nd":"b"}')
 @example(rb'{"command":"a\u003ab","command":"b"}')
 @example(b'{"env": {"A": "1", "A": "2"}, "command": "a"}')
+@example(b'{"env": {"A": "1"}, "env": {"A": "2"}}')
+@example(b'{"env": {"A": "1", "B": "2"}, "command": {"A": "1", "A": "2"}}')
+@example(rb'{"command":"\":","command" :"b"}')
 @example(b'{"delay": 1e400}')
 @example(b'{"priority": ' + b"1" * 5000 + b"}")
 @example(b"[" * 100_000)
@@ -68,9 +72,17 @@ def test_a_line_is_the_same_document_in_a_long_batch(line: bytes) -> None:
     assert outcome(batch._quickly(batch._decoded), line) == outcome(batch._decoded, line)
 
 
-def test_a_usual_line_is_taken_apart_quickly() -> None:
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"command": "make", "priority": 3},
+        {"command": "curl http://localhost:8000", "run_at": "2030-01-31T08:00:00Z"},
+        {"command": ["echo", "a: b", '"'], "env": {"TZ": "UTC", "LANG": "C"}, "timeout": None},
+    ],
+)
+def test_a_usual_line_is_taken_apart_quickly(document: Mapping[str, object]) -> None:
     strictly = Mock()
-    assert batch._quickly(strictly)(b'{"command": "make", "priority": 3}') == {"command": "make", "priority": 3}
+    assert batch._quickly(strictly)(json.dumps(document).encode()) == document
     strictly.assert_not_called()
 
 

@@ -1,6 +1,7 @@
 """The text that `enqueue` reads, taken apart: one JSON document, perhaps on several lines, or one on each line."""
 
 import codecs
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple, TypeAlias
@@ -14,6 +15,9 @@ MOST_PROBLEMS = 20
 
 LONG = 1000
 """Lines from which on loading msgspec takes less time than it saves."""
+
+END_OF_KEY = re.compile(rb'"[ \t\n\r]*:')
+"""In a text it is found as well, after an escaped quote."""
 
 ONE_PER_LINE = "a file has one JSON document, or one on each line; `jq -c '.[]'` makes such lines of a list"
 
@@ -98,11 +102,16 @@ def _quickly(strictly: Decode) -> Decode:
             document = quick(content)
         except (MsgspecError, ValueError, RecursionError):
             return strictly(content)
-        # It does not see that a key is there twice. Each has a colon, so none is where there are only as many as keys.
-        is_sure = isinstance(document, dict) and content.count(b":") == len(document)
-        return document if is_sure else strictly(content)
+        return document if isinstance(document, dict) and _has_no_key_twice(document, content) else strictly(content)
 
     return decoded
+
+
+def _has_no_key_twice(document: Mapping[str, object], content: bytes) -> bool:
+    """Whether that is sure: msgspec does not see it. There are no more ends of keys in the text than different keys."""
+    env = document.get("env")
+    keys = len(document) + (len(env) if isinstance(env, dict) else 0)
+    return content.count(b":") == keys or len(END_OF_KEY.findall(content)) == keys
 
 
 def _whole(content: bytes, number: int | None) -> Line:
