@@ -14,10 +14,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from queuectl.adapters.system import make_private
+from queuectl.adapters.system import EPOCH, MICROSECOND, make_private
 from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import KeptOutcome
@@ -34,9 +33,6 @@ ROOM_WITHOUT_OUTPUT = ROOM + 16 * 1024 * 1024
 
 ABANDONED = 60.0
 """Seconds after which nobody goes on writing a file."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 _log = logging.getLogger("queuectl")
 

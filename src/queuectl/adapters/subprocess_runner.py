@@ -159,13 +159,7 @@ class SubprocessRunner:
             raise
         finally:
             os.close(write_end)
-        try:
-            return self._watched(run, pid, pipe, spawned_at)
-        except OSError:  # no descriptor left: what cannot be watched must not run
-            os.close(pipe)
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise
+        return self._watched(run, pid, pipe, spawned_at)
 
     def _spawn(self, run: Run, output: int) -> int:
         """Start the command as the leader of a session; its pid. Raises OSError.

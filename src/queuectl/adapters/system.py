@@ -17,6 +17,10 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 """Crockford's base 32: in the order of the characters' codes, and without letters that look like digits."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+"""Moments are stored as integers: so many of these since then."""
+
 SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 HAS_PROC = Path("/proc/self/stat").exists()

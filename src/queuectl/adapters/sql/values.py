@@ -7,19 +7,15 @@ and subtracted alike.
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from queuectl.adapters.system import EPOCH, MICROSECOND
 from queuectl.domain.job import Command
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import WorkerState
 from queuectl.domain.state import State
-
-A, B = TypeVar("A"), TypeVar("B")
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 Codec = Callable[..., object]
 
