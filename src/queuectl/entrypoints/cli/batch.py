@@ -102,16 +102,19 @@ def _quickly(strictly: Decode) -> Decode:
             document = quick(content)
         except (MsgspecError, ValueError, RecursionError):
             return strictly(content)
-        return document if isinstance(document, dict) and _has_no_key_twice(document, content) else strictly(content)
+        # It does not see that a key is there twice; but none is where there are no more colons than keys.
+        is_sure = isinstance(document, dict) and (
+            content.count(b":") == len(document) or _has_no_key_twice(document, content)
+        )
+        return document if is_sure else strictly(content)
 
     return decoded
 
 
 def _has_no_key_twice(document: Mapping[str, object], content: bytes) -> bool:
-    """Whether that is sure: msgspec does not see it. There are no more ends of keys in the text than different keys."""
+    """Whether that is sure: no more keys end in the text than the document and its `env` have."""
     env = document.get("env")
-    keys = len(document) + (len(env) if isinstance(env, dict) else 0)
-    return content.count(b":") == keys or len(END_OF_KEY.findall(content)) == keys
+    return len(END_OF_KEY.findall(content)) == len(document) + (len(env) if isinstance(env, dict) else 0)
 
 
 def _whole(content: bytes, number: int | None) -> Line:
