@@ -131,6 +131,11 @@ class TestAdd:
         jobs.add(batch)
         assert [jobs.find(job.id) for job in batch] == batch
 
+    def test_variables_keep_their_order_beside_others_of_another(self, jobs: JobRepository) -> None:
+        one, other = a_job("one", env={"A": "1", "B": "2"}), a_job("other", env={"B": "2", "A": "1"})
+        jobs.add([one, other])
+        assert [list(jobs.find(job.id).env) for job in (one, other)] == [["A", "B"], ["B", "A"]]
+
     def test_ids_that_differ_in_case_are_two(self, jobs: JobRepository) -> None:
         jobs.add([a_job("job"), a_job("JOB")])
         assert jobs.find("JOB").id == "JOB"

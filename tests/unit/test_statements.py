@@ -7,6 +7,7 @@ import pytest
 
 from queuectl.adapters.sql import compiling
 from queuectl.adapters.sql.compiled import STATEMENTS
+from queuectl.adapters.sql.database import GROUP
 from queuectl.adapters.sql.prepared import prepared
 from queuectl.adapters.sql.statements import SOURCES
 
@@ -46,6 +47,11 @@ def test_a_shape_that_was_not_compiled_ahead_of_time_is_compiled_when_asked_for(
         "queue_2": "c",
     }
     assert set(prepared(database, "claim", (3,)).bound(values)) == set(values.values())
+
+
+def test_an_older_sqlite_takes_the_values_of_a_group() -> None:
+    parameters = STATEMENTS["sqlite", "add_job", ()][1]
+    assert GROUP * len(parameters) <= 999  # SQLITE_MAX_VARIABLE_NUMBER until 3.32, https://sqlite.org/limits.html
 
 
 def test_a_statement_without_a_value_for_a_parameter_is_an_error() -> None:

@@ -56,9 +56,7 @@ class JobIds:
         with self._lock:
             first = max(fresh, self._last + 1)
             self._last = first + count - 1
-        heads = range(first >> 10, (self._last >> 10) + 1)
-        ids = [head + pair for head in map(_fourteen_digits, heads) for pair in PAIRS]
-        return ids[first & 1023 :][:count]
+        return [_fourteen_digits(number >> 10) + PAIRS[number & 1023] for number in range(first, first + count)]
 
 
 def new_worker_id() -> str:
@@ -165,6 +163,7 @@ def _asked_of_ps(pid: int, column: str) -> str:
     return answer.stdout.strip()
 
 
+@functools.lru_cache(maxsize=1)
 def _fourteen_digits(number: int) -> str:
     """The number's last 70 bits in base 32."""
     return _eight_digits(number >> 30) + "".join(PAIRS[number >> place & 1023] for place in (20, 10, 0))

@@ -21,9 +21,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
 PLANS_LAST = 5.0
 """Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
 
-
 GROUP = 40
-"""Rows that are inserted together: an older SQLite takes 999 values in a statement."""
+"""Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
 
 
 class Cursor(Protocol):

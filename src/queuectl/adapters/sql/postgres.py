@@ -138,7 +138,7 @@ def postgres_backend(url: str) -> Backend:
         explain=lambda error, broke: explained(error, place, broke=broke),
         is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
         is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
-        load=lambda cursor, insert, rows: _copied(cast("psycopg.Cursor[object]", cursor), insert, rows),
+        load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
         expect_answers_within=silence.shorten,
         forget_plans="DISCARD PLANS",
     )

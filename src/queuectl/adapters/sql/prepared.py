@@ -6,7 +6,8 @@ What is not in `compiled.py` (a worker of three queues has a statement that few 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, is_
 from types import SimpleNamespace
 from typing import NamedTuple, TypeAlias
 
@@ -36,7 +37,6 @@ class Prepared:
         # The drivers are quicker by place than by name: a batch of inserts takes three fifths of the time.
         self.text = PARAMETER.sub(lambda found: "?" if found["colon"] else "%s", text)
         self._places = [found["colon"] or found["percent"] for found in PARAMETER.finditer(text)]
-        self._takes = takes
         self._encoders = [(name, KINDS[kind].encode) for name, kind in takes.items() if kind]
         self._columns = list(gives)
         self._decoders = [(place, KINDS[kind].decode) for place, kind in enumerate(gives.values()) if kind]
@@ -65,14 +65,10 @@ class Prepared:
         return Row(**dict(zip(self._columns, values, strict=True)))
 
 
-def is_alike(column: Sequence[object]) -> bool:
-    """Whether all its values are the same."""
-    return column.count(column[0]) == len(column)
-
-
 def _encoded(column: Sequence[object], encode: Codec) -> Sequence[object]:
-    if is_alike(column):
-        return (None if column[0] is None else encode(column[0]),) * len(column)
+    first = column[0]
+    if all(map(is_, column, repeat(first))):  # equal is not enough: mappings may differ in their order
+        return (None if first is None else encode(first),) * len(column)
     return tuple([None if value is None else encode(value) for value in column])
 
 

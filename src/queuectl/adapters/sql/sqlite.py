@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from queuectl.adapters.sql.database import Backend, Connection, Cursor
-from queuectl.adapters.sql.prepared import Columns, is_alike
+from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.sql.write_queue import WriteQueue
 from queuectl.adapters.system import make_private
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
@@ -168,25 +168,32 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _inserted(cursor: Cursor, insert: str, groups: Iterable[Columns]) -> None:
-    """A group by one statement, in which what all its rows have alike stands once.
+    """A group by one statement, in which a value that all its rows have alike stands once.
 
-    The driver takes longer to bind a value than SQLite to store it.
+    The driver takes longer to bind a value than SQLite to store it. A column that was not alike in one group is not
+    looked at in the next ones, so that there are few statements to prepare; nor is the first, which is a key.
     """
+    own = {0}
     for columns in groups:
-        alike = tuple([is_alike(column) for column in columns])
-        shared = [column[0] for column, same in zip(columns, alike, strict=True) if same]
-        own = [column for column, same in zip(columns, alike, strict=True) if not same]
-        text = _insert_of(insert, len(columns[0]), alike)
-        cursor.execute(text, [*shared, *chain.from_iterable(zip(*own, strict=True))])
+        own.update(place for place, column in enumerate(columns) if place not in own and not _is_alike(column))
+        shared = [column[0] for place, column in enumerate(columns) if place not in own]
+        rows = zip(*[columns[place] for place in sorted(own)], strict=True)
+        text = _insert_of(insert, len(columns[0]), tuple([place in own for place in range(len(columns))]))
+        cursor.execute(text, [*shared, *chain.from_iterable(rows)])
+
+
+def _is_alike(column: Sequence[object]) -> bool:
+    return column.count(column[0]) == len(column)
 
 
 @lru_cache(maxsize=16)
-def _insert_of(insert: str, rows: int, alike: Sequence[bool]) -> str:
-    """The INSERT with that many rows. The values of its columns that are alike are its first parameters."""
-    shared, own = count(1), count(1 + sum(alike))
-    places = [next(shared) if same else None for same in alike]
-    row = [",".join(f"?{next(own) if place is None else place}" for place in places) for _ in range(rows)]
-    return f"{insert.partition(' VALUES ')[0]} VALUES {','.join(f'({values})' for values in row)}"
+def _insert_of(insert: str, rows: int, is_own: Sequence[bool]) -> str:
+    """The INSERT with that many rows: its parameters are what they share, then each row's own."""
+    number = count(1)  # SQLite calls the columns of VALUES column1, column2, ...
+    columns = ",".join(f"column{next(number)}" if own else "?" for own in is_own)
+    row = f"({','.join('?' * sum(is_own))})"
+    into, all_rows = insert.partition(" VALUES ")[0], ",".join([row] * rows)
+    return f"{into} SELECT {columns} FROM (VALUES {all_rows})"  # noqa: S608 - it holds no values, but their places
 
 
 def _explained(error: Exception, path: Path) -> DatabaseUnavailable:
