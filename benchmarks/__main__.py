@@ -94,8 +94,11 @@ def measured(
     try:
         for name in arguments.only or works.ALL:
             print(f"\n{name}", flush=True)
-            work_begun = time.monotonic()
+            work_begun, (stolen_before, all_before) = time.monotonic(), machine.processor_times()
             findings.append(found(works.ALL[name], bench))
+            stolen, all_ = machine.processor_times()
+            share = (stolen - stolen_before) / (all_ - all_before)
+            findings[-1].notes.append(f"Meanwhile the host gave {share:.0%} of the processors' time to others.")
             print("\n".join(report.lines_of(findings[-1])))
             print(f"({time.monotonic() - work_begun:.0f} s)", flush=True)
     finally:
