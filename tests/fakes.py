@@ -129,9 +129,10 @@ class InMemoryJobs:
         with self._memory.transaction():
             return self._memory.held_by(worker_id)
 
-    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
+    def asked_to_cancel(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         with self._memory.transaction():
-            return [job for job in self._memory.held_by(worker_id) if job.cancel_requested_at is not None]
+            held = [job for job in self._memory.held_by(worker_id) if job.id in job_ids]
+            return [job for job in held if job.cancel_requested_at is not None]
 
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         with self._memory.transaction():

@@ -107,7 +107,9 @@ def first_due(desk: Desk, *queues: str) -> Ask:
 
 
 def asked_to_cancel(desk: Desk) -> Ask:
-    return lambda: desk.jobs.asked_to_cancel(WORKER)
+    desk.add(3)
+    [run] = desk.jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
+    return lambda: desk.jobs.asked_to_cancel(WORKER, [run.job.id])
 
 
 def held_by(desk: Desk) -> Ask:

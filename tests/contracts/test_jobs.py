@@ -470,17 +470,20 @@ class TestCancel:
         claim(jobs, limit=2)
         claim(jobs, a_lease(2), limit=1)
         claim(jobs, a_lease(3, worker="w-2"), limit=1)
-        assert jobs.asked_to_cancel("w-1") == []
+        all_ids = ids(jobs.search())
+        assert jobs.asked_to_cancel("w-1", all_ids) == []
         asked = [jobs.change(f"job-{number:03}", ask_to_cancel) for number in (1, 2, 3)]
-        assert jobs.asked_to_cancel("w-1") == asked[:2]
-        assert jobs.asked_to_cancel("w-2") == asked[2:]
+        assert sorted(jobs.asked_to_cancel("w-1", all_ids)) == sorted(asked[:2])
+        assert jobs.asked_to_cancel("w-1", [asked[1].id, "none"]) == [asked[1]]
+        assert jobs.asked_to_cancel("w-2", all_ids) == asked[2:]
+        assert jobs.asked_to_cancel("w-1", []) == []
 
     def test_a_request_is_heard_no_more_when_the_attempt_has_ended(self, jobs: JobRepository) -> None:
         jobs.add([a_job()])
         [claimed] = claim(jobs)
         jobs.change("job-1", ask_to_cancel)
         settle(jobs, claimed, a_result(Outcome.CANCELLED))
-        assert jobs.asked_to_cancel("w-1") == []
+        assert jobs.asked_to_cancel("w-1", ["job-1"]) == []
 
     @pytest.mark.parametrize("outcome", Outcome)
     def test_a_request_that_the_worker_has_not_heard_of_is_heeded_when_it_settles(

@@ -1,6 +1,6 @@
 """Any history of a queue: the adapter under test and the model, the fakes in memory, never differ."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -250,9 +250,11 @@ class QueueHistory(RuleBasedStateMachine):
     def a_job_whose_cancel_is_asked_for_does_not_wait_and_its_worker_can_hear_of_it(self) -> None:
         asked = [job for job in self.model.jobs.search() if job.cancel_requested_at is not None]
         assert not [job for job in asked if job.state in CLAIMABLE]
+        known = [job.id for job in self.model.jobs.search()]
         for worker_id in {job.lease.worker for job in asked if job.lease}:
-            heard = self.both(lambda store, it=worker_id: store.jobs.asked_to_cancel(it))
-            assert heard == [job for job in self.model.jobs.held_by(worker_id) if job.cancel_requested_at is not None]
+            heard = self.both(lambda store, it=worker_id: _by_id(store.jobs.asked_to_cancel(it, known)))
+            held = self.model.jobs.held_by(worker_id)
+            assert heard == _by_id([job for job in held if job.cancel_requested_at is not None])
 
     @invariant()
     def an_attempt_ends_once(self) -> None:
@@ -273,6 +275,10 @@ class QueueHistory(RuleBasedStateMachine):
             assert before.state not in TERMINAL or job == before or job_id in self.operated
         self.seen = jobs
         self.operated.clear()
+
+
+def _by_id(jobs: Sequence[Job]) -> Sequence[Job]:
+    return sorted(jobs, key=lambda job: job.id)
 
 
 def test_no_history_makes_the_adapter_differ_from_the_model(new_store: Callable[[], QueueStore]) -> None:

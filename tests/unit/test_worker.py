@@ -375,7 +375,7 @@ class TestCancel:
     def test_a_worker_that_is_woken_all_the_time_asks_a_few_times_a_second(self) -> None:
         shift, asked = Shift([a_job()]), []
         shift.turn()
-        shift.jobs.asked_to_cancel = lambda worker: asked.append(worker) or []
+        shift.jobs.asked_to_cancel = lambda *question: asked.append(question) or []
         for _ in range(1000):
             shift.clock.advance(timedelta(milliseconds=1))
             shift.runner.wake()

@@ -208,7 +208,7 @@ class Worker:
         if self._is_woken_again:
             return
         self._listen_at = now + LISTEN_AGAIN
-        for job in self._jobs.asked_to_cancel(self.id):
+        for job in self._jobs.asked_to_cancel(self.id, self._running):
             run = self._running.get(job.id)
             if run is None or run.job.cancel_requested_at is not None:
                 continue

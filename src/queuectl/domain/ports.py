@@ -102,8 +102,8 @@ class JobRepository(Protocol):
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
 
-    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
-        """Of the jobs that run under any lease of this worker, those whose cancel an operator has asked for."""
+    def asked_to_cancel(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
+        """Of these jobs, those that run under any lease of this worker and whose cancel an operator has asked for."""
 
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at`, past or to come, of the jobs that wait in those queues (empty: all)."""

@@ -472,8 +472,9 @@ WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq""",
     ('sqlite', 'asked_to_cancel', ()): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.worker = :worker AND jobs.state = 'processing' AND jobs.cancel_requested_at IS NOT NULL ORDER BY jobs.seq""",
-        {'worker': None},
+WHERE jobs.id IN (SELECT listed.value
+FROM json_each(:ids) AS listed) AND jobs.cancel_requested_at IS NOT NULL""",
+        {'ids': 'texts'},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'store_settled', ()): (
@@ -1024,8 +1025,9 @@ WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' ORDER BY j
     ('postgresql', 'asked_to_cancel', ()): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' AND jobs.cancel_requested_at IS NOT NULL ORDER BY jobs.seq""",
-        {'worker': None},
+WHERE jobs.id IN (SELECT listed.value
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value)) AND jobs.cancel_requested_at IS NOT NULL""",
+        {'ids': 'texts'},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'store_settled', ()): (

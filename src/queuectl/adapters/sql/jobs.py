@@ -90,11 +90,12 @@ class SqlJobRepository:
             lambda connection: [_job(row) for row in connection.rows("held", {"worker": worker_id})]
         )
 
-    def asked_to_cancel(self, worker_id: str) -> Sequence[Job]:
-        """Of the jobs that run under any lease of this worker, those whose cancel was asked for."""
-        return self._database.read(
-            lambda connection: [_job(row) for row in connection.rows("asked_to_cancel", {"worker": worker_id})]
+    def asked_to_cancel(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
+        """Of these jobs, those that run under any lease of this worker and whose cancel was asked for."""
+        asked = self._database.read(
+            lambda connection: [_job(row) for row in connection.rows("asked_to_cancel", {"ids": list(job_ids)})]
         )
+        return [job for job in asked if job.lease is not None and job.lease.worker == worker_id]
 
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at` of the jobs that wait in those queues."""

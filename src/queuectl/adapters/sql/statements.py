@@ -304,8 +304,11 @@ def held() -> AnySelect:
 
 @statement()
 def asked_to_cancel() -> AnySelect:
-    """Of these, the jobs whose cancel was asked for."""
-    return held().where(jobs.c.cancel_requested_at.is_not(None))
+    """Of the jobs `:ids`, those whose cancel was asked for; what has ended since may be among them.
+
+    Found by id alone: where somebody holds a snapshot open, the other indexes keep all that a worker has held.
+    """
+    return select(jobs).where(_among(jobs.c.id, "ids"), jobs.c.cancel_requested_at.is_not(None))
 
 
 # Settling and rescuing.
