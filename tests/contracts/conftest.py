@@ -1,5 +1,6 @@
 """The adapters that every suite of this directory runs against."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.adapters.sql import claiming
 from queuectl.domain.ports import ConfigRepository, JobRepository, Measurements, WorkerRegistry
 from tests.builders import a_worker
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, Memory
@@ -24,6 +26,12 @@ class QueueStore:
     measurements: Measurements
     close: Callable[[], None]
     url: str | None = None
+
+
+@pytest.fixture(autouse=True)
+def walks_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, the order of claims is exact; `test_claiming.py` tests the other way."""
+    monkeypatch.setattr(claiming, "LONG_WALK", math.inf)
 
 
 Opener = Callable[[Path], QueueStore]

@@ -1,12 +1,15 @@
 """What is asked of a queue in the life of a job, by workers and operators: each to be prepared, then looked at."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from queuectl.adapters.sql.claiming import PRIORITIES, Walk
 from queuectl.adapters.sql.database import Backend, Database
+from queuectl.adapters.sql.jobs import SqlJobRepository
 from queuectl.container import Container
 from queuectl.domain.job import Job, JobRequest, Lease, State
 from queuectl.domain.ports import Ended, WorkerState
@@ -83,6 +86,14 @@ def claim(desk: Desk, number: int, *, due: bool = True, queues: Sequence[str] = 
     if due:
         desk.add(number, queue=queues[0] if queues else "default")
     return lambda: desk.jobs.claim(desk.lease(), queues=queues, limit=number, at=NOON)
+
+
+def claim_on(desk: Desk) -> Ask:
+    """Where the last one left off."""
+    desk.add(1)
+    jobs = cast("SqlJobRepository", desk.jobs)
+    jobs._walks[()] = Walk(dict.fromkeys(PRIORITIES, (NOON, 0)), until=math.inf)
+    return lambda: jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
 
 
 def settle(desk: Desk) -> Ask:
@@ -192,6 +203,7 @@ WRITING: Mapping[str, Operation] = {
     "claim, nothing due": partial(claim, number=10, due=False, queues=("nothing-in-it",)),
     "claim of a queue": partial(claim, number=10, queues=("a",)),
     "claim of two queues": partial(claim, number=10, queues=("a", "b")),
+    "claim, from where it left off": claim_on,
     "settle": settle,
     "settle 1 and claim 1": partial(settle_and_claim, number=1),
     "settle 10 and claim 10": partial(settle_and_claim, number=10),

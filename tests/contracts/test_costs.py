@@ -22,6 +22,7 @@ claim 10 jobs                    1   4      2       1   4      2
 claim, nothing due               1   3      1       1   3      1
 claim of a queue                 1   4      2       1   4      2
 claim of two queues              1   4      2       1   4      2
+claim, from where it left off    1   4      2       1   4      2
 settle                           1   4      2       1   4      2
 settle 1 and claim 1             1   6      4       1   6      4
 settle 10 and claim 10           1   6     13       1   6     13

@@ -50,7 +50,14 @@ OPERATING = (
     {f"domain.{name}" for name in ("duration", "job", "outcome", "policy", "ports", "retry", "state")}
     | {f"adapters.sql.{name}" for name in ("compiled", "database", "jobs", "measurements", "migration", "prepared")}
     | {f"adapters.sql.{name}" for name in ("sqlite", "sqlite_announcements", "sqlite_storage", "values", "workers")}
-    | {"adapters.sql.write_queue", "adapters.system", "application.queue", "container", "settings"}
+    | {
+        "adapters.sql.claiming",
+        "adapters.sql.write_queue",
+        "adapters.system",
+        "application.queue",
+        "container",
+        "settings",
+    }
 )
 """What a command needs to ask a queue on SQLite."""
 

@@ -248,7 +248,7 @@ WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
         {'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('sqlite', 'claim', (0,)): (
+    ('sqlite', 'claim', (0, False)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -304,7 +304,63 @@ FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
-    ('sqlite', 'claim', (1,)): (
+    ('sqlite', 'claim', (0, True)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim', (1, False)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -358,6 +414,62 @@ FROM claimed) AND (EXISTS (SELECT owner.id
 FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim', (1, True)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
     ('sqlite', 'first_due', (0,)): (
@@ -801,7 +913,7 @@ WHERE jobs.state = 'dead' AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs
         {'until': 'moment', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('postgresql', 'claim', (0,)): (
+    ('postgresql', 'claim', (0, False)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -857,7 +969,63 @@ FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
-    ('postgresql', 'claim', (1,)): (
+    ('postgresql', 'claim', (0, True)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim', (1, False)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -911,6 +1079,62 @@ FROM claimed) AND (EXISTS (SELECT owner.id
 FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim', (1, True)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': None, 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
     ),
     ('postgresql', 'first_due', (0,)): (

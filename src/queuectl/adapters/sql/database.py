@@ -67,7 +67,8 @@ class Backend:
     already. `load` runs an INSERT with each row of many groups. A transaction that writes is begun and ended within a
     `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
-    good for thirty jobs would walk over a million.
+    good for thirty jobs would walk over a million. `keeps_the_dead` says that the entries of rows that have changed
+    stay in an index while somebody holds an older snapshot.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Backend:
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
+    keeps_the_dead: bool = False
 
 
 class Duplicate(Exception):

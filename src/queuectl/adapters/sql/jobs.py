@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 
+from queuectl.adapters.sql.claiming import Walk, claim, queue_values
 from queuectl.adapters.sql.compiled import ROWS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
-from queuectl.adapters.sql.prepared import MOST_CLAIMED, Row, row_writer
+from queuectl.adapters.sql.prepared import Row, row_writer
 from queuectl.adapters.sql.values import as_json
 from queuectl.adapters.sql.workers import stored_settings
 from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
@@ -33,6 +34,7 @@ class SqlJobRepository:
         """`announce` tells idle workers, after a commit, that there may be work for them; it must not raise."""
         self._database = database
         self._announce = announce
+        self._walks: dict[tuple[str, ...], Walk | None] = {}
 
     def add(self, new: Iterable[Job]) -> None:
         """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
@@ -100,7 +102,7 @@ class SqlJobRepository:
     def first_due(self, *, queues: Collection[str]) -> datetime | None:
         """The earliest `run_at` of the jobs that wait in those queues."""
         shape = (len(queues),)
-        first = self._database.read(lambda connection: connection.row("first_due", _queue_values(queues), shape))
+        first = self._database.read(lambda connection: connection.row("first_due", queue_values(queues), shape))
         return first.run_at if first else None
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
@@ -113,11 +115,14 @@ class SqlJobRepository:
     ) -> tuple[Sequence[Settlement], Sequence[Run]]:
         """`settle` each of these, in order, then `claim`: all in one transaction."""
         runs: list[Run] = []
+        walk = None
 
         def settle(ended: Sequence[Ended]) -> Sequence[Settlement]:
             def work(connection: Connection) -> Sequence[Settlement]:
+                nonlocal walk
                 settlements = _settle_all(connection, ended)
-                runs[:] = _claim(connection, lease, queues, limit, at)
+                rows, walk = claim(connection, lease, queues, limit, at, self._walks.get(tuple(queues)))
+                runs[:] = _started(connection, lease, rows)
                 return settlements
 
             def recall(connection: Connection) -> Sequence[Settlement] | None:
@@ -129,7 +134,9 @@ class SqlJobRepository:
 
             return self._database.write(work, recall=recall)
 
-        return self._settled(ended, settle), runs
+        settlements = self._settled(ended, settle)
+        self._walks[tuple(queues)] = walk
+        return settlements, runs
 
     def _settled(
         self, ended: Sequence[Ended], settle: Callable[[Sequence[Ended]], Sequence[Settlement]]
@@ -229,10 +236,6 @@ class SqlJobRepository:
         return rescued
 
 
-def _queue_values(queues: Collection[str]) -> dict[str, object]:
-    return {f"queue_{number}": name for number, name in enumerate(queues)}
-
-
 def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
     row = connection.row("job_to_change" if lock else "job", {"job_id": job_id})
     if row is None:
@@ -240,19 +243,8 @@ def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
     return _job(row)
 
 
-def _claim(connection: Connection, lease: Lease, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
-    values = {
-        "by_worker": lease.worker,
-        "by_lease": lease.id,
-        "now": at,
-        **_queue_values(queues),
-    }
-    rows: list[Row] = []
-    while len(rows) < limit:
-        asked = min(limit - len(rows), MOST_CLAIMED)
-        rows += (claimed := connection.rows("claim", values | {"limit": asked}, (len(queues),)))
-        if len(claimed) < asked:
-            break
+def _started(connection: Connection, lease: Lease, rows: Sequence[Row]) -> Sequence[Run]:
+    """Start an attempt of each job just claimed."""
     if not rows:
         return []
     connection.run("start_attempts", {"ids": [row.id for row in rows]})

@@ -141,6 +141,7 @@ def postgres_backend(url: str) -> Backend:
         load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
         expect_answers_within=silence.shorten,
         forget_plans="DISCARD PLANS",
+        keeps_the_dead=True,
     )
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    tuple_,
     type_coerce,
     union_all,
     update,
@@ -196,8 +197,8 @@ def oldest(state: str) -> AnySelect:
 # Claiming.
 
 
-@statement(shapes=[(0,), (1,)])
-def claim(queue_count: int) -> Update:
+@statement(shapes=[(0, False), (0, True), (1, False), (1, True)])
+def claim(queue_count: int, resumes: bool) -> Update:
     """Claim up to `:limit` due jobs of `:queue_0` … (none: of every queue) for `:by_worker` under `:by_lease`.
 
     The limit is at most MOST_CLAIMED. With each job come the settings that are stored now.
@@ -205,10 +206,12 @@ def claim(queue_count: int) -> Update:
     One probe per priority, high first: each walks its index from the earliest due job and stops at the limit, and the
     outer limit stops the walk over the probes. So the cost does not grow with the jobs that are scheduled for later.
 
+    With `resumes` the walk of a priority begins at `:run_at_10`, `:seq_10` …: what lies before was seen, and claimed.
+
     The limit of a probe is a constant. Of a limit that is a parameter, PostgreSQL expects a tenth of all rows; so where
     many jobs wait it would keep no plan, but make one for each claim, which takes longer than to run it.
     """
-    probes = [_due(priority, queue_count) for priority in PRIORITIES]
+    probes = [_due(priority, queue_count, resumes=resumes) for priority in PRIORITIES]
     due = select(union_all(*probes).subquery("due").c.seq).limit(_LIMIT).cte("claimed")
     # A rescue locks the worker's row FOR UPDATE: this share lock makes each see the other's end, so that no job is
     # claimed for a worker that is being given up. It does not stand in the way of the heartbeat.
@@ -245,11 +248,14 @@ _SETTINGS = (
 )
 
 
-def _due(priority: int, queue_count: int) -> Select[int]:
+def _due(priority: int, queue_count: int, *, resumes: bool) -> Select[int]:
     """The due jobs of one priority, locked, in order. Of several queues: merged from one probe each."""
     # A merge takes all that its probes may give, and they lock it: no more than is asked for.
     limit = literal(MOST_CLAIMED, BigInteger) if queue_count < 2 else _LIMIT
     due = select(jobs.c.seq, jobs.c.run_at).where(WAITING, jobs.c.priority == priority, jobs.c.run_at <= _NOW)
+    if resumes:
+        begin = bindparam(f"run_at_{priority}", type_=Moment), bindparam(f"seq_{priority}", type_=BigInteger)
+        due = due.where(tuple_(jobs.c.run_at, jobs.c.seq) >= tuple_(*begin))
     queues = [due.where(jobs.c.queue == bindparam(f"queue_{number}")) for number in range(queue_count)] or [due]
     probes = [
         probe.order_by(jobs.c.run_at, jobs.c.seq)

@@ -1,0 +1,91 @@
+"""Claims, and from where they walk to the first due job.
+
+A claim walks the index of the waiting jobs from the earliest one. PostgreSQL cannot clear away the entries of jobs that
+were claimed while somebody holds an older snapshot open (a dump, a report, a forgotten session), and each claim walks
+over all of them. So after a walk that took long, the next claims begin where the last one left off. Who came to wait
+before that place since then, by a late commit or given back by a worker, is found by the next walk from the beginning:
+at once where nothing else is found, and otherwise within five seconds.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from queuectl.adapters.sql.database import Connection
+from queuectl.adapters.sql.prepared import MOST_CLAIMED, Row
+from queuectl.adapters.system import EPOCH
+from queuectl.domain.job import Lease
+
+LONG_WALK = 0.01
+"""Seconds that a claim may take before the next ones begin where it left off."""
+
+WORTH, LONGEST = 100, 5.0
+"""A walk from the beginning is made again after so many times what it took, and after so many seconds at the latest."""
+
+LATE = timedelta(seconds=1)
+"""How long after its moment an enqueue may be committed for its job not to be passed by others of a lower priority."""
+
+PRIORITIES = range(10, 0, -1)
+
+Place = tuple[datetime, int]
+"""A moment and a job's `seq`."""
+
+BEGINNING: Place = (EPOCH, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where the next claims begin, by priority, until that moment of the monotonic clock."""
+
+    places: Mapping[int, Place]
+    until: float
+
+    def moved(self, rows: Sequence[Row]) -> "Walk":
+        """The same, behind what was claimed."""
+        return replace(self, places={**self.places, **_last_places(rows)})
+
+
+def claim(
+    connection: Connection, lease: Lease, queues: Collection[str], limit: int, at: datetime, walk: Walk | None
+) -> tuple[Sequence[Row], Walk | None]:
+    """Take up to `limit` due jobs in claim order, from where `walk` says; how the next claim of these queues walks."""
+    values = {"by_worker": lease.worker, "by_lease": lease.id, "now": at, **queue_values(queues)}
+    rows: list[Row] = []
+    if walk is not None and time.monotonic() < walk.until:
+        begin: dict[str, object] = {}
+        for priority, (moment, seq) in walk.places.items():
+            begin |= {f"run_at_{priority}": moment, f"seq_{priority}": seq}
+        rows = _taken(connection, values | begin, limit, (len(queues), True))
+        if len(rows) == limit:
+            return rows, walk.moved(rows)
+    begun = time.monotonic()
+    rows += (others := _taken(connection, values, limit - len(rows), (len(queues), False)))
+    took = time.monotonic() - begun
+    if took < LONG_WALK or not connection.backend.keeps_the_dead:
+        return rows, None
+    reached = min((row.priority for row in others), default=0) if len(rows) == limit else 0
+    places = {priority: (at - LATE, 0) if priority > reached else BEGINNING for priority in PRIORITIES}
+    return rows, Walk(places, time.monotonic() + min(WORTH * took, LONGEST)).moved(rows)
+
+
+def queue_values(queues: Collection[str]) -> Mapping[str, object]:
+    """The parameters `:queue_0` and so on."""
+    return {f"queue_{number}": name for number, name in enumerate(queues)}
+
+
+def _taken(connection: Connection, values: Mapping[str, object], limit: int, shape: tuple[int, bool]) -> list[Row]:
+    rows: list[Row] = []
+    while len(rows) < limit:
+        asked = min(limit - len(rows), MOST_CLAIMED)
+        rows += (claimed := connection.rows("claim", {**values, "limit": asked}, shape))
+        if len(claimed) < asked:
+            break
+    return rows
+
+
+def _last_places(rows: Sequence[Row]) -> Mapping[int, Place]:
+    return {
+        priority: max((row.run_at, row.seq) for row in rows if row.priority == priority)
+        for priority in {row.priority for row in rows}
+    }
