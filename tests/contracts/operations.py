@@ -7,9 +7,10 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from queuectl.adapters.sql.claiming import PRIORITIES, Walk
+from queuectl.adapters.sql.claiming import Walk
 from queuectl.adapters.sql.database import Backend, Database
 from queuectl.adapters.sql.jobs import SqlJobRepository
+from queuectl.adapters.sql.prepared import PRIORITIES
 from queuectl.container import Container
 from queuectl.domain.job import Job, JobRequest, Lease, State
 from queuectl.domain.ports import Ended, WorkerState

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.database import Connection
-from queuectl.adapters.sql.prepared import MOST_CLAIMED, Row
+from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES, Row
 from queuectl.adapters.system import EPOCH
 from queuectl.domain.job import Lease
 
@@ -25,8 +25,6 @@ WORTH, LONGEST = 100, 5.0
 
 LATE = timedelta(seconds=1)
 """How long after its moment an enqueue may be committed for its job not to be passed by others of a lower priority."""
-
-PRIORITIES = range(10, 0, -1)
 
 Place = tuple[datetime, int]
 """A moment and a job's `seq`."""

@@ -20,6 +20,9 @@ PARAMETER = re.compile(r"(?<!:):(?P<colon>[a-z]\w*)|%\((?P<percent>\w+)\)s")
 MOST_CLAIMED = 32
 """Jobs that the statement `claim` can take. With many more, PostgreSQL finds no plan for any values cheap enough."""
 
+PRIORITIES = range(10, 0, -1)
+"""In the order in which a claim probes them."""
+
 Shape: TypeAlias = tuple[int | str | bool, ...]
 Values: TypeAlias = Mapping[str, object]
 Columns: TypeAlias = Sequence[Sequence[object]]

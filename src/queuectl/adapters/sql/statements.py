@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-from queuectl.adapters.sql.prepared import MOST_CLAIMED
+from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES
 from queuectl.adapters.sql.schema import (
     WAITING,
     Moment,
@@ -54,8 +54,6 @@ Statement: TypeAlias = AnySelect | Insert | Update | Delete
 Shape: TypeAlias = tuple[int | str | bool, ...]
 Build: TypeAlias = Callable[..., Statement]
 B = TypeVar("B", bound=Build)
-
-PRIORITIES = range(10, 0, -1)
 
 FIXED = ("seq", "id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env")
 """The columns of a job that never change."""
