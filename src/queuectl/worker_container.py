@@ -5,6 +5,7 @@ import random
 from dependency_injector import providers
 
 from queuectl.adapters import containment, event_log, outcome_spool, system
+from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
 from queuectl.adapters.subprocess_runner import SubprocessRunner
@@ -37,6 +38,7 @@ class WorkerContainer(Container):
     examine_containment = providers.Callable(containment.examine)
     contain = providers.Callable(containment.become_subreaper)
 
+    prepare_claims = providers.Callable(prepare_claims, Container.backend_name)
     spool = providers.Singleton(
         outcome_spool.FileOutcomeSpool,
         providers.Callable(

@@ -10,7 +10,7 @@ import pytest
 from queuectl.adapters.sql import claiming
 from queuectl.adapters.sql.database import Connection
 from queuectl.adapters.sql.jobs import SqlJobRepository
-from tests.builders import HOUR, NOON, SECOND, a_policy, a_result
+from tests.builders import HOUR, MINUTE, NOON, SECOND, a_policy, a_result
 from tests.contracts.operations import Desk
 from tests.postgres.plugin import emptied
 
@@ -31,7 +31,8 @@ def claimed(desk: Desk, limit: int = 1, queues: Sequence[str] = ()) -> list[str]
 
 
 def add(desk: Desk, number: int = 1, **overrides: object) -> list[str]:
-    return [job.id for job in desk.add(number, **overrides)]
+    """A minute ago, unless said: long before the places where walks begin at the latest."""
+    return [job.id for job in desk.add(number, **{"run_at": NOON - MINUTE} | overrides)]
 
 
 def test_jobs_come_in_the_order_of_claims_each_once(desk: Desk) -> None:
@@ -54,6 +55,23 @@ def test_a_job_that_comes_later_with_a_higher_priority_is_the_next_one(desk: Des
     assert claimed(desk) == [first]
     urgent = add(desk, priority=8, run_at=NOON - SECOND / 2)
     assert claimed(desk) + claimed(desk) == [*urgent, second]
+
+
+def test_one_of_the_same_moment_that_is_committed_late_is_not_passed_by_jobs_of_a_lower_priority(desk: Desk) -> None:
+    low = add(desk, priority=3)
+    add(desk, priority=8, run_at=NOON - SECOND / 4)
+    claimed(desk)
+    late = add(desk, priority=8, run_at=NOON - SECOND / 2)
+    assert claimed(desk) + claimed(desk) == late + low
+
+
+def test_what_was_taken_beyond_the_place_is_not_the_place_of_the_walk_from_the_beginning(desk: Desk) -> None:
+    add(desk)
+    claimed(desk)
+    early, beyond = add(desk, 6, run_at=NOON - HOUR), add(desk)
+    assert claimed(desk, limit=3) == early[:2] + beyond
+    after = add(desk, 3)
+    assert [job_id for _ in range(7) for job_id in claimed(desk)] == early[2:] + after
 
 
 def test_a_job_before_the_place_is_found_at_once_where_there_is_nothing_else(desk: Desk) -> None:

@@ -96,7 +96,8 @@ class JobRepository(Protocol):
         """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
 
         In claim order: priority, high first; then `run_at`; then order of arrival. A job goes to one claim only,
-        however many race. Claims nothing unless the worker is running and its own lease has not run out.
+        however many race. Claims nothing unless the worker is running and its own lease has not run out. Where claims
+        take long, a job that came to wait late may be passed by others of its priority or below, for five seconds.
         """
 
     def held_by(self, worker_id: str) -> Sequence[Job]:

@@ -140,10 +140,30 @@ def test_a_command_loads_what_it_asks_the_queue_with_and_nothing_of_a_workers(
     assert libraries <= BY_CONTAINER | BY_SETTINGS | {"json"}
 
 
-def test_a_supervisor_has_all_loaded_that_its_workers_run_before_it_forks() -> None:
-    """Else a worker that is replaced after an upgrade would be of two versions."""
-    code = "import sys, queuectl.entrypoints.worker_process; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("queues", "are_compiled_ahead"), [([], True), (["--queue=a"], True), (["--queue=a", "--queue=b"], False)]
+)
+def test_a_supervisor_has_all_loaded_that_its_workers_run_before_it_forks(
+    queues: list[str], are_compiled_ahead: bool, tmp_path: Path
+) -> None:
+    """Else a worker that is replaced after an upgrade would be of two versions; and each would load it for itself."""
+    code = """if True:
+        import os, sys
+        from queuectl.entrypoints.cli.program import run
+
+        def fork():
+            print(*sys.modules, flush=True)
+            os._exit(0)
+
+        os.fork = fork
+        run(["worker", "start", "--foreground", *sys.argv[1:]])
+    """
+    environ = {**os.environ, "XDG_CONFIG_HOME": "/nowhere", "QUEUECTL_DATABASE_URL": f"sqlite:///{tmp_path}/queue.db"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *queues], env=environ, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
     worker = {"application.worker", "application.rescue", "application.settling", "adapters.outcome_spool"}
     worker |= {"adapters.subprocess_runner", "adapters.containment", "adapters.event_log", "domain.events"}
-    assert {f"queuectl.{name}" for name in worker} <= set(done.stdout.split())
+    assert {f"queuectl.{name}" for name in worker} <= loaded
+    assert ("sqlalchemy" in loaded) is not are_compiled_ahead

@@ -2,9 +2,9 @@
 
 A claim walks the index of the waiting jobs from the earliest one. PostgreSQL cannot clear away the entries of jobs that
 were claimed while somebody holds an older snapshot open (a dump, a report, a forgotten session), and each claim walks
-over all of them. So after a walk that took long, the next claims begin where the last one left off. Who came to wait
-before that place since then, by a late commit or given back by a worker, is found by the next walk from the beginning:
-at once where nothing else is found, and otherwise within five seconds.
+over all of them. So after a walk that took long, the next claims begin where the last one left off. What came to wait
+before that place since then, or was locked by another claim, is found by the next walk from the beginning: at once
+where a claim finds less than it was asked for, and otherwise within five seconds.
 """
 
 import time
@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.database import Connection
-from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES, Row
+from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES, Row, prepared
 from queuectl.adapters.system import EPOCH
 from queuectl.domain.job import Lease
 
 LONG_WALK = 0.01
-"""Seconds that a claim may take before the next ones begin where it left off."""
+"""Seconds that a claim may take, its way to the server included, before the next ones begin where it left off."""
 
 WORTH, LONGEST = 100, 5.0
 """A walk from the beginning is made again after so many times what it took, and after so many seconds at the latest."""
 
 LATE = timedelta(seconds=1)
-"""How long after its moment an enqueue may be committed for its job not to be passed by others of a lower priority."""
+"""How long before the moment of a claim places end: for so long an enqueue may be under way with its job's `run_at`."""
 
 Place = tuple[datetime, int]
 """A moment and a job's `seq`."""
@@ -39,9 +39,9 @@ class Walk:
     places: Mapping[int, Place]
     until: float
 
-    def moved(self, rows: Sequence[Row]) -> "Walk":
-        """The same, behind what was claimed."""
-        return replace(self, places={**self.places, **_last_places(rows)})
+    def moved(self, rows: Sequence[Row], at: datetime) -> "Walk":
+        """The same, behind what was claimed at that moment."""
+        return replace(self, places={**self.places, **_last_places(rows, at)})
 
 
 def claim(
@@ -56,7 +56,7 @@ def claim(
             begin |= {f"run_at_{priority}": moment, f"seq_{priority}": seq}
         rows = _taken(connection, values | begin, limit, (len(queues), True))
         if len(rows) == limit:
-            return rows, walk.moved(rows)
+            return rows, walk.moved(rows, at)
     begun = time.monotonic()
     rows += (others := _taken(connection, values, limit - len(rows), (len(queues), False)))
     took = time.monotonic() - begun
@@ -64,7 +64,18 @@ def claim(
         return rows, None
     reached = min((row.priority for row in others), default=0) if len(rows) == limit else 0
     places = {priority: (at - LATE, 0) if priority > reached else BEGINNING for priority in PRIORITIES}
-    return rows, Walk(places, time.monotonic() + min(WORTH * took, LONGEST)).moved(rows)
+    # Behind the others: the first rows lie beyond the old places, and this walk stopped before it came there.
+    return rows, Walk(places, time.monotonic() + min(WORTH * took, LONGEST)).moved(others, at)
+
+
+def prepare_claims(database: str, queues: Collection[str]) -> None:
+    """Make the statements with which a worker claims from these queues, for "sqlite" or "postgresql".
+
+    Before it works, and before it is forked: those for several queues are not compiled ahead of time.
+    """
+    for resumes in (False, True):
+        prepared(database, "claim", (len(queues), resumes))
+    prepared(database, "first_due", (len(queues),))
 
 
 def queue_values(queues: Collection[str]) -> Mapping[str, object]:
@@ -82,8 +93,8 @@ def _taken(connection: Connection, values: Mapping[str, object], limit: int, sha
     return rows
 
 
-def _last_places(rows: Sequence[Row]) -> Mapping[int, Place]:
+def _last_places(rows: Sequence[Row], at: datetime) -> Mapping[int, Place]:
     return {
-        priority: max((row.run_at, row.seq) for row in rows if row.priority == priority)
+        priority: min((at - LATE, 0), max((row.run_at, row.seq) for row in rows if row.priority == priority))
         for priority in {row.priority for row in rows}
     }

@@ -204,7 +204,7 @@ def claim(queue_count: int, resumes: bool) -> Update:
     One probe per priority, high first: each walks its index from the earliest due job and stops at the limit, and the
     outer limit stops the walk over the probes. So the cost does not grow with the jobs that are scheduled for later.
 
-    With `resumes` the walk of a priority begins at `:run_at_10`, `:seq_10` …: what lies before was seen, and claimed.
+    With `resumes` the walk of a priority begins at `:run_at_10`, `:seq_10` …: an earlier claim saw what lies before.
 
     The limit of a probe is a constant. Of a limit that is a parameter, PostgreSQL expects a tenth of all rows; so where
     many jobs wait it would keep no plan, but make one for each claim, which takes longer than to run it.

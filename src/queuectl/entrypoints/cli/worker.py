@@ -144,6 +144,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
 
     container = app.worker_container
     container.take_over_logging()
+    container.prepare_claims(options.queues)
     supervisor = Supervisor(
         count,
         lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
