@@ -39,8 +39,8 @@ LONGEST_SILENCE = timedelta(seconds=35)
 """How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
 
 LONGEST_COPY = 500_000
-"""Characters of text in the rows that are copied by one statement: what a server waits for counts as the statement's
-time, and a slow line must bring them well within it."""
+"""Characters of text in the rows that are copied by one statement; with all else in them it is up to thrice as long.
+What a server waits for counts as the statement's time, and a slow line must bring it well within it."""
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at how long the server has been silent."""
