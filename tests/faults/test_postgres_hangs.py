@@ -56,9 +56,9 @@ def test_a_call_ends_when_the_server_says_nothing_for_too_long(proxy: Proxy) -> 
 
 @pytest.mark.fault("F28")
 def test_a_call_may_take_long_while_the_server_goes_on_answering(proxy: Proxy) -> None:
-    connection = connect(proxy.url, Silence(timedelta(seconds=0.5)))
-    rows = connection.execute("SELECT pg_sleep(0.01), repeat('x', 10000) FROM generate_series(1, 100)").fetchall()
-    assert len(rows) == 100
+    connection = connect(proxy.url, Silence(timedelta(seconds=2)))
+    rows = connection.execute("SELECT pg_sleep(0.01), repeat('x', 10000) FROM generate_series(1, 300)").fetchall()
+    assert len(rows) == 300
     connection.close()
 
 
