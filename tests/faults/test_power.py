@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -179,15 +180,19 @@ def test_a_copy_of_the_files_taken_at_any_moment_opens_clean(
 def _copied_at_once(cli: Cli, path: str, directory: Path) -> None:
     """Copy the files as they are at one moment: whoever could write stands still meanwhile."""
     pids = cli.own_processes()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(pids, signal.SIGSTOP)
     try:
         # In a process of its own: closing a file that SQLite has open in this one would give its locks up.
         there = [name for name in (path, path + "-wal") if Path(name).exists()]
         subprocess.run(["cp", *there, str(directory)], check=True)
     finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+        _signal(reversed(pids), signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # a command, which until its execve(2) looks like its worker
+            os.kill(pid, number)
 
 
 class _kept_log:  # noqa: N801 - reads as a function
