@@ -1,6 +1,6 @@
 """What an operator can ask of the queue: enqueue, find, cancel, retry, remove, configure, measure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Attempt, Job, JobRequest, job_of
 from queuectl.domain.policy import Policy, checked, setting
-from queuectl.domain.ports import Clock, ConfigRepository, JobRepository, Measurements, WorkerRecord, WorkerRegistry
+from queuectl.domain.ports import (
+    Clock,
+    ConfigRepository,
+    JobRepository,
+    Measurements,
+    WorkerRecord,
+    WorkerRegistry,
+    WorkerState,
+)
 from queuectl.domain.state import State
 
 if TYPE_CHECKING:
@@ -66,6 +74,12 @@ class Queue:
         self._jobs.add(jobs)
         return jobs
 
+    def unserved(self, queues: Collection[str]) -> Sequence[str]:
+        """Those of these queues from which no worker takes jobs now."""
+        at = self._clock()
+        working = [it for it in self._workers.live() if it.state is WorkerState.RUNNING and it.lease_expires_at > at]
+        return sorted(queue for queue in queues if not any(queue in (it.queues or [queue]) for it in working))
+
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
         return self._jobs.find(job_id)
@@ -77,7 +91,7 @@ class Queue:
     def search(
         self, *, states: Sequence[State] = (), queues: Sequence[str] = (), limit: int | None = None
     ) -> Sequence[Job]:
-        """Jobs of those states and queues (empty: all), the newest first; dead ones alone by the time of their death."""
+        """Jobs of those states and queues (empty: all), the newest first; if only dead ones, the latest death first."""
         return self._jobs.search(states=states, queues=queues, limit=limit, by_end=list(states) == [State.DEAD])
 
     def outputs(self, jobs: Sequence[Job]) -> Mapping[str, bytes]:

@@ -23,6 +23,8 @@ from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
 Command = str | tuple[str, ...]
 """Text is run by `/bin/sh -c`; a tuple is executed as it is, with no shell."""
 
+DEFAULT_QUEUE = "default"
+
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -196,7 +198,7 @@ def job_of(request: JobRequest, *, new_id: str, policy: Policy, cwd: str, at: da
     return Job(  # by place: by name it would take twice as long, for each of a hundred thousand
         request.get("id", new_id),
         request["command"],
-        request.get("queue", "default"),
+        request.get("queue", DEFAULT_QUEUE),
         request.get("priority", 5),
         request.get("max_retries", policy.max_retries),
         request.get("timeout", policy.default_timeout),

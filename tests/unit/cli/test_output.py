@@ -97,7 +97,10 @@ def test_a_list_command_is_shown_as_a_shell_would_need_it() -> None:
     [
         (0 * SECOND, "now"),
         (59 * SECOND, "in 59 s"),
-        (100 * SECOND, "in 2 min"),
+        (59.9 * SECOND, "in 59 s"),
+        (100 * SECOND, "in 1 min 40 s"),
+        (90 * MINUTE, "in 1 h 30 min"),
+        (90 * MINUTE - SECOND, "in 1 h 29 min"),
         (-3 * HOUR, "3 h ago"),
         (-2000 * DAY, "2,000 d ago"),
     ],

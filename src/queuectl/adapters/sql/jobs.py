@@ -71,8 +71,8 @@ class SqlJobRepository:
         by_end: bool = False,
     ) -> Sequence[Job]:
         """Jobs of those states and queues, the newest first, or those that ended last."""
-        values = {f"state_{number}": state for number, state in enumerate(states)} | queue_values(queues)
-        values["limit"] = ALL if limit is None else limit
+        wanted = {f"state_{number}": state for number, state in enumerate(states)}
+        values = {**wanted, **queue_values(queues), "limit": ALL if limit is None else limit}
         shape = (len(states), len(queues), by_end)
         return self._database.read(lambda connection: [_job(row) for row in connection.rows("search", values, shape)])
 

@@ -29,7 +29,7 @@ def init(app: App) -> None:
     done = storage.initialise()
     message = done or f"{storage.name} is up to date; there was nothing to do"
     view = {"database": storage.name, "changed": done is not None, "message": message}
-    out.write(view, plain=[[message]], table=lambda: [message])
+    out.done(view, plain=[[message]], said=lambda: [message])
 
 
 @click.command("doctor", cls=Command)

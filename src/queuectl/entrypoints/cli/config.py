@@ -106,7 +106,7 @@ def _tell(app: App, key: str) -> None:
 
     view = setting_view(key, app.queue.settings())
     origin = ", the default" if view["from"] == "default" else ""
-    app.out.write(view, plain=[[key, view["value"]]], table=lambda: [f"{key} is now {view['value']}{origin}"])
+    app.out.done(view, plain=[[key, view["value"]]], said=lambda: [f"{key} is now {view['value']}{origin}"])
 
 
 def _local(app: App) -> "Sequence[View]":

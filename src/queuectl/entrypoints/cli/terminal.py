@@ -1,5 +1,7 @@
 """Draws tables on a terminal with rich: the only module that imports it, late, and never for its markup."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -71,6 +73,14 @@ def progress_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda steps: progress.advance(task, steps)
 
 
+class _Drawing(Console):
+    """A console that leaves it to the program what a closed pipe means; its own would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich has caught."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
     widths = _widths(grid, width)
     table = Table(box=None, show_header=grid.header, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
@@ -78,7 +88,7 @@ def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
         table.add_column(Text(name), width=column, no_wrap=not grid.wrap, overflow="fold" if grid.wrap else "ellipsis")
     for row in grid.rows:
         table.add_row(*(_styled(name, cell) for name, cell in zip(grid.columns, row, strict=True)))
-    Console(
+    _Drawing(
         file=stream,
         width=sum(widths) + GAP * (len(widths) - 1),
         force_terminal=colour,
