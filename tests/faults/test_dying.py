@@ -142,7 +142,7 @@ def test_workers_without_a_supervisor_leave_what_waits_to_those_that_are_started
     workers = cli.start_workers(1)
     wait_until(ledger.started)
     kill(workers.supervisor)
-    wait_until(lambda: "stopping, finishing 1 jobs" in cli.log())
+    wait_until(lambda: "stopping, finishing 1 job" in cli.log())
     waiting = witness.enqueue_some(4)
     cli.start_workers(1)
     history = witness.check(faultless=True)  # nothing was lost: the bereft worker has finished what it had

@@ -39,7 +39,7 @@ done
 {queuectl} worker stop || exit 96
 {queuectl} worker start --count 1 >/dev/null || exit 95
 until grep -q ' end ' {ledger}; do sleep 0.1; done
-{queuectl} worker stop --force || exit 94
+{queuectl} worker stop --force >/dev/null || exit 94
 kill -0 $supervisor && kill -0 $worker && echo both bystanders live
 """
 

@@ -74,7 +74,7 @@ def test_the_second_stop_gives_the_jobs_back_and_another_worker_runs_them(
     foreground = cli.start_in_foreground()
     wait_until(ledger.started)
     stop(foreground)
-    wait_until(lambda: "stopping, finishing 1 jobs" in cli.log())
+    wait_until(lambda: "stopping, finishing 1 job" in cli.log())
     assert foreground.poll() is None
     stop(foreground)
     assert foreground.wait(PATIENCE) == 0

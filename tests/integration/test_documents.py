@@ -90,6 +90,6 @@ def test_worker_start_and_enqueue_tell_what_they_made(cli: Cli) -> None:
     job = cli.json("enqueue", "--", "true")
     assert list(job) == JOB
     started = cli.json("worker", "start", "--count", "2")
-    assert list(started) == ["supervisor_pid", "log", "workers"]
+    assert list(started) == ["supervisor_pid", "log", "workers", "running"]
     assert [list(worker) for worker in started["workers"]] == [["pid", "id"]] * 2
     cli.wait_for(job["id"])
