@@ -45,7 +45,7 @@ class TestWhatIsAskedFor:
     def test_a_command_is_enough(self) -> None:
         job = job_of(request(), new_id="new", policy=a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority, job.max_retries) == ("new", "true", "default", 5, 3)
-        assert (job.timeout, job.run_at, job.created_at, job.cwd, job.env) == (5 * MINUTE, NOON, NOON, "/here", {})
+        assert (job.timeout, job.run_at, job.created_at, job.cwd, job.env) == (None, NOON, NOON, "/here", {})
 
     def test_every_field_is_taken(self) -> None:
         asked = request(

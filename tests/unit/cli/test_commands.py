@@ -147,7 +147,7 @@ def test_config_sets_gets_and_unsets(queuectl: CommandLine) -> None:
     assert queuectl("config", "set", "default-timeout", "90m").out == "default-timeout\t1h30m\n"
     assert queuectl("config", "get", "default-timeout").out == "1h30m\n"
     assert "default-timeout\t1h30m\n" in queuectl("config", "get").out
-    assert queuectl("config", "unset", "default-timeout").out == "default-timeout\t5m\n"
+    assert queuectl("config", "unset", "default-timeout").out == "default-timeout\tnone\n"
 
 
 def test_config_names_the_key_that_was_meant_and_the_range(queuectl: CommandLine) -> None:
