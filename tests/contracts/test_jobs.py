@@ -77,6 +77,9 @@ def refuse(_job: Job) -> Job:
     raise WrongState("not this one")
 
 
+NO_TEXT = "caf\udce9 \udcc3\udca9 \\udce9"
+"""Bytes that are no UTF-8 (in é, both alone), and the escape of one in letters."""
+
 ODD_JOBS = [
     a_job(command=ODD_TEXT),
     a_job(command=("printf", "%s", "", ODD_TEXT)),
@@ -85,6 +88,8 @@ ODD_JOBS = [
     a_job(env={"EMPTY": "", "ODD": ODD_TEXT, "ö": "1"}),
     a_job(timeout=None, cwd=None),
     a_job(timeout=timedelta(days=3650), cwd="/srv/" + ODD_TEXT),
+    a_job(command=f"cat {NO_TEXT}", env={NO_TEXT: NO_TEXT}, cwd=f"/{NO_TEXT}"),
+    a_job(command=("cat", NO_TEXT), cwd='"/srv"'),
     a_job(timeout=timedelta(microseconds=1)),
     a_job(queue="A.b_c-9", priority=10, max_retries=1000),
     a_job(run_at=datetime.fromisoformat("9998-12-31T23:59:59.999999Z")),

@@ -19,7 +19,7 @@ BAD_DOCUMENTS = [
     ('{"command": []}', "command must be text, or a list of texts"),
     ('{"command": ["echo", 1]}', "command must be text, or a list of texts"),
     (r'{"command": "a\u0000b"}', "command must not contain a NUL character"),
-    (r'{"command": "\ud800"}', "command must not contain a lone surrogate"),
+    (r'{"command": "\ud800"}', r"command must not contain \ud800, which is half a character"),
     ('{"command": "true", "comand": "x"}', 'unknown field "comand": did you mean command?'),
     ('{"command": "true", "command": "false"}', 'the same key twice: "command"'),
     ('{"command": "true", "timeout": NaN}', "NaN is not a JSON number"),

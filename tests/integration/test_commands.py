@@ -28,6 +28,26 @@ def test_a_command_runs_where_it_was_enqueued_or_where_it_says(working: Cli, tmp
     assert run(working, "pwd", cwd=str(tmp_path))["output"] == f"{tmp_path}\n"
 
 
+def test_pwd_is_the_jobs_directory_as_it_was_said(cli: Cli, tmp_path: Path) -> None:
+    cli.start_workers(env={"PWD": "/nowhere", "OLDPWD": "/tmp"})
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    def variables(**fields: object) -> list[str]:
+        return str(run(cli, "printenv PWD; printenv OLDPWD; :", **fields)["output"]).splitlines()
+
+    assert variables() == [str(cli.directory)]
+    assert variables(cwd=f"{tmp_path}/link") == [f"{tmp_path}/link"]
+    assert variables(cwd=None) == [str(cli.directory)]
+    assert variables(cwd="/", env={"PWD": "/", "OLDPWD": "/usr"}) == ["/", "/usr"]
+    assert run(cli, ["printenv", "PWD"], env={"PWD": "mine"})["output"] == "mine\n"
+
+
+def test_pwd_of_a_worker_that_was_reached_through_a_link_says_so(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(cli.directory)
+    cli.start_workers(env={"PWD": f"{tmp_path}/link"})
+    assert run(cli, ["printenv", "PWD"], cwd=None)["output"] == f"{tmp_path}/link\n"
+
+
 def test_a_list_is_executed_as_it_is_without_a_shell(working: Cli) -> None:
     arguments = ["printf", "%s\n", "two words", "$HOME", "a;b", "*", "'\"", ""]
     job = working.wait_for(working.run("enqueue", "--", *arguments).stdout.strip())

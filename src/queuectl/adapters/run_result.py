@@ -6,6 +6,7 @@ import signal
 from datetime import timedelta
 from pathlib import Path
 
+from queuectl.adapters.system import printable
 from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import Run
@@ -28,14 +29,21 @@ def spawn_failure(run: Run, error: OSError) -> RunResult:
     if error.errno in OWN_TROUBLE:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd
-    if cwd is not None and not (Path(cwd).is_dir() and os.access(cwd, os.X_OK)):
-        return RunResult(outcome=Outcome.FAILED, error=f"the working directory {cwd} cannot be entered: {reason}")
-    program = run.job.command if isinstance(run.job.command, str) else run.job.command[0]
+    if cwd is not None and not _can_be_entered(cwd):
+        return RunResult(
+            outcome=Outcome.FAILED, error=f"the working directory {printable(cwd)} cannot be entered: {reason}"
+        )
+    program = printable(run.job.command if isinstance(run.job.command, str) else run.job.command[0])
     if error.errno == errno.ENOENT:
         return RunResult(outcome=Outcome.FAILED, exit_code=127, error=f"exit code 127 (command not found): {program}")
     return RunResult(
         outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {program}: {reason}"
     )
+
+
+def _can_be_entered(cwd: str) -> bool:
+    directory = Path(os.fsdecode(cwd.encode(errors="surrogateescape")))
+    return directory.is_dir() and os.access(directory, os.X_OK)
 
 
 def told(

@@ -1,6 +1,7 @@
 """What `queuectl enqueue` does: one job from JSON or from arguments, or a batch from a file or a pipe."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -67,7 +68,7 @@ def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Seq
         return lines_of(sys.stdin.buffer.read())
     if document.startswith("@"):
         return lines_of(_content(document[1:]))
-    return [Line(None, document)]
+    return [Line(None, _in_utf8(document))]
 
 
 def _program(document: str | None, program: Sequence[str]) -> Line:
@@ -77,7 +78,7 @@ def _program(document: str | None, program: Sequence[str]) -> Line:
         raise click.UsageError("after -- comes the program to run")
     if program[0].startswith("{"):
         raise click.UsageError("after -- comes a program, not JSON: leave the -- out")
-    return Line(None, {"command": list(program)})
+    return Line(None, {"command": [_in_utf8(part) for part in program]})
 
 
 def _content(path: str) -> bytes:
@@ -103,7 +104,7 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise click.UsageError(f"--env takes NAME=VALUE, not '{text}'")
-    return name, value
+    return _in_utf8(name), _in_utf8(value)
 
 
 def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
@@ -132,14 +133,17 @@ def _here(requests: Sequence[JobRequest]) -> str:
 
 
 def _absolute(directory: str) -> str:
-    """The directory as seen from anywhere. Raises InvalidJob when the present one is gone, or is no text."""
+    """The directory as seen from anywhere. Raises InvalidJob when the present one is gone."""
     try:
-        path = str(Path(directory).absolute())
-        path.encode()
-    except (OSError, UnicodeEncodeError):
-        problem = "cwd must be said: the present directory does not exist any more, or its name is not UTF-8"
+        return _in_utf8(str(Path(directory).absolute()))
+    except OSError:
+        problem = "cwd must be said: the present directory does not exist any more"
         raise InvalidJob([problem], hint="--cwd / would do for a command that does not care") from None
-    return path
+
+
+def _in_utf8(argument: str) -> str:
+    """An argument of this program, which Python has read by the locale, as UTF-8; other bytes escaped (PEP 383)."""
+    return os.fsencode(argument).decode(errors="surrogateescape")
 
 
 def _patience(app: App, count: int) -> AbstractContextManager[object]:
