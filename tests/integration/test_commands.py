@@ -55,6 +55,28 @@ def test_a_list_is_executed_as_it_is_without_a_shell(working: Cli) -> None:
     assert job["output"] == "two words\n$HOME\na;b\n*\n'\"\n\n"
 
 
+def test_a_program_that_does_not_start_is_told_with_why(working: Cli, tmp_path: Path) -> None:
+    def error(command: str | list[str]) -> str:
+        return str(run(working, command, cwd=str(tmp_path))["last_error"])
+
+    for name, content in {"gone": "#!/bin/nosuch\n", "windows": "#!/bin/sh\r\n", "none": "echo hi\n"}.items():
+        (tmp_path / name).write_text(content, newline="")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "env").write_text("#!/usr/bin/env sh\r\necho hi\r\n", newline="")
+    (tmp_path / "env").chmod(0o755)
+
+    assert error(["./gone"]) == "exit code 127 (the interpreter of ./gone is missing): /bin/nosuch"
+    assert "ends in CR LF" in error(["./windows"])
+    assert "ends in CR LF" in error(["./env"])
+    assert "it has no #! line" in error(["./none"])
+    assert error("./gone").endswith("; the interpreter of ./gone is missing: /bin/nosuch")
+    assert "ends in CR LF" in error("./windows")
+    assert error("gone").endswith("; it lies in the job's directory: call it ./gone")
+    assert error(["gone"]).endswith("; it lies in the job's directory: call it ./gone")
+    assert "enqueue it with -c 'echo hi | wc -c'" in error(["echo hi | wc -c"])
+    assert error([str(tmp_path)]).endswith("; it is a directory")
+
+
 def test_signals_have_their_default_meaning_in_a_command(working: Cli) -> None:
     job = run(working, "grep -E '^Sig(Ign|Blk)' /proc/self/status; kill -PIPE $$")
     # Two are the C library's own (nptl(7)), which no program of it can put back when its parent ignored them.

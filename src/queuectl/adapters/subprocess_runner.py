@@ -190,8 +190,10 @@ class SubprocessRunner:
                         setsigmask=(),
                         setsigdef=IGNORED_BY_PYTHON,
                     )
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
+                except (FileNotFoundError, NotADirectoryError) as missing:
+                    # It is there, and what it cannot do without is missing.
+                    if os.path.lexists(program) and not isinstance(error, PermissionError):
+                        error = missing
                 except PermissionError as forbidden:  # as execvp(3): the next directory may have one that can be run
                     error = forbidden
         finally:
