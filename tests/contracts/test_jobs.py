@@ -118,8 +118,14 @@ class TestAdd:
         jobs.add([a_job("old-1"), a_job("old-2")])
         with pytest.raises(DuplicateJob) as refused:
             jobs.add([a_job(job_id) for job_id in ("new-1", "old-2", "twice", "old-1", "twice", "new-2")])
-        assert refused.value.job_ids == ("old-2", "twice", "old-1")
+        assert (refused.value.taken, refused.value.repeated) == (("old-2", "old-1"), ("twice",))
         assert sorted(ids(jobs.search())) == ["old-1", "old-2"]
+
+    def test_an_id_that_is_only_given_twice_is_not_taken(self, jobs: JobRepository) -> None:
+        with pytest.raises(DuplicateJob) as refused:
+            jobs.add([a_job("twice"), a_job("once"), a_job("twice")])
+        assert (refused.value.taken, refused.value.repeated) == ((), ("twice",))
+        assert jobs.search() == []
 
     def test_a_large_batch_is_stored_whole_and_in_order(self, jobs: JobRepository) -> None:
         jobs.add(job for job in some_jobs(12_000))

@@ -100,8 +100,10 @@ def test_an_id_that_is_taken_is_a_conflict_and_nothing_of_its_batch_is_stored(cl
     assert (again.code, again.errors) == (4, ["there is already a job taken"])
     documents = [{"id": job_id, "command": "true"} for job_id in ("new", "taken", "twice", "twice")]
     batch = cli.run("enqueue", "-", stdin=json_lines(documents), check=False)
-    assert (batch.code, batch.stdout) == (4, "")
-    assert batch.errors == ["there is already a job taken (line 2), twice (line 3, 4)"]
+    assert (batch.code, batch.stdout) == (5, "")
+    assert batch.errors == ["id twice is given twice: lines 3 and 4", "there is already a job taken (line 2)"]
+    batch = cli.run("enqueue", "-", stdin=json_lines(documents[:3]), check=False)
+    assert (batch.code, batch.errors) == (4, ["there is already a job taken (line 2)"])
     assert [(job["id"], job["command"]) for job in cli.jobs().values()] == [("taken", "true")]
 
 

@@ -115,16 +115,35 @@ def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> S
     except DuplicateJob as error:
         if lines[0].number is None:
             raise
-        raise DuplicateJob(_located(error.job_ids, lines, requests)) from error
+        raise _located(error, lines, requests) from error
 
 
-def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[str]:
-    places: dict[str | None, list[str]] = {}
+def _located(error: DuplicateJob, lines: Sequence[Line], requests: Sequence[JobRequest]) -> DuplicateJob | InvalidJob:
+    """The same with the lines that give each id. A batch that has an id twice is wrong whatever the queue holds."""
+    numbers: dict[str | None, list[str]] = {}
     for line, request in zip(lines, requests, strict=True):
-        places.setdefault(request.get("id"), []).append(str(line.number))
-    located = [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids[:MOST_PROBLEMS]]
-    more = len(job_ids) - len(located)
-    return [*located, f"and {more:,} more"] if more else located
+        numbers.setdefault(request.get("id"), []).append(str(line.number))
+    taken = DuplicateJob(_listed([f"{each} ({_joined(numbers.get(each, ['?']))})" for each in error.taken]))
+    if not error.repeated:
+        return taken
+    problems = [f"id {each} is given {_times(numbers[each])}: {_joined(numbers[each])}" for each in error.repeated]
+    return InvalidJob([*_listed(problems), *([taken.message] if error.taken else [])], hint=error.hint)
+
+
+def _times(numbers: Sequence[str]) -> str:
+    return "twice" if len(numbers) == 2 else f"{len(numbers):,} times"
+
+
+def _joined(numbers: Sequence[str]) -> str:
+    if len(numbers) == 1:
+        return f"line {numbers[0]}"
+    *first, last = numbers if len(numbers) <= MOST_PROBLEMS else (*numbers[:3], f"{len(numbers) - 3:,} more")
+    return f"lines {', '.join(first)} and {last}"
+
+
+def _listed(texts: Sequence[str]) -> Sequence[str]:
+    more = len(texts) - MOST_PROBLEMS
+    return [*texts[:MOST_PROBLEMS], f"and {more:,} more"] if more > 0 else texts
 
 
 def _here(requests: Sequence[JobRequest]) -> str:
