@@ -80,8 +80,10 @@ class InMemoryJobs:
         with self._memory.transaction():
             new = list(jobs)
             given = Counter(job.id for job in new)
-            if taken := [job_id for job_id, times in given.items() if times > 1 or job_id in self._memory.jobs]:
-                raise DuplicateJob(taken)
+            taken = [job_id for job_id in given if job_id in self._memory.jobs]
+            repeated = [job_id for job_id, times in given.items() if times > 1]
+            if taken or repeated:
+                raise DuplicateJob(taken, repeated=repeated)
             self._memory.jobs.update({job.id: job for job in new})
 
     def find(self, job_id: str) -> Job:

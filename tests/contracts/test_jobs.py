@@ -77,6 +77,9 @@ def refuse(_job: Job) -> Job:
     raise WrongState("not this one")
 
 
+NO_TEXT = "caf\udce9 \udcc3\udca9 \\udce9"
+"""Bytes that are no UTF-8 (in é, both alone), and the escape of one in letters."""
+
 ODD_JOBS = [
     a_job(command=ODD_TEXT),
     a_job(command=("printf", "%s", "", ODD_TEXT)),
@@ -85,6 +88,8 @@ ODD_JOBS = [
     a_job(env={"EMPTY": "", "ODD": ODD_TEXT, "ö": "1"}),
     a_job(timeout=None, cwd=None),
     a_job(timeout=timedelta(days=3650), cwd="/srv/" + ODD_TEXT),
+    a_job(command=f"cat {NO_TEXT}", env={NO_TEXT: NO_TEXT}, cwd=f"/{NO_TEXT}"),
+    a_job(command=("cat", NO_TEXT), cwd='"/srv"'),
     a_job(timeout=timedelta(microseconds=1)),
     a_job(queue="A.b_c-9", priority=10, max_retries=1000),
     a_job(run_at=datetime.fromisoformat("9998-12-31T23:59:59.999999Z")),
@@ -113,8 +118,14 @@ class TestAdd:
         jobs.add([a_job("old-1"), a_job("old-2")])
         with pytest.raises(DuplicateJob) as refused:
             jobs.add([a_job(job_id) for job_id in ("new-1", "old-2", "twice", "old-1", "twice", "new-2")])
-        assert refused.value.job_ids == ("old-2", "twice", "old-1")
+        assert (refused.value.taken, refused.value.repeated) == (("old-2", "old-1"), ("twice",))
         assert sorted(ids(jobs.search())) == ["old-1", "old-2"]
+
+    def test_an_id_that_is_only_given_twice_is_not_taken(self, jobs: JobRepository) -> None:
+        with pytest.raises(DuplicateJob) as refused:
+            jobs.add([a_job("twice"), a_job("once"), a_job("twice")])
+        assert (refused.value.taken, refused.value.repeated) == ((), ("twice",))
+        assert jobs.search() == []
 
     def test_a_large_batch_is_stored_whole_and_in_order(self, jobs: JobRepository) -> None:
         jobs.add(job for job in some_jobs(12_000))

@@ -43,7 +43,9 @@ def source(opened: Opened, urls: tuple[str, str]) -> Container:
     """A queue with a history: jobs that wait, one that ended twice, one that a dead worker holds, and a setting."""
     source = opened(urls[0])
     jobs = source.jobs()
-    odd = a_job("odd", command=("printf", "\x1b[1mü\u2028"), env={"A": "ß"}, cwd=None, timeout=None, priority=9)
+    odd = a_job(
+        "odd", command=("printf", "\x1b[1mü\u2028\udce9"), env={"A": "ß\udce9"}, cwd="/\udce9", timeout=None, priority=9
+    )
     jobs.add([odd, *(a_job(f"job-{number:04}") for number in range(600))])
     source.workers().register(a_worker("w-1"))
     lease = a_lease(1)

@@ -45,7 +45,10 @@ def test_a_file_that_is_not_executable_fails_with_126(witness_at_work: Witness, 
     script.write_text("#!/bin/sh\n")
     by_shell, by_itself = run(witness_at_work, str(script)), run(witness_at_work, [str(script)])
     assert (by_shell["state"], by_shell["exit_code"]) == (by_itself["state"], by_itself["exit_code"]) == ("dead", 126)
-    assert by_itself["last_error"] == f"exit code 126 (cannot be executed): {script}: permission denied"
+    assert (
+        by_itself["last_error"]
+        == f"exit code 126 (cannot be executed): {script}: permission denied; mend it with chmod +x {script}"
+    )
     witness_at_work.check(faultless=True)
 
 

@@ -19,7 +19,7 @@ BAD_DOCUMENTS = [
     ('{"command": []}', "command must be text, or a list of texts"),
     ('{"command": ["echo", 1]}', "command must be text, or a list of texts"),
     (r'{"command": "a\u0000b"}', "command must not contain a NUL character"),
-    (r'{"command": "\ud800"}', "command must not contain a lone surrogate"),
+    (r'{"command": "\ud800"}', r"command must not contain \ud800, which is half a character"),
     ('{"command": "true", "comand": "x"}', 'unknown field "comand": did you mean command?'),
     ('{"command": "true", "command": "false"}', 'the same key twice: "command"'),
     ('{"command": "true", "timeout": NaN}', "NaN is not a JSON number"),
@@ -100,8 +100,10 @@ def test_an_id_that_is_taken_is_a_conflict_and_nothing_of_its_batch_is_stored(cl
     assert (again.code, again.errors) == (4, ["there is already a job taken"])
     documents = [{"id": job_id, "command": "true"} for job_id in ("new", "taken", "twice", "twice")]
     batch = cli.run("enqueue", "-", stdin=json_lines(documents), check=False)
-    assert (batch.code, batch.stdout) == (4, "")
-    assert batch.errors == ["there is already a job taken (line 2), twice (line 3, 4)"]
+    assert (batch.code, batch.stdout) == (5, "")
+    assert batch.errors == ["id twice is given twice: lines 3 and 4", "there is already a job taken (line 2)"]
+    batch = cli.run("enqueue", "-", stdin=json_lines(documents[:3]), check=False)
+    assert (batch.code, batch.errors) == (4, ["there is already a job taken (line 2)"])
     assert [(job["id"], job["command"]) for job in cli.jobs().values()] == [("taken", "true")]
 
 
@@ -138,8 +140,9 @@ def test_a_setting_that_does_not_exist_or_fit_is_told_with_the_right_one(cli: Cl
     ("args", "message"),
     [
         (("enqueu",), "no such command 'enqueu': did you mean 'enqueue'?"),
-        (("enqueue",), "nothing to enqueue: give a JSON document, @FILE, -, or -- and a program"),
-        (("enqueue", "{}", "extra"), "'extra' is one too many: quote JSON as a whole, and put -- before a program"),
+        (("enqueue",), "nothing to enqueue: give -c and a command, -- and a program, a JSON document, @FILE or -"),
+        (("enqueue", "{}", "extra"), "'extra' is one too many: quote a JSON document as a whole"),
+        (("enqueue", "ls", "-la"), "'ls' is neither JSON nor @FILE nor -"),
         (("enqueue", "@missing.json"), "cannot read the file 'missing.json': No such file or directory"),
         (("list", "--state", "sleeping"), "invalid value for '--state'"),
         (("list", "--limit", "-1"), "invalid value for '--limit'"),

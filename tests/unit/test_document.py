@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -45,7 +46,7 @@ class TestWhatIsAskedFor:
     def test_a_command_is_enough(self) -> None:
         job = job_of(request(), new_id="new", policy=a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority, job.max_retries) == ("new", "true", "default", 5, 3)
-        assert (job.timeout, job.run_at, job.created_at, job.cwd, job.env) == (5 * MINUTE, NOON, NOON, "/here", {})
+        assert (job.timeout, job.run_at, job.created_at, job.cwd, job.env) == (None, NOON, NOON, "/here", {})
 
     def test_every_field_is_taken(self) -> None:
         asked = request(
@@ -84,6 +85,30 @@ class TestWhatIsAskedFor:
 
     def test_bytes_are_read_as_utf_8(self) -> None:
         assert parsed('{"command": "ü"}'.encode())["command"] == "ü"
+
+
+class TestBytesThatAreNoText:
+    """U+DC80 to U+DCFF are the bytes 0x80 to 0xFF, as Python escapes them (PEP 383)."""
+
+    def test_they_are_taken_in_a_command_a_variable_and_a_directory(self) -> None:
+        escaped = "caf\udce9"
+        asked = request(command=escaped, env={escaped: escaped}, cwd=f"/{escaped}")
+        assert (asked["command"], asked["env"], asked["cwd"]) == (escaped, {escaped: escaped}, f"/{escaped}")
+        assert request(command=[escaped])["command"] == (escaped,)
+
+    def test_they_are_taken_as_json_escapes_them(self) -> None:
+        assert parsed(rb'{"command": "caf\udce9 \udcc3\udca9"}')["command"] == "caf\udce9 \udcc3\udca9"
+
+    def test_each_counts_as_one_byte(self) -> None:
+        assert request(command="\udce9" * MAX_ARGUMENT)
+        assert request(cwd="/" + "\udce9" * 4094)
+        assert the_problem(command="\udce9" * (MAX_ARGUMENT + 1)).endswith(": 131,072")
+        assert the_problem(cwd="/" + "\udce9" * 4095) == "cwd must not be longer than 4,095 bytes"
+        assert the_problem(env={"A": "\udce9" * (MAX_ARGUMENT - 1)}).startswith("env has a variable longer than")
+
+    @pytest.mark.parametrize("field", ["id", "queue"])
+    def test_a_name_has_none(self, field: str) -> None:
+        assert the_problem(**{field: "caf\udce9"}).endswith(r', not "caf\udce9"')
 
 
 class TestWhatIsNoDocument:
@@ -180,14 +205,16 @@ class TestWhatIsWrong:
         ("field", "value"),
         [
             ("command", "\ud800"),
-            ("command", ["a", "\udfff"]),
+            ("command", ["a", "\udf00"]),
             ("env", {"A": "\ud800"}),
             ("env", {"\ud800": ""}),
             ("cwd", "/\udc00"),
         ],
     )
     def test_half_of_a_surrogate_pair(self, field: str, value: object) -> None:
-        assert the_problem(**{field: value}).startswith(f"{field} must not contain a lone surrogate")
+        assert re.match(
+            rf"{field} must not contain \\ud[8cf][0f][0f], which is half a character", the_problem(**{field: value})
+        )
 
     @pytest.mark.parametrize("value", ["", "-a", "a b", "a/b", "ä", "x" * 129, "a\n", "a\0", "\ud800", 1, None, True])
     def test_an_id_that_is_none(self, value: object) -> None:

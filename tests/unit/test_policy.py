@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.policy import SETTINGS, Policy, checked, setting
-from tests.builders import HOUR, MINUTE, SECOND, a_policy
+from tests.builders import HOUR, SECOND, a_policy
 
 
 def test_the_default_policy_is_the_documented_one() -> None:
@@ -14,7 +14,7 @@ def test_the_default_policy_is_the_documented_one() -> None:
     assert [policy.backoff.after(n) for n in (1, 2, 3, 12)] == [2 * SECOND, 4 * SECOND, 8 * SECOND, HOUR]
     assert policy.backoff.jitter == 0
     assert (policy.max_retries, policy.max_losses, policy.output_limit) == (3, 3, 1_048_576)
-    assert (policy.default_timeout, policy.lease, policy.kill_grace) == (5 * MINUTE, 30 * SECOND, 5 * SECOND)
+    assert (policy.default_timeout, policy.lease, policy.kill_grace) == (None, 30 * SECOND, 5 * SECOND)
 
 
 @pytest.mark.parametrize("key", SETTINGS)

@@ -44,10 +44,10 @@ def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> N
 
 def test_a_new_job_takes_the_policy_of_the_moment(queue: Queue) -> None:
     queue.set("max-retries", "7")
-    queue.set("default-timeout", "none")
+    queue.set("default-timeout", "90s")
     [job] = queue.enqueue([JobRequest(command="a")], cwd="/")
     queue.unset("max-retries")
-    assert (queue.find(job.id).max_retries, job.timeout) == (7, None)
+    assert (queue.find(job.id).max_retries, job.timeout) == (7, 90 * SECOND)
 
 
 def test_one_taken_id_stores_nothing_of_the_batch(queue: Queue) -> None:

@@ -39,7 +39,7 @@ _log = logging.getLogger("queuectl")
 
 def directory_for(spool_dir: Path, database: str) -> Path:
     """Where the outcomes for that database are kept: its name, hashed, so that two never mix."""
-    return spool_dir / hashlib.sha256(database.encode()).hexdigest()[:16]
+    return spool_dir / hashlib.sha256(database.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 class FileOutcomeSpool:

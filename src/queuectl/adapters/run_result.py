@@ -6,6 +6,8 @@ import signal
 from datetime import timedelta
 from pathlib import Path
 
+from queuectl.adapters import program_trouble
+from queuectl.adapters.system import printable
 from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import Run
@@ -28,14 +30,39 @@ def spawn_failure(run: Run, error: OSError) -> RunResult:
     if error.errno in OWN_TROUBLE:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd
-    if cwd is not None and not (Path(cwd).is_dir() and os.access(cwd, os.X_OK)):
-        return RunResult(outcome=Outcome.FAILED, error=f"the working directory {cwd} cannot be entered: {reason}")
-    program = run.job.command if isinstance(run.job.command, str) else run.job.command[0]
-    if error.errno == errno.ENOENT:
-        return RunResult(outcome=Outcome.FAILED, exit_code=127, error=f"exit code 127 (command not found): {program}")
+    if cwd is not None and not _can_be_entered(_directory(run)):
+        return RunResult(
+            outcome=Outcome.FAILED, error=f"the working directory {printable(cwd)} cannot be entered: {reason}"
+        )
+    exit_code = 127 if error.errno == errno.ENOENT else 126
     return RunResult(
-        outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {program}: {reason}"
+        outcome=Outcome.FAILED, exit_code=exit_code, error=f"exit code {exit_code} {_not_started(run, error, reason)}"
     )
+
+
+def _not_started(run: Run, error: OSError, reason: str) -> str:
+    """Why the program was not started, and what would mend it."""
+    command = run.job.command
+    program, directory = "/bin/sh" if isinstance(command, str) else command[0], _directory(run)
+    trouble = program_trouble.of_start(error, directory)
+    name = program_trouble.named(program)
+    if trouble is not None and trouble.missing:
+        return f"({trouble.missing} is missing): {trouble.words}"
+    said = f"(command not found): {name}" if error.errno == errno.ENOENT else f"(cannot be executed): {name}: {reason}"
+    if trouble is not None:
+        return f"{said}; {trouble.words}"
+    if isinstance(command, str) or error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+        return said
+    return said + program_trouble.hint_for(program, directory, is_whole_command=len(command) == 1)
+
+
+def _directory(run: Run) -> Path:
+    """Where the command runs; a job without a directory runs where the worker does."""
+    return Path(os.fsdecode((run.job.cwd or ".").encode(errors="surrogateescape")))
+
+
+def _can_be_entered(directory: Path) -> bool:
+    return directory.is_dir() and os.access(directory, os.X_OK)
 
 
 def told(
@@ -47,6 +74,8 @@ def told(
     """
     exit_code, number = (returncode, None) if returncode >= 0 else (None, -returncode)
     ending = _ending(exit_code, number, output.content)
+    if exit_code in MEANINGS and stopped_as is None:
+        ending += program_trouble.after_shell(output.content, _directory(run))
     match stopped_as:
         case None if returncode == 0:
             outcome, error = Outcome.SUCCEEDED, None

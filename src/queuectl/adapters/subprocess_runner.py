@@ -80,8 +80,9 @@ class SubprocessRunner:
 
     def __init__(self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ) -> None:
         self._elapsed = elapsed
-        inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE)}
+        inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE) and name != "OLDPWD"}
         self._environ = {os.fsencode(name): os.fsencode(text) for name, text in inherited.items()}
+        self._environ.update(_present_directory(self._environ.pop(b"PWD", b"")))
         self._lock = threading.RLock()
         self._children: list[_Child] = []
         self._failed: list[tuple[Run, RunResult]] = []
@@ -168,13 +169,12 @@ class SubprocessRunner:
         this process's own, on which nothing else depends.
         """
         command, cwd = run.job.command, run.job.cwd
-        # As bytes, in UTF-8 whatever the worker's locale is: what was enqueued is what is run.
-        args = [arg.encode() for arg in (("/bin/sh", "-c", command) if isinstance(command, str) else command)]
+        args = [_bytes(arg) for arg in (("/bin/sh", "-c", command) if isinstance(command, str) else command)]
         environ = self._environ | _variables(run)
         error: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
             if cwd is not None:
-                os.chdir(cwd.encode())
+                os.chdir(_bytes(cwd))
             for program in _places(args[0], environ):
                 try:
                     return os.posix_spawn(
@@ -190,8 +190,10 @@ class SubprocessRunner:
                         setsigmask=(),
                         setsigdef=IGNORED_BY_PYTHON,
                     )
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
+                except (FileNotFoundError, NotADirectoryError) as missing:
+                    # It is there, and what it cannot do without is missing.
+                    if os.path.lexists(program) and not isinstance(error, PermissionError):
+                        error = missing
                 except PermissionError as forbidden:  # as execvp(3): the next directory may have one that can be run
                     error = forbidden
         finally:
@@ -364,14 +366,30 @@ def _pidfd(pid: int) -> int | None:
 
 def _variables(run: Run) -> dict[bytes, bytes]:
     job = run.job
-    variables = dict(job.env) | {
+    variables = ({} if job.cwd is None else {"PWD": job.cwd}) | dict(job.env)
+    variables |= {
         "QUEUECTL_JOB_ID": job.id,
         "QUEUECTL_ATTEMPT": str(job.attempts),
         "QUEUECTL_QUEUE": job.queue,
         "QUEUECTL_LEASE_ID": run.lease.id,
         "QUEUECTL_WORKER_ID": run.lease.worker,
     }
-    return {name.encode(): text.encode() for name, text in variables.items()}
+    return {_bytes(name): _bytes(text) for name, text in variables.items()}
+
+
+def _bytes(text: str) -> bytes:
+    """In UTF-8 whatever the worker's locale is, and bytes that are no UTF-8: what was enqueued is what is run."""
+    return text.encode(errors="surrogateescape")
+
+
+def _present_directory(said: bytes) -> Mapping[bytes, bytes]:
+    """`PWD` of this process: as `said`, through links perhaps, if that is where it is; nothing where it is gone."""
+    with contextlib.suppress(OSError):
+        if said.startswith(b"/") and Path(os.fsdecode(said)).samefile("."):
+            return {b"PWD": said}
+    with contextlib.suppress(OSError):
+        return {b"PWD": os.fsencode(Path.cwd())}
+    return {}
 
 
 def _is_dead(child: _Child) -> bool:

@@ -69,9 +69,14 @@ def new_lease_id() -> str:
     return f"{random_bits(128):032x}"
 
 
+def printable(text: str) -> str:
+    r"""The text with its bytes that are no UTF-8, escaped by Python (PEP 383), as `\xe9`: for what is only read."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def host_name() -> str:
     """What this machine calls itself."""
-    return socket.gethostname()
+    return printable(socket.gethostname())
 
 
 def make_private(directory: Path) -> None:
@@ -83,7 +88,7 @@ def make_private(directory: Path) -> None:
 def user_at_host() -> str:
     """Who runs this process, and where: `ann@web-1`."""
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
+        user = printable(pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:  # a user without a name, as in many containers
         user = str(os.getuid())
     return f"{user}@{host_name()}"

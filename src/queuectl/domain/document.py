@@ -85,14 +85,14 @@ def _command(value: object) -> Command:
             return _argument(value)
         case [str(program), *rest] if program and all(isinstance(part, str) for part in rest):
             command = tuple(_argument(str(part)) for part in value)
-            if sum(len(part.encode()) + 1 for part in command) > MAX_ARGUMENTS:
+            if sum(len(_bytes(part)) + 1 for part in command) > MAX_ARGUMENTS:
                 raise ValueError(f"must not be longer than {MAX_ARGUMENTS:,} bytes in all")
             return command
     raise ValueError(f"must be text, or a list of texts that starts with a program, not {_kind(value)}")
 
 
 def _argument(value: str) -> str:
-    size = len(_text(value).encode())
+    size = len(_bytes(value))
     if size > MAX_ARGUMENT:
         raise ValueError(
             f"must not be longer than {MAX_ARGUMENT:,} bytes, the most that one argument can have: {size:,}"
@@ -150,7 +150,7 @@ def _env(value: object) -> Mapping[str, str]:
             raise ValueError(f"has a name that no variable can have: {_shown(name)}")
         if not isinstance(text, str):
             raise ValueError(f"must be an object of texts: {_shown(name)} is {_kind(text)}")
-        if len(f"{_text(name)}={_text(text)}".encode()) > MAX_ARGUMENT:
+        if len(_bytes(name)) + len(_bytes(text)) + 1 > MAX_ARGUMENT:
             raise ValueError(f"has a variable longer than {MAX_ARGUMENT:,} bytes: {_shown(name)}")
     return value
 
@@ -160,7 +160,7 @@ def _cwd(value: object) -> str | None:
         return None
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"must be an absolute path, not {_shown(value) if isinstance(value, str) else _kind(value)}")
-    if len(_text(value).encode()) > MAX_PATH:
+    if len(_bytes(value)) > MAX_PATH:
         raise ValueError(f"must not be longer than {MAX_PATH:,} bytes")
     return value
 
@@ -178,13 +178,17 @@ def _integer(value: object, low: int, high: int) -> int:
     return value
 
 
-def _text(value: str) -> str:
-    """Text that a program can be given: no NUL, nothing that UTF-8 cannot say."""
+def _bytes(value: str) -> bytes:
+    """The bytes that a program is given: UTF-8, and the raw bytes 0x80 to 0xFF for U+DC80 to U+DCFF (PEP 383)."""
     if "\0" in value:
         raise ValueError("must not contain a NUL character")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("must not contain a lone surrogate (half of a \\u pair)")
-    return value
+    try:
+        return value.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        half = ascii(value[error.start])[1:-1]
+        raise ValueError(
+            f"must not contain {half}, which is half a character: write both \\u of its pair, or the character itself"
+        ) from None
 
 
 FIELDS: Mapping[str, Callable[[object], object]] = {

@@ -5,7 +5,7 @@
     ├── InvalidSetting        a configuration key or value that does not exist or fit
     ├── JobNotFound           no job has that id
     ├── Conflict
-    │   ├── DuplicateJob      an id that exists already
+    │   ├── DuplicateJob      an id that exists already, or is given twice
     │   └── WrongState        the job's state does not allow what was asked
     └── DatabaseUnavailable   the queue's database cannot serve now
         ├── DatabaseUnreachable   it is missing, refused, broken or not ours
@@ -64,14 +64,16 @@ class Conflict(QueueError):
 
 
 class DuplicateJob(Conflict):
-    """One or more ids that are taken; nothing of the batch was stored."""
+    """Ids that are taken, and ids that the batch itself has more than once; nothing of it was stored."""
 
     code = "duplicate_id"
 
-    def __init__(self, job_ids: Sequence[str]) -> None:
-        ids = ", ".join(job_ids)
-        super().__init__(f"there is already a job {ids}", hint="choose another id, or leave it out to get one")
-        self.job_ids = tuple(job_ids)
+    def __init__(self, taken: Sequence[str], *, repeated: Sequence[str] = ()) -> None:
+        said = [f"there is already a job {', '.join(taken)}"] if taken else []
+        said += [f"an id is given more than once: {', '.join(repeated)}"] if repeated else []
+        message = "; ".join(said) or "an id was taken, until a moment ago"  # its job has been removed since
+        super().__init__(message, hint="choose another id, or leave it out to get one")
+        self.taken, self.repeated = tuple(taken), tuple(repeated)
 
 
 class WrongState(Conflict):

@@ -21,7 +21,11 @@ from queuectl.domain.retry import Backoff
 from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
 
 Command = str | tuple[str, ...]
-"""Text is run by `/bin/sh -c`; a tuple is executed as it is, with no shell."""
+"""Text is run by `/bin/sh -c`; a tuple is executed as it is, with no shell.
+
+In a command, a variable or a directory, U+DC80 to U+DCFF stand for the bytes 0x80 to 0xFF where they are no UTF-8: a
+file may have any name. Python calls this `surrogateescape` (PEP 383).
+"""
 
 DEFAULT_QUEUE = "default"
 

@@ -144,7 +144,7 @@ SETTINGS: Mapping[str, Setting] = {
         normal=_number(0, 1),
     ),
     "default-timeout": Setting(
-        default="none",
+        default=NONE,
         range="1ms-365d, or none",
         meaning="how long a command may run, for jobs that do not say; taken at enqueue",
         normal=_duration("1ms", "365d", optional=True),

@@ -76,7 +76,7 @@ class JobRepository(Protocol):
     """The jobs and their attempts."""
 
     def add(self, jobs: Iterable[Job]) -> None:
-        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
+        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""

@@ -13,7 +13,7 @@ from queuectl.domain.errors import InvalidJob
 from queuectl.entrypoints.cli import batch
 from queuectl.entrypoints.cli.batch import Line, requests_of
 
-KEYS = st.sampled_from([*FIELDS, "", ":", "\\", '"', "\x00", "é", "\ud800"]) | st.text(max_size=3)
+KEYS = st.sampled_from([*FIELDS, "", ":", "\\", '"', "\x00", "é", "\ud800", "\udce9"]) | st.text(max_size=3)
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["12:30", "a:b"])
 )

@@ -249,9 +249,22 @@ def test_ids_that_are_taken_are_told_with_their_lines(queuectl: CommandLine) -> 
     queuectl("enqueue", '{"command": "true", "id": "a"}')
     stdin = b'{"command": "x", "id": "z"}\n{"command": "x", "id": "a"}\n{"command": "x", "id": "z"}\n'
     answer = queuectl("enqueue", "-", stdin=stdin)
-    assert answer.code == 4
-    assert "a (line 2)" in answer.err
-    assert "z (line 1, 3)" in answer.err
+    assert answer.code == 5
+    assert answer.err.splitlines() == [
+        "error: id z is given twice: lines 1 and 3",
+        "error: there is already a job a (line 2)",
+        "hint: choose another id, or leave it out to get one",
+    ]
+    answer = queuectl("enqueue", "-", stdin=b"\n".join(stdin.splitlines()[:2]))
+    assert (answer.code, answer.err.splitlines()[0]) == (4, "error: there is already a job a (line 2)")
+
+
+def test_an_id_that_is_only_given_twice_is_no_jobs_that_is_there(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "-", stdin=b'{"command": "x", "id": "z"}\n' * 2)
+    assert (answer.code, answer.err.splitlines()[0]) == (5, "error: id z is given twice: lines 1 and 2")
+    answer = queuectl("enqueue", "-", stdin=b'{"command": "x", "id": "z"}\n' * 1000)
+    assert answer.err.splitlines()[0] == "error: id z is given 1,000 times: lines 1, 2, 3 and 997 more"
+    assert queuectl("list").out == ""
 
 
 def test_one_job_is_one_json_object_and_a_batch_is_a_list(queuectl: CommandLine) -> None:

@@ -78,8 +78,8 @@ def test_a_plain_line_cannot_be_forged() -> None:
 
 
 def test_characters_that_do_not_print_are_made_visible() -> None:
-    assert escaped("red \x1b[31m, right-to-left \u202e, half \ud800, é 漢") == (
-        "red \\x1b[31m, right-to-left \\u202e, half \\ud800, é 漢"
+    assert escaped("red \x1b[31m, right-to-left \u202e, half \ud800, byte \udce9, é 漢") == (
+        "red \\x1b[31m, right-to-left \\u202e, half \\ud800, byte \\xe9, é 漢"
     )
 
 

@@ -37,7 +37,7 @@ class SqlJobRepository:
         self._walks: dict[tuple[str, ...], Walk | None] = {}
 
     def add(self, new: Iterable[Job]) -> None:
-        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken or given twice."""
+        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
         jobs = list(new)
         if not jobs:
             return
@@ -55,7 +55,9 @@ class SqlJobRepository:
             self._database.write(work, recall=recall)
         except Duplicate as error:
             ids = [job.id for job in jobs]
-            raise DuplicateJob(self._database.read(lambda connection: _taken(connection, ids))) from error
+            taken = self._database.read(lambda connection: _taken(connection, ids))
+            repeated = [job_id for job_id, count in Counter(ids).items() if count > 1]
+            raise DuplicateJob(taken, repeated=repeated) from error
         self._announce()
 
     def find(self, job_id: str) -> Job:
@@ -311,8 +313,7 @@ def _write(connection: Connection, changed: Sequence[Job]) -> None:
 
 
 def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:
-    taken = {job_id for job_id, count in Counter(ids).items() if count > 1}
-    taken.update(row.id for row in connection.rows("taken", {"ids": ids}))
+    taken = {row.id for row in connection.rows("taken", {"ids": ids})}
     return [job_id for job_id in dict.fromkeys(ids) if job_id in taken]
 
 

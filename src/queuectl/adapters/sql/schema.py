@@ -46,6 +46,7 @@ class Stored(TypeDecorator[T]):
 Moment = Stored("moment", BigInteger())
 Span = Stored("span", BigInteger())
 Flag = Stored("flag", Boolean())
+Path = Stored("path", Text())
 Texts = Stored("texts", Text())
 OfState = Stored("state", Text())
 OfOutcome = Stored("outcome", Text())
@@ -69,7 +70,7 @@ jobs = Table(
     Column("run_at", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
-    Column("cwd", Text),
+    Column("cwd", Path),
     Column("env", Stored("text map", Text()), nullable=False),
     Column("state", OfState, nullable=False),
     Column("attempts", Integer, nullable=False),

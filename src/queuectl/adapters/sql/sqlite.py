@@ -67,7 +67,7 @@ def sqlite_backend(path: Path) -> Backend:
 
 def path_of(url: str) -> Path:
     """The file of an SQLite URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises DatabaseUnreachable."""
-    path = unquote(url.removeprefix("sqlite:///"))
+    path = unquote(url.removeprefix("sqlite:///"), errors="surrogateescape")
     if not url.startswith("sqlite:///") or not path or "?" in url or "\0" in path:
         raise DatabaseUnreachable(f"the database URL {url} names no file", hint="write sqlite:////absolute/path.db")
     return Path(path).expanduser().absolute()

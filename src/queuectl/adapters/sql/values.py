@@ -42,7 +42,13 @@ def _span(number: int) -> timedelta:
     return timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
 
 
-as_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
+
+
+def as_json(value: object) -> str:
+    r"""The value as JSON: text as it is, but for bytes that are no UTF-8, which no driver takes, as `\udce9`."""
+    text = _encode(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _command(text: str) -> Command:
@@ -58,6 +64,19 @@ def _text_map(text: str) -> object:
     return {} if text == "{}" else json.loads(text)
 
 
+def _as_path(value: str) -> str:
+    """The path as it is; as JSON, which begins with a quote as no absolute path does, if bytes of it are no UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return as_json(value)
+    return as_json(value) if value.startswith('"') else value
+
+
+def _path(text: str) -> object:
+    return json.loads(text) if text.startswith('"') else text
+
+
 def _texts(value: Sequence[str]) -> str:
     return as_json(list(value))
 
@@ -71,6 +90,7 @@ KINDS: Mapping[str, Kind] = {
     "span": Kind(lambda span: span // MICROSECOND, _span),
     "command": Kind(as_json, _command),
     "text map": Kind(_as_text_map, _text_map),
+    "path": Kind(_as_path, _path),
     "texts": Kind(_texts, json.loads),
     "flag": Kind(bool, bool),  # SQLite gives 0 and 1
     "state": _word(State),

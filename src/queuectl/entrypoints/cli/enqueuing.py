@@ -65,7 +65,7 @@ def _lines(
 ) -> Sequence[Line]:
     _refuse_mixed_forms(documents, program, command, words)
     if command is not None:
-        return [Line(None, {"command": command})]
+        return [Line(None, {"command": _in_utf8(str(command))})]
     if program is not None:
         return [_program(app, program)]
     return _documents(app, documents[0])
@@ -96,7 +96,7 @@ def _documents(app: App, document: str) -> Sequence[Line]:
         return lines_of(sys.stdin.buffer.read())
     if document.startswith("@"):
         return lines_of(_content(document[1:]))
-    return [Line(None, document)]
+    return [Line(None, _in_utf8(document))]
 
 
 def _program(app: App, program: Sequence[str]) -> Line:
@@ -109,7 +109,7 @@ def _program(app: App, program: Sequence[str]) -> Line:
         app.note(
             f"warning: '{program[0]}' as a whole is taken for the name of a program: a shell command is -c {command}"
         )
-    return Line(None, {"command": list(program)})
+    return Line(None, {"command": [_in_utf8(part) for part in program]})
 
 
 def _content(path: str) -> bytes:
@@ -135,7 +135,7 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise click.UsageError(f"--env takes NAME=VALUE, not '{text}'")
-    return name, value
+    return _in_utf8(name), _in_utf8(value)
 
 
 def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
@@ -146,16 +146,35 @@ def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> S
     except DuplicateJob as error:
         if lines[0].number is None:
             raise
-        raise DuplicateJob(_located(error.job_ids, lines, requests)) from error
+        raise _located(error, lines, requests) from error
 
 
-def _located(job_ids: Sequence[str], lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[str]:
-    places: dict[str | None, list[str]] = {}
+def _located(error: DuplicateJob, lines: Sequence[Line], requests: Sequence[JobRequest]) -> DuplicateJob | InvalidJob:
+    """The same with the lines that give each id. A batch that has an id twice is wrong whatever the queue holds."""
+    numbers: dict[str | None, list[str]] = {}
     for line, request in zip(lines, requests, strict=True):
-        places.setdefault(request.get("id"), []).append(str(line.number))
-    located = [f"{job_id} (line {', '.join(places.get(job_id, ['?']))})" for job_id in job_ids[:MOST_PROBLEMS]]
-    more = len(job_ids) - len(located)
-    return [*located, f"and {more:,} more"] if more else located
+        numbers.setdefault(request.get("id"), []).append(str(line.number))
+    taken = DuplicateJob(_listed([f"{each} ({_joined(numbers.get(each, ['?']))})" for each in error.taken]))
+    if not error.repeated:
+        return taken
+    problems = [f"id {each} is given {_times(numbers[each])}: {_joined(numbers[each])}" for each in error.repeated]
+    return InvalidJob([*_listed(problems), *([taken.message] if error.taken else [])], hint=error.hint)
+
+
+def _times(numbers: Sequence[str]) -> str:
+    return "twice" if len(numbers) == 2 else f"{len(numbers):,} times"
+
+
+def _joined(numbers: Sequence[str]) -> str:
+    if len(numbers) == 1:
+        return f"line {numbers[0]}"
+    *first, last = numbers if len(numbers) <= MOST_PROBLEMS else (*numbers[:3], f"{len(numbers) - 3:,} more")
+    return f"lines {', '.join(first)} and {last}"
+
+
+def _listed(texts: Sequence[str]) -> Sequence[str]:
+    more = len(texts) - MOST_PROBLEMS
+    return [*texts[:MOST_PROBLEMS], f"and {more:,} more"] if more > 0 else texts
 
 
 def _here(requests: Sequence[JobRequest]) -> str:
@@ -164,14 +183,17 @@ def _here(requests: Sequence[JobRequest]) -> str:
 
 
 def _absolute(directory: str) -> str:
-    """The directory as seen from anywhere. Raises InvalidJob when the present one is gone, or is no text."""
+    """The directory as seen from anywhere. Raises InvalidJob when the present one is gone."""
     try:
-        path = directory if directory.startswith("/") else str(_present() / directory)
-        path.encode()
-    except (OSError, UnicodeEncodeError):
-        problem = "cwd must be said: the present directory does not exist any more, or its name is not UTF-8"
+        return _in_utf8(directory if directory.startswith("/") else str(_present() / directory))
+    except OSError:
+        problem = "cwd must be said: the present directory does not exist any more"
         raise InvalidJob([problem], hint="--cwd / would do for a command that does not care") from None
-    return path
+
+
+def _in_utf8(argument: str) -> str:
+    """An argument of this program, which Python has read by the locale, as UTF-8; other bytes escaped (PEP 383)."""
+    return os.fsencode(argument).decode(errors="surrogateescape")
 
 
 def _present() -> Path:

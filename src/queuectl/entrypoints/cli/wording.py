@@ -11,7 +11,10 @@ DLQ_EMPTY = "the dead letter queue is empty"
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""The text with what would not print as itself made visible (ESC as `\x1b`), except characters to `keep`."""
+    r"""The text with what would not print as itself made visible, except characters to `keep`.
+
+    ESC is `\x1b`; a byte that is no UTF-8, which Python escapes by U+DC80 to U+DCFF (PEP 383), is itself: `\xe9`.
+    """
     if text.isprintable():
         return text
     return "".join(
@@ -20,6 +23,8 @@ def escaped(text: str, *, keep: str = "") -> str:
 
 
 def _visible(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
     return ascii(character)[1:-1]
 
 
