@@ -1,6 +1,5 @@
 """One queue on PostgreSQL, three hosts: one loses its power, one its network, one has a clock that is an hour ahead."""
 
-import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +14,12 @@ from psycopg.rows import class_row
 from tests.faults.invariants import Call, History, check
 from tests.faults.reading import damage, read_rows
 from tests.integration.driver import PATIENCE, QUEUECTL, Cli, wait_until
-from tests.integration.hosts import WITHOUT, Host, Network, NoNamespaces
+from tests.integration.hosts import Host, Network
+from tests.requirements import require
 
 pytestmark = [
     pytest.mark.fault("F28"),
     pytest.mark.fault("F31"),
-    pytest.mark.skipif(os.environ.get(WITHOUT) == "1", reason=f"{WITHOUT}=1: no host is killed, none cut off"),
     pytest.mark.timeout(300),
 ]
 
@@ -117,10 +116,8 @@ def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
 
 @pytest.fixture
 def network(cli: Cli, postgres_url: str, tmp_path: Path) -> Iterator[Network]:
-    try:
-        network = Network(postgres_url, tmp_path)
-    except NoNamespaces as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    require("hosts")
+    network = Network(postgres_url, tmp_path)
     yield network
     network.close()
 

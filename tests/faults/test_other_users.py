@@ -12,8 +12,8 @@ import pytest
 
 from tests.faults.witness import Witness
 from tests.integration.driver import Cli, Result, wait_until
-from tests.integration.hosts import WITHOUT
 from tests.integration.ledger import Ledger
+from tests.requirements import require
 
 pytestmark = [pytest.mark.sqlite_only, pytest.mark.fault("F72")]
 
@@ -32,14 +32,7 @@ def refused(cli: Cli, path: Path) -> Result:
 @pytest.fixture
 def another_user() -> int:
     """The id of another user, whom only root can become."""
-    if os.environ.get(WITHOUT) == "1":
-        pytest.skip(f"{WITHOUT}=1: nobody tries to look into another user's queue")
-    if os.geteuid() != 0:
-        pytest.fail(
-            f"only root can be another user. {WITHOUT}=1 leaves the test out, and with it the proof that other users"
-            " reach nothing",
-            pytrace=False,
-        )
+    require("users")
     return pwd.getpwnam("nobody").pw_uid
 
 
