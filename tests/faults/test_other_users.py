@@ -45,7 +45,7 @@ def test_everything_is_private_while_it_is_in_use(newcomer: Cli, ledger: Ledger)
     names = ["queue.db", "queue.db-wal", "queue.db-shm", "queue.db-lock"]
     wait_until(lambda: len(list(directory.iterdir())) == len(names))
     assert modes(directory.iterdir()) == dict.fromkeys(names, 0o600)
-    assert modes([workers.log]) == {workers.log.name: 0o600}
+    assert modes([workers.log_file]) == {workers.log_file.name: 0o600}
     assert modes([directory, directory.parent, newcomer.logs]) == {"queue": 0o700, "new": 0o700, "logs": 0o700}
 
 
@@ -64,7 +64,7 @@ def test_another_user_reads_and_writes_nothing(
         witness.enqueue("echo secret")
         workers = newcomer.start_workers(umask=0)
         wait_until(lambda: ledger.entries("end"))
-        files = [*place.iterdir(), workers.log]
+        files = [*place.iterdir(), workers.log_file]
         assert {"queue.db", "queue.db-wal", "queue.db-shm"} <= {file.name for file in files}
         for file in files:
             for how in ("<", ">>"):

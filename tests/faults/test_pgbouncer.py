@@ -88,10 +88,8 @@ def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Le
     cli.run("metrics", "--detailed")
     cli.run("worker", "stop")
 
-    log = cli.log()
-    assert log.count("a pooler stands before the database: polling for jobs instead of listening") == WORKERS
-    for trouble in ("prepared", "cannot use the database", "ERROR", "lost"):
-        assert trouble not in log
+    cli.log.assert_exactly("a pooler stands before the database: polling for jobs instead of listening", WORKERS)
+    cli.log.assert_without("prepared", "cannot use the database", "ERROR", "lost")
 
 
 def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger, witness: Witness) -> None:

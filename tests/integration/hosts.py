@@ -16,6 +16,7 @@ import psutil
 from tests.integration import forwarder
 from tests.integration.driver import PATIENCE
 from tests.integration.forwarder import PORT
+from tests.integration.log import Log
 from tests.requirements import NEW_HOST, program
 
 SUBNET = "10.77.0"
@@ -109,9 +110,9 @@ class Host:
         self._machine.say("go")
 
     @property
-    def log(self) -> str:
-        """What its command has written."""
-        return self._machine.log.read_text()
+    def log(self) -> Log:
+        """What its command writes."""
+        return Log.at(self._machine.log)
 
     def plug_in(self) -> None:
         """Connect it to the network."""
@@ -177,7 +178,11 @@ class _Namespaced:
         """Change its network (ip-batch, ip(8))."""
         enter = ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
         done = subprocess.run(
-            [*enter, str(program("ip")), "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, timeout=PATIENCE
+            [*enter, str(program("ip")), "-batch", "-"],
+            input="\n".join(commands),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         if done.returncode:
             raise HostFailed(done.stderr.strip())
