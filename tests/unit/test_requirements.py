@@ -41,7 +41,17 @@ def run(directory: Path, path: Path, *options: str, demanded: str = "") -> "subp
     hidden = f"import tests.requirements as r; r.program = lambda name: r.shutil.which(name, path={str(path)!r})"
     (directory / "conftest.py").write_text(f"{hidden}\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.requirements", "-p", "no:cacheprovider", *options, "test_needy.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "tests.requirements",
+            "-p",
+            "no:cacheprovider",
+            *options,
+            "test_needy.py",
+        ],
         cwd=directory,
         env={**os.environ, "PATH": str(path), "PYTHONPATH": str(ROOT), DEMANDED: demanded},
         capture_output=True,
