@@ -66,6 +66,8 @@ def demanded(environ: Mapping[str, str] = os.environ) -> set[str]:
 class LeftOut(pytest.skip.Exception):
     """A test is skipped for want of what a word stands for."""
 
+    __module__ = "builtins"  # as pytest's own, so that its summary begins with no path
+
     def __init__(self, word: str, message: str) -> None:
         super().__init__(message)
         self.word = word
