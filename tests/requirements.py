@@ -69,7 +69,7 @@ class LeftOut(pytest.skip.Exception):
     __module__ = "builtins"  # as pytest's own, so that its summary begins with no path
 
     def __init__(self, word: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message, _use_item_location=True)  # and so that it names the test, not `lack`
         self.word = word
 
 
