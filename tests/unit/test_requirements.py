@@ -1,6 +1,7 @@
 """A test whose machine lacks something is left out by name, and fails where that is demanded."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,3 +94,8 @@ def test_a_bare_machine_lacks_everything(word: str, bare_machine: Path, monkeypa
     monkeypatch.setenv("PATH", str(bare_machine))
     monkeypatch.setattr("tests.requirements.program", lambda name: shutil.which(name, path=str(bare_machine)))
     assert REQUIREMENTS[word].missing()
+
+
+def test_contributing_explains_every_word() -> None:
+    explained = re.findall(r"^\| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert explained == list(REQUIREMENTS)
