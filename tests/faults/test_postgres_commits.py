@@ -146,7 +146,7 @@ def test_jobs_whose_claim_was_cut_run_once(
     assert cut.happened.is_set()
     assert {history.jobs[job_id].state for job_id in ids} == {"completed"}
     assert len(ledger.entries("start")) == len(ledger.entries("end")) == 5
-    assert cli.log().count("cannot use the database") <= 1
+    cli.log.assert_at_most("cannot use the database", 1)
 
 
 def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
@@ -155,14 +155,16 @@ def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
     ids = witness.enqueue_some(3)
     cut = proxy.cut_commit(b"INSERT INTO attempts", refuse_then=True)
     cli.start_workers(concurrency=3)
-    wait_until(lambda: cut.happened.is_set() and "cannot use the database" in cli.log())
+    wait_until(cut.happened.is_set)
+    cli.log.wait_for("cannot use the database")
     proxy.heal()
     witness.healed()
     witness.check()
     for job_id in ids:
         assert witness.outcomes(job_id) == ["released", "succeeded"]
         assert len(ledger.entries("start", job=job_id)) == 1
-    assert cli.log().count("cannot use the database") == cli.log().count("can use the database again") == 1
+    cli.log.assert_exactly("cannot use the database")
+    cli.log.assert_exactly("can use the database again")
 
 
 @pytest.mark.parametrize(
@@ -178,13 +180,13 @@ def test_an_outcome_whose_commit_was_cut_is_recorded_once(
     job_id = witness.enqueue("echo said")
     wait_until(cut.happened.is_set)
     if outage:
-        wait_until(lambda: "cannot use the database" in cli.log())
+        cli.log.wait_for("cannot use the database")
         proxy.heal()
     job = cli.wait_for(job_id)
     assert [(each["outcome"], each["output"]) for each in job["history"]] == [("succeeded", "said\n")]
     assert len(ledger.entries("start")) == 1
-    assert cli.log().count(f"job {job_id} attempt 1 succeeded") == 1
-    assert "late" not in cli.log()
+    cli.log.assert_exactly(f"job {job_id} attempt 1 succeeded")
+    cli.log.assert_without("late")
     witness.check(faultless=True)
 
 
