@@ -8,12 +8,12 @@ from rich.cells import cell_len
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.state import State
-from queuectl.entrypoints.cli.formats import is_coloured
 from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
 from queuectl.entrypoints.cli.terminal import draw
 from queuectl.entrypoints.cli.views import View
 from queuectl.entrypoints.cli.wording import escaped, relative, shown_command, shown_output, span
+from queuectl.formats import is_coloured
 from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is
 
 

@@ -38,9 +38,10 @@ BY_SETTINGS = {"dataclasses", "pathlib", "shutil", "tempfile"}
 BY_CONTAINER = {"asyncio", "dependency_injector", "logging", "subprocess"}
 """What dependency_injector loads, with itself."""
 
-ALWAYS = {CLI + name for name in ("app", "commands", "failures", "formats", "program", "wording")} | {
+ALWAYS = {CLI + name for name in ("app", "commands", "failures", "program", "wording")} | {
     "domain.errors",
     "domain.suggestion",
+    "formats",
 }
 
 DECLARING = {"domain.state", "domain.duration"}

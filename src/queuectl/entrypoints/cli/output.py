@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from queuectl.domain.errors import InvalidSetting
-from queuectl.entrypoints.cli.formats import COLORS, FORMATS, is_coloured
 from queuectl.entrypoints.cli.wording import escaped
+from queuectl.formats import COLORS, FORMATS, is_coloured
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.cli.tables import Grid
