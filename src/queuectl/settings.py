@@ -6,7 +6,7 @@ default.
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -86,8 +86,13 @@ class LocalSetting:
     """The key that says the same in other words, so that a file has one of the two."""
     error: type[QueueError] = InvalidSetting
 
+    @property
+    def winners(self) -> Sequence[str]:
+        """What wins over the config file."""
+        return [name for name in (self.flag, self.variable) if name]
 
-def load_settings(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Settings:
+
+def load_settings(environ: Mapping[str, str] = os.environ, /, **flags: str | None) -> Settings:
     """The settings that flags (`database_url`, `output`, `color`), variables, the config file and defaults say.
 
     Raises InvalidSetting for a value that does not fit and for a config file that cannot be read or has an unknown
@@ -104,7 +109,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **flags: str | None) 
     )
 
 
-def in_force(environ: Mapping[str, str] = os.environ, **flags: str | None) -> Mapping[str, InForce]:
+def in_force(environ: Mapping[str, str] = os.environ, /, **flags: str | None) -> Mapping[str, InForce]:
     """Each local setting that is in force, by key. Raises as `load_settings` does."""
     path = config_file(environ)
     stored = _stored(path, is_named=bool(environ.get(CONFIG)))
@@ -249,11 +254,11 @@ def _checked(key: str, text: str, *, where: str, here: bool) -> str:
     try:
         return setting.normal(text, here)
     except NoHome as error:
-        givers = " or ".join(filter(None, (setting.flag, setting.variable)))
-        hint = f"set HOME, or give {givers or key}"
+        hint = f"set HOME, or give {' or '.join(setting.winners) or key}"
         raise setting.error(f"{where} {error}", hint=hint) from None
     except ValueError as error:
-        raise setting.error(f"{where} {error}", hint=f"{key}: {setting.meaning}; {setting.range}") from None
+        also = "" if setting.range in str(error) else f": {setting.range}"
+        raise setting.error(f"{where} {error}", hint=f"{key} is {setting.meaning}{also}") from None
 
 
 def _word(allowed: tuple[str, ...]) -> Callable[[str, bool], str]:
@@ -348,15 +353,15 @@ LOCAL: Mapping[str, LocalSetting] = {
     "db-path": LocalSetting(
         default=lambda: _users(platformdirs.user_data_path, "~/.local/share/queuectl") + "/queue.db",
         range="a path",
-        meaning="the same as a file: the SQLite database of the queue",
+        meaning="the same as the path of an SQLite file",
         normal=_path,
         replaces="database-url",
     ),
     "busy-timeout": LocalSetting(
         variable="QUEUECTL_BUSY_TIMEOUT",
         default=lambda: "20s",
-        range="a duration",
-        meaning="the longest wait for a database that others have locked, or that restarts",
+        range="0s-3650d",
+        meaning="the longest wait for a locked or restarting database",
         normal=_duration,
     ),
     "output": LocalSetting(
@@ -364,7 +369,7 @@ LOCAL: Mapping[str, LocalSetting] = {
         variable="QUEUECTL_OUTPUT",
         default=lambda: "auto",
         range=", ".join(FORMATS),
-        meaning="the format of results; auto is a table on a terminal and plain in a pipe",
+        meaning="the format of results",
         normal=_word(FORMATS),
     ),
     "color": LocalSetting(
@@ -372,7 +377,7 @@ LOCAL: Mapping[str, LocalSetting] = {
         variable="QUEUECTL_COLOR",
         default=lambda: "auto",
         range=", ".join(COLORS),
-        meaning="colours; auto heeds NO_COLOR, FORCE_COLOR and whether it is a terminal",
+        meaning="when to colour; auto heeds NO_COLOR and FORCE_COLOR",
         normal=_word(COLORS),
     ),
     "log-dir": LocalSetting(
@@ -386,7 +391,7 @@ LOCAL: Mapping[str, LocalSetting] = {
         variable="QUEUECTL_SPOOL_DIR",
         default=lambda: _users(platformdirs.user_state_path, "~/.local/state/queuectl") + "/spool",
         range="a path",
-        meaning="the directory where workers keep outcomes that the database cannot take",
+        meaning="the directory of outcomes that the database cannot take",
         normal=_path,
     ),
 }

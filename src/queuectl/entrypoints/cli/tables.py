@@ -212,11 +212,17 @@ def _tally_grid(title: str, tallies: "Sequence[Tally]") -> Grid:
     return Grid(columns=[title, "SUCCEEDED", "FAILED", "BUSY"], rows=rows)
 
 
-def settings_grid(settings: Sequence[View]) -> Grid:
-    """The settings of the queue's policy, with where each is from and what it means."""
-    keys = ("key", "value", "default", "from", "meaning")
-    rows = [[str(view[key]) for key in keys] for view in settings]
-    return Grid(columns=[key.upper() for key in keys], rows=rows, wrap=True)
+def settings_parts(policy: Sequence[View], local: Sequence[View]) -> list[Grid | str]:
+    """All settings; those of the queue may be missing."""
+    columns = ("POLICY", "VALUE", "DEFAULT", "RANGE", "FROM")
+    parts: list[Grid | str] = [_settings_grid(columns, policy), ""] if policy else []
+    return [*parts, _settings_grid(("LOCAL", "VALUE", "FROM"), [view for view in local if view["value"] is not None])]
+
+
+def _settings_grid(columns: Sequence[str], settings: Sequence[View]) -> Grid:
+    keys = ["key", *(column.lower() for column in columns[1:])]
+    rows = [[escaped(str(view[key])) for key in keys] for view in settings]
+    return Grid(columns=columns, rows=rows, below=[str(view["meaning"]) for view in settings], elastic=2, wrap=True)
 
 
 def findings_grid(findings: "Sequence[Finding]") -> Grid:
