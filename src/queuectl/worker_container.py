@@ -43,7 +43,7 @@ class WorkerContainer(Container):
         outcome_spool.FileOutcomeSpool,
         providers.Callable(
             outcome_spool.directory_for,
-            providers.Callable(lambda settings: settings.spool_dir, Container.settings),
+            providers.Callable(lambda settings: settings.directory("spool-dir"), Container.settings),
             providers.Selector(
                 Container.backend_name,
                 sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),

@@ -166,8 +166,8 @@ def test_a_command_line_that_makes_no_sense_is_a_usage_error(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("mysql://root@localhost/queue", "the database URL must begin with sqlite:/// or postgresql://"),
-        ("queue.db", "the database URL must begin with sqlite:/// or postgresql://"),
+        ("mysql://root@localhost/queue", "must begin with sqlite:/// or postgresql://"),
+        ("queue.db", "must begin with sqlite:/// or postgresql://"),
     ],
 )
 def test_a_database_url_of_no_known_kind_is_not_valid(newcomer: Cli, url: str, message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from queuectl.application.queue import Queue
+from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Job
 from queuectl.domain.outcome import RunResult
@@ -27,14 +28,18 @@ class MemoryStorage:
 
     name: str = "memory://queue"
     findings: Sequence[Finding] = (Finding(subject="schema", grade=Grade.OK, message="the newest"),)
+    trouble: DatabaseUnavailable | None = None
+    """What keeps it from being opened."""
     calls: list[str] = field(default_factory=list)
 
     def initialise(self) -> str | None:
         self.calls.append("initialise")
         return "created the queue" if self.calls.count("initialise") == 1 else None
 
-    def open(self) -> None:
-        self.calls.append("open")
+    def open(self, *, create: bool = True) -> None:
+        self.calls.append("open" if create else "open what is there")
+        if self.trouble:
+            raise self.trouble
 
     def examine(self) -> Sequence[Finding]:
         return self.findings

@@ -81,7 +81,7 @@ def test_a_bad_output_setting_is_told_before_anything_is_done(
     monkeypatch.setenv("QUEUECTL_OUTPUT", "xml")
     answer = queuectl("init")
     assert answer.code == 5
-    assert "output must be one of" in answer.err
+    assert "QUEUECTL_OUTPUT must be one of" in answer.err
     assert "initialise" not in queuectl.storage.calls
 
 

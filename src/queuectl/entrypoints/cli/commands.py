@@ -13,7 +13,7 @@ import click
 from queuectl.domain.suggestion import nearest
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.failures import WrongUsage
-from queuectl.entrypoints.cli.formats import COLORS, FORMATS
+from queuectl.formats import COLORS, FORMATS
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

@@ -10,8 +10,8 @@ import click
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.entrypoints.cli.failures import discard, tell
-from queuectl.entrypoints.cli.formats import COLORS, FORMATS, is_coloured
 from queuectl.entrypoints.cli.wording import escaped
+from queuectl.formats import COLORS, FORMATS, is_coloured
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.cli.tables import Grid
