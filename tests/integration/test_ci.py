@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +66,21 @@ def test_a_run_that_breaks_before_its_tests_is_not_repeated(checkout: Path) -> N
     (checkout / ".pytest_cache/v/cache/lastfailed").write_text('{"tests/test_old.py::test": true}')
     assert (run(checkout, [2, 0]) != 0, names(checkout)) == (True, [])
     assert len((checkout / "calls").read_text().splitlines()) == 1
+
+
+HAS_TOOLS = re.search(r"^has_tools\(\) \{\n.*?^\}\n", (ROOT / ".ci/run").read_text(), re.MULTILINE | re.DOTALL)
+TOOLS = ["git", "gzip", "ip", "make", "pgbouncer", "sha256sum", "strace", "unshare", "python3"]
+
+
+@pytest.mark.parametrize("missing", [None, *TOOLS])
+def test_ci_notices_each_tool_that_is_missing(tmp_path: Path, missing: str | None) -> None:
+    for tool in TOOLS:
+        if tool != missing:
+            (tmp_path / tool).symlink_to(sys.executable)
+    assert HAS_TOOLS
+    command = [str(shutil.which("bash")), "-c", f"{HAS_TOOLS[0]}has_tools"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=False)
+    assert (done.returncode == 0) == (missing is None), done.stderr
 
 
 def test_ci_leaves_out_nothing_for_want_of_what_a_machine_may_lack() -> None:
