@@ -31,6 +31,8 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "failed").write_text(
         json.dumps({"tests/test_a.py::test_one[x, y]": True, "tests/test_b.py::test": True})
     )
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
     return tmp_path
 
 
@@ -68,7 +70,27 @@ def test_a_run_that_breaks_before_its_tests_is_not_repeated(checkout: Path) -> N
     assert len((checkout / "calls").read_text().splitlines()) == 1
 
 
-HAS_TOOLS = re.search(r"^has_tools\(\) \{\n.*?^\}\n", (ROOT / ".ci/run").read_text(), re.MULTILINE | re.DOTALL)
+def function(name: str) -> str:
+    """The text of a function of .ci/run."""
+    found = re.search(rf"^{name}\(\) \{{\n.*?^\}}\n", (ROOT / ".ci/run").read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ("", ""),
+        ("a::x\n", "passed at the second try: a::x\n"),
+        ("a::x[1, 2]\nb\n", "passed at the second try: a::x[1, 2], b\n"),
+    ],
+)
+def test_the_last_line_of_ci_names_what_passed_at_the_second_try(tmp_path: Path, names: str, line: str) -> None:
+    (tmp_path / "names").write_text(names)
+    command = ["bash", "-euc", f"{function('second_tries')}second_try=names; second_tries"]
+    assert subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True).stdout == line
+
+
 TOOLS = ["git", "gzip", "ip", "make", "pgbouncer", "sha256sum", "strace", "unshare", "python3"]
 
 
@@ -77,8 +99,7 @@ def test_ci_notices_each_tool_that_is_missing(tmp_path: Path, missing: str | Non
     for tool in TOOLS:
         if tool != missing:
             (tmp_path / tool).symlink_to(sys.executable)
-    assert HAS_TOOLS
-    command = [str(shutil.which("bash")), "-c", f"{HAS_TOOLS[0]}has_tools"]
+    command = [str(shutil.which("bash")), "-c", f"{function('has_tools')}has_tools"]
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=False)
     assert (done.returncode == 0) == (missing is None), done.stderr
 
