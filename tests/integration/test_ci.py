@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +31,8 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "failed").write_text(
         json.dumps({"tests/test_a.py::test_one[x, y]": True, "tests/test_b.py::test": True})
     )
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
     return tmp_path
 
 
@@ -63,6 +68,40 @@ def test_a_run_that_breaks_before_its_tests_is_not_repeated(checkout: Path) -> N
     (checkout / ".pytest_cache/v/cache/lastfailed").write_text('{"tests/test_old.py::test": true}')
     assert (run(checkout, [2, 0]) != 0, names(checkout)) == (True, [])
     assert len((checkout / "calls").read_text().splitlines()) == 1
+
+
+def function(name: str) -> str:
+    """The text of a function of .ci/run."""
+    found = re.search(rf"^{name}\(\) \{{\n.*?^\}}\n", (ROOT / ".ci/run").read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ("", ""),
+        ("a::x\n", "passed at the second try: a::x\n"),
+        ("a::x[1, 2]\nb\n", "passed at the second try: a::x[1, 2], b\n"),
+    ],
+)
+def test_the_last_line_of_ci_names_what_passed_at_the_second_try(tmp_path: Path, names: str, line: str) -> None:
+    (tmp_path / "names").write_text(names)
+    command = ["bash", "-euc", f"{function('second_tries')}second_try=names; second_tries"]
+    assert subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True).stdout == line
+
+
+TOOLS = ["git", "gzip", "ip", "make", "pgbouncer", "sha256sum", "strace", "unshare", "python3"]
+
+
+@pytest.mark.parametrize("missing", [None, *TOOLS])
+def test_ci_notices_each_tool_that_is_missing(tmp_path: Path, missing: str | None) -> None:
+    for tool in TOOLS:
+        if tool != missing:
+            (tmp_path / tool).symlink_to(sys.executable)
+    command = [str(shutil.which("bash")), "-c", f"{function('has_tools')}has_tools"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=False)
+    assert (done.returncode == 0) == (missing is None), done.stderr
 
 
 def test_ci_leaves_out_nothing_for_want_of_what_a_machine_may_lack() -> None:
