@@ -216,7 +216,8 @@ def _stored(path: Path, *, is_named: bool) -> Mapping[str, str]:
             raise _misplaced(path, key)
         if not isinstance(value, str):
             raise InvalidSetting(
-                f"{key} in {path} must be a text in quotes, not {_kind(value)}", hint=f'for example {key} = "{value}"'
+                f"{key} in {path} must be a text in quotes, not {_kind(value)}",
+                hint=f'for example {key} = "{value}"' if isinstance(value, int | float) else None,
             )
         if (other := LOCAL[key].replaces) in stored:
             raise InvalidSetting(f"the config file {path} has both {key} and {other}", hint="remove one of them")
@@ -257,8 +258,8 @@ def _checked(key: str, text: str, *, where: str, here: bool) -> str:
         hint = f"set HOME, or give {' or '.join(setting.winners) or key}"
         raise setting.error(f"{where} {error}", hint=hint) from None
     except ValueError as error:
-        also = "" if setting.range in str(error) else f": {setting.range}"
-        raise setting.error(f"{where} {error}", hint=f"{key} is {setting.meaning}{also}") from None
+        also = "" if setting.range in str(error) else f" ({setting.range})"
+        raise setting.error(f"{where} {error}", hint=f"{key}: {setting.meaning}{also}") from None
 
 
 def _word(allowed: tuple[str, ...]) -> Callable[[str, bool], str]:
@@ -353,7 +354,7 @@ LOCAL: Mapping[str, LocalSetting] = {
     "db-path": LocalSetting(
         default=lambda: _users(platformdirs.user_data_path, "~/.local/share/queuectl") + "/queue.db",
         range="a path",
-        meaning="the same as the path of an SQLite file",
+        meaning="the same as the path of a SQLite file",
         normal=_path,
         replaces="database-url",
     ),

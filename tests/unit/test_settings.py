@@ -178,7 +178,7 @@ def test_a_bad_database_url_names_its_origin_and_no_password(config: WriteConfig
         ('db-path = "a\\u0000b"', "db-path in {} must be a path, not 'a\\x00b'", None),
         ("busy-timeout = 20", "busy-timeout in {} must be a text in quotes, not the number 20", 'busy-timeout = "20"'),
         ("output = true", "output in {} must be a text in quotes, not true", None),
-        ("log-dir = ['/a']", "log-dir in {} must be a text in quotes, not a list", None),
+        ("database-url = ['postgresql://u:secret@h']", "database-url in {} must be a text in quotes, not a list", None),
         ("busy_timeout = 20", "the config file {} has an unknown key busy_timeout", "did you mean busy-timeout?"),
         ('db_path = "/q"', "the config file {} has an unknown key db_path", "did you mean db-path?"),
         ('url = "/q"', "the config file {} has an unknown key url", "did you mean database-url?"),
@@ -202,6 +202,7 @@ def test_a_mistake_in_the_config_file_is_told_with_what_is_expected(
     assert type(error) is InvalidSetting
     assert error.message.startswith(message.format(environ["QUEUECTL_CONFIG"]))
     assert hint is None or hint in (error.hint or "")
+    assert "secret" not in f"{error.message} {error.hint}"
 
 
 def test_what_is_no_readable_text_file_is_no_config_file(tmp_path: Path) -> None:

@@ -165,10 +165,17 @@ def test_a_mistake_in_the_file_can_be_repaired_by_setting_the_key(queuectl: Comm
     file.write_text('output = "xml"\ncolor = "pink"\n')
     answer = queuectl("config", "set", "output", "json")
     assert answer.code == 5
-    assert answer.err.startswith(f"note: output is changed; but there is another mistake:\nerror: color in {file} must")
+    assert answer.err.startswith(f"error: output is set, but color in {file} must be one of")
     answer = queuectl("config", "unset", "color")
     assert answer.code == 0
     assert stored(file) == {"output": "json"}
+
+
+def test_no_escape_sequence_in_a_path_reaches_the_terminal(queuectl: CommandLine, home: Path) -> None:
+    for args in (["set", "log-dir", "/\x1b[2J"], ["get", "log-dir"], ["get"], ["show"]):
+        answer = queuectl("--output", "table", "config", *args)
+        assert "\\x1b[2J" in answer.out
+        assert "\x1b" not in answer.out + answer.err
 
 
 def test_get_gives_both_kinds(queuectl: CommandLine, home: Path) -> None:
@@ -214,12 +221,12 @@ def test_show_in_a_pipe_is_one_line_for_each_setting(queuectl: CommandLine, home
         f"{home}/jobs.db",
         f"{data}/queue.db",
         str(file),
-        "the same as the path of an SQLite file",
+        "the same as the path of a SQLite file",
     ]
     assert own["database-url"][0:3] == [f"sqlite:///{home}/jobs.db", f"sqlite:///{data}/queue.db", str(file)]
     assert own["output"] == ["auto", "auto", "default", "the format of results; --output, QUEUECTL_OUTPUT"]
     assert own["log-dir"][0:3] == [f"{state}/log", f"{state}/log", "default"]
-    assert own["config file"] == [str(file), str(file), "default", "where these settings are kept; QUEUECTL_CONFIG"]
+    assert own["config file"] == [str(file), str(file), "default", "the file of these settings; QUEUECTL_CONFIG"]
 
 
 @pytest.fixture
@@ -265,7 +272,7 @@ database-url  sqlite:////home/nobody-at-all/.local/share/queue  default
   the database of the queue; --database-url, QUEUECTL_DATABASE_URL
 db-path       /home/nobody-at-all/.local/share/queuectl/queue.  default
               db
-  the same as the path of an SQLite file
+  the same as the path of a SQLite file
 busy-timeout  20s                                               default
   the longest wait for a locked or restarting database; QUEUECTL_BUSY_TIMEOUT
 output        table                                             --output
@@ -277,8 +284,7 @@ log-dir       /var/log/queuectl                                 QUEUECTL_LOG_DIR
 spool-dir     /home/nobody-at-all/.local/state/queuectl/spool   default
   the directory of outcomes that the database cannot take; QUEUECTL_SPOOL_DIR
 config file   /home/nobody-at-all/.config/queuectl/config.toml  default
-  where these settings are kept; QUEUECTL_CONFIG; there is none, and none is
-  needed"""
+  the file of these settings; QUEUECTL_CONFIG; there is none, and none is needed"""
     )
 
 

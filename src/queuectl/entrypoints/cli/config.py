@@ -7,6 +7,7 @@ import click
 
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Group
+from queuectl.entrypoints.cli.wording import escaped
 
 if TYPE_CHECKING:
     from queuectl.domain.errors import DatabaseUnavailable
@@ -191,17 +192,17 @@ def _set_local(app: App, key: str, value: str) -> None:
     except DatabaseUnavailable as error:
         raise InvalidSetting(error.message, hint=error.hint) from None
     for other in change(path, key, text):
-        app.note(f"note: {other} is removed from {path}: {key} replaces it")
+        app.note(f"note: {other} is removed from {_text(path)}: {key} replaces it")
     if key == "database-url" and has_password(text):
         app.note("hint: ~/.pgpass or PGPASSWORD is a better place for the password")
-    found = _in_force_after(app, key)
+    found = _in_force_after(app, key, "set")
     is_in_force = found.origin == str(path)
     if not is_in_force:
-        value = f"={found.text}" if found.origin == LOCAL[key].variable else ""
+        value = f"={_text(found.text)}" if found.origin == LOCAL[key].variable else ""
         app.note(f"note: {found.origin}{value} wins over it")
     verb = "is now" if is_in_force else "is set to"
     view = local_view(key, InForce(shown, str(path)))
-    app.out.write(view, plain=[[key, shown]], table=lambda: [f"{key} {verb} {shown}, in {path}"])
+    app.out.write(view, plain=[[key, shown]], table=lambda: [f"{key} {verb} {_text(shown)}, in {_text(path)}"])
 
 
 def _unset_local(app: App, key: str) -> None:
@@ -210,13 +211,13 @@ def _unset_local(app: App, key: str) -> None:
     from queuectl.settings import DEFAULT, config_file
 
     change(config_file(), key, None)
-    found = _in_force_after(app, key)
-    origin = "the default" if found.origin == DEFAULT else f"from {found.origin}"
+    found = _in_force_after(app, key, "unset")
+    origin = "the default" if found.origin == DEFAULT else f"from {_text(found.origin)}"
     text = [f"{key} is now {_text(found.text)}, {origin}"]
     app.out.write(local_view(key, found), plain=[[key, found.text]], table=lambda: text)
 
 
-def _in_force_after(app: App, key: str) -> "InForce":
+def _in_force_after(app: App, key: str, done: str) -> "InForce":
     """What holds for the next call, which has no flags, now that the file is changed."""
     from queuectl.domain.errors import QueueError
     from queuectl.settings import in_force
@@ -224,8 +225,8 @@ def _in_force_after(app: App, key: str) -> "InForce":
     try:
         _ = app.out
         return _shown(key, in_force()[key])
-    except QueueError:
-        app.note(f"note: {key} is changed; but there is another mistake:")
+    except QueueError as error:
+        error.message = f"{key} is {done}, but {error.message}"
         raise
 
 
@@ -269,9 +270,9 @@ def _config_file() -> "View":
         "default": str(default),
         "from": DEFAULT if path == default else CONFIG,
         "range": "a path",
-        "meaning": f"where these settings are kept; {CONFIG}{absent}",
+        "meaning": f"the file of these settings; {CONFIG}{absent}",
     }
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else escaped(str(value))
