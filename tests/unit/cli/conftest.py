@@ -33,7 +33,7 @@ class MemoryStorage:
         self.calls.append("initialise")
         return "created the queue" if self.calls.count("initialise") == 1 else None
 
-    def open(self) -> None:
+    def open(self, *, create: bool = False) -> None:
         self.calls.append("open")
 
     def examine(self) -> Sequence[Finding]:
@@ -85,7 +85,8 @@ class CommandLine:
 
     def __call__(self, *args: str, stdin: bytes = b"") -> Answer:
         app = App(args)
-        app.queue, app.storage, app.pause, app.rescue = self.queue, self.storage, self._pass, self._rescue
+        app.queue = app.queue_made_if_absent = self.queue
+        app.storage, app.pause, app.rescue = self.storage, self._pass, self._rescue
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = run(list(args), app)
         printed = self._capsys.readouterr()

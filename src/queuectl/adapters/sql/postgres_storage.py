@@ -42,7 +42,7 @@ class PostgresStorage:
         migrate(self._database.backend, lock=LOCK)
         return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
 
-    def open(self, *, create: bool = True) -> None:
+    def open(self, *, create: bool = False) -> None:
         """Make sure that it can be used. A database is never created here: that is its administrator's."""
         del create
         check_version(self._database.read(_checked_server), self._name)

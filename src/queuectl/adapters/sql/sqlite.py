@@ -34,6 +34,8 @@ BUSY_TIMEOUT = timedelta(seconds=2)
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
 
+ANOTHER_PLACE = "choose another place with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL"
+
 NETWORK_FILE_SYSTEMS = re.compile(
     r"nfs4?|cifs|smb3?|smbfs|9p|afs|ceph|lustre|gfs2?|ocfs2|fuse\.(sshfs|glusterfs|s3fs|rclone)"
 )
@@ -94,6 +96,29 @@ def is_safe_version(version: Sequence[int]) -> bool:
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a database file. Raises DatabaseUnreachable for what is there and cannot be one."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise DatabaseUnreachable(
+                f"{path} is a link to {path.readlink()}, which does not exist", hint="remove the link, or mend it"
+            ) from None
+        return False
+    except OSError as error:
+        raise DatabaseUnreachable(
+            f"the database file {path} cannot be reached: {(error.strerror or str(error)).lower()}", hint=ANOTHER_PLACE
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise DatabaseUnreachable(
+            f"{path} is a directory, not a database file", hint=f"name a file in it: {path}/queue.db"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseUnreachable(f"{path} is not a regular file, so it cannot be a database", hint=ANOTHER_PLACE)
+    return True
+
+
 def create_file(path: Path) -> None:
     """Make an empty database file that only its owner can read, and its directory, unless they are there.
 
@@ -107,7 +132,7 @@ def create_file(path: Path) -> None:
     except OSError as error:
         raise DatabaseUnreachable(
             f"the database file {path} cannot be created: {(error.strerror or str(error)).lower()}",
-            hint="choose another place with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL",
+            hint=ANOTHER_PLACE,
         ) from error
 
 

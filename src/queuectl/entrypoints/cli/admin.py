@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def init(app: App) -> None:
     """Create the queue's database, or bring it up to date after an upgrade; nothing happens if it is already.
 
-    A SQLite file needs no init: the first command makes it. PostgreSQL does, and so does either after an upgrade.
+    A SQLite file needs no init: the first enqueue or worker start makes it.
+    PostgreSQL does, and so does either after an upgrade.
 
     Examples:
       queuectl init

@@ -108,7 +108,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
-    queue = app.queue
+    queue = app.queue_made_if_absent
     try:
         with _patience(app, len(requests)):
             return queue.enqueue(requests, cwd=_here(requests))
