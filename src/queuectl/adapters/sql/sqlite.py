@@ -34,6 +34,10 @@ BUSY_TIMEOUT = timedelta(seconds=2)
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
 
+HOW_TO_MAKE_ONE = (
+    "`queuectl init` or `queuectl enqueue` creates it; --database-url or QUEUECTL_DATABASE_URL names another place"
+)
+
 ANOTHER_PLACE = "choose another place with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL"
 
 NETWORK_FILE_SYSTEMS = re.compile(

@@ -9,6 +9,7 @@ from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.sqlite import (
     APPLICATION_ID,
+    HOW_TO_MAKE_ONE,
     check_place,
     create_file,
     is_there,
@@ -20,10 +21,6 @@ from queuectl.domain.errors import DatabaseUnreachable
 if TYPE_CHECKING:
     from queuectl.domain.findings import Finding
 
-
-HOW_TO_MAKE_ONE = (
-    "`queuectl init` or `queuectl enqueue` creates it; --database-url or QUEUECTL_DATABASE_URL names another place"
-)
 
 LONGEST_CREATION, LOOK_AGAIN = 0.5, 0.02
 """Seconds that somebody else who has made the file may take to make the queue in it, and between two looks at it."""
@@ -81,9 +78,13 @@ class SqliteStorage:
 
     def examine(self) -> "Sequence[Finding]":
         """Check the file from outside and inside; what is wrong is a finding."""
-        from queuectl.adapters.sql.sqlite_examination import findings  # for `doctor` alone
+        from queuectl.adapters.sql.sqlite_examination import LONGEST_WAIT, findings  # for `doctor` alone
 
-        return list(findings(self._path, self._database, self.open))
+        impatient = SqliteStorage(self._path, self._database.impatient(LONGEST_WAIT))
+        try:
+            return list(findings(self._path, self._database.impatient(LONGEST_WAIT), impatient.open))
+        finally:
+            impatient.close()
 
     def close(self) -> None:
         """Close every connection."""
