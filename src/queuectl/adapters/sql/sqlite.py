@@ -73,10 +73,24 @@ def sqlite_backend(path: Path) -> Backend:
 
 def path_of(url: str) -> Path:
     """The file of an SQLite URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises DatabaseUnreachable."""
-    path = unquote(url.removeprefix("sqlite:///"), errors="surrogateescape")
-    if not url.startswith("sqlite:///") or not path or "?" in url or "\0" in path:
-        raise DatabaseUnreachable(f"the database URL {url} names no file", hint="write sqlite:////absolute/path.db")
+    if not url.startswith("sqlite:///"):
+        file = url.partition(":")[2].removeprefix("//") or "queue.db"
+        raise _wrong_url(url, "has too few slashes", f"write sqlite:///{file}")
+    name, question, query = url.removeprefix("sqlite:///").partition("?")
+    if question:
+        keys = [each.partition("=")[0] for each in query.split("&") if each]
+        has = f"has {', '.join(keys)}" if keys else "has a ?"
+        raise _wrong_url(url, f"takes no parameters, and this one {has}", "leave them out; write a ? in a name as %3F")
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%00", name):
+        raise _wrong_url(url, "has a % that begins no escape", "write a % in a name as %25")
+    path = unquote(name, errors="surrogateescape")
+    if not path.strip("/") or path == ":memory:" or "\0" in path:
+        raise _wrong_url(url, "names no file", "write sqlite:////absolute/path.db")
     return Path(path).expanduser().absolute()
+
+
+def _wrong_url(url: str, what: str, hint: str) -> DatabaseUnreachable:
+    return DatabaseUnreachable(f"the SQLite URL {url} {what}", hint=hint)
 
 
 def queue_path(path: Path) -> Path:
