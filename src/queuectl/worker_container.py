@@ -4,7 +4,7 @@ import random
 
 from dependency_injector import providers
 
-from queuectl.adapters import containment, event_log, outcome_spool, system
+from queuectl.adapters import containment, directory_examination, event_log, outcome_spool, system
 from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -35,22 +35,25 @@ class WorkerContainer(Container):
     events = providers.Object(event_log.log_event)
     runner = providers.Singleton(SubprocessRunner, system.elapsed)
     kill_orphans = providers.Object(containment.kill_orphans)
+    spool_directory = providers.Callable(
+        outcome_spool.directory_for,
+        providers.Callable(lambda settings: settings.directory("spool-dir"), Container.settings),
+        providers.Selector(
+            Container.backend_name,
+            sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),
+            postgresql=Container.place,
+        ),
+    )
     examine_containment = providers.Callable(containment.examine)
+    examine_directories = providers.Callable(
+        directory_examination.examine,
+        providers.Callable(lambda settings: settings.directory("log-dir"), Container.settings),
+        spool_directory,
+    )
     contain = providers.Callable(containment.become_subreaper)
 
     prepare_claims = providers.Callable(prepare_claims, Container.backend_name)
-    spool = providers.Singleton(
-        outcome_spool.FileOutcomeSpool,
-        providers.Callable(
-            outcome_spool.directory_for,
-            providers.Callable(lambda settings: settings.directory("spool-dir"), Container.settings),
-            providers.Selector(
-                Container.backend_name,
-                sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),
-                postgresql=Container.place,
-            ),
-        ),
-    )
+    spool = providers.Singleton(outcome_spool.FileOutcomeSpool, spool_directory)
     heartbeat = providers.Factory(
         Heartbeat, workers=Container.workers, clock=Container.clock, elapsed=elapsed, wake=runner.provided.wake
     )

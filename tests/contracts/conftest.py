@@ -55,7 +55,7 @@ def at_url(url: str, log_dir: Path) -> QueueStore:
     from queuectl.settings import Settings
 
     container = Container(settings=Settings(database_url=url, log_dir=log_dir))
-    container.storage().open()
+    container.storage().open(create=True)
     return QueueStore(
         jobs=container.jobs(),
         workers=container.workers(),

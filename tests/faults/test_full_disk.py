@@ -99,6 +99,7 @@ def test_outcomes_are_tried_until_there_is_room_for_them(
     refused = witness.tried("-", ids=BIG_IDS, stdin=BIG_BATCH, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
     assert refused.code == 6
     assert "cannot grow: the disk is full" in refused.errors[0]
+    assert f"the disk of {disk.path} is full" in cli.run("doctor", check=False).stdout
     go.touch()
     wait_until(lambda: len(ledger.entries("end")) >= 2)
     cli.log.wait_for("cannot use the database")

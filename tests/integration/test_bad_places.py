@@ -1,5 +1,6 @@
 """Databases that cannot be used, disks that are full, outputs that go nowhere: a clear message and the right code."""
 
+import os
 import shlex
 import sqlite3
 import subprocess
@@ -39,10 +40,23 @@ def test_a_directory_that_cannot_be_written_is_told(newcomer: Cli) -> None:
     result = refused(newcomer, "enqueue", "--", "true", url="sqlite:////proc/queuectl/queue.db")
     assert "/proc/queuectl/queue.db cannot be created" in result.errors[0]
     (newcomer.directory / "file").touch()
-    result = refused(newcomer, "list", url=f"sqlite:///{newcomer.directory}/file/queue.db")
-    assert "cannot be created" in result.errors[0]
-    result = refused(newcomer, "list", url=f"sqlite:///{newcomer.directory}")
-    assert str(newcomer.directory) in result.errors[0]
+    for command in ("list", "init"):
+        result = refused(newcomer, command, url=f"sqlite:///{newcomer.directory}/file/queue.db")
+        assert result.errors[0].endswith("/file/queue.db cannot be reached: not a directory")
+
+
+@pytest.mark.parametrize("command", ["init", "list", "enqueue -- true", "worker start"])
+def test_what_is_no_file_is_told_by_what_it_is(newcomer: Cli, command: str) -> None:
+    def error(place: Path) -> str:
+        return refused(newcomer, *command.split(), url=f"sqlite:///{place}").errors[0]
+
+    link, pipe = newcomer.directory / "link", newcomer.directory / "pipe"
+    link.symlink_to("/nowhere/queue.db")
+    os.mkfifo(pipe)
+    assert error(newcomer.directory) == f"{newcomer.directory} is a directory, not a database file"
+    assert error(link) == f"{link} is a link to /nowhere/queue.db, which does not exist"
+    assert error(pipe) == f"{pipe} is not a regular file, so it cannot be a database"
+    assert sorted(each.name for each in newcomer.directory.iterdir()) == ["link", "pipe"]
 
 
 @pytest.mark.parametrize("command", ["init", "list", "enqueue -- true", "worker start"])

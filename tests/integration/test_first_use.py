@@ -26,6 +26,42 @@ def test_the_first_call_makes_the_queue_in_the_users_data_directory(newcomer: Cl
     assert list(newcomer.jobs()) == [job_id]
 
 
+READERS = (
+    *("status", "list", "info x", "cancel x", "retry x", "dlq list", "dlq retry x", "dlq remove x", "metrics"),
+    *("config get", "config show", "config set max-retries 1", "config unset lease", "worker stop", "worker status"),
+)
+
+
+def test_no_other_command_makes_a_queue_where_there_is_none(newcomer: Cli) -> None:
+    path = newcomer.directory / "new" / "queue.db"
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{path}"
+    transfer = f"transfer --from sqlite:///{path} --to sqlite:///{newcomer.directory}/copy.db"
+    for command in (*READERS, transfer):
+        result = newcomer.run(*command.split(), check=False)
+        assert (result.code, result.errors) == (6, [f"there is no queue at {path}"]), command
+        assert "`queuectl init` or `queuectl enqueue` creates it" in result.stderr
+        assert not list(newcomer.directory.iterdir())
+
+
+@pytest.mark.parametrize("command", ["init", "enqueue -- true", "worker start"])
+def test_these_do(newcomer: Cli, command: str) -> None:
+    path = newcomer.directory / "new" / "queue.db"
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{path}"
+    newcomer.run(*command.split())
+    assert newcomer.run("list", "--output", "json").code == 0
+
+
+def test_an_empty_file_is_made_a_queue_by_the_same(newcomer: Cli) -> None:
+    path = newcomer.directory / "queue.db"
+    path.touch()
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{path}"
+    result = newcomer.run("status", check=False)
+    assert (result.code, result.errors) == (6, [f"there is no queue in {path}: the file is empty"])
+    assert path.stat().st_size == 0
+    job_id = newcomer.enqueue("true")
+    assert list(newcomer.jobs()) == [job_id]
+
+
 def test_commands_are_not_given_the_workers_umask_but_the_users(newcomer: Cli) -> None:
     newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{newcomer.directory}/queue.db"
     newcomer.start_workers(umask=0o027)
@@ -47,6 +83,7 @@ def test_the_config_file_says_where_the_queue_is(newcomer: Cli) -> None:
     config = newcomer.home / ".config" / "queuectl" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(f'db-path = "{newcomer.directory}/chosen.db"\noutput = "json"\n')
+    newcomer.run("init")
     assert json.loads(newcomer.run("list").stdout) == []
     assert (newcomer.directory / "chosen.db").exists()
 

@@ -269,3 +269,75 @@ def _before_each_insert(url: str, body: str, what: str = "INSERT ON jobs") -> No
         f"CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$",
         f"CREATE TRIGGER trouble BEFORE {what} FOR EACH ROW EXECUTE FUNCTION trouble()",
     )
+
+
+def writes(cli: Cli, url: str | None = None) -> tuple[str, str, str]:
+    """What doctor finds of writing: grade, message, hint."""
+    result = cli.run("doctor", check=False, env={"QUEUECTL_DATABASE_URL": url} if url else None)
+    assert_secret(result.stdout + result.stderr)
+    [(grade, _, message, hint)] = [line.split("\t") for line in result.stdout.splitlines() if "\twrites\t" in line]
+    assert result.code == (0 if grade == "ok" else 1)
+    return grade, message, hint
+
+
+def test_doctor_tries_a_write_and_leaves_nothing_of_it(cli: Cli, url: str) -> None:
+    before = _rows(url, "SELECT last_value, is_called FROM jobs_seq_seq")
+    assert writes(cli)[:2] == ("ok", "tried, and rolled back")
+    assert _rows(url, "SELECT last_value, is_called FROM jobs_seq_seq") == before
+    assert cli.jobs() == {}
+
+
+def test_doctor_tells_a_read_only_server(cli: Cli, server: Server) -> None:
+    set_read_only(server.url, True)
+    try:
+        grade, message, hint = writes(cli)
+    finally:
+        set_read_only(server.url, False)
+    assert (grade, "default_transaction_read_only is on" in message) == ("fail", True)
+    assert "SET default_transaction_read_only = off" in hint
+
+
+@pytest.mark.parametrize("table", ["jobs", "attempts", "workers", "config"])
+def test_doctor_tells_a_table_that_is_locked_and_by_whom(cli: Cli, url: str, table: str) -> None:
+    with psycopg.connect(url, application_name="psql") as holder:
+        holder.execute(f"LOCK TABLE {table} IN SHARE MODE")
+        begun = time.monotonic()
+        grade, message, hint = writes(cli)
+        assert time.monotonic() - begun < 8
+        pid = holder.info.backend_pid
+    assert grade == "fail"
+    assert "another session has a table locked, for all of the 2 s waited" in message
+    assert f"; now it is PID {pid} ({CLERK}, psql, idle in transaction)" in message
+    assert "pg_terminate_backend" in hint
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        ("INSERT ON jobs", "permission denied for table jobs"),
+        ("UPDATE ON attempts", "permission denied for table attempts"),
+        ("DELETE ON workers", "permission denied for table workers"),
+        ("USAGE ON SEQUENCE jobs_seq_seq", "may not use the sequence"),
+    ],
+)
+def test_doctor_tells_a_role_without_rights(cli: Cli, server: Server, url: str, right: str, said: str) -> None:
+    as_reader = url.replace(f"//{CLERK}:", "//reader:")
+    execute(server.url, f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
+    others = "SELECT, INSERT, UPDATE, DELETE ON jobs, attempts, workers, config, alembic_version"
+    try:
+        execute(url, f"GRANT {others} TO reader", "GRANT USAGE ON SEQUENCE jobs_seq_seq TO reader")
+        assert writes(cli, as_reader)[0] == "ok"
+        execute(url, f"REVOKE {right} FROM reader")
+        grade, message, hint = writes(cli, as_reader)
+        assert (grade, said in message, "grant" in hint.lower()) == ("fail", True, True)
+    finally:
+        execute(
+            urlsplit(server.url)._replace(path=urlsplit(url).path).geturl(),
+            "DROP OWNED BY reader CASCADE",
+            "DROP ROLE reader",
+        )
+
+
+def _rows(url: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchall()

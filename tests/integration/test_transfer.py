@@ -56,7 +56,7 @@ def test_a_source_that_does_not_exist_is_not_created(cli: Cli, other: str, tmp_p
     missing = tmp_path / "missing.db"
     result = cli.run("transfer", "--from", f"sqlite:///{missing}", "--to", other, check=False)
     assert result.code == 6
-    assert "does not exist" in result.stderr
+    assert "there is no queue at" in result.stderr
     assert not missing.exists()
 
 

@@ -69,6 +69,10 @@ class TestWhatIsAskedFor:
         job = job_of(request(timeout=None, cwd=None), new_id="new", policy=a_policy(), cwd="/here", at=NOON)
         assert (job.timeout, job.cwd) == (None, None)
 
+    @pytest.mark.parametrize("said", [None, "none", " None "])
+    def test_no_timeout_is_said_in_words_too(self, said: object) -> None:
+        assert request(timeout=said)["timeout"] is None
+
     def test_a_run_at_with_an_offset_is_that_moment(self) -> None:
         assert request(run_at="2030-06-01T08:00:00.5-04:00")["run_at"] == datetime(2030, 6, 1, 12, 0, 0, 500_000, UTC)
 
@@ -151,6 +155,11 @@ class TestWhatIsNoDocument:
     def test_other_json_is_refused(self, text: str, kind: str) -> None:
         assert undecodable(text) == f"a job is a JSON object, not {kind}"
 
+    def test_of_a_list_the_next_step_is_told(self) -> None:
+        with pytest.raises(InvalidJob) as refused:
+            decode('[{"command": "true"}]')
+        assert "jq -c '.[]' FILE | queuectl enqueue -" in (refused.value.hint or "")
+
 
 class TestWhatIsWrong:
     @pytest.mark.parametrize("field", ["priority", "max_retries"])
@@ -169,7 +178,7 @@ class TestWhatIsWrong:
 
     @pytest.mark.parametrize("value", [0, 0.0, "0s", 1e-9])
     def test_a_timeout_of_nothing(self, value: object) -> None:
-        assert the_problem(timeout=value) == "timeout must be longer than 0 seconds; null is for none"
+        assert the_problem(timeout=value) == "timeout must be longer than 0 seconds; for no limit say none"
 
     def test_a_delay_of_null(self) -> None:
         assert the_problem(delay=None).startswith("delay must be")

@@ -43,11 +43,15 @@ def decode(text: str | bytes) -> dict[str, object]:
     except ValueError:  # int() takes no more than 4300 digits
         raise InvalidJob(["a number has too many digits"]) from None
     if not isinstance(document, dict):
-        raise InvalidJob([f"a job is a JSON object, not {_kind(document)}"], hint=QUOTING)
+        hint = A_LIST if isinstance(document, list) else QUOTING
+        raise InvalidJob([f"a job is a JSON object, not {_kind(document)}"], hint=hint)
     return document
 
 
 QUOTING = """put JSON in single quotes: '{"command": "echo hello"}'; or a plain command after --: -- echo hello"""
+
+
+A_LIST = "a list of jobs is made lines, which are taken as one batch: jq -c '.[]' FILE | queuectl enqueue -"
 
 
 def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobRequest:
@@ -117,11 +121,11 @@ def _max_retries(value: object) -> int:
 
 
 def _timeout(value: object) -> timedelta | None:
-    if value is None:
+    if value is None or (isinstance(value, str) and value.strip().lower() == "none"):
         return None
     span = parse_duration(value)
     if not span:
-        raise ValueError("must be longer than 0 seconds; null is for none")
+        raise ValueError("must be longer than 0 seconds; for no limit say none")
     return span
 
 

@@ -306,8 +306,8 @@ class Storage(Protocol):
         What was done, as one line, or None when there was nothing to do. Raises SchemaMismatch when it is too new.
         """
 
-    def open(self, *, create: bool = True) -> None:
-        """Make sure that it can be used; an absent database file is created, unless `create` is False.
+    def open(self, *, create: bool = False) -> None:
+        """Make sure that it can be used. With `create`, an absent database file is made; else nothing is.
 
         Raises DatabaseUnreachable, or SchemaMismatch with the command to run.
         """

@@ -36,7 +36,7 @@ class MemoryStorage:
         self.calls.append("initialise")
         return "created the queue" if self.calls.count("initialise") == 1 else None
 
-    def open(self, *, create: bool = True) -> None:
+    def open(self, *, create: bool = False) -> None:
         self.calls.append("open" if create else "open what is there")
         if self.trouble:
             raise self.trouble
@@ -67,6 +67,19 @@ class Answer:
         return json.loads(self.err)["error"]
 
 
+class AppInMemory(App):
+    """A call of the program on a queue in memory."""
+
+    def __init__(self, args: Sequence[str], queue: Queue) -> None:
+        super().__init__(args)
+        self._queue = queue
+
+    def _opened(self, *, create: bool) -> Queue:
+        _ = self.out
+        self.storage.open(create=create)
+        return self._queue
+
+
 class CommandLine:
     """Call it with arguments: it runs them, and answers with what a shell would see."""
 
@@ -89,8 +102,8 @@ class CommandLine:
         self.rescues = 0
 
     def __call__(self, *args: str, stdin: bytes = b"") -> Answer:
-        app = App(args)
-        app.queue, app.storage, app.pause, app.rescue = self.queue, self.storage, self._pass, self._rescue
+        app = AppInMemory(args, self.queue)
+        app.storage, app.pause, app.rescue = self.storage, self._pass, self._rescue
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = run(list(args), app)
         printed = self._capsys.readouterr()

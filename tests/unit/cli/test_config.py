@@ -89,7 +89,7 @@ def test_a_path_is_stored_absolute(
         ("output", "xml", "output must be one of auto, table, plain, json, jsonl, id, not 'xml'"),
         ("color", "pink", "color must be one of auto, always, never, not 'pink'"),
         ("database-url", "mysql://h/q", "database-url must begin with sqlite:/// or postgresql://; it has mysql://"),
-        ("database-url", "postgresql://u:secret@[h/q", "the database URL cannot be parsed"),
+        ("database-url", "postgresql://u:secret@[h/q", "the database URL has an IPv6 address without its ]"),
         ("db-path", "", "db-path must be a path, not ''"),
         ("log-dir", "~nosuchuser/log", "log-dir is ~nosuchuser/log, but there is no user nosuchuser"),
     ],

@@ -1,8 +1,11 @@
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.ports import WorkerRecord, WorkerState
@@ -65,6 +68,108 @@ def test_a_great_many_mistakes_are_counted_instead_of_listed() -> None:
     problems = problems_of(b"{}\n" * 30)
     assert len(problems) == 21
     assert problems[-1] == "and 10 more mistakes"
+
+
+DOCUMENT = '{"command": "true"}\n'
+
+
+def the_mistake(content: bytes) -> tuple[str, str]:
+    """The one mistake of an input, and the next step."""
+    with pytest.raises(InvalidJob) as refused:
+        requests_of(lines_of(content), {})
+    [problem] = refused.value.problems
+    return problem, refused.value.hint or ""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "iconvs"),
+    [
+        ("utf-16", "UTF-16", "UTF-16"),
+        ("utf-16-le", "UTF-16", "UTF-16LE"),
+        ("utf-16-be", "UTF-16", "UTF-16BE"),
+        ("utf-32", "UTF-32", "UTF-32"),
+        ("utf-32-le", "UTF-32", "UTF-32LE"),
+        ("utf-32-be", "UTF-32", "UTF-32BE"),
+    ],
+)
+@pytest.mark.parametrize(
+    "text", [DOCUMENT, "\n" + DOCUMENT, DOCUMENT * 3, DOCUMENT.replace("true", "gr\xfc\xdfe \u2028")]
+)
+def test_text_in_another_encoding_is_told_with_what_converts_it(
+    encoding: str, name: str, iconvs: str, text: str
+) -> None:
+    problem, hint = the_mistake(text.encode(encoding))
+    assert problem == f"the input is {name} text, and JSON is UTF-8"
+    assert hint == f"convert it with iconv -f {iconvs} -t UTF-8"
+
+
+def test_a_nul_is_told_by_its_place() -> None:
+    content = DOCUMENT.encode() * 2 + b'{"command": "\0"}\n'
+    assert the_mistake(content)[0] == "line 3: byte 14 is NUL, which no JSON has"
+    assert the_mistake(DOCUMENT.encode() + bytes(4096))[0] == "line 2: byte 1 is NUL, which no JSON has"
+    assert the_mistake(bytes(4096))[0] == "line 1: byte 1 is NUL, which no JSON has"
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"\x1f\x8b", "gzip"),
+        (b"BZh9", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"PK\x03\x04", "zip"),
+    ],
+)
+def test_a_compressed_file_is_told_by_its_kind(start: bytes, said: str) -> None:
+    problem, hint = the_mistake(start + bytes(range(256)))
+    assert problem == f"the input is compressed by {said}"
+    assert hint.endswith(" FILE | queuectl enqueue -")
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "advised"),
+    [
+        (b"command: echo hi\npriority: 3\n", "looks like YAML", "yq"),
+        (b"---\n- command: echo hi\n", "looks like YAML", "yq"),
+        (b"- command: echo hi\n", "looks like YAML", "yq"),
+        (b"id,command\n1,echo hi\n", "looks like CSV", "mlr"),
+        (b'"id";"command"\n1;echo hi\n', "looks like CSV", "mlr"),
+        (b"<!DOCTYPE html>\n<html>", "looks like HTML or XML", "one JSON document"),
+        (b"echo hi\nmake -C /srv\n", 'is no JSON, which begins with {; it begins with "echo hi"', "jq -Rc"),
+        (b"caf\xe9\x1b" + b"x" * 100, 'is no JSON, which begins with {; it begins with "caf\\ufffd\\u001b', "jq -Rc"),
+    ],
+)
+def test_another_kind_of_text_is_told_once_with_what_makes_json_of_it(content: bytes, said: str, advised: str) -> None:
+    problem, hint = the_mistake(content)
+    assert problem.startswith(f"the input {said}")
+    assert advised in hint
+
+
+def test_a_list_of_jobs_is_told_with_what_makes_lines_of_it() -> None:
+    for content in (b'[{"command": "a"}]', b'[\n{"command": "a"}\n]\n'):
+        assert "jq -c '.[]'" in the_mistake(content)[1]
+
+
+def test_byte_order_marks_of_joined_files_are_tolerated_where_a_line_begins() -> None:
+    assert commands_of(b'{"command": "a"}\n\xef\xbb\xbf{"command": "b"}\n') == ["a", "b"]
+    problem, _ = the_mistake(b'{"command": "a"}\xef\xbb\xbf{"command": "b"}\n')
+    assert problem == (
+        "line 1: a byte order mark (BOM) is in the middle: files were joined without a line end between them"
+    )
+    assert commands_of('{"command": "a\ufeffb"}'.encode()) == ["a\ufeffb"]
+
+
+def test_text_that_is_no_utf_8_is_told_with_what_converts_it() -> None:
+    problem, hint = the_mistake(b'{"command": "caf\xe9"}')
+    assert problem == "line 1: the document is not UTF-8: byte 17 is 0xe9"
+    assert "iconv -f LATIN1" in hint
+    assert r"\udce9" in hint
+
+
+@given(st.binary() | st.text().map(str.encode) | st.text().map(lambda text: text.encode("utf-16")))
+def test_any_input_is_taken_or_told_to_be_wrong(content: bytes) -> None:
+    with suppress(InvalidJob):
+        requests_of(lines_of(content), {})
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])

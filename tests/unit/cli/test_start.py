@@ -154,6 +154,7 @@ def test_a_usage_error_loads_the_settings_too_which_know_the_output(line: str) -
 def test_a_command_loads_what_it_asks_the_queue_with_and_nothing_of_a_workers(
     line: str, besides: set[str], shown_by: set[str], tmp_path: Path
 ) -> None:
+    loaded_by("init", database=tmp_path / "queue.db")
     ours, libraries = loaded_by(line, database=tmp_path / "queue.db")
     assert ours - ALWAYS - DECLARING - COMMANDS - OPERATING == besides | {
         f"{CLI}{name}" for name in {"output", *shown_by}

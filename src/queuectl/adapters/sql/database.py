@@ -175,7 +175,7 @@ class Database:
 
     def __init__(self, backend: Backend, *, patience: timedelta) -> None:
         self.backend = backend
-        self._patience = patience
+        self.patience = patience
         self._idle: list[Connection] = []
 
     def read(self, work: Work[T]) -> T:
@@ -194,6 +194,29 @@ class Database:
         """
         return self._transact(self.backend.begin_writing, work, recall)
 
+    def try_to_write(self, work: Work[object], *, first: Sequence[str] = ()) -> None:
+        """Run `work` as a transaction for writing and roll it back: nothing is left of it, and nothing tried again.
+
+        `first` are statements for the connection, before it begins. Raises DatabaseUnavailable.
+        """
+        connection = None
+        try:
+            connection = Connection(self.backend)
+            for statement in (*first, self.backend.begin_writing):
+                connection.tell(statement)
+            work(connection)
+            connection.driver.rollback()
+        except self.backend.error as error:
+            is_lost = connection is not None and self.backend.is_lost(connection.driver)
+            raise self.backend.explain(error, is_lost) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def impatient(self, longest: timedelta) -> "Database":
+        """The same database, for somebody who does not wait for longer than that."""
+        return Database(self.backend, patience=min(self.patience, longest))
+
     def outside_transactions(self, work: Work[object], *, patience: timedelta | None = None) -> None:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
         self._transact(None, work, patience=patience)
@@ -210,7 +233,7 @@ class Database:
     def _transact(
         self, begin: str | None, work: Work[T], recall: Recall[T] | None = None, patience: timedelta | None = None
     ) -> T:
-        patience = self._patience if patience is None else patience
+        patience = self.patience if patience is None else patience
         deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
         in_doubt = was_taken = False
         while True:

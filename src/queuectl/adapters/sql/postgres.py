@@ -13,6 +13,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from queuectl.adapters.sql.database import Backend, Connection, Database, Driver
+from queuectl.adapters.sql.postgres_url import check_ports, check_url
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.system import elapsed
 from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
@@ -146,7 +147,8 @@ def postgres_backend(url: str) -> Backend:
 
 
 def display_name(url: str) -> str:
-    """The URL without its password. Raises DatabaseUnreachable when libpq cannot parse it."""
+    """The URL without its password. Raises DatabaseUnreachable, naming what is wrong, when it cannot be parsed."""
+    check_url(url)
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error:
@@ -154,6 +156,7 @@ def display_name(url: str) -> str:
         raise DatabaseUnreachable(
             "the database URL cannot be parsed", hint="write postgresql://user@host:5432/database; escape as in URLs"
         ) from None
+    check_ports(str(parts.get("port") or ""))
     user = f"{parts['user']}@" if parts.get("user") else ""
     port = f":{parts['port']}" if parts.get("port") else ""
     service = f"?service={parts['service']}" if parts.get("service") else ""

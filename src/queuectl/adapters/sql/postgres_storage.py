@@ -1,18 +1,57 @@
 """The queue's place in a PostgreSQL database: upgraded, checked, examined."""
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar, cast
 
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.postgres import ImpatientConnection, is_pooled, server_time
-from queuectl.domain.errors import DatabaseUnreachable, QueueError
+from queuectl.domain.errors import DatabaseUnavailable, DatabaseUnreachable, QueueError
 from queuectl.domain.findings import Finding, Grade
 
+T = TypeVar("T")
+
 OLDEST_SERVER = 14
+
+COLUMNS = {"jobs": "id", "attempts": "job_id", "workers": "id", "config": "key"}
+"""The tables, and a column of each."""
+
 LOCK = f"SELECT pg_advisory_xact_lock({0x71756575})"
 """Excludes others who change the schema: "queu"."""
+
+LONGEST_WAIT, LONGEST_ANSWER = timedelta(seconds=3), timedelta(seconds=5)
+"""How long `doctor` tries again, and how long it leaves the server to answer."""
+
+LOCK_WAIT = timedelta(seconds=2)
+
+LIMITS = (
+    f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}",
+    f"SET LOCAL statement_timeout = {LONGEST_ANSWER // timedelta(milliseconds=1) - 1000}",
+)
+
+TRIAL = (
+    # What a worker does to each table; and a job with a number and an id that no other can have.
+    *(f"UPDATE {table} SET {column} = {column} WHERE false" for table, column in COLUMNS.items()),  # noqa: S608 - constants
+    *(f"DELETE FROM {table} WHERE false" for table in COLUMNS),  # noqa: S608 - constants
+    *(f"INSERT INTO {table} SELECT * FROM {table} WHERE false" for table in COLUMNS),  # noqa: S608 - constants
+    """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, run_at, created_at, updated_at, env, state,
+        attempts, failures, losses)
+        VALUES (-pg_backend_pid(), 'a trial of doctor ' || pg_backend_pid(), '""', '', 1, 0, 0, 0, 0, '{}', 'completed',
+        0, 0, 0)""",
+)
+
+MAY_COUNT = "SELECT has_sequence_privilege(pg_get_serial_sequence('jobs', 'seq'), 'USAGE, UPDATE')"
+"""Whether the role may number a new job; one of the two is enough."""
+
+HOLDERS = """
+    SELECT string_agg(DISTINCT format('PID %s (%s)', pid, concat_ws(', ', usename, application_name, state)), ', ')
+        FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE granted AND pid <> pg_backend_pid()
+        AND relation IN (to_regclass('jobs'), to_regclass('attempts'), to_regclass('workers'), to_regclass('config'))
+        AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+"""
+"""The sessions that have a table of the queue locked against writing."""
 
 WRONG_CLOCK = 1.0
 """Seconds of difference to the server's clock from which a host's clock is worth a word."""
@@ -42,27 +81,83 @@ class PostgresStorage:
         migrate(self._database.backend, lock=LOCK)
         return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
 
-    def open(self, *, create: bool = True) -> None:
+    def open(self, *, create: bool = False) -> None:
         """Make sure that it can be used. A database is never created here: that is its administrator's."""
         del create
         check_version(self._database.read(_checked_server), self._name)
 
     def examine(self) -> Sequence[Finding]:
         """Check the server from inside; what is wrong is a finding."""
-        return list(self._findings())
+        impatient = self._database.impatient(LONGEST_WAIT)
+        impatient.expect_answers_within(LONGEST_ANSWER)
+        try:
+            return list(_findings(self._name, impatient))
+        finally:
+            impatient.close()
 
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
 
-    def _findings(self) -> Iterator[Finding]:
-        try:
-            self.open()
-            yield Finding(subject="database", grade=Grade.OK, message=self._name)
-            yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
-            yield from self._database.read(_server_findings)
-        except QueueError as error:
-            yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
+
+def _findings(name: str, database: Database) -> Iterator[Finding]:
+    try:
+        check_version(database.read(_quickly(_checked_server)), name)
+        yield Finding(subject="database", grade=Grade.OK, message=name)
+        yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
+        yield from database.read(_quickly(_server_findings))
+    except QueueError as error:
+        yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
+        return
+    yield _write_finding(database)
+
+
+def _quickly(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """The same within a transaction that waits for no lock for long."""
+
+    def quickly(connection: Connection) -> T:
+        for limit in LIMITS:
+            connection.tell(limit)
+        return work(connection)
+
+    return quickly
+
+
+def _write_finding(database: Database) -> Finding:
+    """Whether a job could be stored and run, tried as far as the last step."""
+
+    def work(connection: Connection) -> None:
+        for statement in TRIAL:
+            connection.tell(statement)
+        if not connection.ask(MAY_COUNT):
+            raise DatabaseUnreachable(
+                "the role may not use the sequence that numbers the jobs", hint="GRANT USAGE ON SEQUENCE jobs_seq_seq"
+            )
+
+    try:
+        database.try_to_write(_quickly(work))
+    except DatabaseUnavailable as error:
+        message, hint = _explained(database, error)
+        return Finding(subject="writes", grade=Grade.FAIL, message=f"nothing can be written: {message}", hint=hint)
+    return Finding(subject="writes", grade=Grade.OK, message="tried, and rolled back")
+
+
+def _explained(database: Database, error: DatabaseUnavailable) -> tuple[str, str | None]:
+    """The reason for a write that failed, and the next step."""
+    try:
+        match getattr(error.__cause__, "sqlstate", None):
+            case "25006" if not database.read(lambda connection: connection.ask("SELECT pg_is_in_recovery()")):
+                hint = "ALTER DATABASE or ALTER ROLE … SET default_transaction_read_only = off"
+                return "transactions are read-only (default_transaction_read_only is on)", hint
+            case "25006":
+                return "the server is a read-only standby", "point the URL at the primary server"
+            case "55P03" if holders := database.read(lambda connection: connection.ask(HOLDERS)):
+                message = f"another session has a table locked, for all of the {LOCK_WAIT.total_seconds():g} s waited"
+                hint = "end its transaction; SELECT pg_terminate_backend(PID) ends the session"
+                return f"{message}; now it is {holders}", hint
+    except DatabaseUnavailable:
+        pass
+    return error.message, error.hint
 
 
 def _checked_server(connection: Connection) -> str | None:

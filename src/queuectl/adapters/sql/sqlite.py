@@ -34,6 +34,12 @@ BUSY_TIMEOUT = timedelta(seconds=2)
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
 
+HOW_TO_MAKE_ONE = (
+    "`queuectl init` or `queuectl enqueue` creates it; --database-url or QUEUECTL_DATABASE_URL names another place"
+)
+
+ANOTHER_PLACE = "choose another place with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL"
+
 NETWORK_FILE_SYSTEMS = re.compile(
     r"nfs4?|cifs|smb3?|smbfs|9p|afs|ceph|lustre|gfs2?|ocfs2|fuse\.(sshfs|glusterfs|s3fs|rclone)"
 )
@@ -67,10 +73,24 @@ def sqlite_backend(path: Path) -> Backend:
 
 def path_of(url: str) -> Path:
     """The file of an SQLite URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises DatabaseUnreachable."""
-    path = unquote(url.removeprefix("sqlite:///"), errors="surrogateescape")
-    if not url.startswith("sqlite:///") or not path or "?" in url or "\0" in path:
-        raise DatabaseUnreachable(f"the database URL {url} names no file", hint="write sqlite:////absolute/path.db")
+    if not url.startswith("sqlite:///"):
+        file = url.partition(":")[2].removeprefix("//") or "queue.db"
+        raise _wrong_url(url, "has too few slashes", f"write sqlite:///{file}")
+    name, question, query = url.removeprefix("sqlite:///").partition("?")
+    if question:
+        keys = [each.partition("=")[0] for each in query.split("&") if each]
+        has = f"has {', '.join(keys)}" if keys else "has a ?"
+        raise _wrong_url(url, f"takes no parameters, and this one {has}", "leave them out; write a ? in a name as %3F")
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%00", name):
+        raise _wrong_url(url, "has a % that begins no escape", "write a % in a name as %25")
+    path = unquote(name, errors="surrogateescape")
+    if not path.strip("/") or path == ":memory:" or "\0" in path:
+        raise _wrong_url(url, "names no file", "write sqlite:////absolute/path.db")
     return Path(path).expanduser().absolute()
+
+
+def _wrong_url(url: str, what: str, hint: str) -> DatabaseUnreachable:
+    return DatabaseUnreachable(f"the SQLite URL {url} {what}", hint=hint)
 
 
 def queue_path(path: Path) -> Path:
@@ -94,6 +114,29 @@ def is_safe_version(version: Sequence[int]) -> bool:
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a database file. Raises DatabaseUnreachable for what is there and cannot be one."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise DatabaseUnreachable(
+                f"{path} is a link to {path.readlink()}, which does not exist", hint="remove the link, or mend it"
+            ) from None
+        return False
+    except OSError as error:
+        raise DatabaseUnreachable(
+            f"the database file {path} cannot be reached: {(error.strerror or str(error)).lower()}", hint=ANOTHER_PLACE
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise DatabaseUnreachable(
+            f"{path} is a directory, not a database file", hint=f"name a file in it: {path}/queue.db"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseUnreachable(f"{path} is not a regular file, so it cannot be a database", hint=ANOTHER_PLACE)
+    return True
+
+
 def create_file(path: Path) -> None:
     """Make an empty database file that only its owner can read, and its directory, unless they are there.
 
@@ -107,7 +150,7 @@ def create_file(path: Path) -> None:
     except OSError as error:
         raise DatabaseUnreachable(
             f"the database file {path} cannot be created: {(error.strerror or str(error)).lower()}",
-            hint="choose another place with --database-url sqlite:///PATH or QUEUECTL_DATABASE_URL",
+            hint=ANOTHER_PLACE,
         ) from error
 
 

@@ -1,5 +1,6 @@
 """The queue's place in an SQLite file: created, upgraded, checked; `sqlite_examination` examines it."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,8 +9,10 @@ from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.sqlite import (
     APPLICATION_ID,
+    HOW_TO_MAKE_ONE,
     check_place,
     create_file,
+    is_there,
     mark_as_ours,
     use_write_ahead_log,
 )
@@ -17,6 +20,10 @@ from queuectl.domain.errors import DatabaseUnreachable
 
 if TYPE_CHECKING:
     from queuectl.domain.findings import Finding
+
+
+LONGEST_CREATION, LOOK_AGAIN = 0.5, 0.02
+"""Seconds that somebody else who has made the file may take to make the queue in it, and between two looks at it."""
 
 
 class SqliteStorage:
@@ -33,7 +40,7 @@ class SqliteStorage:
 
     def initialise(self) -> str | None:
         """Create the schema or bring it up to date; what was done, or None."""
-        is_new = not self._path.exists()
+        is_new = not is_there(self._path)
         create_file(self._path)
         before = self._database.read(self._own_version)
         if before is not None and before >= SCHEMA_VERSION:
@@ -47,27 +54,37 @@ class SqliteStorage:
         migrate(self._database.backend)
         return f"upgraded {self._path} from schema {before} to {SCHEMA_VERSION}"
 
-    def open(self, *, create: bool = True) -> None:
-        """Make sure that the file can be used; creates an absent one, unless `create` is False."""
-        if not self._path.exists():
+    def open(self, *, create: bool = False) -> None:
+        """Make sure that the file can be used; makes an absent or empty one a queue if it is to `create` one."""
+        if not is_there(self._path):
             if not create:
-                raise DatabaseUnreachable(f"the database file {self._path} does not exist")
+                raise DatabaseUnreachable(f"there is no queue at {self._path}", hint=HOW_TO_MAKE_ONE)
             self.initialise()
             return
         check_place(self._path)
         version, journal = self._database.read(self._version_and_journal)
-        if version is None:  # an empty file, or one whose creator is at work right now
+        if version is None and create:
             self.initialise()
             return
+        give_up_at = time.monotonic() + LONGEST_CREATION
+        while version is None:  # an empty file, or one whose creator is at work right now
+            if time.monotonic() > give_up_at:
+                raise DatabaseUnreachable(f"there is no queue in {self._path}: the file is empty", hint=HOW_TO_MAKE_ONE)
+            time.sleep(LOOK_AGAIN)
+            version, journal = self._database.read(self._version_and_journal)
         check_version(version, f"the database file {self._path}")
         if journal != "wal":  # a copy made by VACUUM INTO or a dump
             self._database.outside_transactions(use_write_ahead_log)
 
     def examine(self) -> "Sequence[Finding]":
         """Check the file from outside and inside; what is wrong is a finding."""
-        from queuectl.adapters.sql.sqlite_examination import findings  # for `doctor` alone
+        from queuectl.adapters.sql.sqlite_examination import LONGEST_WAIT, findings  # for `doctor` alone
 
-        return list(findings(self._path, self._database, self.open))
+        impatient = SqliteStorage(self._path, self._database.impatient(LONGEST_WAIT))
+        try:
+            return list(findings(self._path, self._database.impatient(LONGEST_WAIT), impatient.open))
+        finally:
+            impatient.close()
 
     def close(self) -> None:
         """Close every connection."""

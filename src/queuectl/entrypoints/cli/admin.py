@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def init(app: App) -> None:
     """Create the queue's database, or bring it up to date after an upgrade; nothing happens if it is already.
 
-    A SQLite file needs no init: the first command makes it. PostgreSQL does, and so does either after an upgrade.
+    A SQLite file needs no init: the first enqueue or worker start makes it.
+    PostgreSQL does, and so does either after an upgrade.
 
     Examples:
       queuectl init
@@ -48,7 +49,9 @@ def doctor(ctx: click.Context, app: App) -> None:
     from queuectl.entrypoints.cli.tables import findings_grid
     from queuectl.entrypoints.cli.views import finding_view
 
-    findings = [*_local_findings(app), app.worker_container.examine_containment(), *app.storage.examine()]
+    local = app.worker_container
+    findings = [*_local_findings(app), local.examine_containment(), *local.examine_directories()]
+    findings += app.storage.examine()
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
     plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]

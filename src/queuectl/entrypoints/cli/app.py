@@ -74,9 +74,17 @@ class App:
 
     @cached_property
     def queue(self) -> "Queue":
-        """The queue, its database opened. Raises DatabaseUnavailable."""
+        """The queue, its database opened. Raises DatabaseUnavailable, also where there is no queue."""
+        return self._opened(create=False)
+
+    @cached_property
+    def queue_made_if_absent(self) -> "Queue":
+        """The same, for the commands that may make a queue where there is none: an absent SQLite file."""
+        return self._opened(create=True)
+
+    def _opened(self, *, create: bool) -> "Queue":
         _ = self.out  # a bad output setting must be told before anything is done
-        self.storage.open()
+        self.storage.open(create=create)
         return self.container.queue()
 
     def note(self, text: str) -> None:

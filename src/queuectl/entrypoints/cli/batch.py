@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple, TypeAlias
 
-from queuectl.domain.document import decode, parse_request
+from queuectl.domain.document import QUOTING, decode, parse_request
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.job import JobRequest
 
@@ -21,6 +21,13 @@ END_OF_KEY = re.compile(rb'"[ \t\n\r]*:')
 
 ONE_PER_LINE = "a file has one JSON document, or one on each line; `jq -c '.[]'` makes such lines of a list"
 
+
+NOT_UTF8 = r"iconv -f LATIN1 -t UTF-8 would convert it; in JSON a byte of a file name is written like \udce9 for 0xe9"
+
+BYTE_ORDER_MARK = "\ufeff"
+
+LONGEST_START = 1000
+"""Bytes in which the first document is expected to begin."""
 
 Decode: TypeAlias = Callable[[str | bytes], dict[str, object]]
 
@@ -54,7 +61,13 @@ LOCAL_TIME = LocalTime()
 def lines_of(content: bytes) -> Sequence[Line]:
     """The jobs of a file or a pipe, blank lines left out. Raises InvalidJob when there is none."""
     content = content.removeprefix(codecs.BOM_UTF8)
-    texts = {number: text for number, text in enumerate(content.split(b"\n"), start=1) if text.strip()}
+    if b"\0" in content or not content[:LONGEST_START].lstrip().startswith((b"{", b"[")):
+        from queuectl.entrypoints.cli.other_formats import refuse_other_formats  # which good input does without
+
+        refuse_other_formats(content)
+    # A mark at the start of a line was at the start of a file that was joined to another.
+    lines = (line.removeprefix(codecs.BOM_UTF8) for line in content.split(b"\n"))
+    texts = {number: text for number, text in enumerate(lines, start=1) if text.strip()}
     if not texts:
         raise InvalidJob(["there is no job in the input"], hint=ONE_PER_LINE)
     first, *others = texts.values()
@@ -76,7 +89,7 @@ def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence
         except InvalidJob as error:
             where = "" if line.number is None else f"line {line.number}: "
             problems += [where + problem for problem in error.problems]
-            hint = error.hint and (error.hint if line.number is None else ONE_PER_LINE)
+            hint = ONE_PER_LINE if error.hint == QUOTING and line.number is not None else error.hint or hint
     if problems:
         more = len(problems) - MOST_PROBLEMS
         listed = problems[:MOST_PROBLEMS] + ([f"and {more:,} more mistakes"] if more > 0 else [])
@@ -85,7 +98,14 @@ def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence
 
 
 def _decoded(content: str | bytes) -> dict[str, object]:
-    return decode(_text(content))
+    text = _text(content)
+    try:
+        return decode(text)
+    except InvalidJob as error:
+        if BYTE_ORDER_MARK in text and error.problems[0].startswith("not valid JSON"):
+            problem = "a byte order mark (BOM) is in the middle: files were joined without a line end between them"
+            raise InvalidJob([problem]) from None
+        raise
 
 
 def _quickly(strictly: Decode) -> Decode:
@@ -120,9 +140,9 @@ def _has_no_key_twice(document: Mapping[str, object], content: bytes) -> bool:
 def _whole(content: bytes, number: int | None) -> Line:
     """The input as one document on several lines. Raises InvalidJob, with the parser's own line number."""
     try:
-        return Line(number, decode(_text(content)))
+        return Line(number, _decoded(content))
     except InvalidJob as error:
-        raise InvalidJob(error.problems, hint=ONE_PER_LINE) from None
+        raise InvalidJob(error.problems, hint=ONE_PER_LINE if error.hint == QUOTING else error.hint) from None
 
 
 def _is_json(content: bytes) -> bool:
@@ -144,4 +164,4 @@ def _text(content: str | bytes) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         problem = f"the document is not UTF-8: byte {error.start + 1} is {content[error.start]:#04x}"
-        raise InvalidJob([problem]) from None
+        raise InvalidJob([problem], hint=NOT_UTF8) from None

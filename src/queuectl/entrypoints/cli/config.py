@@ -70,7 +70,7 @@ def _get(app: App, key: str) -> int:
 def _get_all(app: App) -> int:
     from queuectl.entrypoints.cli.tables import Grid
 
-    policy, trouble = _policy(app, create=True)
+    policy, trouble = _policy(app)
     values = {str(view["key"]): view["value"] for view in [*(policy or ()), *_local(app)]}
     grid = Grid(columns=["KEY", "VALUE"], rows=[(key, _text(value)) for key, value in values.items()])
     app.out.write(values, plain=values.items(), table=lambda: [grid], ids=values)
@@ -94,7 +94,7 @@ def show(ctx: click.Context, app: App) -> None:
     """
     from queuectl.entrypoints.cli.tables import settings_parts
 
-    policy, trouble = _policy(app, create=False)
+    policy, trouble = _policy(app)
     local = [*_local(app), _config_file()]
     columns = ("key", "value", "default", "from", "meaning")
     plain = [[view[column] for column in columns] for view in [*(policy or ()), *local]]
@@ -157,7 +157,7 @@ def _view(app: App, key: str) -> "View":
     return setting_view(key, app.queue.settings())
 
 
-def _policy(app: App, *, create: bool) -> "tuple[Sequence[View] | None, DatabaseUnavailable | None]":
+def _policy(app: App) -> "tuple[Sequence[View] | None, DatabaseUnavailable | None]":
     """The settings of the queue, or what keeps them from being read."""
     from queuectl.domain.errors import DatabaseUnavailable
     from queuectl.domain.policy import SETTINGS
@@ -165,8 +165,6 @@ def _policy(app: App, *, create: bool) -> "tuple[Sequence[View] | None, Database
 
     _ = app.out
     try:
-        if not create:
-            app.storage.open(create=False)
         stored = app.queue.settings()
     except DatabaseUnavailable as error:
         error.message = f"the settings of the queue cannot be read: {error.message}"

@@ -139,7 +139,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
-    queue = app.queue
+    queue = app.queue_made_if_absent
     try:
         with _patience(app, len(requests)):
             return queue.enqueue(requests, cwd=_here(requests))
@@ -251,6 +251,6 @@ def _limit(limited: Sequence[Job]) -> str:
 def _warn_if_unserved(app: App, jobs: Sequence[Job]) -> None:
     """Say so when no live worker takes jobs of their queues."""
     with suppress(DatabaseUnavailable):  # the jobs are stored
-        for queue in app.queue.unserved({job.queue for job in jobs}):
+        for queue in app.queue_made_if_absent.unserved({job.queue for job in jobs}):
             only = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
             app.note(f"no live worker serves queue {queue}: `queuectl worker start{only}` starts one")

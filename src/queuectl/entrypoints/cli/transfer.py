@@ -68,7 +68,7 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
     if new:
         container.storage().initialise()
     else:
-        container.storage().open(create=False)
+        container.storage().open()
     return container
 
 

@@ -68,7 +68,7 @@ def start(
 
     Plain output: pid and id of each worker.
     """
-    app.queue.policy()  # what is wrong with the database is told here, not in a log file
+    app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
         from queuectl.entrypoints.worker_process import WorkerOptions
