@@ -110,6 +110,14 @@ class TestAdd:
         with pytest.raises(JobNotFound, match="job-1"):
             jobs.find("job-1")
 
+    @pytest.mark.parametrize("said", ["caf\udce9", "\ud800", "a\0b", "'", ""])
+    def test_what_can_be_no_name_is_not_found(self, jobs: JobRepository, said: str) -> None:
+        jobs.add([a_job()])
+        assert (jobs.search(queues=[said]), jobs.attempts_of(said)) == ([], [])
+        for ask in (jobs.find, lambda it: jobs.change(it, lost), lambda it: jobs.remove(it, allow=lost)):
+            with pytest.raises(JobNotFound):
+                ask(said)
+
     def test_adding_nothing_is_nothing(self, jobs: JobRepository) -> None:
         jobs.add([])
         assert jobs.search() == []

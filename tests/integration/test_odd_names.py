@@ -49,6 +49,14 @@ def test_a_failure_that_names_such_a_program_or_directory_is_recorded(working: C
     assert r"gr\xfcn-not cannot be entered" in errors[2]
 
 
+def test_a_job_or_a_queue_of_such_a_name_is_not_there(cli: Cli) -> None:
+    for command in ("info", "cancel", "retry", "dlq retry", "dlq remove"):
+        result = cli.run(*command.split(), ESCAPED, check=False)
+        assert (result.code, result.errors) == (3, [r"there is no job caf\xe9.txt"])
+    for command in ("list", "dlq list"):
+        assert cli.run(*command.split(), "--queue", ESCAPED).stdout == ""
+
+
 def test_a_job_is_enqueued_from_such_a_directory(cli: Cli, directory: Path) -> None:
     cli.directory = directory
     assert cli.job(cli.run("enqueue", "--", "true").stdout.strip())["cwd"] == str(directory)

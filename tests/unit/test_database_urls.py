@@ -55,6 +55,7 @@ class TestPostgreSQL:
             ("postgresql://h%2/db", "has a % in its host that begins no escape"),
             ("postgresql://u:p%@h/db", "has a % in its user or password that begins no escape"),
             ("postgresql://h/d%00b", "has a % in its database that begins no escape"),
+            ("postgresql://h/caf\udce9", "has bytes that are no UTF-8"),
             ("postgresql://[::1/db", "has an IPv6 address without its ]"),
         ],
     )

@@ -74,14 +74,15 @@ class SqlJobRepository:
     ) -> Sequence[Job]:
         """Jobs of those states and queues, the newest first, or those that ended last."""
         wanted = {f"state_{number}": state for number, state in enumerate(states)}
-        values = {**wanted, **queue_values(queues), "limit": ALL if limit is None else limit}
+        named = queue_values([_name(queue) for queue in queues])
+        values = {**wanted, **named, "limit": ALL if limit is None else limit}
         shape = (len(states), len(queues), by_end)
         return self._database.read(lambda connection: [_job(row) for row in connection.rows("search", values, shape)])
 
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
         """All runs of a job, the first one first."""
         return self._database.read(
-            lambda connection: [_attempt(row) for row in connection.rows("attempts_of", {"of_job": job_id})]
+            lambda connection: [_attempt(row) for row in connection.rows("attempts_of", {"of_job": _name(job_id)})]
         )
 
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
@@ -244,7 +245,7 @@ class SqlJobRepository:
 
 
 def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
-    row = connection.row("job_to_change" if lock else "job", {"job_id": job_id})
+    row = connection.row("job_to_change" if lock else "job", {"job_id": _name(job_id)})
     if row is None:
         raise JobNotFound(job_id)
     return _job(row)
@@ -310,6 +311,11 @@ def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResu
 
 def _write(connection: Connection, changed: Sequence[Job]) -> None:
     connection.run_for_each("store_job", [_row(job) | {"job_id": job.id} for job in changed])
+
+
+def _name(said: str) -> str:
+    """An id or a queue to look for; where a driver would not take it, one that nothing has either."""
+    return said.encode(errors="replace").decode().replace("\0", "?")
 
 
 def _taken(connection: Connection, ids: Sequence[str]) -> list[str]:

@@ -19,6 +19,8 @@ BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 def check_url(url: str) -> None:
     """Raises DatabaseUnreachable for what libpq would refuse, or take for something else than was meant."""
+    if url.encode(errors="replace").decode() != url or "\0" in url:
+        raise _wrong("has bytes that are no UTF-8", "write them as escapes: 0xe9 as %E9")
     rest = url.partition("://")[2]
     before = rest.partition("/")[0]  # so far libpq looks for the @
     if before.count("@") > 1:
