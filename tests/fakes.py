@@ -396,6 +396,7 @@ class ScriptedRunner:
         self.started: list[str] = []
         self.waited: list[timedelta] = []
         self.stops: list[tuple[Outcome, timedelta]] = []
+        self.stuck = 0
 
     def start(self, run: Run) -> None:
         self.started.append(run.job.id)

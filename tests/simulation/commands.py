@@ -141,6 +141,7 @@ class SimulatedRunner:
         self._children: list[_Child] = []
         self._is_woken = False
         self._wakers: list[Action] = []
+        self.stuck = 0
 
     def start(self, run: Run) -> None:
         self._process.pause(self._take_up(run))

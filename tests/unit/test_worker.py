@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
@@ -17,6 +17,7 @@ from queuectl.domain.events import (
     LeaseLost,
     OutcomeKept,
     ResultLate,
+    WorkerInTrouble,
     WorkerStopping,
 )
 from queuectl.domain.job import Attempt, Job, Lease
@@ -596,3 +597,70 @@ class TestOwnTrouble:
         shift.turn(2)
         assert shift.state("job-001") is State.PROCESSING
         assert shift.runner.stops == []
+
+    def test_it_claims_ever_more_rarely_and_says_so_once(self) -> None:
+        trouble = [a_result(Outcome.RELEASED, exit_code=None, error="no descriptors left")] * 9
+        shift = Shift([a_job(max_retries=0)], {"job-1": [*trouble, a_result()]}, chance=1.0)
+        shift.turn(400)
+        starts = [attempt.started_at for attempt in shift.attempts()]
+        waits = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
+        assert all(wait >= least for wait, least in zip(waits, (2, 4, 8, 16, 32, 60, 60, 60, 60), strict=True))
+        assert shift.heard(WorkerInTrouble) == [WorkerInTrouble(worker="w-1", error="no descriptors left")]
+
+    def test_a_process_that_nothing_ends_keeps_its_slot(self) -> None:
+        shift = Shift(some_jobs(3), concurrency=2)
+        shift.runner.stuck = 1
+        shift.turn(2)
+        assert shift.runner.started == ["job-000"]
+        shift.runner.stuck = 0
+        shift.turn(2)
+        assert shift.runner.started == ["job-000", "job-001"]
+
+
+KILLED = [
+    a_failure(exit_code=None, signal=15, error="killed by SIGTERM"),
+    a_failure(exit_code=None, signal=9, error="killed by SIGKILL"),
+    a_failure(exit_code=143, error="exit code 143"),
+]
+"""What is left of commands when their machine goes down."""
+
+
+class TestShutdown:
+    @pytest.mark.parametrize("result", KILLED)
+    @pytest.mark.parametrize("told_first", [True, False])
+    def test_a_command_that_ends_by_the_signal_of_a_shutdown_is_given_back(
+        self, result: RunResult, told_first: bool
+    ) -> None:
+        shift = Shift([a_job(max_retries=0)])
+        shift.turn()
+        if told_first:
+            shift.worker.stop()
+            shift.runner.end("job-1", result)
+            shift.turn()
+        else:
+            shift.runner.end("job-1", result)
+            shift.turn()
+            assert shift.state() is State.PROCESSING
+            shift.worker.stop()
+            shift.turn()
+        assert (shift.state(), shift.outcomes()) == (State.PENDING, [Outcome.RELEASED])
+        assert shift.memory.jobs["job-1"].failures == 0
+        assert shift.worker.is_done
+
+    @pytest.mark.parametrize("result", KILLED)
+    def test_it_has_failed_where_the_worker_goes_on(self, result: RunResult) -> None:
+        shift = Shift([a_job(max_retries=0)])
+        shift.turn()
+        shift.runner.end("job-1", result)
+        ended_at = shift.clock.elapsed()
+        shift.turn_until(lambda: shift.state() is State.DEAD)
+        assert shift.outcomes() == [Outcome.FAILED]
+        assert shift.clock.elapsed() - ended_at < 2 * SECOND
+
+    def test_a_command_that_fails_by_itself_while_the_worker_stops_has_failed(self) -> None:
+        shift = Shift([a_job(max_retries=0)])
+        shift.turn()
+        shift.worker.stop()
+        shift.runner.end("job-1", a_failure())
+        shift.turn()
+        assert (shift.state(), shift.outcomes()) == (State.DEAD, [Outcome.FAILED])

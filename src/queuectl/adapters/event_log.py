@@ -85,6 +85,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(ERROR, f"worker {event.worker} cannot use the database, trying on: {event.error}")
         case events.DatabaseBack():
             _write(INFO, f"worker {event.worker} can use the database again")
+        case events.WorkerInTrouble():
+            _write(ERROR, f"worker {event.worker} gives jobs back, and claims more rarely: {event.error}")
         case _:
             assert_never(event)
 

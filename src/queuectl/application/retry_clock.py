@@ -12,10 +12,19 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=50), timedelta(seconds=5)
 class RetryClock:
     """Knows whether the last try failed, and when the next one is due (in time since boot)."""
 
-    def __init__(self, *, elapsed: Elapsed, chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        elapsed: Elapsed,
+        chance: Callable[[], float],
+        first: timedelta = FIRST_WAIT,
+        longest: timedelta = LONGEST_WAIT,
+    ) -> None:
         self._elapsed = elapsed
         self._chance = chance
-        self._wait = FIRST_WAIT
+        self._first = first
+        self._longest = longest
+        self._wait = first
         self._is_failing = False
         self.next_try = elapsed()
 
@@ -28,11 +37,11 @@ class RetryClock:
         """It did not work; whether it is the first try of some that did not."""
         was_failing, self._is_failing = self._is_failing, True
         self.next_try = self._elapsed() + self._wait * (0.5 + self._chance() / 2)
-        self._wait = min(self._wait * 2, LONGEST_WAIT)
+        self._wait = min(self._wait * 2, self._longest)
         return not was_failing
 
     def worked(self) -> bool:
         """It did; whether tries before had not."""
         was_failing, self._is_failing = self._is_failing, False
-        self._wait = FIRST_WAIT
+        self._wait = self._first
         return was_failing

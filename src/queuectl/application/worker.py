@@ -13,6 +13,7 @@ from queuectl.domain.events import (
     DatabaseLost,
     JobStarted,
     LeaseLost,
+    WorkerInTrouble,
     WorkerStopping,
 )
 from queuectl.domain.job import Lease
@@ -39,8 +40,17 @@ CONTENDED = timedelta(milliseconds=20)
 LISTEN_AGAIN = timedelta(milliseconds=50)
 """The shortest time between two questions for jobs that are to be cancelled, however often the worker is woken."""
 
-PAUSE_AFTER_TROUBLE = timedelta(seconds=1)
-"""No new claim for this long after the worker itself was unable to start a command."""
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=1)
+"""No new claim for this long after the worker itself was unable to start a command; doubled while that goes on."""
+
+SHUTDOWN_SIGNALS = (1, 2, 9, 15)
+"""SIGHUP, SIGINT, SIGKILL, SIGTERM: what a system sends to all processes when it, a session or a container ends."""
+
+SIGNALLED = 128
+"""A shell's exit code for a command that ended by a signal is this and the signal's number."""
+
+SHUTDOWN_NOTICE = timedelta(seconds=1)
+"""How long an end by one of these waits for word that the worker is to stop as well: they are sent to all at once."""
 
 
 class Worker:
@@ -91,7 +101,8 @@ class Worker:
         self._listen_at = elapsed()
         self._is_woken_again = False
         self._is_idle = False
-        self._pause_until = elapsed()
+        self._starts = RetryClock(elapsed=elapsed, chance=chance, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
+        self._doubtful: dict[str, tuple[RunResult, timedelta]] = {}
         self._retries = RetryClock(elapsed=elapsed, chance=chance)
 
     def run(self) -> bool:
@@ -132,12 +143,12 @@ class Worker:
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
         ended = self._runner.wait(min(patience, self._time_to_next()))
-        for run, result in ended:
-            self._end(self._running.pop(run.job.id), result)
         self._obey_stops()
+        taken = [self._take(run, result) for run, result in ended]
+        has_ended = self._take_doubtful() or any(taken)
         self._watch_lease()
         if not self._retries.is_due:
-            if ended:
+            if has_ended:
                 self._unsettled.keep()
             return
         try:
@@ -159,10 +170,11 @@ class Worker:
         due = [now + POLL]
         if self._unsettled:
             due.append(now)
+        due += [until for _, until in self._doubtful.values()]
         if self._is_woken_again and self._running and not self._lease_lost:
             due.append(self._listen_at)
         if self._free_slots:
-            due.append(max(self._claim_at, self._pause_until))
+            due.append(max(self._claim_at, self._starts.next_try))
         if not self._lease_lost:
             due.append(self._rescue_at)
         next_turn = max(min(due), self._retries.next_try)
@@ -172,11 +184,43 @@ class Worker:
 
     @property
     def _free_slots(self) -> int:
-        return 0 if self._stops_done or self._lease_lost else self._concurrency - len(self._running)
+        if self._stops_done or self._lease_lost:
+            return 0
+        return max(0, self._concurrency - len(self._running) - self._runner.stuck)
+
+    def _take(self, run: Run, result: RunResult) -> bool:
+        """Take the end of a run; not yet where a shutdown may have brought it about. Whether it was taken."""
+        if result.outcome is Outcome.FAILED and _is_by_shutdown(result):
+            self._doubtful[run.job.id] = result, self._elapsed() + SHUTDOWN_NOTICE
+            return False
+        self._end(self._running.pop(run.job.id), result)
+        return True
+
+    def _take_doubtful(self) -> bool:
+        """Take the ends that a shutdown may have brought about: it has, if this worker is to stop too. Whether any."""
+        now, was_any = self._elapsed(), False
+        for job_id, (result, until) in list(self._doubtful.items()):
+            if self._stops_done:
+                error = f"stopped with its worker, or by the same signal: {result.error}"
+                result = result._replace(outcome=Outcome.RELEASED, error=error)
+            elif now < until and not self._lease_lost:
+                continue
+            del self._doubtful[job_id]
+            self._end(self._running.pop(job_id), result)
+            was_any = True
+        return was_any
 
     def _end(self, run: Run, result: RunResult) -> None:
-        if result.outcome is Outcome.RELEASED and not self._stops_done:
-            self._pause_until = self._elapsed() + PAUSE_AFTER_TROUBLE
+        was_started = result.exit_code is not None or result.signal is not None
+        if was_started:
+            self._starts.worked()
+        elif (
+            result.outcome is Outcome.RELEASED
+            and not self._stops_done
+            and self._starts.is_due
+            and self._starts.failed()
+        ):
+            self._events(WorkerInTrouble(worker=self.id, error=result.error or ""))
         if result.outcome is Outcome.CANCELLED:
             result = result._replace(error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
         job = run.job.settled(result, self._clock(), run.policy, self._chance())
@@ -236,7 +280,7 @@ class Worker:
 
     def _settle_and_claim(self) -> None:
         free = self._free_slots
-        if not free or self._elapsed() < self._pause_until or (self._is_idle and not self._is_any_due()):
+        if not free or not self._starts.is_due or (self._is_idle and not self._is_any_due()):
             self._unsettled.settle()
             return
         lease = Lease(id=self._new_lease_id(), worker=self.id)
@@ -273,3 +317,9 @@ class Worker:
             return True
         self._claim_at = self._elapsed() + (POLL if first_due is None else min(POLL, first_due - now))
         return False
+
+
+def _is_by_shutdown(result: RunResult) -> bool:
+    """Whether the command ended by a signal of a shutdown, or as a shell says that one of its own commands did."""
+    number = (result.exit_code or 0) - SIGNALLED if result.signal is None else result.signal
+    return number in SHUTDOWN_SIGNALS

@@ -102,6 +102,14 @@ class DatabaseBack:
     worker: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInTrouble:
+    """A worker cannot start commands for reasons of its own, and claims ever more rarely. Told once until one runs."""
+
+    worker: str
+    error: str
+
+
 Event = (
     WorkerStarted
     | WorkerStopping
@@ -115,4 +123,5 @@ Event = (
     | LeaseLost
     | DatabaseLost
     | DatabaseBack
+    | WorkerInTrouble
 )

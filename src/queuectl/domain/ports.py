@@ -273,13 +273,18 @@ class Measurements(Protocol):
 class Runner(Protocol):
     """Starts commands, watches them all at once, and stops them. Used by one thread, but for `wake` and `stop`."""
 
+    @property
+    def stuck(self) -> int:
+        """How many runs have been reported whose processes are there still: SIGKILL has not ended them yet."""
+
     def start(self, run: Run) -> None:
         """Start the command. Returns at once; how it ended, a failure to start included, comes from `wait`."""
 
     def wait(self, timeout: timedelta) -> Sequence[tuple[Run, RunResult]]:
         """The runs that have ended: waits until there is one, `wake` is called, or `timeout` has passed.
 
-        Enforces each job's own timeout meanwhile. When a run is returned, nothing of its process group is left.
+        Enforces each job's own timeout meanwhile. When a run is returned, nothing of its process group is left, or its
+        error says what is.
         """
 
     def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
