@@ -8,7 +8,7 @@ from queuectl.adapters import containment, directory_examination, event_log, out
 from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
-from queuectl.adapters.subprocess_runner import SubprocessRunner
+from queuectl.adapters.subprocess_runner import SubprocessRunner, make_room_for
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
@@ -34,6 +34,7 @@ class WorkerContainer(Container):
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
     runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    make_room_for = providers.Callable(make_room_for)
     kill_orphans = providers.Object(containment.kill_orphans)
     spool_directory = providers.Callable(
         outcome_spool.directory_for,

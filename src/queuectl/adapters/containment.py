@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from queuectl.adapters import system
+from queuectl.domain.errors import HostTrouble
 from queuectl.domain.findings import Finding, Grade
 
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
@@ -72,6 +73,10 @@ def is_marked(pid: int, name: str, value: str) -> bool | None:
     return None if found is None else found == value
 
 
+UNKNOWN = 2**63
+"""When a process was started at which nobody could look: later than anything."""
+
+
 class Orphan(NamedTuple):
     """A process that this one has adopted. `job_id` is its mark, or None when it has none (any more)."""
 
@@ -97,8 +102,9 @@ class Orphans:
     def look(self) -> Collection[Orphan]:
         """Those that are there now."""
         pids = children()
-        self._known = {pid: self._known.get(pid) or _orphan(pid) for pid in pids}
-        return self._known.values()
+        found = {pid: self._known.get(pid) or _orphan(pid) for pid in pids}
+        self._known = {pid: orphan for pid, orphan in found.items() if orphan.started < UNKNOWN}
+        return found.values()
 
     def kill(self, orphan: Orphan) -> None:
         """Kill it, and reap it if it has ended already."""
@@ -117,7 +123,10 @@ class Orphans:
 
 
 def _orphan(pid: int) -> Orphan:
-    return Orphan(pid=pid, job_id=_variable(pid, JOB_MARK), started=system.start_time(pid) or 0)
+    try:
+        return Orphan(pid=pid, job_id=_variable(pid, JOB_MARK), started=system.start_time(pid) or 0)
+    except HostTrouble:  # it may be anybody's
+        return Orphan(pid=pid, job_id=None, started=UNKNOWN)
 
 
 def reap(pid: int) -> bool:
@@ -234,8 +243,10 @@ def _variable(pid: int, name: str) -> str | None:
     prefix = f"{name}=".encode()
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # gone, or a zombie
-        return None
+    except OSError as error:
+        if error.errno in system.EXHAUSTED:
+            raise system.host_trouble(error) from error
+        return None  # gone, a zombie, or another user's
     return next((os.fsdecode(each[len(prefix) :]) for each in variables if each.startswith(prefix)), None)
 
 
@@ -244,6 +255,8 @@ def _pids() -> list[int]:
         return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise system.host_trouble(error) from error
 
 
 def _kill_marked(pid: int, worker_id: str) -> None:

@@ -8,13 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from queuectl.adapters import program_trouble
-from queuectl.adapters.system import printable
+from queuectl.adapters.system import EXHAUSTED, printable
 from queuectl.domain.duration import format_duration
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import Run
-
-OWN_TROUBLE = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-"""Why a command cannot be started through no fault of its own: no memory, no process, no descriptor."""
 
 MEANINGS = {126: " (cannot be executed)", 127: " (command not found)"}
 """What the shell says by these exit codes."""
@@ -32,7 +29,7 @@ def spawn_failure(run: Run, error: OSError | ValueError | MemoryError) -> RunRes
     if isinstance(error, ValueError):  # a row that was written by hand
         return RunResult(outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {error}")
     reason = (error.strerror or str(error)).lower()
-    if error.errno in OWN_TROUBLE:
+    if error.errno in EXHAUSTED:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd
     if cwd is not None and not _can_be_entered(_directory(run)):

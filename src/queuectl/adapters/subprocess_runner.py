@@ -16,6 +16,7 @@ import errno
 import fcntl
 import math
 import os
+import resource
 import select
 import signal
 import struct
@@ -33,6 +34,7 @@ from queuectl.adapters.blocking_calls import BlockingCalls
 from queuectl.adapters.containment import Orphan, Orphans
 from queuectl.adapters.output_buffer import OutputBuffer
 from queuectl.adapters.posix_spawn import Spawn
+from queuectl.domain.errors import QueueError
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.ports import Elapsed, Run
 
@@ -66,6 +68,25 @@ LOOK_TIMEOUT = timedelta(seconds=1)
 
 REAP_INTERVAL = timedelta(milliseconds=100)
 """How often the orphans of running commands that have ended are reaped."""
+
+
+DESCRIPTORS, DESCRIPTORS_EACH = 64, 2
+"""What a worker needs for itself, for starts under way and looks at /proc as well; and for each command:
+its pipe and its pidfd."""
+
+
+def make_room_for(commands: int) -> None:
+    """Allow this process as many descriptors as so many commands at once need. Raises QueueError where it may not."""
+    needed = DESCRIPTORS + DESCRIPTORS_EACH * commands
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            possible = max(0, hard - DESCRIPTORS) // DESCRIPTORS_EACH
+            raise QueueError(
+                f"{commands} commands at once need {needed} file descriptors, and the limit is {hard} (ulimit -Hn): "
+                + (f"--concurrency can be {possible} at most" if possible else "it is too low for any")
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +150,7 @@ class SubprocessRunner:
         self._poll.register(self._starts, select.POLLIN)
         self._nothing = os.open(os.devnull, os.O_RDONLY)
         _keep_descriptors_from_commands()
+        containment.children()  # whose list stays open: later there may be no descriptor left
 
     @property
     def stuck(self) -> int:

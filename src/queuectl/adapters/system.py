@@ -1,5 +1,6 @@
 """The machine: its clock, its identity, its processes, and fresh ids."""
 
+import errno
 import functools
 import os
 import pwd
@@ -11,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from queuectl.domain.errors import HostTrouble
 from queuectl.domain.ports import Process
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -22,6 +24,9 @@ MICROSECOND = timedelta(microseconds=1)
 """Moments are stored as integers: so many of these since then."""
 
 SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""No descriptor, memory or process is left: for this process, or on this machine."""
 
 HAS_PROC = Path("/proc/self/stat").exists()
 
@@ -144,6 +149,11 @@ def start_time(pid: int) -> int | None:
     return int(time.mktime(time.strptime(text))) if text else None
 
 
+def host_trouble(error: OSError) -> HostTrouble:
+    """The error in our words."""
+    return HostTrouble(f"this process cannot look at others now: {(error.strerror or str(error)).lower()}")
+
+
 def stat_fields(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`.
 
@@ -153,6 +163,8 @@ def stat_fields(pid: int) -> list[str] | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
+    except OSError as error:
+        raise host_trouble(error) from error
     return stat.rpartition(")")[2].split()
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.retry_clock import RetryClock
 from queuectl.application.settling import Unsettled
-from queuectl.domain.errors import CommitUnknown, DatabaseUnavailable
+from queuectl.domain.errors import CommitUnknown, DatabaseUnavailable, HostTrouble
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
@@ -155,7 +155,7 @@ class Worker:
             self._hear_cancels()
             self._rescue_others()
             self._settle_and_claim()
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, HostTrouble) as error:
             if self._retries.failed():
                 self._events(DatabaseLost(worker=self.id, error=error.message))
             self._rescue_at = self._elapsed()  # so that the next try asks it something, and looks for strays

@@ -3,6 +3,7 @@
     QueueError
     ├── InvalidJob            the job document has mistakes; all of them are named
     ├── InvalidSetting        a configuration key or value that does not exist or fit
+    ├── HostTrouble           this machine, or a limit of this process, does not allow something now
     ├── JobNotFound           no job has that id
     ├── Conflict
     │   ├── DuplicateJob      an id that exists already, or is given twice
@@ -45,6 +46,12 @@ class InvalidSetting(QueueError):
     """A configuration key that does not exist, or a value outside its range."""
 
     code = "invalid_setting"
+
+
+class HostTrouble(QueueError):
+    """This machine or a limit of this process (descriptors, memory) does not allow something now: later, perhaps."""
+
+    code = "host_trouble"
 
 
 class JobNotFound(QueueError):

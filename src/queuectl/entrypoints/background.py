@@ -67,8 +67,9 @@ def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int
     if len(workers) == count:
         return Started(supervisor_pid=supervisor.pid, workers=workers, log=log)
     kind = DatabaseUnavailable if supervisor.wait() == UNAVAILABLE else QueueError
-    last_line = log.read_bytes()[-TAIL:].decode(errors="replace").strip().rpartition("\n")[2]
-    raise kind(f"the workers could not start: {last_line or 'no reason was logged'}", hint=f"the log is {log}")
+    lines = log.read_bytes()[-TAIL:].decode(errors="replace").strip().split("\n")
+    reason = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
+    raise kind(f"the workers could not start: {reason or 'no reason was logged'}", hint=f"the log is {log}")
 
 
 def told_to(ready_fd: int) -> Callable[[int, str], None]:

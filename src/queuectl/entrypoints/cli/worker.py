@@ -170,6 +170,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     from queuectl.entrypoints.worker_process import run_worker
 
     container = app.worker_container
+    container.make_room_for(options.concurrency)
     container.take_over_logging()
     container.prepare_claims(options.queues)
     supervisor = Supervisor(
