@@ -17,7 +17,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check sql test faults mutants simulate demo bench clean
+.PHONY: help setup format check sql test faults mutants simulate demo dist bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,10 @@ simulate: $(READY) ## Run RUNS histories of the core under faults, in simulated 
 
 demo: $(READY) ## Run hundreds of real commands through a queue of its own and verify the results
 	.venv/bin/python examples/demo.py $(DEMO_ARGS)
+
+dist: $(READY) ## Build the wheel and the source archive into dist/
+	rm -rf dist
+	$(RUN) build
 
 bench: $(READY) ## Measure queuectl beside its peers, about an hour; BENCH_ARGS="--quick" takes minutes
 	$(RUN) benchmarks $(BENCH_ARGS)

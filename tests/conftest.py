@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.postgres.plugin"]
+pytest_plugins = ["tests.requirements", "tests.postgres.plugin"]
 
 # Examples that touch a database vary in time with the machine; a slow one is not a wrong one.
 settings.register_profile("queuectl", deadline=None, suppress_health_check=[HealthCheck.too_slow])

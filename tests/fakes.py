@@ -91,11 +91,18 @@ class InMemoryJobs:
             return self._found(job_id)
 
     def search(
-        self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
+        self,
+        *,
+        states: Collection[State] = (),
+        queues: Collection[str] = (),
+        limit: int | None = None,
+        by_end: bool = False,
     ) -> Sequence[Job]:
         with self._memory.transaction():
             newest_first = reversed(list(self._memory.jobs.values()))
-            found = [job for job in newest_first if _among(job.state, states) and queue in (None, job.queue)]
+            found = [job for job in newest_first if _among(job.state, states) and _among(job.queue, queues)]
+            if by_end:
+                found.sort(key=lambda job: job.finished_at or job.updated_at, reverse=True)
             return found[:limit]
 
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
@@ -185,12 +192,12 @@ class InMemoryJobs:
             allow(self._found(job_id))
             self._memory.remove(job_id)
 
-    def remove_some(self, state: State, *, limit: int) -> int:
+    def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
         with self._memory.transaction():
             removed = self._oldest(state, limit)
             for job in removed:
                 self._memory.remove(job.id)
-            return len(removed)
+            return [job.id for job in removed]
 
     def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         with self._memory.transaction():

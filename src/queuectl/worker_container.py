@@ -37,7 +37,7 @@ class WorkerContainer(Container):
     kill_orphans = providers.Object(containment.kill_orphans)
     spool_directory = providers.Callable(
         outcome_spool.directory_for,
-        providers.Callable(lambda settings: settings.spool_dir, Container.settings),
+        providers.Callable(lambda settings: settings.directory("spool-dir"), Container.settings),
         providers.Selector(
             Container.backend_name,
             sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),
@@ -47,7 +47,7 @@ class WorkerContainer(Container):
     examine_containment = providers.Callable(containment.examine)
     examine_directories = providers.Callable(
         directory_examination.examine,
-        providers.Callable(lambda settings: settings.log_dir, Container.settings),
+        providers.Callable(lambda settings: settings.directory("log-dir"), Container.settings),
         spool_directory,
     )
     contain = providers.Callable(containment.become_subreaper)

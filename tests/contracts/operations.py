@@ -148,11 +148,11 @@ def status(desk: Desk) -> Ask:
     return desk.queue.status
 
 
-def list_jobs(desk: Desk, *states: State, queue: str | None = None) -> Ask:
+def list_jobs(desk: Desk, *states: State, queues: Sequence[str] = ()) -> Ask:
     """`queuectl list`, as JSON."""
 
     def ask() -> object:
-        return desk.queue.outputs(desk.queue.search(states=states, queue=queue, limit=51))
+        return desk.queue.outputs(desk.queue.search(states=states, queues=queues, limit=51))
 
     return ask
 
@@ -229,9 +229,10 @@ READING: Mapping[str, Operation] = {
     "list": list_jobs,
     "list --state": lambda desk: list_jobs(desk, State.FAILED),
     "list --state --state": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED),
-    "list --queue": lambda desk: list_jobs(desk, queue="rare"),
-    "list --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, queue="rare"),
-    "list --state --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED, queue="rare"),
+    "list --queue": lambda desk: list_jobs(desk, queues=["rare"]),
+    "list --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, queues=["rare"]),
+    "list --state --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED, queues=["rare"]),
+    "list --queue --queue": lambda desk: list_jobs(desk, queues=["rare", "none"]),
     "dlq list": lambda desk: list_jobs(desk, State.DEAD),
     "info": info,
     "metrics": partial(metrics, detailed=False),

@@ -113,7 +113,7 @@ class TestAdd:
     @pytest.mark.parametrize("said", ["caf\udce9", "\ud800", "a\0b", "'", ""])
     def test_what_can_be_no_name_is_not_found(self, jobs: JobRepository, said: str) -> None:
         jobs.add([a_job()])
-        assert (jobs.search(queue=said), jobs.attempts_of(said)) == ([], [])
+        assert (jobs.search(queues=[said]), jobs.attempts_of(said)) == ([], [])
         for ask in (jobs.find, lambda it: jobs.change(it, lost), lambda it: jobs.remove(it, allow=lost)):
             with pytest.raises(JobNotFound):
                 ask(said)
@@ -171,9 +171,18 @@ class TestSearch:
     def test_states_and_queue_filter_together(self, jobs: JobRepository) -> None:
         jobs.add([a_job_that_is(state, job_id=f"{queue}-{state}", queue=queue) for queue in "ab" for state in State])
         assert ids(jobs.search(states=[State.DEAD])) == ["b-dead", "a-dead"]
-        assert ids(jobs.search(states={State.DEAD, State.FAILED}, queue="a")) == ["a-dead", "a-failed"]
-        assert len(jobs.search(queue="b")) == len(State)
-        assert jobs.search(queue="c") == []
+        assert ids(jobs.search(states={State.DEAD, State.FAILED}, queues=["a"])) == ["a-dead", "a-failed"]
+        assert len(jobs.search(queues=["b"])) == len(State)
+        assert jobs.search(queues=["c"]) == []
+        assert ids(jobs.search(states=[State.DEAD], queues=["b", "c", "a"])) == ["b-dead", "a-dead"]
+
+    def test_those_that_ended_last_come_first_where_that_is_wanted(self, jobs: JobRepository) -> None:
+        ended_after = {"first": 1, "last": 3, "second": 2, "with-second": 2}
+        dead = a_job_that_is(State.DEAD)
+        jobs.add([dead._replace(id=name, finished_at=NOON + n * SECOND) for name, n in ended_after.items()])
+        by_end = ["last", "with-second", "second", "first"]
+        assert ids(jobs.search(states=[State.DEAD], by_end=True)) == by_end
+        assert ids(jobs.search(states=[State.DEAD], queues=[dead.queue], by_end=True, limit=2)) == by_end[:2]
 
 
 queue_names = count()
@@ -639,7 +648,7 @@ class TestRemove:
 
     def test_some_are_removed_until_none_is_left(self, jobs: JobRepository) -> None:
         jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
-        assert [jobs.remove_some(State.DEAD, limit=2) for _ in range(3)] == [2, 1, 0]
+        assert [jobs.remove_some(State.DEAD, limit=2) for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
         assert ids(jobs.search()) == ["waits"]
 
 

@@ -73,8 +73,8 @@ MUTANTS = [
             ),
             Edit(
                 "queuectl/adapters/subprocess_runner.py",
-                "            containment.kill_child(pid)",
-                "            containment.reap(pid)",
+                "            self._orphans.kill(orphan)",
+                "            self._orphans.reap()",
             ),
         ],
         ["test_containment.py::test_a_timeout_ends_the_whole_tree_before_it_is_recorded[sqlite]"],

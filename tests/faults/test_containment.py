@@ -133,7 +133,7 @@ def test_orphans_of_a_long_job_do_not_stay_zombies(cli: Cli, witness: Witness, t
     spawn = "for i in 1 2 3 4 5; do (sleep 0.01 &); done"
     witness.enqueue(f"{spawn}; touch {tmp_path}/spawned; until [ -e {tmp_path}/go ]; do sleep 0.05; done")
     wait_until((tmp_path / "spawned").exists)
-    children = Path(f"/proc/{workers.pids[0]}/task/{workers.pids[0]}/children")
-    wait_until(lambda: len(children.read_text().split()) == 1)
+    threads = Path(f"/proc/{workers.pids[0]}/task")
+    wait_until(lambda: sum(len(children.read_text().split()) for children in threads.glob("*/children")) == 1)
     (tmp_path / "go").touch()
     witness.check()

@@ -59,7 +59,7 @@ def test_the_job_of_a_killed_worker_runs_again_at_once_and_only_when_its_command
     assert "died" in lost["error"]
     assert lost["worker"] != succeeded["worker"]
     assert is_running(workers.supervisor)
-    assert f"worker process {workers.pids[0]} ended unexpectedly (signal SIGKILL)" in cli.log()
+    cli.log.wait_for(f"worker process {workers.pids[0]} ended unexpectedly (signal SIGKILL)")
     witness.check()
 
 
@@ -142,7 +142,7 @@ def test_workers_without_a_supervisor_leave_what_waits_to_those_that_are_started
     workers = cli.start_workers(1)
     wait_until(ledger.started)
     kill(workers.supervisor)
-    wait_until(lambda: "stopping, finishing 1 jobs" in cli.log())
+    cli.log.wait_for("stopping, finishing 1 job")
     waiting = witness.enqueue_some(4)
     cli.start_workers(1)
     history = witness.check(faultless=True)  # nothing was lost: the bereft worker has finished what it had

@@ -37,12 +37,12 @@ def test_the_jobs_of_a_frozen_worker_are_stopped_before_they_run_again(
     other = cli.start_workers()
     wait_until(lambda: ledger.started(2))
     signalled(signal.SIGCONT, frozen)
-    wait_until(lambda: LATE in frozen.log.read_text())
+    frozen.log.wait_for(LATE)
     witness.healed()
     witness.check()
     assert witness.outcomes(job_id) == ["lost", "succeeded"]
     assert cli.job(job_id)["history"][0]["late"] is not None
-    assert "lost its lease" not in other.log.read_text()
+    other.log.assert_without("lost its lease")
 
 
 @pytest.mark.fault("F13")
@@ -60,7 +60,7 @@ def test_a_worker_that_was_frozen_alone_stops_its_jobs_when_it_wakes(
     witness.healed()
     witness.check()
     assert witness.outcomes(job_id) == ["lost", "succeeded"]
-    assert frozen.log.read_text().count("lost its lease") == 1
+    frozen.log.assert_exactly("lost its lease")
 
 
 @pytest.mark.fault("F25")
@@ -78,7 +78,7 @@ def test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterw
     cli.start_workers()
     wait_until(lambda: ledger.started(2))
     signalled(signal.SIGCONT, zombie)
-    wait_until(lambda: LATE in zombie.log.read_text() or witness.rows().jobs[job_id].state != "processing")
+    zombie.log.wait_for(LATE, or_until=lambda: witness.rows().jobs[job_id].state != "processing")
     second.touch()
     witness.healed()
     witness.check()

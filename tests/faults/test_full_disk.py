@@ -4,7 +4,6 @@ The disk is a small file system of its own. It goes with the process that holds 
 """
 
 import contextlib
-import os
 import resource
 import subprocess
 import time
@@ -16,8 +15,8 @@ import pytest
 from tests.faults.witness import Witness
 from tests.integration.conftest import NewDatabase
 from tests.integration.driver import Cli, json_lines, wait_until
-from tests.integration.hosts import WITHOUT
 from tests.integration.ledger import Ledger
+from tests.requirements import require
 
 pytestmark = pytest.mark.sqlite_only  # on PostgreSQL it is the server's disk: see test_postgres_trouble.py
 
@@ -47,12 +46,7 @@ class SmallDisk:
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != "up\n":
             _, said = self._holder.communicate(timeout=10)
-            pytest.fail(
-                f"no small disk can be made here: {said.strip()}\nThis takes root (in a container: docker run"
-                f" --privileged). {WITHOUT}=1 leaves the test out, and with it the proof that a full disk"
-                " is survived.",
-                pytrace=False,
-            )
+            raise RuntimeError(f"no small disk was made: {said.strip()}")
 
     def fill(self) -> None:
         """Leave no room at all."""
@@ -72,8 +66,7 @@ class SmallDisk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    if os.environ.get(WITHOUT) == "1":
-        pytest.skip(f"{WITHOUT}=1: no disk is filled")
+    require("mounts")
     disk = SmallDisk(tmp_path, "4m")
     yield disk
     disk.close()
@@ -109,10 +102,10 @@ def test_outcomes_are_tried_until_there_is_room_for_them(
     assert f"the disk of {disk.path} is full" in cli.run("doctor", check=False).stdout
     go.touch()
     wait_until(lambda: len(ledger.entries("end")) >= 2)
-    wait_until(lambda: "cannot use the database" in cli.log())
+    cli.log.wait_for("cannot use the database")
     time.sleep(seconds)
-    told = [line for line in cli.log().splitlines() if "started" not in line and "succeeded after" not in line]
-    assert len(told) <= 20 + seconds / 2  # no flood; what a checkpoint frees is soon full again
+    # No flood; what a checkpoint frees is soon full again.
+    cli.log.assert_at_most_lines(20 + seconds / 2, besides=["started", "succeeded after"])
 
     disk.free()
     witness.healed()

@@ -120,7 +120,7 @@ def test_ctrl_c_at_the_worker_does_not_reach_the_command(cli: Cli, witness: Witn
     foreground = cli.start_in_foreground()
     wait_until((tmp_path / "begun").exists)
     os.killpg(foreground.pid, 2)  # what the terminal does on Ctrl-C
-    wait_until(lambda: "stopping" in cli.log())
+    cli.log.wait_for("stopping")
     go.touch()
     assert foreground.wait(30) == 0
     job = cli.job(job_id)
@@ -161,7 +161,7 @@ def test_a_listing_shows_what_a_failed_command_said_escaped(working: Cli, witnes
     for command in (["list", "--limit", "0"], ["dlq", "list"], ["info", job["id"]]):
         for view in ("table", "plain"):
             assert "\x1b" not in working.run(*command, "--output", view).stdout
-    assert "\x1b" not in working.log()
+    working.log.assert_without("\x1b")
     witness_at_work.check(faultless=True)
 
 

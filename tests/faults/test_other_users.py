@@ -12,8 +12,8 @@ import pytest
 
 from tests.faults.witness import Witness
 from tests.integration.driver import Cli, Result, wait_until
-from tests.integration.hosts import WITHOUT
 from tests.integration.ledger import Ledger
+from tests.requirements import require
 
 pytestmark = [pytest.mark.sqlite_only, pytest.mark.fault("F72")]
 
@@ -32,14 +32,7 @@ def refused(cli: Cli, path: Path) -> Result:
 @pytest.fixture
 def another_user() -> int:
     """The id of another user, whom only root can become."""
-    if os.environ.get(WITHOUT) == "1":
-        pytest.skip(f"{WITHOUT}=1: nobody tries to look into another user's queue")
-    if os.geteuid() != 0:
-        pytest.fail(
-            f"only root can be another user. {WITHOUT}=1 leaves the test out, and with it the proof that other users"
-            " reach nothing",
-            pytrace=False,
-        )
+    require("users")
     return pwd.getpwnam("nobody").pw_uid
 
 
@@ -52,7 +45,7 @@ def test_everything_is_private_while_it_is_in_use(newcomer: Cli, ledger: Ledger)
     names = ["queue.db", "queue.db-wal", "queue.db-shm", "queue.db-lock"]
     wait_until(lambda: len(list(directory.iterdir())) == len(names))
     assert modes(directory.iterdir()) == dict.fromkeys(names, 0o600)
-    assert modes([workers.log]) == {workers.log.name: 0o600}
+    assert modes([workers.log_file]) == {workers.log_file.name: 0o600}
     assert modes([directory, directory.parent, newcomer.logs]) == {"queue": 0o700, "new": 0o700, "logs": 0o700}
 
 
@@ -71,7 +64,7 @@ def test_another_user_reads_and_writes_nothing(
         witness.enqueue("echo secret")
         workers = newcomer.start_workers(umask=0)
         wait_until(lambda: ledger.entries("end"))
-        files = [*place.iterdir(), workers.log]
+        files = [*place.iterdir(), workers.log_file]
         assert {"queue.db", "queue.db-wal", "queue.db-shm"} <= {file.name for file in files}
         for file in files:
             for how in ("<", ">>"):

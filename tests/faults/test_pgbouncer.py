@@ -16,6 +16,7 @@ from tests.faults.witness import Witness
 from tests.integration.driver import Cli, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import free_port
+from tests.requirements import program, require
 
 pytestmark = pytest.mark.fault("F49")
 WORKERS, POOL, JOBS = 20, 5, 300
@@ -24,8 +25,7 @@ WORKERS, POOL, JOBS = 20, 5, 300
 @pytest.fixture
 def pooled_url(postgres_url: str) -> Iterator[str]:
     """The way to the database through a PgBouncer with a few server connections, each lent for one transaction."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "the tests need PgBouncer: install it (apt-get install --no-install-recommends pgbouncer)"
+    require("pgbouncer")
     parts, port = urlsplit(postgres_url), free_port()
     home = Path("/tmp") / f"queuectl-pgbouncer-{port}"  # short, and open to the user that it runs as
     home.mkdir(mode=0o755)
@@ -48,7 +48,7 @@ server_lifetime = 5
     user = {"user": pwd.getpwnam("nobody").pw_uid} if os.geteuid() == 0 else {}
     with (home / "log").open("wb") as log:
         pooler = subprocess.Popen(
-            [program, str(home / "config")], stdout=log, stderr=log, start_new_session=True, **user
+            [str(program("pgbouncer")), str(home / "config")], stdout=log, stderr=log, start_new_session=True, **user
         )
     url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
     try:
@@ -88,10 +88,8 @@ def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Le
     cli.run("metrics", "--detailed")
     cli.run("worker", "stop")
 
-    log = cli.log()
-    assert log.count("a pooler stands before the database: polling for jobs instead of listening") == WORKERS
-    for trouble in ("prepared", "cannot use the database", "ERROR", "lost"):
-        assert trouble not in log
+    cli.log.assert_exactly("a pooler stands before the database: polling for jobs instead of listening", WORKERS)
+    cli.log.assert_without("prepared", "cannot use the database", "ERROR", "lost")
 
 
 def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger, witness: Witness) -> None:

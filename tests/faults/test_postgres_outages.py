@@ -72,11 +72,10 @@ def test_workers_hold_on_through_kills_and_restarts_of_the_server(
     assert {row.outcome for row in history.attempts} <= {"succeeded", "released"}
     assert len(ledger.entries("start")) == len(ledger.entries("end")) == jobs + 1
 
-    log = cli.log()
     assert all(is_running(pid) for pid in workers.pids)
-    told = [line for line in log.splitlines() if " job " not in line]
-    assert log.count("cannot use the database") == log.count("can use the database again") <= len(outages) * 2
-    assert len(told) <= 2 + 2 * len(outages) * 2, told
+    cli.log.assert_as_many("can use the database again", as_of="cannot use the database")
+    cli.log.assert_at_most("cannot use the database", len(outages) * 2)
+    cli.log.assert_at_most_lines(2 + 2 * len(outages) * 2, besides=[" job "])
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from tests.faults.tracing import Trace, kill_group, killing, started
 from tests.faults.witness import Witness
 from tests.integration.driver import PATIENCE, QUEUECTL, Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
+from tests.integration.log import Log
 
 pytestmark = pytest.mark.sqlite_only  # PostgreSQL's own files are its own: see `queuectl doctor`
 
@@ -69,8 +70,7 @@ def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_noth
         log = cli.directory / f"killed-{number}.log"
         supervised = started([*killing(number), *FOREGROUND], log=log, env=cli.environ, cwd=cli.directory)
         try:
-            wait_until(lambda: _says_killed(log) or _has_ended(witness, job_id))  # noqa: B023 - called before the next
-            was_killed = _says_killed(log)
+            was_killed = Log.at(log).wait_for("(signal SIGKILL)", or_until=lambda: _has_ended(witness, job_id))  # noqa: B023 - called before the next turn
             killed += was_killed
             for pid in cli.own_processes():  # the workers have sessions of their own
                 with contextlib.suppress(ProcessLookupError):
@@ -91,10 +91,6 @@ def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_noth
 
 def _has_ended(witness: Witness, job_id: str) -> bool:
     return witness.rows().jobs[job_id].state == "completed"
-
-
-def _says_killed(log: Path) -> bool:
-    return "(signal SIGKILL)" in log.read_text()
 
 
 @pytest.mark.fault("F06")
@@ -127,7 +123,7 @@ def test_an_outcome_is_synced_before_it_is_logged(
         before = _commits(path)
         traced = started([*trace.command, *FOREGROUND], log=log, env=cli.environ, cwd=cli.directory)
         try:
-            wait_until(lambda: log.read_text().count(" succeeded after ") == len(ids))
+            Log.at(log).wait_for(" succeeded after ", len(ids))
         finally:
             for pid in cli.own_processes():
                 if pid != traced.pid:

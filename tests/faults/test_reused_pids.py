@@ -3,7 +3,6 @@
 In a pid namespace of its own, where the kernel can be told which pid to give next and nobody else takes it.
 """
 
-import os
 import shlex
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import pytest
 
 from tests.faults.witness import Witness
 from tests.integration.driver import QUEUECTL, Cli
-from tests.integration.hosts import WITHOUT
 from tests.integration.ledger import Ledger
+from tests.requirements import NEW_PIDS, require
 
 pytestmark = [pytest.mark.sqlite_only, pytest.mark.fault("F21")]
-
-NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 SCRIPT = """
 children() {{ cat /proc/$1/task/$1/children; }}
@@ -39,33 +36,22 @@ done
 {queuectl} worker stop || exit 96
 {queuectl} worker start --count 1 >/dev/null || exit 95
 until grep -q ' end ' {ledger}; do sleep 0.1; done
-{queuectl} worker stop --force || exit 94
+{queuectl} worker stop --force >/dev/null || exit 94
 kill -0 $supervisor && kill -0 $worker && echo both bystanders live
 """
-
-
-@pytest.fixture(autouse=True)
-def _namespaces() -> None:
-    if os.environ.get(WITHOUT) == "1":
-        pytest.skip(f"{WITHOUT}=1: no pid is used again")
 
 
 def test_a_bystander_with_a_dead_workers_pid_is_left_alone(
     cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path
 ) -> None:
+    require("pids")
     job_id = witness.enqueue_endless()
     script = SCRIPT.format(
         queuectl=shlex.quote(QUEUECTL),
         ledger=shlex.quote(str(tmp_path / "ledger")),
         log=shlex.quote(str(cli.directory / "foreground.log")),
     )
-    result = cli.run(program=[*NAMESPACE, "bash", "-c", script], check=False)
-    if "unshare" in result.stderr or result.code == 99:
-        pytest.fail(
-            f"no pid can be chosen here: {result.stderr.strip()}\nThis takes Linux and root (in a container: docker run"
-            f" --privileged). {WITHOUT}=1 leaves the test out.",
-            pytrace=False,
-        )
+    result = cli.run(program=[*NEW_PIDS, "bash", "-c", script], check=False)
     assert (result.stdout, result.code) == ("both bystanders live\n", 0), result.stderr
     witness.check()
     assert witness.outcomes(job_id) == ["lost", "succeeded"]

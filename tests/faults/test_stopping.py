@@ -36,7 +36,7 @@ def test_the_first_stop_lets_the_jobs_in_hand_finish_and_takes_no_more(
     in_hand = 4 if stop is ctrl_c else 2
     wait_until(lambda: ledger.started(in_hand))
     stop(foreground)
-    wait_until(lambda: cli.log().count("stopping, finishing") == 2)
+    cli.log.wait_for("stopping, finishing", 2)
     go.touch()
     assert foreground.wait(PATIENCE) == 0
     jobs = cli.jobs()
@@ -74,7 +74,7 @@ def test_the_second_stop_gives_the_jobs_back_and_another_worker_runs_them(
     foreground = cli.start_in_foreground()
     wait_until(ledger.started)
     stop(foreground)
-    wait_until(lambda: "stopping, finishing 1 jobs" in cli.log())
+    cli.log.wait_for("stopping, finishing 1 job")
     assert foreground.poll() is None
     stop(foreground)
     assert foreground.wait(PATIENCE) == 0

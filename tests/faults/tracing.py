@@ -3,16 +3,14 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.requirements import TRACING, require
 
-WITHOUT = "QUEUECTL_TEST_WITHOUT_STRACE"
 SYNCS = "fsync,fdatasync"
 
 CALL = re.compile(r"^(?P<thread>\d+) +(?P<name>\w+)\((?P<descriptor>\d+)<(?P<path>[^>]*)>(?P<rest>.*)$")
@@ -21,17 +19,8 @@ RESUMED = re.compile(r"^(?P<thread>\d+) +<\.\.\. (?P<name>\w+) resumed>")
 
 def strace(*options: str) -> list[str]:
     """The command line before a program that is to be traced with all its threads and children."""
-    if os.environ.get(WITHOUT) == "1":
-        pytest.skip(f"{WITHOUT}=1: no system call is counted, none fails")
-    program = shutil.which("strace")
-    if program is None or subprocess.run([program, "-qq", "-o", "/dev/null", "true"], check=False).returncode:
-        pytest.fail(
-            "this takes strace (Debian's package), and the right to trace one's own processes (in a container: docker"
-            f" run --cap-add SYS_PTRACE). {WITHOUT}=1 leaves the tests out, and with them the proof that what is"
-            " acknowledged is on the disk, and that a kill at any moment is survived.",
-            pytrace=False,
-        )
-    return [program, "--follow-forks", "-qq", *options]
+    require("strace")
+    return ["strace", *TRACING, *options]
 
 
 def killing(number: int) -> list[str]:

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.integration.launcher import launcher
+from tests.integration.log import PATIENCE, Log
 
 QUEUECTL = str(Path(sys.executable).with_name("queuectl"))
 ENDED = ("completed", "dead", "cancelled")
-PATIENCE = 30.0
-"""Seconds until a condition is taken as never true: far more than any takes, even on a busy machine."""
-
 PLAIN = {"PATH", "HOME", "LANG"}
 """Variables of which Python needs nothing when it starts, or that are the same for all tests."""
 
@@ -54,7 +52,11 @@ class Workers:
 
     supervisor: int
     pids: Sequence[int]
-    log: Path
+    log_file: Path
+
+    @property
+    def log(self) -> Log:
+        return Log.at(self.log_file)
 
 
 class Cli:
@@ -155,22 +157,23 @@ class Cli:
 
         return self._once(ended, lambda log: log.count("job "), timeout)
 
-    def log(self) -> str:
-        """What all workers have logged so far."""
-        return "".join(path.read_text() for path in sorted([*self.logs.glob("*"), *self.directory.glob("*.log")]))
+    @property
+    def log(self) -> Log:
+        """The logs of all workers."""
+        return Log(lambda: [*self.logs.glob("*"), *self.directory.glob("*.log")])
 
     def _once(self, look: Callable[[], T | None], mentions: Callable[[str], int], timeout: float) -> T:
         """What `look` gives once it gives something. A look takes a process, so it is taken when the log has news."""
         give_up_at = time.monotonic() + timeout
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: mentions(self.log()) >= 2, 0.5)  # one start, one end
+            wait_until(lambda: mentions(self.log.so_far()) >= 2, 0.5)  # one start, one end
         while True:
-            seen = mentions(self.log())
+            seen = mentions(self.log.so_far())
             if (found := look()) is not None:
                 return found
-            assert time.monotonic() < give_up_at, f"not within {timeout} s; the log:\n{self.log()}"
+            assert time.monotonic() < give_up_at, f"not within {timeout} s; the log:\n{self.log}"
             with contextlib.suppress(AssertionError):
-                wait_until(lambda: mentions(self.log()) != seen, 2)  # noqa: B023 - called before the next turn
+                wait_until(lambda: mentions(self.log.so_far()) != seen, 2)  # noqa: B023 - called before the next turn
 
     def start_workers(
         self,
@@ -189,8 +192,8 @@ class Cli:
         self, count: int = 1, *, concurrency: int = 1, pass_fds: Sequence[int] = ()
     ) -> "subprocess.Popen[bytes]":
         """Start workers in the foreground of a session of their own; returns when they are ready."""
-        log = self.directory / f"foreground-{len(self._foreground)}.log"
-        with log.open("wb") as output:
+        path = self.directory / f"foreground-{len(self._foreground)}.log"
+        with path.open("wb") as output:
             process = subprocess.Popen(
                 [QUEUECTL, "worker", "start", "--foreground", *_arguments(count, concurrency, ())],
                 stdin=subprocess.DEVNULL,
@@ -202,8 +205,9 @@ class Cli:
                 pass_fds=pass_fds,
             )
         self._foreground.append(process)
-        wait_until(lambda: log.read_text().count(" started: queues ") == count or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
+        log = Log.at(path)
+        log.wait_for(" started: queues ", count, or_until=lambda: process.poll() is not None)
+        assert process.poll() is None, log
         return process
 
     def processes(self) -> dict[int, str]:

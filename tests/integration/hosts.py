@@ -4,7 +4,6 @@ A host can be cut off from the network without a word to anybody, and can lose i
 its pid namespace, whose init reads from a pipe that only the tests' process holds: nothing outlives the tests.
 """
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,9 @@ import psutil
 from tests.integration import forwarder
 from tests.integration.driver import PATIENCE
 from tests.integration.forwarder import PORT
+from tests.integration.log import Log
+from tests.requirements import NEW_HOST, program
 
-WITHOUT = "QUEUECTL_TEST_WITHOUT_NAMESPACES"
 SUBNET = "10.77.0"
 SERVER = f"{SUBNET}.1"
 
@@ -34,30 +34,21 @@ time_machine.travel(time.time() + {seconds}, tick=True).start()
 """
 
 
-class NoNamespaces(Exception):
-    """This machine, or this user, cannot make hosts; the message says what is missing."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"no hosts can be made here: {reason}\n"
-            "This takes Linux, root (in a container: docker run --privileged), and Debian's packages iproute2 and "
-            f"util-linux. {WITHOUT}=1 leaves the test out, and with it the proof that a queue survives its hosts."
-        )
+class HostFailed(Exception):
+    """A host, or the network between hosts, did not come to be; the message says what the system said."""
 
 
 class Network:
-    """A network of hosts that reach, at `url`, a server that is elsewhere. Raises NoNamespaces."""
+    """A network of hosts that reach, at `url`, a server that is elsewhere."""
 
     def __init__(self, server_url: str, directory: Path) -> None:
-        if missing := [program for program in ("unshare", "nsenter", "ip") if shutil.which(program) is None]:
-            raise NoNamespaces(f"not found: {', '.join(missing)}")
         self._directory = directory
         self._hosts: list[Host] = []
         server = urlsplit(server_url)
         self.url = server._replace(netloc=f"{server.username}:{server.password}@{SERVER}:{PORT}").geturl()
         with Path("/proc/self/ns/net").open() as here:
             self._switch = _Namespaced(
-                ["--net"],
+                ["unshare", "--net"],
                 [
                     sys.executable,
                     forwarder.__file__,
@@ -85,7 +76,7 @@ class Network:
             (customization / "sitecustomize.py").write_text(WRONG_CLOCK.format(seconds=clock_error.total_seconds()))
             environ = {**environ, "PYTHONPATH": str(customization)}
         machine = _Namespaced(
-            ["--net", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"],
+            NEW_HOST,
             ["/bin/sh", "-c", INIT, "init", name, *command],
             log=self._directory / f"{name}.log",
             env=environ,
@@ -119,9 +110,9 @@ class Host:
         self._machine.say("go")
 
     @property
-    def log(self) -> str:
-        """What its command has written."""
-        return self._machine.log.read_text()
+    def log(self) -> Log:
+        """What its command writes."""
+        return Log.at(self._machine.log)
 
     def plug_in(self) -> None:
         """Connect it to the network."""
@@ -158,7 +149,7 @@ class _Namespaced:
         self.log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                ["unshare", *namespaces, "--", *command],
+                [*namespaces, "--", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -172,7 +163,7 @@ class _Namespaced:
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "up\n":
             self.end()
-            raise NoNamespaces(log.read_text().strip())
+            raise HostFailed(log.read_text().strip())
 
     @property
     def is_running(self) -> bool:
@@ -187,10 +178,14 @@ class _Namespaced:
         """Change its network (ip-batch, ip(8))."""
         enter = ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
         done = subprocess.run(
-            [*enter, "ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, timeout=PATIENCE
+            [*enter, str(program("ip")), "-batch", "-"],
+            input="\n".join(commands),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         if done.returncode:
-            raise NoNamespaces(done.stderr.strip())
+            raise HostFailed(done.stderr.strip())
 
     def kill_init(self) -> None:
         """With the init of a pid namespace, the kernel kills all that is in it (pid_namespaces(7))."""

@@ -140,8 +140,9 @@ def test_a_setting_that_does_not_exist_or_fit_is_told_with_the_right_one(cli: Cl
     ("args", "message"),
     [
         (("enqueu",), "no such command 'enqueu': did you mean 'enqueue'?"),
-        (("enqueue",), "nothing to enqueue: give a JSON document, @FILE, -, or -- and a program"),
-        (("enqueue", "{}", "extra"), "'extra' is one too many: quote JSON as a whole, and put -- before a program"),
+        (("enqueue",), "nothing to enqueue: give -c and a command, -- and a program, a JSON document, @FILE or -"),
+        (("enqueue", "{}", "extra"), "'extra' is one too many: quote a JSON document as a whole"),
+        (("enqueue", "ls", "-la"), "'ls' is neither JSON nor @FILE nor -"),
         (("enqueue", "@missing.json"), "cannot read the file 'missing.json': No such file or directory"),
         (("list", "--state", "sleeping"), "invalid value for '--state'"),
         (("list", "--limit", "-1"), "invalid value for '--limit'"),
@@ -165,8 +166,8 @@ def test_a_command_line_that_makes_no_sense_is_a_usage_error(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("mysql://root@localhost/queue", "the database URL must begin with sqlite:/// or postgresql://"),
-        ("queue.db", "the database URL must begin with sqlite:/// or postgresql://"),
+        ("mysql://root@localhost/queue", "must begin with sqlite:/// or postgresql://"),
+        ("queue.db", "must begin with sqlite:/// or postgresql://"),
     ],
 )
 def test_a_database_url_of_no_known_kind_is_not_valid(newcomer: Cli, url: str, message: str) -> None:

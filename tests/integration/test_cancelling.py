@@ -82,7 +82,7 @@ def test_it_returns_when_nothing_of_the_command_is_left_and_says_what_killed_it(
     (attempt,) = job["history"]
     assert (attempt["outcome"], attempt["signal"], attempt["exit_code"]) == ("cancelled", 15, None)
     assert attempt["error"] == f"cancelled by {job['cancel_requested_by']}: was stopped (killed by SIGTERM)"
-    assert "is to be cancelled" in cli.log()
+    cli.log.wait_for("is to be cancelled")
 
 
 def test_the_worker_hears_of_it_at_once(cli: Cli, running: str, held_up: HeldUp) -> None:

@@ -70,10 +70,10 @@ def test_nothing_is_written_into_the_file_or_its_log(cli: Cli) -> None:
     cli.enqueue("true")
     connection = sqlite3.connect(file_of(cli))  # so that the log stays
     connection.execute("SELECT * FROM jobs").fetchall()
-    log = file_of(cli).with_name("queue.db-wal")
-    before = file_of(cli).read_bytes(), log.read_bytes()
+    wal = file_of(cli).with_name("queue.db-wal")
+    before = file_of(cli).read_bytes(), wal.read_bytes()
     findings(cli)
-    assert (file_of(cli).read_bytes(), log.read_bytes()) == before
+    assert (file_of(cli).read_bytes(), wal.read_bytes()) == before
     connection.close()
 
 

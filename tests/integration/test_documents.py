@@ -18,6 +18,7 @@ WORKER = ["id", "host", "pid", "supervisor_pid", "state", "jobs", "heartbeat_age
 WORKER += ["started_at", "lease_expires_at"]
 SETTINGS = ["max-retries", "backoff-base", "backoff-max", "backoff-jitter", "default-timeout", "output-limit"]
 SETTINGS += ["max-losses", "lease", "kill-grace"]
+LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir"]
 
 
 def test_a_job_has_all_its_keys_whether_it_waits_or_has_ended(working: Cli) -> None:
@@ -76,12 +77,13 @@ def test_metrics_count_what_was_done(cli: Cli) -> None:
 
 
 def test_config_gives_all_settings_and_where_they_are_from(cli: Cli) -> None:
-    assert list(cli.json("config", "get")) == SETTINGS
+    assert list(cli.json("config", "get")) == [*SETTINGS, *LOCAL]
     changed = cli.json("config", "set", "max-retries", "5")
     assert list(changed) == ["key", "value", "default", "from", "range", "meaning"]
     assert (changed["value"], changed["default"], changed["from"]) == ("5", "3", "database")
     shown = cli.json("config", "show")
     assert list(shown) == ["policy", "local"]
+    assert [setting["key"] for setting in shown["local"]] == [*LOCAL, "config file"]
     assert [setting["key"] for setting in shown["policy"]] == SETTINGS
     assert cli.json("config", "unset", "max-retries")["from"] == "default"
 
@@ -90,6 +92,6 @@ def test_worker_start_and_enqueue_tell_what_they_made(cli: Cli) -> None:
     job = cli.json("enqueue", "--", "true")
     assert list(job) == JOB
     started = cli.json("worker", "start", "--count", "2")
-    assert list(started) == ["supervisor_pid", "log", "workers"]
+    assert list(started) == ["supervisor_pid", "log", "workers", "running"]
     assert [list(worker) for worker in started["workers"]] == [["pid", "id"]] * 2
     cli.wait_for(job["id"])

@@ -38,7 +38,8 @@ def test_no_other_command_makes_a_queue_where_there_is_none(newcomer: Cli) -> No
     transfer = f"transfer --from sqlite:///{path} --to sqlite:///{newcomer.directory}/copy.db"
     for command in (*READERS, transfer):
         result = newcomer.run(*command.split(), check=False)
-        assert (result.code, result.errors) == (6, [f"there is no queue at {path}"]), command
+        assert result.code == 6, command
+        assert [error.endswith(f"there is no queue at {path}") for error in result.errors] == [True], command
         assert "`queuectl init` or `queuectl enqueue` creates it" in result.stderr
         assert not list(newcomer.directory.iterdir())
 
@@ -86,3 +87,26 @@ def test_the_config_file_says_where_the_queue_is(newcomer: Cli) -> None:
     newcomer.run("init")
     assert json.loads(newcomer.run("list").stdout) == []
     assert (newcomer.directory / "chosen.db").exists()
+
+
+def test_a_newcomer_says_where_the_queue_is_before_there_is_one(newcomer: Cli) -> None:
+    assert (
+        newcomer.run("config", "set", "db-path", "~/mine/jobs.db").stdout == f"db-path\t{newcomer.home}/mine/jobs.db\n"
+    )
+    shown = newcomer.run("config", "show", check=False)
+    assert shown.code == 6
+    assert shown.errors[0].endswith(f"there is no queue at {newcomer.home}/mine/jobs.db")
+    assert {path.name for path in newcomer.home.iterdir()} == {".config"}
+    newcomer.enqueue("true", id="first")
+    assert (newcomer.home / "mine" / "jobs.db").exists()
+    assert newcomer.run("config", "show").stdout.count(str(newcomer.home / ".config/queuectl/config.toml")) == 4
+
+
+def test_workers_keep_their_logs_and_outcomes_below_the_home_directory(newcomer: Cli) -> None:
+    del newcomer.environ["QUEUECTL_LOG_DIR"]
+    newcomer.environ["QUEUECTL_SPOOL_DIR"] = "~/spool"
+    newcomer.run("config", "set", "log-dir", "~/log")
+    started = newcomer.json("worker", "start")
+    assert Path(started["log"]).parent == newcomer.home / "log"
+    newcomer.run("worker", "stop")
+    assert not (newcomer.directory / "~").exists()

@@ -15,6 +15,7 @@ import pytest
 from tests.postgres import servers, sources
 from tests.postgres.plugin import Owned
 from tests.postgres.servers import Server
+from tests.requirements import require
 
 StartServer = Callable[..., Server]
 
@@ -98,6 +99,19 @@ def test_a_killed_server_restarts_where_it_was_with_what_was_committed(private_p
         psycopg.connect(server.url, connect_timeout=5)
     server.start()
     assert _rows(server.url, "SELECT id FROM job") == [(1,)]
+
+
+def test_a_server_in_a_container_restarts_where_it_was_with_what_was_committed() -> None:
+    require("docker")
+    server = sources.choose_private({**os.environ, sources.FROM: "testcontainers"}).start()
+    try:
+        servers.execute(server.url, "CREATE TABLE job (id int)", "INSERT INTO job VALUES (1)")
+        server.kill()
+        assert not _answers(server.url)
+        server.start()
+        assert _rows(server.url, "SELECT id FROM job") == [(1,)]
+    finally:
+        server.close()
 
 
 def test_a_stopped_server_tells_its_sessions_and_starts_again(private_postgres: StartServer) -> None:

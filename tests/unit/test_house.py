@@ -98,6 +98,15 @@ def test_every_noqa_in_the_source_has_a_reason_beside_it() -> None:
     assert bare == []
 
 
+def test_no_document_installs_a_name_from_the_package_index() -> None:
+    """`queuectl` is another program there, and ours is not published."""
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*"), ROOT / "Dockerfile"]
+    documents = {path: path.read_text() for path in paths if path.is_file()}
+    installed = [line for text in documents.values() for line in re.findall(r".*(?:pipx?|uv tool) install.*", text)]
+    assert any("pipx install ." in line for line in installed)
+    assert [line for line in installed if re.search(r"install (-\S+ )*queuectl", line)] == []
+
+
 def test_the_changelog_begins_with_the_version_of_the_package() -> None:
     versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == queuectl.__version__

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.adapters import program_trouble
-from queuectl.adapters.run_result import spawn_failure, told
+from queuectl.adapters.run_result import has_more_to_tell, spawn_failure, told, words_of
 from queuectl.domain.job import Command
 from queuectl.domain.outcome import Outcome, Output
 from queuectl.domain.ports import Run
@@ -34,7 +34,9 @@ def error_of(*command: str, at: Path, number: int = errno.ENOENT, found: str | N
 
 def error_after_shell(said: str, at: Path, *, exit_code: int = 127) -> str:
     """What is added to the words of a shell."""
-    told_error = told(a_run("some command", at), exit_code, Output(content=said.encode())).error or ""
+    run, output = a_run("some command", at), Output(content=said.encode())
+    assert has_more_to_tell(exit_code)
+    told_error = told(run, exit_code, output, words=words_of(run, output)).error or ""
     return told_error.partition(said.strip().rpartition("\n")[2])[2]
 
 

@@ -14,8 +14,11 @@ import signal
 import sys
 import time
 from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
+from queuectl.adapters import system
 from queuectl.domain.findings import Finding, Grade
 
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
@@ -30,6 +33,14 @@ LONGEST_SWEEP = 5.0
 
 MOST_TEXT = 1 << 20
 """Bytes of the longest list of children: more than a hundred thousand pids."""
+
+CLEAN_SWEEPS = 3
+"""Looks in a row that must find nothing: a process that forks its successor and ends may be missed by one."""
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+EXIT_CODE_FIELD = 50
+"""The place of the exit code in /proc/PID/stat (its field 52), counted from the process's state."""
 
 PAUSE = 0.002
 """Seconds between two looks at what is dying."""
@@ -61,28 +72,104 @@ def is_marked(pid: int, name: str, value: str) -> bool | None:
     return None if found is None else found == value
 
 
-def kill_child(pid: int) -> None:
-    """Kill a child of this process, and reap it if it has ended already."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-    reap(pid)
+class Orphan(NamedTuple):
+    """A process that this one has adopted. `job_id` is its mark, or None when it has none (any more)."""
+
+    pid: int
+    job_id: str | None
+    started: int
+    """Clock ticks since boot."""
+
+    def is_younger(self, than: timedelta) -> bool:
+        """Whether it was started at that time since boot or later."""
+        return self.started >= int(than.total_seconds() * TICKS)
 
 
-def reap(pid: int) -> None:
-    """Reap a child of this process if it has ended."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+class Orphans:
+    """The orphans of this process's descendants: each is looked at once, however many there are and however often.
+
+    A pid is one process's until this process reaps it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, Orphan] = {}
+
+    def look(self) -> Collection[Orphan]:
+        """Those that are there now."""
+        pids = children()
+        self._known = {pid: self._known.get(pid) or _orphan(pid) for pid in pids}
+        return self._known.values()
+
+    def kill(self, orphan: Orphan) -> None:
+        """Kill it, and reap it if it has ended already."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(orphan.pid, signal.SIGKILL)
+        self._reap(orphan.pid)
+
+    def reap(self) -> None:
+        """Reap those that have ended."""
+        for pid in children():
+            self._reap(pid)
+
+    def _reap(self, pid: int) -> None:
+        if reap(pid):
+            self._known.pop(pid, None)
+
+
+def _orphan(pid: int) -> Orphan:
+    return Orphan(pid=pid, job_id=_variable(pid, JOB_MARK), started=system.start_time(pid) or 0)
+
+
+def reap(pid: int) -> bool:
+    """Reap a child of this process if it has ended; whether it has."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def kill_children_of(thread: int) -> None:
+    """Kill what a thread of this process is about to start, where that hangs in the kernel."""
+    with contextlib.suppress(OSError, ValueError):
+        for pid in Path(f"/proc/self/task/{thread}/children").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def members(group: int) -> list[int]:
+    """The processes of that group, as far as they can be seen."""
+    return [pid for pid in _pids() if (fields := system.stat_fields(pid)) and fields[2] == str(group)]
+
+
+def exit_code(pid: int) -> int | None:
+    """How a process that cannot be reaped has ended, as an exit code or a negative signal; None: not known."""
+    fields = system.stat_fields(pid)
+    if not fields or fields[0] not in "ZX" or len(fields) < EXIT_CODE_FIELD:
+        return None
+    return os.waitstatus_to_exitcode(int(fields[EXIT_CODE_FIELD - 1]))
 
 
 def kill_orphans(keep: Collection[int]) -> None:
-    """Kill every child of this process but those to `keep`, and what they leave behind, until there is none."""
+    """Kill every child of this process but those to `keep`, and what they leave behind, until there is none.
+
+    A command has a session of its own: what is in this process's session was there before it, and is spared.
+    """
     give_up_at = time.monotonic() + LONGEST_SWEEP
-    while orphans := [pid for pid in children() if pid not in keep]:
+    own_session = os.getsid(0)
+    while orphans := [pid for pid in children() if pid not in keep and _session(pid) != own_session]:
         for pid in orphans:
-            kill_child(pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            reap(pid)
         if time.monotonic() > give_up_at:
             return
         time.sleep(PAUSE)
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def kill_commands_of(worker_id: str) -> None:
@@ -90,13 +177,14 @@ def kill_commands_of(worker_id: str) -> None:
 
     They are known by `QUEUECTL_WORKER_ID` in the environment they were started with; returns when none is left.
     """
-    give_up_at = time.monotonic() + LONGEST_SWEEP
-    while marked := [pid for pid in _pids() if is_marked(pid, WORKER_MARK, worker_id)]:
+    give_up_at, clean = time.monotonic() + LONGEST_SWEEP, 0
+    while clean < CLEAN_SWEEPS and time.monotonic() < give_up_at:
+        marked = [pid for pid in _pids() if is_marked(pid, WORKER_MARK, worker_id)]
         for pid in marked:
             _kill_marked(pid, worker_id)
-        if time.monotonic() > give_up_at:
-            return
-        time.sleep(PAUSE)
+        clean = 0 if marked else clean + 1
+        if marked:
+            time.sleep(PAUSE)
 
 
 def marked(name: str, value: str) -> dict[int, str | None]:
@@ -159,11 +247,18 @@ def _pids() -> list[int]:
 
 
 def _kill_marked(pid: int, worker_id: str) -> None:
-    with contextlib.suppress(OSError):
+    """Kill the process if it is still that worker's, held by a pidfd meanwhile: its pid may have become another's."""
+    try:
         pidfd = os.pidfd_open(pid)
-        try:
-            # Looked at again while the pidfd holds it: the pid may have become another process's.
-            if is_marked(pid, WORKER_MARK, worker_id):
+    except ProcessLookupError:
+        return
+    except (AttributeError, OSError):  # not to be had here, or no descriptor left: all but sure has to do
+        pidfd = None
+    with contextlib.suppress(OSError):
+        if is_marked(pid, WORKER_MARK, worker_id):
+            if pidfd is None:
+                os.kill(pid, signal.SIGKILL)
+            else:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        finally:
-            os.close(pidfd)
+    if pidfd is not None:
+        os.close(pidfd)

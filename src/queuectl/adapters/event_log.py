@@ -67,7 +67,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(INFO, f"worker {event.worker} started: queues {queues}, {event.concurrency} at a time")
         case events.WorkerStopping():
             how = "forced: stopping and releasing" if event.forced else "finishing"
-            _write(INFO, f"worker {event.worker} stopping, {how} {event.jobs} jobs")
+            jobs = f"{event.jobs} job" + ("" if event.jobs == 1 else "s")
+            _write(INFO, f"worker {event.worker} stopping, {how} {jobs}")
         case events.WorkerStopped():
             _write(INFO, f"worker {event.worker} stopped")
         case events.CancelHeard():

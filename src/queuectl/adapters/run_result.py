@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,8 +25,12 @@ LONGEST_LINE = 200
 LEFT_BEHIND = "left background processes, which were killed"
 
 
-def spawn_failure(run: Run, error: OSError) -> RunResult:
+def spawn_failure(run: Run, error: OSError | ValueError | MemoryError) -> RunResult:
     """The command could not be started: by its own fault, as the shell would number it, or by the worker's."""
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    if isinstance(error, ValueError):  # a row that was written by hand
+        return RunResult(outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {error}")
     reason = (error.strerror or str(error)).lower()
     if error.errno in OWN_TROUBLE:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
@@ -65,30 +70,76 @@ def _can_be_entered(directory: Path) -> bool:
     return directory.is_dir() and os.access(directory, os.X_OK)
 
 
+def not_started(run: Run, stopped_as: Outcome, *, hangs: bool = False) -> RunResult:
+    """The result of a run that was stopped before its command had started.
+
+    `hangs`: the system still looks for its program or its directory.
+    """
+    why = "its program or its directory does not answer" if hangs else "its command had not been started"
+    if stopped_as is Outcome.TIMEOUT:
+        return RunResult(outcome=stopped_as, error=f"{_too_long(run)} ({why})")
+    return RunResult(outcome=stopped_as, error=f"was stopped ({why})")
+
+
+def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | None, pid: int) -> RunResult:
+    """The result of a run whose process has ended and cannot be reaped (`code` as far as known), or does not end."""
+    held = f"process {pid} cannot be reaped: a tracer holds it"
+    if code is not None:
+        result = told(run, code, output, stopped_as=stopped_as)
+        return result._replace(error=f"{result.error}; {held}" if result.error else held)
+    if stopped_as is None:
+        return RunResult(outcome=Outcome.FAILED, error=f"nobody knows how it ended: {held}", output=output)
+    ending = f"SIGKILL has not ended process {pid}: it waits in the kernel, or is frozen"
+    said = _too_long(run) if stopped_as is Outcome.TIMEOUT else "was stopped"
+    return RunResult(outcome=stopped_as, error=f"{said} ({ending})", output=output)
+
+
+def has_more_to_tell(code: int) -> bool:
+    """Whether `words_of` may have something to add to that exit code."""
+    return code in MEANINGS
+
+
+def words_of(run: Run, output: Output) -> str:
+    """What a look at the job's files adds to the end of its command. They may be where nothing answers."""
+    return program_trouble.after_shell(output.content, _directory(run))
+
+
 def told(
-    run: Run, returncode: int, output: Output, *, stopped_as: Outcome | None = None, left_behind: bool = False
+    run: Run,
+    returncode: int,
+    output: Output,
+    *,
+    stopped_as: Outcome | None = None,
+    left_behind: bool = False,
+    cannot_be_killed: Sequence[int] = (),
+    words: str = "",
 ) -> RunResult:
     """The result of a run by what `subprocess` calls its returncode: an exit code, or a negative signal.
 
-    `stopped_as` is why it was stopped, if it was; `left_behind` that processes of it had to be killed after its end.
+    `stopped_as` is why it was stopped, if it was; `left_behind` that processes of it had to be killed after its end,
+    and `cannot_be_killed` are those that live on; `words` are what `words_of` found.
     """
     exit_code, number = (returncode, None) if returncode >= 0 else (None, -returncode)
-    ending = _ending(exit_code, number, output.content)
-    if exit_code in MEANINGS and stopped_as is None:
-        ending += program_trouble.after_shell(output.content, _directory(run))
+    ending = _ending(exit_code, number, output.content) + words
     match stopped_as:
         case None if returncode == 0:
             outcome, error = Outcome.SUCCEEDED, None
         case None:
             outcome, error = Outcome.FAILED, ending
         case Outcome.TIMEOUT:
-            limit = format_duration(run.job.timeout or timedelta())
-            outcome, error = Outcome.TIMEOUT, f"ran longer than its timeout of {limit} and was stopped ({ending})"
+            outcome, error = Outcome.TIMEOUT, f"{_too_long(run)} ({ending})"
         case stopped:
             outcome, error = stopped, f"was stopped ({ending})"
-    if left_behind:
-        error = LEFT_BEHIND if error is None else f"{error}; {LEFT_BEHIND}"
+    notes = [LEFT_BEHIND] if left_behind and not cannot_be_killed else []
+    if cannot_be_killed:
+        pids = ", ".join(map(str, cannot_be_killed))
+        notes.append(f"processes of it live on that could not be killed, another user's perhaps: pid {pids}")
+    error = "; ".join(filter(None, [error, *notes])) or None
     return RunResult(outcome=outcome, exit_code=exit_code, signal=number, error=error, output=output)
+
+
+def _too_long(run: Run) -> str:
+    return f"ran longer than its timeout of {format_duration(run.job.timeout or timedelta())} and was stopped"
 
 
 def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:

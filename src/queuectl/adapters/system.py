@@ -106,7 +106,7 @@ def machine_id() -> str:
 
 def process(pid: int) -> Process | None:
     """The process that has that pid on this machine now, or None; a zombie counts as none."""
-    started = _start_time(pid)
+    started = start_time(pid)
     return None if started is None else Process(machine=machine_id(), pid=pid, started=started)
 
 
@@ -116,13 +116,6 @@ def current_process() -> Process:
     if found is None:
         raise RuntimeError("neither /proc nor ps tells when this process started")
     return found
-
-
-def is_younger(pid: int, *, than: timedelta) -> bool:
-    """Whether the process that has that pid was started at that time since boot or later; False when it is gone."""
-    started = _start_time(pid)
-    ticks = os.sysconf("SC_CLK_TCK")
-    return started is not None and started >= int(than.total_seconds() * ticks)
 
 
 def is_alive(candidate: Process) -> bool:
@@ -142,16 +135,16 @@ def _is_hidden(pid: int) -> bool:
     return False  # ours, and so visible: a zombie
 
 
-def _start_time(pid: int) -> int | None:
+def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of the process, or seconds since 1970 where there is no /proc."""
     if HAS_PROC:
-        fields = _stat_fields(pid)
+        fields = stat_fields(pid)
         return int(fields[19]) if fields and fields[0] not in "ZX" else None
     text = _asked_of_ps(pid, "lstart=")
     return int(time.mktime(time.strptime(text))) if text else None
 
 
-def _stat_fields(pid: int) -> list[str] | None:
+def stat_fields(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`.
 
     The numbers of the fields, less three, are those of proc_pid_stat(5).

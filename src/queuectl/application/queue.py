@@ -1,6 +1,6 @@
 """What an operator can ask of the queue: enqueue, find, cancel, retry, remove, configure, measure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Attempt, Job, JobRequest, job_of
 from queuectl.domain.policy import Policy, checked, setting
-from queuectl.domain.ports import Clock, ConfigRepository, JobRepository, Measurements, WorkerRecord, WorkerRegistry
+from queuectl.domain.ports import (
+    Clock,
+    ConfigRepository,
+    JobRepository,
+    Measurements,
+    WorkerRecord,
+    WorkerRegistry,
+    WorkerState,
+)
 from queuectl.domain.state import State
 
 if TYPE_CHECKING:
@@ -66,6 +74,12 @@ class Queue:
         self._jobs.add(jobs)
         return jobs
 
+    def unserved(self, queues: Collection[str]) -> Sequence[str]:
+        """Those of these queues from which no worker takes jobs now."""
+        at = self._clock()
+        working = [it for it in self._workers.live() if it.state is WorkerState.RUNNING and it.lease_expires_at > at]
+        return sorted(queue for queue in queues if not any(queue in (it.queues or [queue]) for it in working))
+
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
         return self._jobs.find(job_id)
@@ -74,9 +88,11 @@ class Queue:
         """All attempts of the job, the first one first."""
         return self._jobs.attempts_of(job_id)
 
-    def search(self, *, states: Sequence[State], queue: str | None, limit: int | None) -> Sequence[Job]:
-        """Jobs of those states (empty: all) and that queue (None: all), the newest first."""
-        return self._jobs.search(states=states, queue=queue, limit=limit)
+    def search(
+        self, *, states: Sequence[State] = (), queues: Sequence[str] = (), limit: int | None = None
+    ) -> Sequence[Job]:
+        """Jobs of those states and queues (empty: all), the newest first; if only dead ones, the latest death first."""
+        return self._jobs.search(states=states, queues=queues, limit=limit, by_end=list(states) == [State.DEAD])
 
     def outputs(self, jobs: Sequence[Job]) -> Mapping[str, bytes]:
         """What the last ended attempt of each job wrote, by job id."""
@@ -115,24 +131,24 @@ class Queue:
         at = self._clock()
         return self._jobs.change(job_id, lambda job: _dead(job).retried(at))
 
-    def retry_all_dead(self) -> Iterator[int]:
-        """Have every job that is in the dead letter queue now run again; yields how many each transaction took."""
+    def retry_all_dead(self) -> Iterator[Sequence[Job]]:
+        """Have every job that is in the dead letter queue now run again; yields those of each transaction."""
         at = self._clock()
 
         def retried(job: Job) -> Job:
             return job.retried(at)
 
         while jobs := self._jobs.change_some(State.DEAD, retried, until=at, limit=BATCH):
-            yield len(jobs)
+            yield jobs
 
     def remove_dead(self, job_id: str) -> None:
         """Delete a job of the dead letter queue with its history. Raises JobNotFound, WrongState."""
         self._jobs.remove(job_id, allow=_dead)
 
-    def remove_all_dead(self) -> Iterator[int]:
-        """Delete every job of the dead letter queue; yields how many each transaction took."""
-        while count := self._jobs.remove_some(State.DEAD, limit=BATCH):
-            yield count
+    def remove_all_dead(self) -> Iterator[Sequence[str]]:
+        """Delete every job of the dead letter queue; yields the ids of those of each transaction."""
+        while job_ids := self._jobs.remove_some(State.DEAD, limit=BATCH):
+            yield job_ids
 
     def policy(self) -> Policy:
         """The settings in force."""

@@ -27,6 +27,8 @@ In a command, a variable or a directory, U+DC80 to U+DCFF stand for the bytes 0x
 file may have any name. Python calls this `surrogateescape` (PEP 383).
 """
 
+DEFAULT_QUEUE = "default"
+
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -200,7 +202,7 @@ def job_of(request: JobRequest, *, new_id: str, policy: Policy, cwd: str, at: da
     return Job(  # by place: by name it would take twice as long, for each of a hundred thousand
         request.get("id", new_id),
         request["command"],
-        request.get("queue", "default"),
+        request.get("queue", DEFAULT_QUEUE),
         request.get("priority", 5),
         request.get("max_retries", policy.max_retries),
         request.get("timeout", policy.default_timeout),

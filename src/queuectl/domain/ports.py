@@ -82,9 +82,17 @@ class JobRepository(Protocol):
         """The job. Raises JobNotFound."""
 
     def search(
-        self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
+        self,
+        *,
+        states: Collection[State] = (),
+        queues: Collection[str] = (),
+        limit: int | None = None,
+        by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states (empty: all) and that queue (None: all), the newest first, at most `limit`."""
+        """Jobs of those states and queues (empty: all), the newest first, at most `limit`.
+
+        With `by_end`, those that ended last come first; it is for states in which a job has ended.
+        """
 
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
         """All runs of a job, the first one first; empty for an unknown job."""
@@ -130,8 +138,8 @@ class JobRepository(Protocol):
     def remove(self, job_id: str, *, allow: Decide) -> None:
         """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
 
-    def remove_some(self, state: State, *, limit: int) -> int:
-        """Delete up to `limit` jobs of a state with their attempts; how many there were."""
+    def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
+        """Delete up to `limit` jobs of a state with their attempts; the ids of those that were there."""
 
     def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         """Take back every job that the worker holds; the jobs as written, empty when there was nothing to rescue.

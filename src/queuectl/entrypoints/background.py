@@ -42,7 +42,8 @@ def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int
 
     Raises QueueError, with the end of the log, when they cannot be started.
     """
-    log = _new_log(settings.log_dir)
+    settings.directory("spool-dir")  # told here, not by each worker in the log
+    log = _new_log(settings.directory("log-dir"))
     told, tell = os.pipe()
     foreground = ["worker", "start", "--foreground", "--ready-fd", str(tell)]
     with log.open("ab") as output:

@@ -215,7 +215,7 @@ class Drill:
         while time.monotonic() < give_up_at:
             self._thaw()
             self._look_for_orphans()
-            jobs = self._container.queue().search(states=(), queue=None, limit=None)
+            jobs = self._container.queue().search()
             if all(job.state in TERMINAL for job in jobs):
                 return
             if not self._workers().alive:
@@ -238,7 +238,7 @@ class Drill:
 
     def _history(self) -> History:
         queue = self._container.queue()
-        jobs = {job.id: job for job in queue.search(states=(), queue=None, limit=None)}
+        jobs = {job.id: job for job in queue.search()}
         attempts = {job_id: queue.history(job_id) for job_id in jobs}
         rescues = [
             attempt.finished_at - self._hit[attempt.lease.worker]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from queuectl.application.queue import Queue
+from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Job
 from queuectl.domain.outcome import RunResult
@@ -27,6 +28,8 @@ class MemoryStorage:
 
     name: str = "memory://queue"
     findings: Sequence[Finding] = (Finding(subject="schema", grade=Grade.OK, message="the newest"),)
+    trouble: DatabaseUnavailable | None = None
+    """What keeps it from being opened."""
     calls: list[str] = field(default_factory=list)
 
     def initialise(self) -> str | None:
@@ -34,7 +37,9 @@ class MemoryStorage:
         return "created the queue" if self.calls.count("initialise") == 1 else None
 
     def open(self, *, create: bool = False) -> None:
-        self.calls.append("open")
+        self.calls.append("open" if create else "open what is there")
+        if self.trouble:
+            raise self.trouble
 
     def examine(self) -> Sequence[Finding]:
         return self.findings
@@ -62,6 +67,19 @@ class Answer:
         return json.loads(self.err)["error"]
 
 
+class AppInMemory(App):
+    """A call of the program on a queue in memory."""
+
+    def __init__(self, args: Sequence[str], queue: Queue) -> None:
+        super().__init__(args)
+        self._queue = queue
+
+    def _opened(self, *, create: bool) -> Queue:
+        _ = self.out
+        self.storage.open(create=create)
+        return self._queue
+
+
 class CommandLine:
     """Call it with arguments: it runs them, and answers with what a shell would see."""
 
@@ -84,8 +102,7 @@ class CommandLine:
         self.rescues = 0
 
     def __call__(self, *args: str, stdin: bytes = b"") -> Answer:
-        app = App(args)
-        app.queue = app.queue_made_if_absent = self.queue
+        app = AppInMemory(args, self.queue)
         app.storage, app.pause, app.rescue = self.storage, self._pass, self._rescue
         self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = run(list(args), app)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.domain.errors import InvalidJob
+from queuectl.domain.ports import WorkerRecord, WorkerState
 from queuectl.entrypoints.cli.batch import LocalTime, lines_of, requests_of
+from tests.builders import NOON, a_worker
 from tests.unit.cli.conftest import CommandLine
 
 PRETTY = b'{\n  "command": "true",\n  "env": {\n    "A": "b"\n  }\n}\n'
@@ -190,13 +192,96 @@ def test_local_time_has_the_offset_of_its_own_moment(monkeypatch: pytest.MonkeyP
 
 
 def test_in_a_pipe_the_id_and_only_the_id_is_printed(queuectl: CommandLine) -> None:
+    queuectl.workers.register(a_worker())
     answer = queuectl("enqueue", '{"command": "true", "id": "a"}')
     assert (answer.code, answer.out, answer.err) == (0, "a\n", "")
 
 
 def test_for_people_a_sentence_is_printed(queuectl: CommandLine) -> None:
-    answer = queuectl("enqueue", "--output", "table", '{"command": "true", "id": "a", "delay": "2h"}')
-    assert answer.out == "enqueued job a (queue default, priority 5, due in 2 h)\n"
+    answer = queuectl("enqueue", "--output", "table", '{"command": "true", "id": "a"}')
+    assert answer.out == "enqueued job a (queue default, priority 5, due now)\n"
+    answer = queuectl(
+        "enqueue", "--output", "table", "-", stdin=b'{"command": "x", "id": "b"}\n' + b'{"command": "y", "id": "c"}'
+    )
+    assert answer.out == "enqueued 2 jobs: b, c\n"
+
+
+@pytest.mark.parametrize("option", ["--delay=90m", "--run-at=2030-01-31T13:30:00Z", "--run-at=2030-01-31T14:30:00"])
+def test_a_job_for_later_is_told_with_its_moment_and_its_zone(
+    queuectl: CommandLine, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        answer = queuectl("enqueue", "--output", "table", option, "--id", "a", "-c", "true")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    due = "due in 1 h 30 min, at 2030-01-31 14:30:00 CET"
+    assert answer.out == f"enqueued job a (queue default, priority 5, {due})\n"
+
+
+def test_the_time_limit_that_the_policy_gives_is_told(queuectl: CommandLine) -> None:
+    queuectl("config", "set", "default-timeout", "5m")
+    said = "stopped after 5m, by default-timeout"
+    assert said in queuectl("enqueue", "--output", "table", "--id", "a", "-c", "x").out
+    assert f"b: {said}\n" in queuectl("enqueue", "--id", "b", "-c", "x").err
+    for own in ("--timeout=5m", "--timeout=none"):
+        assert "default-timeout" not in queuectl("enqueue", own, "-c", "x").err
+    batch = queuectl("enqueue", "-", "--output", "table", stdin=b'{"command": "x"}\n{"command": "y", "timeout": 9}')
+    assert f"; 1 job: {said}" in batch.out
+
+
+@pytest.mark.parametrize(
+    ("worker", "is_served"),
+    [
+        (None, False),
+        (a_worker(), True),
+        (a_worker(queues=("mail", "reports")), True),
+        (a_worker(queues=("reports",)), False),
+        (a_worker(state=WorkerState.STOPPING), False),
+        (a_worker(lease_expires_at=NOON), False),
+    ],
+)
+def test_a_queue_that_no_live_worker_serves_is_told(
+    queuectl: CommandLine, worker: WorkerRecord | None, is_served: bool
+) -> None:
+    if worker:
+        queuectl.workers.register(worker)
+    answer = queuectl("enqueue", "--queue", "mail", "-c", "true")
+    said = "no live worker serves queue mail: `queuectl worker start --queue mail` starts one\n"
+    assert answer.err == ("" if is_served else said)
+
+
+def test_a_command_line_for_the_shell_needs_no_json(queuectl: CommandLine) -> None:
+    queuectl("enqueue", "-c", "zcat x | wc -l", "--id", "a")
+    queuectl("enqueue", "--command=echo {}", "--id", "b", "--priority", "9")
+    assert [queuectl.queue.find(job_id).command for job_id in "ab"] == ["zcat x | wc -l", "echo {}"]
+    assert queuectl("enqueue", "-c", " ").err == "error: command must not be empty\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "program"),
+    [
+        (("ls", "-la"), "ls -la"),
+        (("echo", "hi there"), "echo 'hi there'"),
+        (("ls",), "ls"),
+        (("--priority", "3", "grep", "-c", "x", "file"), "grep -c x file"),
+        (("rsync", "--delay", "5s"), "rsync --delay 5s"),
+    ],
+)
+def test_a_program_without_dashes_gets_the_hint_that_it_needs(
+    queuectl: CommandLine, args: tuple[str, ...], program: str
+) -> None:
+    answer = queuectl("enqueue", *args)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"queuectl enqueue -- {program};" in answer.err
+
+
+def test_a_command_line_given_as_a_program_is_stored_with_a_warning(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "--id", "a", "--", "echo hi | wc -c")
+    assert "a shell command is -c 'echo hi | wc -c'\n" in answer.err
+    assert queuectl.queue.find("a").command == ("echo hi | wc -c",)
 
 
 def test_options_win_over_the_fields_of_the_document(queuectl: CommandLine) -> None:
@@ -219,9 +304,28 @@ def test_variables_and_a_directory_can_be_given(queuectl: CommandLine) -> None:
     assert job.cwd == str(Path.cwd() / "sub")
 
 
-def test_a_job_runs_where_it_was_enqueued(queuectl: CommandLine, tmp_path: Path) -> None:
+def test_a_job_runs_where_it_was_enqueued(
+    queuectl: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", "/")  # which is wrong
     queuectl("enqueue", '{"command": "true", "id": "a"}')
     assert queuectl.queue.find("a").cwd == str(tmp_path)
+
+
+def test_a_directory_keeps_the_name_by_which_the_shell_knows_it(
+    queuectl: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "releases/7").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/7")
+    monkeypatch.chdir("current")
+    monkeypatch.setenv("PWD", str(tmp_path / "current"))
+    queuectl("enqueue", "--id", "a", "-c", "true")
+    queuectl("enqueue", "--id", "b", "--cwd", "sub", "-c", "true")
+    assert [queuectl.queue.find(job_id).cwd for job_id in "ab"] == [f"{tmp_path}/current", f"{tmp_path}/current/sub"]
+    for wrong in ("current", f"{tmp_path}/gone", f"{tmp_path}/releases"):
+        monkeypatch.setenv("PWD", wrong)
+        queuectl("enqueue", "--id", wrong.rpartition("/")[2], "-c", "true")
+        assert queuectl.queue.find(wrong.rpartition("/")[2]).cwd == f"{tmp_path}/releases/7"
 
 
 def test_a_present_directory_that_is_gone_is_told(queuectl: CommandLine, tmp_path: Path) -> None:
@@ -280,10 +384,12 @@ def test_one_job_is_one_json_object_and_a_batch_is_a_list(queuectl: CommandLine)
     ("args", "said"),
     [
         ((), "nothing to enqueue"),
-        (("echo", "hi"), "put -- before a program"),
         (("--",), "after -- comes the program"),
         (("--", '{"command": "x"}'), "leave the -- out"),
         (('{"command": "x"}', "--", "x"), "not both"),
+        (('{"command": "x"}', "-c", "x"), "not both"),
+        (("-c", "x", "--", "x"), "not both"),
+        (('{"command":', '"x"}'), "quote a JSON document as a whole"),
         (("@nowhere",), "cannot read the file 'nowhere'"),
         (("--env", "A", "--", "x"), "--env takes NAME=VALUE"),
     ],

@@ -7,14 +7,15 @@ import pytest
 from rich.cells import cell_len
 
 from queuectl.domain.errors import InvalidSetting
+from queuectl.domain.job import Attempt
 from queuectl.domain.state import State
-from queuectl.entrypoints.cli.formats import is_coloured
 from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
 from queuectl.entrypoints.cli.terminal import draw
 from queuectl.entrypoints.cli.views import View
 from queuectl.entrypoints.cli.wording import escaped, relative, shown_command, shown_output, span
-from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is
+from queuectl.formats import is_coloured
+from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 
 
 class Terminal(io.StringIO):
@@ -97,7 +98,10 @@ def test_a_list_command_is_shown_as_a_shell_would_need_it() -> None:
     [
         (0 * SECOND, "now"),
         (59 * SECOND, "in 59 s"),
-        (100 * SECOND, "in 2 min"),
+        (59.9 * SECOND, "in 59 s"),
+        (100 * SECOND, "in 1 min 40 s"),
+        (90 * MINUTE, "in 1 h 30 min"),
+        (90 * MINUTE - SECOND, "in 1 h 29 min"),
         (-3 * HOUR, "3 h ago"),
         (-2000 * DAY, "2,000 d ago"),
     ],
@@ -171,6 +175,61 @@ def test_a_dead_job_shows_both_its_error_and_its_command_in_a_narrow_terminal(mo
     assert max(cell_len(line) for line in lines) <= 80
     assert "error error" in lines[1]
     assert "command command" in lines[1]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_text_is_wrapped_between_words(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    sentence = "a sentence of ordinary words that no terminal needs to break in two anywhere"
+    words = sentence.split()
+    rows = [("label", " ".join(words[::step])) for step in (1, -1)]
+    lines = drawn(Grid(columns=["", ""], rows=rows, wrap=True), columns=columns, monkeypatch=monkeypatch)
+    assert max(len(line) for line in lines) <= columns
+    assert " ".join(lines).split() == ["label", *words, "label", *words[::-1]]
+
+
+def test_a_column_is_as_wide_as_its_longest_word_where_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["key", "/a/path/without/any/space/in/it", "--database-url, QUEUECTL_DATABASE_URL"]]
+    grid = Grid(columns=["KEY", "VALUE", "FROM"], rows=rows, elastic=2, wrap=True)
+    assert drawn(grid, columns=60, monkeypatch=monkeypatch) == [
+        "KEY  VALUE                            FROM",
+        "key  /a/path/without/any/space/in/it  --database-url,",
+        "                                      QUEUECTL_DATABASE_URL",
+    ]
+    narrow = drawn(grid, columns=40, monkeypatch=monkeypatch)
+    assert max(len(line) for line in narrow) <= 40
+    assert "".join(narrow).count("QUEUECTL_") == 1
+
+
+def test_the_text_below_a_row_is_indented_on_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = Grid(columns=["A", "B"], rows=[["a", "1"], ["aa", "2"]], below=["one two three four", "[red]five"])
+    assert drawn(grid, columns=12, monkeypatch=monkeypatch) == [
+        "A   B",
+        "a   1",
+        "  one two",
+        "  three four",
+        "aa  2",
+        "  [red]five",
+    ]
+
+
+def coloured(*parts: Grid | str) -> str:
+    stream = io.StringIO()
+    draw(parts, stream, colour=True)
+    return stream.getvalue()
+
+
+def test_a_users_word_has_no_colour_and_the_name_of_a_state_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    job = a_job_that_is(State.DEAD, id="failed", command="timeout", queue="running")
+    attempt = Attempt(job_id=job.id, number=1, lease=a_lease(), host="dead", started_at=NOON)
+    facts, _, history, *_ = info_parts(job, [attempt], NOON, show_env=False)
+    told = coloured(facts)
+    assert "\x1b[31mdead " in told
+    assert told.count("\x1b[3") == 1
+    told = coloured(history)
+    assert "\x1b[32mrunning" in told
+    assert told.count("\x1b[3") == 1
+    assert coloured(jobs_grid([job], NOON)).count("\x1b[3") == 1
 
 
 def test_markup_in_a_users_text_is_only_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ LIBRARIES = frozenset(
         "logging",
         "msgspec",
     }
-    | {"pathlib", "psycopg", "rich", "secrets", "shutil", "sqlalchemy", "subprocess", "tempfile", "tomllib"}
+    | {"pathlib", "psycopg", "rich", "secrets", "shutil", "sqlalchemy", "subprocess", "tempfile", "tomlkit", "tomllib"}
 )
 """Those that take a while to load."""
 
@@ -38,12 +38,13 @@ BY_SETTINGS = {"dataclasses", "pathlib", "shutil", "tempfile"}
 BY_CONTAINER = {"asyncio", "dependency_injector", "logging", "subprocess"}
 """What dependency_injector loads, with itself."""
 
-ALWAYS = {CLI + name for name in ("app", "commands", "failures", "formats", "program", "wording")} | {
+ALWAYS = {CLI + name for name in ("app", "commands", "failures", "program", "wording")} | {
     "domain.errors",
     "domain.suggestion",
+    "formats",
 }
 
-DECLARING = {"domain.state", "domain.duration"}
+DECLARING = {"domain.state", "domain.duration", CLI + "params"}
 """What the options of some command are declared with."""
 
 OPERATING = (
@@ -105,16 +106,36 @@ def test_the_programs_own_help_loads_no_command(line: str) -> None:
     assert libraries <= CLICKS_OWN
 
 
+LISTS_KEYS = "config set"
+"""The one command whose help is made from what the program knows, not only from its declaration."""
+
+
 def test_the_help_of_commands_loads_what_declares_them_and_nothing_that_they_work_with() -> None:
-    ours, libraries = loaded_by(*(f"{line} --help" for line in lines_of_all(program)))
+    ours, libraries = loaded_by(*(f"{line} --help" for line in lines_of_all(program) if line != LISTS_KEYS))
     assert ours == ALWAYS | DECLARING | COMMANDS
     assert libraries <= CLICKS_OWN
+
+
+def test_the_help_that_lists_the_settings_loads_their_tables() -> None:
+    ours, libraries = loaded_by(f"{LISTS_KEYS} --help")
+    assert ours - ALWAYS - DECLARING - COMMANDS == {"settings", "domain.policy", "domain.retry"}
+    assert libraries <= BY_SETTINGS
+
+
+def test_a_local_setting_is_changed_without_what_speaks_to_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUEUECTL_CONFIG", str(tmp_path / "config.toml"))
+    ours, libraries = loaded_by("config set output json", database=tmp_path / "queue.db")
+    assert not {name for name in ours if name.startswith(("adapters", "container"))}
+    assert "tomlkit" in libraries
+    assert not libraries & {"asyncio", "dependency_injector", "rich", "sqlalchemy"}
 
 
 @pytest.mark.parametrize("line", ["bogus", "list --bogus", "info", "enqueue --priority high", "worker start --count 0"])
 def test_a_usage_error_loads_the_settings_too_which_know_the_output(line: str) -> None:
     ours, libraries = loaded_by(line)
-    assert ours - ALWAYS - DECLARING - COMMANDS == {"settings"}
+    assert ours - ALWAYS - DECLARING - COMMANDS - {CLI + "foreign_words"} == {"settings"}
     assert libraries <= BY_SETTINGS | {"difflib"}
 
 

@@ -209,22 +209,22 @@ FROM json_each(:ids) AS listed)""",
         {'ids': 'texts'},
         {'id': None},
     ),
-    ('sqlite', 'search', (0, False)): (
+    ('sqlite', 'search', (0, 0, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('sqlite', 'search', (0, True)): (
+    ('sqlite', 'search', (0, 1, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.queue = :queue ORDER BY jobs.seq DESC
+WHERE jobs.queue = :queue_0 ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
-        {'queue': None, 'limit': None},
+        {'queue_0': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('sqlite', 'search', (1, False)): (
+    ('sqlite', 'search', (1, 0, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = :state_0 ORDER BY jobs.seq DESC
@@ -232,12 +232,28 @@ WHERE jobs.state = :state_0 ORDER BY jobs.seq DESC
         {'state_0': 'state', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('sqlite', 'search', (1, True)): (
+    ('sqlite', 'search', (1, 1, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.state = :state_0 AND jobs.queue = :queue ORDER BY jobs.seq DESC
+WHERE jobs.state = :state_0 AND jobs.queue = :queue_0 ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
-        {'state_0': 'state', 'queue': None, 'limit': None},
+        {'state_0': 'state', 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    ),
+    ('sqlite', 'search', (1, 0, True)): (
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+FROM jobs
+WHERE jobs.state = :state_0 ORDER BY jobs.finished_at DESC, jobs.seq DESC
+ LIMIT :limit + 0 OFFSET 0""",
+        {'state_0': 'state', 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    ),
+    ('sqlite', 'search', (1, 1, True)): (
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+FROM jobs
+WHERE jobs.state = :state_0 AND jobs.queue = :queue_0 ORDER BY jobs.finished_at DESC, jobs.seq DESC
+ LIMIT :limit + 0 OFFSET 0""",
+        {'state_0': 'state', 'queue_0': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('sqlite', 'oldest', ('dead',)): (
@@ -874,22 +890,22 @@ FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(v
         {'ids': 'texts'},
         {'id': None},
     ),
-    ('postgresql', 'search', (0, False)): (
+    ('postgresql', 'search', (0, 0, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('postgresql', 'search', (0, True)): (
+    ('postgresql', 'search', (0, 1, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.queue = %(queue)s::VARCHAR ORDER BY jobs.seq DESC
+WHERE jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
-        {'queue': None, 'limit': None},
+        {'queue_0': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('postgresql', 'search', (1, False)): (
+    ('postgresql', 'search', (1, 0, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.seq DESC
@@ -897,12 +913,28 @@ WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.seq DESC
         {'state_0': 'state', 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
-    ('postgresql', 'search', (1, True)): (
+    ('postgresql', 'search', (1, 1, False)): (
         """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
 FROM jobs
-WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue)s::VARCHAR ORDER BY jobs.seq DESC
+WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
-        {'state_0': 'state', 'queue': None, 'limit': None},
+        {'state_0': 'state', 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    ),
+    ('postgresql', 'search', (1, 0, True)): (
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+FROM jobs
+WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.finished_at DESC, jobs.seq DESC
+ LIMIT %(limit)s::BIGINT + 0""",
+        {'state_0': 'state', 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+    ),
+    ('postgresql', 'search', (1, 1, True)): (
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+FROM jobs
+WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.finished_at DESC, jobs.seq DESC
+ LIMIT %(limit)s::BIGINT + 0""",
+        {'state_0': 'state', 'queue_0': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
     ('postgresql', 'oldest', ('dead',)): (

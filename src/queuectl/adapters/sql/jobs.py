@@ -65,12 +65,18 @@ class SqlJobRepository:
         return self._database.read(lambda connection: _found(connection, job_id))
 
     def search(
-        self, *, states: Collection[State] = (), queue: str | None = None, limit: int | None = None
+        self,
+        *,
+        states: Collection[State] = (),
+        queues: Collection[str] = (),
+        limit: int | None = None,
+        by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states and that queue, the newest first."""
+        """Jobs of those states and queues, the newest first, or those that ended last."""
         wanted = {f"state_{number}": state for number, state in enumerate(states)}
-        values = {**wanted, "queue": None if queue is None else _name(queue), "limit": ALL if limit is None else limit}
-        shape = (len(wanted), queue is not None)
+        names = queue_values([_name(each) for each in queues])
+        values = {**wanted, **names, "limit": ALL if limit is None else limit}
+        shape = (len(states), len(queues), by_end)
         return self._database.read(lambda connection: [_job(row) for row in connection.rows("search", values, shape)])
 
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
@@ -202,18 +208,18 @@ class SqlJobRepository:
 
         self._database.write(work, recall=recall)
 
-    def remove_some(self, state: State, *, limit: int) -> int:
-        """Delete up to `limit` jobs of a state with their attempts; how many there were."""
+    def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
+        """Delete up to `limit` jobs of a state with their attempts; their ids."""
         oldest = {"until": LATEST, "limit": limit}
         ids: list[str] = []
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> Sequence[str]:
             ids[:] = [row.id for row in connection.rows("oldest", oldest, (state.value,))]
             connection.run("delete_jobs", {"ids": ids})
-            return len(ids)
+            return ids
 
-        def recall(connection: Connection) -> int | None:
-            return None if ids and connection.row("job", {"job_id": ids[0]}) else len(ids)
+        def recall(connection: Connection) -> Sequence[str] | None:
+            return None if ids and connection.row("job", {"job_id": ids[0]}) else ids
 
         return self._database.write(work, recall=recall)
 

@@ -167,14 +167,19 @@ def taken() -> AnySelect:
     return select(jobs.c.id).where(_among(jobs.c.id, "ids"))
 
 
-@statement(shapes=[(0, False), (0, True), (1, False), (1, True)])
-def search(state_count: int, in_queue: bool) -> AnySelect:
-    """Up to `:limit` jobs of the states `:state_0` … (none: of any), of `:queue` if asked for, the newest first."""
-    found = select(jobs).order_by(jobs.c.seq.desc()).limit(_LIMIT)
-    if state_count:
-        states = [bindparam(f"state_{number}", type_=jobs.c.state.type) for number in range(state_count)]
-        found = found.where(jobs.c.state.in_(states) if state_count > 1 else jobs.c.state == states[0])
-    return found.where(jobs.c.queue == bindparam("queue")) if in_queue else found
+@statement(shapes=[(0, 0, False), (0, 1, False), (1, 0, False), (1, 1, False), (1, 0, True), (1, 1, True)])
+def search(state_count: int, queue_count: int, by_end: bool) -> AnySelect:
+    """Up to `:limit` jobs of the states `:state_0` … and the queues `:queue_0` … (none: of any), the newest first.
+
+    With `by_end`, those that ended last come first.
+    """
+    order = [jobs.c.finished_at.desc(), jobs.c.seq.desc()] if by_end else [jobs.c.seq.desc()]
+    found = select(jobs).order_by(*order).limit(_LIMIT)
+    for column, name, count in ((jobs.c.state, "state", state_count), (jobs.c.queue, "queue", queue_count)):
+        if count:
+            wanted = [bindparam(f"{name}_{number}", type_=column.type) for number in range(count)]
+            found = found.where(column.in_(wanted) if count > 1 else column == wanted[0])
+    return found
 
 
 @statement(shapes=[(State.DEAD.value,)])

@@ -89,7 +89,9 @@ class App:
 
     def note(self, text: str) -> None:
         """Tell the user something that is not data: on stderr."""
-        click.echo(text, err=True)
+        from queuectl.entrypoints.cli.failures import tell
+
+        tell(text)
 
     def pause(self, seconds: float) -> None:
         """Let that time pass."""

@@ -98,13 +98,12 @@ class _Watch:
 
 def _write(app: App, jobs: "Sequence[Job]", running: "Mapping[str, Job]") -> None:
     """Write what became of the jobs; `running` are those whose attempt was waited for."""
-    from queuectl.entrypoints.cli.listing import write_jobs
+    from queuectl.entrypoints.cli.listing import write_changed
 
     def sentences() -> Sequence[str]:
         return [_sentence(job, _attempt(app, running[job.id]) if job.id in running else None) for job in jobs]
 
-    if jobs or app.out.is_json:
-        write_jobs(app, jobs, table=sentences, plain=([job.id] for job in jobs))
+    write_changed(app, jobs, sentences)
 
 
 def _attempt(app: App, asked: "Job") -> "Attempt | None":

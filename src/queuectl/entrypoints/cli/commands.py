@@ -12,7 +12,8 @@ import click
 
 from queuectl.domain.suggestion import nearest
 from queuectl.entrypoints.cli.app import App
-from queuectl.entrypoints.cli.formats import COLORS, FORMATS
+from queuectl.entrypoints.cli.failures import WrongUsage
+from queuectl.formats import COLORS, FORMATS
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -52,6 +53,22 @@ class Command(click.Command):
         """Its own parameters, then the global ones."""
         return super().get_params(ctx) + GLOBAL_OPTIONS
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; an unknown option is a usage error that knows what was probably meant."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise self.wrong_option(ctx, error) from None
+
+    def wrong_option(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
+        """What to say of an option that the command does not have."""
+        from queuectl.entrypoints.cli.foreign_words import option_for
+
+        known = [name for param in self.get_params(ctx) if isinstance(param, click.Option) for name in param.opts]
+        meant = option_for(error.option_name, path_of(ctx), known)
+        said = f"no such option '{error.option_name}'" + (f": did you mean '{meant}'?" if meant else "")
+        return click.UsageError(said, ctx)
+
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """The help, its paragraphs filled; but those with indented lines, the examples, are kept as they are."""
         paragraphs = inspect.cleandoc(self.help or "").split("\n\n")
@@ -60,12 +77,16 @@ class Command(click.Command):
             formatter.write_text("\n\n".join(f"\b\n{text}" if "\n  " in text else text for text in paragraphs))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The help of the options, the global ones last."""
+        """The help of its own options; the global ones stand once, in the help of the program."""
         own = [param for param in super().get_params(ctx) if isinstance(param, click.Option)]
-        _write_options(ctx, formatter, "Options", own)
+        write_options(ctx, formatter, "Options", own)
         if isinstance(self, click.Group):
             self.format_commands(ctx, formatter)
-        _write_options(ctx, formatter, "Global options", GLOBAL_OPTIONS)
+        if ctx.parent is None:
+            write_options(ctx, formatter, "Global options", GLOBAL_OPTIONS)
+        else:
+            formatter.write_paragraph()
+            formatter.write_text("Global options, such as --output json: queuectl help global-options")
 
 
 class Group(Command, click.Group):
@@ -92,9 +113,20 @@ class Group(Command, click.Group):
         """The command that the arguments name, or a usage error that knows what was probably meant."""
         name = args[0]
         if not name.startswith("-") and name not in self.list_commands(ctx):
-            near = nearest(name, self.list_commands(ctx))
-            ctx.fail(f"no such command '{name}'" + (f": did you mean '{near}'?" if near else ""))
+            raise self.wrong_command(ctx, name)
         return super().resolve_command(ctx, args)
+
+    def wrong_command(self, ctx: click.Context, name: str) -> click.UsageError:
+        """What to say of a command that the group does not have."""
+        from queuectl.entrypoints.cli.foreign_words import command_for
+
+        said, group = f"no such command '{name}'", path_of(ctx)
+        if meant := command_for(name, group):
+            command, does = meant
+            return WrongUsage(f"{said}: did you mean '{command}'?", hint=f"`queuectl {command}` {does}", ctx=ctx)
+        if near := nearest(name, self.list_commands(ctx)):
+            said += f": did you mean '{group} {near}'?" if group else f": did you mean '{near}'?"
+        return click.UsageError(said, ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """The list of commands, without importing one of them for it."""
@@ -106,9 +138,15 @@ class Group(Command, click.Group):
             formatter.write_dl(lines)
 
 
-def _write_options(
+def path_of(ctx: click.Context) -> str:
+    """The command's name without the program's: `worker start`; empty for the program itself."""
+    return ctx.command_path.partition(" ")[2]
+
+
+def write_options(
     ctx: click.Context, formatter: click.HelpFormatter, title: str, params: Sequence[click.Parameter]
 ) -> None:
+    """Write a section with the help of these options, if there is any."""
     records = [record for param in params if (record := param.get_help_record(ctx))]
     if records:
         with formatter.section(title):

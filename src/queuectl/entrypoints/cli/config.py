@@ -1,4 +1,4 @@
-"""`queuectl config`: the queue's policy, which lives in the database so that all hosts agree."""
+"""`queuectl config`: the queue's policy, which all hosts share, and the local settings of one user."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,51 +6,85 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.commands import Command, Group
+from queuectl.entrypoints.cli.wording import escaped
 
 if TYPE_CHECKING:
+    from queuectl.domain.errors import DatabaseUnavailable
     from queuectl.entrypoints.cli.views import View
+    from queuectl.settings import InForce
+
+
+class KeysCommand(Command):
+    """A command whose help ends with all keys."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        """The keys of both kinds, each with what it may be."""
+        from queuectl.domain.policy import SETTINGS
+        from queuectl.settings import LOCAL, config_file
+
+        for title, keys in (
+            ("Keys of the queue, kept in its database for all workers and hosts", SETTINGS),
+            (f"Keys of this user, kept in {config_file()}", LOCAL),
+        ):
+            with formatter.section(title):
+                formatter.write_dl([(key, setting.range) for key, setting in keys.items()])
+        formatter.write_paragraph()
+        formatter.write_text("`queuectl config show` has their values and what they mean.")
 
 
 @click.group("config", cls=Group)
 def config() -> None:
-    """The settings of the queue: retries, backoff, timeouts. All workers on all hosts follow them.
+    """The settings: of the queue, which all workers on all hosts follow (retries, backoff, timeouts), and of this
+    user on this machine (where the queue is, how output looks).
 
     Examples:
       queuectl config show
       queuectl config set max-retries 5
+      queuectl config set db-path ~/jobs.db
     """
 
 
 @config.command("get")
 @click.argument("key", required=False)
 @pass_app
-def get(app: App, key: str | None) -> None:
-    """Print the value of KEY, or of all keys.
+@click.pass_context
+def get(ctx: click.Context, app: App, key: str | None) -> None:
+    """Print the value in force of KEY, or of all keys.
 
     Examples:
       queuectl config get max-retries
+      queuectl config get db-path
       queuectl config get --output json
     """
-    from queuectl.domain.policy import SETTINGS, setting
-    from queuectl.entrypoints.cli.tables import Grid
-    from queuectl.entrypoints.cli.views import setting_view
+    ctx.exit(_get_all(app) if key is None else _get(app, key))
 
-    stored = app.queue.settings()
-    if key is not None:
-        setting(key)
-        view = setting_view(key, stored)
-        app.out.write(view, plain=[[view["value"]]], table=lambda: [str(view["value"])])
-        return
-    values = {key: stored.get(key, SETTINGS[key].default) for key in SETTINGS}
-    grid = Grid(columns=["KEY", "VALUE"], rows=list(values.items()))
+
+def _get(app: App, key: str) -> int:
+    _ = app.out
+    view = _view(app, key)
+    app.out.write(view, plain=[[view["value"]]], table=lambda: [_text(view["value"])])
+    return 0
+
+
+def _get_all(app: App) -> int:
+    from queuectl.entrypoints.cli.tables import Grid
+
+    policy, trouble = _policy(app)
+    values = {str(view["key"]): view["value"] for view in [*(policy or ()), *_local(app)]}
+    grid = Grid(columns=["KEY", "VALUE"], rows=[(key, _text(value)) for key, value in values.items()])
     app.out.write(values, plain=values.items(), table=lambda: [grid], ids=values)
+    return app.reporter.queue_error(trouble) if trouble else 0
 
 
 @config.command("show")
 @pass_app
-def show(app: App) -> None:
-    """Show all settings: value, default, where the value is from, and what it means; and those of this machine.
+@click.pass_context
+def show(ctx: click.Context, app: App) -> None:
+    """Show all settings: value, default, where the value is from, and what it means.
+
+    The local settings are shown also where the database cannot be reached or
+    does not exist; the exit code is 6 then.
 
     Examples:
       queuectl config show
@@ -58,74 +92,185 @@ def show(app: App) -> None:
 
     Columns of the plain output: key, value, default, from, meaning.
     """
-    from queuectl.domain.policy import SETTINGS
-    from queuectl.entrypoints.cli.tables import Grid, settings_grid
-    from queuectl.entrypoints.cli.views import setting_view
+    from queuectl.entrypoints.cli.tables import settings_parts
 
-    stored = app.queue.settings()
-    policy = [setting_view(key, stored) for key in SETTINGS]
-    local = _local(app)
-    plain = [[view[key] for key in ("key", "value", "default", "from", "meaning")] for view in policy]
-    plain += [[view["key"], view["value"], None, "local", view["meaning"]] for view in local]
-    grid = Grid(columns=["LOCAL", "", ""], rows=[[str(cell) for cell in view.values()] for view in local], wrap=True)
-    app.out.write({"policy": policy, "local": local}, plain=plain, table=lambda: [settings_grid(policy), "", grid])
+    policy, trouble = _policy(app)
+    local = [*_local(app), _config_file()]
+    columns = ("key", "value", "default", "from", "meaning")
+    plain = [[view[column] for column in columns] for view in [*(policy or ()), *local]]
+    app.out.write({"policy": policy, "local": local}, plain=plain, table=lambda: settings_parts(policy or (), local))
+    ctx.exit(app.reporter.queue_error(trouble) if trouble else 0)
 
 
-@config.command("set", context_settings={"ignore_unknown_options": True})
+@config.command("set", cls=KeysCommand, context_settings={"ignore_unknown_options": True})
 @click.argument("key")
 @click.argument("value")
 @pass_app
 def set_(app: App, key: str, value: str) -> None:
-    """Set KEY to VALUE, for all workers and hosts. Workers take it up with
-    their next job, but for the lease, which a worker takes at its start.
+    """Set KEY to VALUE. A key of the queue holds for all workers and hosts: workers take it up with their next job,
+    but for the lease, which a worker takes at its start. A key of this user goes into the config file, and opens no
+    database; flags and variables win over it.
 
     Examples:
       queuectl config set max-retries 5
-      queuectl config set default-timeout 1h30m
       queuectl config set default-timeout none
+      queuectl config set db-path ~/jobs.db
     """
+    if _is_local(key):
+        return _set_local(app, key, value)
     app.queue.set(key, value)
-    _tell(app, key)
+    return _tell(app, key)
 
 
 @config.command("unset")
 @click.argument("key")
 @pass_app
 def unset(app: App, key: str) -> None:
-    """Put KEY back to its default.
+    """Put KEY back to its default: a key of the queue for all workers and hosts, one of this user in the config file.
 
-    Example:
+    Examples:
       queuectl config unset max-retries
+      queuectl config unset db-path
     """
+    if _is_local(key):
+        return _unset_local(app, key)
     app.queue.unset(key)
-    _tell(app, key)
+    return _tell(app, key)
+
+
+def _is_local(key: str) -> bool:
+    """Whether it is a key of this user, not of the queue. Raises InvalidSetting when it is neither."""
+    from queuectl.domain.policy import SETTINGS
+    from queuectl.settings import LOCAL, unknown_key
+
+    if key not in LOCAL and key not in SETTINGS:
+        raise unknown_key("there is no setting", key, [*SETTINGS, *LOCAL])
+    return key in LOCAL
+
+
+def _view(app: App, key: str) -> "View":
+    from queuectl.entrypoints.cli.views import local_view, setting_view
+    from queuectl.settings import in_force
+
+    if _is_local(key):
+        return local_view(key, _shown(key, in_force(**app.flags)[key]))
+    return setting_view(key, app.queue.settings())
+
+
+def _policy(app: App) -> "tuple[Sequence[View] | None, DatabaseUnavailable | None]":
+    """The settings of the queue, or what keeps them from being read."""
+    from queuectl.domain.errors import DatabaseUnavailable
+    from queuectl.domain.policy import SETTINGS
+    from queuectl.entrypoints.cli.views import setting_view
+
+    _ = app.out
+    try:
+        stored = app.queue.settings()
+    except DatabaseUnavailable as error:
+        error.message = f"the settings of the queue cannot be read: {error.message}"
+        return None, error
+    return [setting_view(key, stored) for key in SETTINGS], None
 
 
 def _tell(app: App, key: str) -> None:
-    from queuectl.entrypoints.cli.views import setting_view
-
-    view = setting_view(key, app.queue.settings())
+    view = _view(app, key)
     origin = ", the default" if view["from"] == "default" else ""
-    app.out.write(view, plain=[[key, view["value"]]], table=lambda: [f"{key} is now {view['value']}{origin}"])
+    app.out.done(view, plain=[[key, view["value"]]], said=lambda: [f"{key} is now {view['value']}{origin}"])
+
+
+def _set_local(app: App, key: str, value: str) -> None:
+    from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting
+    from queuectl.entrypoints.cli.config_file import change
+    from queuectl.entrypoints.cli.views import local_view
+    from queuectl.settings import LOCAL, InForce, config_file, has_password, storable
+
+    path, text = config_file(), storable(key, value)
+    try:
+        shown = _display_url(text) if key == "database-url" else text
+    except DatabaseUnavailable as error:
+        raise InvalidSetting(error.message, hint=error.hint) from None
+    for other in change(path, key, text):
+        app.note(f"note: {other} is removed from {_text(path)}: {key} replaces it")
+    if key == "database-url" and has_password(text):
+        app.note("hint: ~/.pgpass or PGPASSWORD is a better place for the password")
+    found = _in_force_after(app, key, "set")
+    is_in_force = found.origin == str(path)
+    if not is_in_force:
+        value = f"={_text(found.text)}" if found.origin == LOCAL[key].variable else ""
+        app.note(f"note: {found.origin}{value} wins over it")
+    verb = "is now" if is_in_force else "is set to"
+    view = local_view(key, InForce(shown, str(path)))
+    app.out.write(view, plain=[[key, shown]], table=lambda: [f"{key} {verb} {_text(shown)}, in {_text(path)}"])
+
+
+def _unset_local(app: App, key: str) -> None:
+    from queuectl.entrypoints.cli.config_file import change
+    from queuectl.entrypoints.cli.views import local_view
+    from queuectl.settings import DEFAULT, config_file
+
+    change(config_file(), key, None)
+    found = _in_force_after(app, key, "unset")
+    origin = "the default" if found.origin == DEFAULT else f"from {_text(found.origin)}"
+    text = [f"{key} is now {_text(found.text)}, {origin}"]
+    app.out.write(local_view(key, found), plain=[[key, found.text]], table=lambda: text)
+
+
+def _in_force_after(app: App, key: str, done: str) -> "InForce":
+    """What holds for the next call, which has no flags, now that the file is changed."""
+    from queuectl.domain.errors import QueueError
+    from queuectl.settings import in_force
+
+    try:
+        _ = app.out
+        return _shown(key, in_force()[key])
+    except QueueError as error:
+        error.message = f"{key} is {done}, but {error.message}"
+        raise
 
 
 def _local(app: App) -> "Sequence[View]":
-    from queuectl.domain.duration import format_duration
-    from queuectl.settings import config_file
+    from queuectl.entrypoints.cli.views import local_view
+    from queuectl.settings import in_force
 
-    settings = app.settings
+    return [local_view(key, _shown(key, found)) for key, found in in_force(**app.flags).items()]
+
+
+def _shown(key: str, found: "InForce") -> "InForce":
+    """The same as a user may see it: no password in the URL."""
+    from queuectl.domain.errors import DatabaseUnavailable
+
+    if key != "database-url":
+        return found
+    try:
+        return found._replace(text=_display_url(found.text or ""))
+    except DatabaseUnavailable:
+        return found._replace(text=None)  # what cannot be parsed may be anything, a password too
+
+
+def _display_url(url: str) -> str:
+    from pathlib import Path
+
+    from queuectl.container import Container
+    from queuectl.settings import Settings
+
+    return str(Container(settings=Settings(database_url=url, log_dir=Path())).storage().name)
+
+
+def _config_file() -> "View":
+    from queuectl.settings import CONFIG, DEFAULT, config_file
+
     path = config_file()
-    rows = (
-        ("database-url", app.storage.name, "--database-url, QUEUECTL_DATABASE_URL"),
-        ("busy-timeout", format_duration(settings.busy_timeout), "QUEUECTL_BUSY_TIMEOUT"),
-        ("output", settings.output, "--output, QUEUECTL_OUTPUT"),
-        ("color", settings.color, "--color, QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR"),
-        ("log-dir", settings.log_dir, "QUEUECTL_LOG_DIR"),
-        ("spool-dir", settings.spool_dir, "QUEUECTL_SPOOL_DIR"),
-        (
-            "config file",
-            path,
-            "QUEUECTL_CONFIG" + ("" if path.exists() else "; there is no such file, and none is needed"),
-        ),
-    )
-    return [{"key": key, "value": str(value), "meaning": meaning} for key, value, meaning in rows]
+    default = config_file({})
+    absent = "" if path.exists() else "; there is none, and none is needed"
+    return {
+        "key": "config file",
+        "value": str(path),
+        "default": str(default),
+        "from": DEFAULT if path == default else CONFIG,
+        "range": "a path",
+        "meaning": f"the file of these settings; {CONFIG}{absent}",
+    }
+
+
+def _text(value: object) -> str:
+    return "" if value is None else escaped(str(value))

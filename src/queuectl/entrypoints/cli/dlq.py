@@ -9,7 +9,7 @@ from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
 from queuectl.entrypoints.cli.jobs import LIMIT
-from queuectl.entrypoints.cli.wording import counted
+from queuectl.entrypoints.cli.wording import DLQ_EMPTY, counted
 
 
 @click.group("dlq", cls=Group)
@@ -23,23 +23,23 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@click.option("--queue", metavar="QUEUE", help="Only the jobs of this queue.")
+@click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
     "--limit", type=click.IntRange(min=0), default=LIMIT, show_default=True, help="At most so many; 0 for all."
 )
 @pass_app
-def list_dead(app: App, queue: str | None, limit: int) -> None:
-    """List the dead jobs, the newest first.
+def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
+    """List the dead jobs, the latest death first.
 
     Examples:
       queuectl dlq list
       queuectl dlq list --limit 0 --output jsonl | jq -r .last_error | sort | uniq -c
 
-    Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
+    Columns of the plain output: id, state, queue, priority, attempts, run_at, command, finished_at, last_error.
     """
     from queuectl.entrypoints.cli.listing import list_matching
 
-    list_matching(app, [State.DEAD], queue, limit)
+    list_matching(app, [State.DEAD], queues, limit, dlq=True)
 
 
 @dlq.command("retry")
@@ -60,11 +60,12 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
 
     _either(job_ids, all_)
     if all_:
-        count = sum(app.queue.retry_all_dead())
-        _write_count(app, "retried", count, f"{counted(count, 'dead job')} will run again")
+        retried = [job for some in app.queue.retry_all_dead() for job in some]
+        write_changed(app, retried, lambda: [f"{counted(len(retried), 'dead job')} will run again"])
+        _tell_if_empty(app, retried)
         return
     jobs, code = app.each(job_ids, app.queue.retry_dead)
-    write_changed(app, jobs, "will run again:")
+    write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
     ctx.exit(code)
 
 
@@ -85,13 +86,12 @@ def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool
     if all_:
         if not yes:
             _confirm(app)
-        count = sum(app.queue.remove_all_dead())
-        _write_count(app, "removed", count, f"removed {counted(count, 'dead job')}")
+        removed = [job_id for some in app.queue.remove_all_dead() for job_id in some]
+        _write_removed(app, removed, [f"removed {counted(len(removed), 'dead job')}"])
+        _tell_if_empty(app, removed)
         return
     removed, code = app.each(job_ids, lambda job_id: _remove(app, job_id))
-    views = [{"id": job_id} for job_id in removed]
-    sentences = [f"removed job {job_id}" for job_id in removed]
-    app.out.write(views, plain=([job_id] for job_id in removed), table=lambda: sentences, ids=removed)
+    _write_removed(app, removed, [f"removed job {job_id}" for job_id in removed])
     ctx.exit(code)
 
 
@@ -104,6 +104,8 @@ def _confirm(app: App) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("--all deletes every dead job: without a terminal to ask on, give --yes too")
     count = app.queue.status().jobs[State.DEAD]
+    if not count:
+        return
     click.confirm(
         f"Delete {counted(count, 'dead job')} and their history from {app.storage.name}?", abort=True, err=True
     )
@@ -114,5 +116,11 @@ def _remove(app: App, job_id: str) -> str:
     return job_id
 
 
-def _write_count(app: App, key: str, count: int, sentence: str) -> None:
-    app.out.write({key: count}, plain=[[count]], table=lambda: [sentence])
+def _write_removed(app: App, removed: Sequence[str], said: Sequence[str]) -> None:
+    if removed or app.out.is_json:
+        app.out.done([{"id": job_id} for job_id in removed], plain=None, said=lambda: said, ids=removed)
+
+
+def _tell_if_empty(app: App, changed: Sequence[object]) -> None:
+    if not changed:
+        app.note(DLQ_EMPTY)

@@ -8,13 +8,19 @@ import click
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.status import Window
+from queuectl.entrypoints.cli.params import Duration
 from queuectl.entrypoints.cli.wording import counted
 
 
 @click.command("drill", cls=Command)
 @click.option(
-    "--for", "span", type=Window(), default="30s", show_default=True, metavar="DURATION", help="How long faults go on."
+    "--for",
+    "span",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long faults go on.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 100_000), metavar="N", help="Jobs. Default: one a second for each worker."

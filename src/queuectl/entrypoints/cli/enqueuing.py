@@ -2,19 +2,25 @@
 
 import gc
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import click
 
-from queuectl.domain.errors import DuplicateJob, InvalidJob
-from queuectl.domain.job import Job, JobRequest
+from queuectl.domain.duration import format_duration
+from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob
+from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
+from queuectl.entrypoints.cli.enqueue import looks_like_a_document, program_without_dashes
 from queuectl.entrypoints.cli.views import View, job_view
-from queuectl.entrypoints.cli.wording import counted
+from queuectl.entrypoints.cli.wording import counted, local_moment
+
+MOST_NAMED = 5
+"""Jobs of a batch that are named in the sentence about it."""
 
 LONG_BATCH = 2000
 """Jobs that take long enough to store for a person to wonder."""
@@ -24,18 +30,24 @@ def add_jobs(
     app: App,
     documents: Sequence[str],
     program: Sequence[str] | None,
+    words: Sequence[str],
     options: Mapping[str, str | int | None],
     env: Sequence[str],
 ) -> None:
-    """Add the jobs that `documents` or, after `--`, `program` say; `options` and `env` win over their fields."""
+    """Add the jobs that `documents`, `program` (what came after `--`) or the option `command` say.
+
+    The other `options` and `env` win over the fields of a document. `words` are the arguments from the first on that
+    is no option, as they were typed.
+    """
     fields = _fields(options, env)
     with _no_collections():
-        lines = _lines(app, _one(documents), program)
+        lines = _lines(app, documents, program, fields.pop("command", None), words)
         if "id" in fields and len(lines) > 1:
             raise click.UsageError(f"--id is for one job, and the input has {len(lines):,}")
         requests = requests_of(lines, fields)
         jobs = _store(app, lines, requests)
-        _tell(app, jobs, is_batch=lines[0].number is not None)
+        limited = [job for job, it in zip(jobs, requests, strict=True) if job.timeout and "timeout" not in it]
+        _tell(app, jobs, limited, is_batch=lines[0].number is not None)
 
 
 @contextmanager
@@ -48,18 +60,34 @@ def _no_collections() -> Iterator[None]:
         gc.enable()
 
 
-def _one(documents: Sequence[str]) -> str | None:
-    if len(documents) > 1:
-        extra = documents[1]
-        raise click.UsageError(f"'{extra}' is one too many: quote JSON as a whole, and put -- before a program")
-    return documents[0] if documents else None
-
-
-def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Sequence[Line]:
+def _lines(
+    app: App, documents: Sequence[str], program: Sequence[str] | None, command: object, words: Sequence[str]
+) -> Sequence[Line]:
+    _refuse_mixed_forms(documents, program, command, words)
+    if command is not None:
+        return [Line(None, {"command": _in_utf8(str(command))})]
     if program is not None:
-        return [_program(document, program)]
-    if document is None:
-        raise click.UsageError("nothing to enqueue: give a JSON document, @FILE, -, or -- and a program")
+        return [_program(app, program)]
+    return _documents(app, documents[0])
+
+
+def _refuse_mixed_forms(
+    documents: Sequence[str], program: Sequence[str] | None, command: object, words: Sequence[str]
+) -> None:
+    """Raise UsageError unless the job, or the batch, is said in one way."""
+    if documents and not looks_like_a_document(documents[0]):
+        raise program_without_dashes(words or documents, click.get_current_context())
+    forms = [*documents[:1], *(["-c"] if command is not None else []), *(["--"] if program is not None else [])]
+    if len(forms) > 1:
+        raise click.UsageError(f"'{forms[0]}' and {forms[1]} are two ways to say the job: give one, not both")
+    if len(documents) > 1:
+        raise click.UsageError(f"'{documents[1]}' is one too many: quote a JSON document as a whole")
+    if not forms:
+        ways = "-c and a command, -- and a program, a JSON document, @FILE or -"
+        raise click.UsageError(f"nothing to enqueue: give {ways}")
+
+
+def _documents(app: App, document: str) -> Sequence[Line]:
     if document == "-":
         if sys.stdin is None:
             raise click.UsageError("stdin is closed: there is nothing to read")
@@ -71,13 +99,16 @@ def _lines(app: App, document: str | None, program: Sequence[str] | None) -> Seq
     return [Line(None, _in_utf8(document))]
 
 
-def _program(document: str | None, program: Sequence[str]) -> Line:
-    if document is not None:
-        raise click.UsageError(f"before -- there is already '{document}': give a document or a program, not both")
+def _program(app: App, program: Sequence[str]) -> Line:
     if not program:
         raise click.UsageError("after -- comes the program to run")
     if program[0].startswith("{"):
         raise click.UsageError("after -- comes a program, not JSON: leave the -- out")
+    if any(character.isspace() for character in program[0]) and not Path(program[0]).exists():
+        command = shlex.quote(shlex.join(program) if len(program) > 1 else program[0])
+        app.note(
+            f"warning: '{program[0]}' as a whole is taken for the name of a program: a shell command is -c {command}"
+        )
     return Line(None, {"command": [_in_utf8(part) for part in program]})
 
 
@@ -154,7 +185,7 @@ def _here(requests: Sequence[JobRequest]) -> str:
 def _absolute(directory: str) -> str:
     """The directory as seen from anywhere. Raises InvalidJob when the present one is gone."""
     try:
-        return _in_utf8(str(Path(directory).absolute()))
+        return _in_utf8(directory if directory.startswith("/") else str(_present() / directory))
     except OSError:
         problem = "cwd must be said: the present directory does not exist any more"
         raise InvalidJob([problem], hint="--cwd / would do for a command that does not care") from None
@@ -163,6 +194,15 @@ def _absolute(directory: str) -> str:
 def _in_utf8(argument: str) -> str:
     """An argument of this program, which Python has read by the locale, as UTF-8; other bytes escaped (PEP 383)."""
     return os.fsencode(argument).decode(errors="surrogateescape")
+
+
+def _present() -> Path:
+    """The present directory by the name that the shell has for it, where that is right: links stay links.
+
+    Raises OSError when it is gone.
+    """
+    physical, logical = Path.cwd(), Path(os.environ.get("PWD") or ".")
+    return logical if logical.is_absolute() and logical.is_dir() and logical.samefile(physical) else physical
 
 
 def _patience(app: App, count: int) -> AbstractContextManager[object]:
@@ -174,16 +214,43 @@ def _patience(app: App, count: int) -> AbstractContextManager[object]:
     return spinner(f"enqueueing {counted(count, 'job')}")
 
 
-def _tell(app: App, jobs: Sequence[Job], *, is_batch: bool) -> None:
+def _tell(app: App, jobs: Sequence[Job], limited: Sequence[Job], *, is_batch: bool) -> None:
+    """Say what was stored; `limited` are the jobs whose time limit is the policy's."""
     view: View | Iterator[View] = (job_view(job) for job in jobs) if is_batch else job_view(jobs[0])
-    ids = [job.id for job in jobs]
-    app.out.write(view, plain=None, table=lambda: [_sentence(jobs)], ids=ids)
+    app.out.done(view, plain=None, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
+    if limited and not app.out.is_table:
+        app.note(f"{_some([job.id for job in limited])}: {_limit(limited)}")
+    _warn_if_unserved(app, jobs)
 
 
-def _sentence(jobs: Sequence[Job]) -> str:
+def _sentence(jobs: Sequence[Job], limited: Sequence[Job]) -> str:
     if len(jobs) > 1:
-        return f"enqueued {counted(len(jobs), 'job')}"
+        limit = f"; {counted(len(limited), 'job')}: {_limit(limited)}" if limited else ""
+        return f"enqueued {counted(len(jobs), 'job')}: {_some([job.id for job in jobs])}{limit}"
     from queuectl.entrypoints.cli.tables import when
 
     job = jobs[0]
-    return f"enqueued job {job.id} (queue {job.queue}, priority {job.priority}, {when(job, job.created_at)})"
+    due = when(job, job.created_at)
+    if job.run_at > job.created_at:
+        due += f", at {local_moment(job.run_at)}"
+    limit = f", {_limit(limited)}" if limited else ""
+    return f"enqueued job {job.id} (queue {job.queue}, priority {job.priority}, {due}{limit})"
+
+
+def _some(ids: Sequence[str]) -> str:
+    """The ids, the middle of many left out."""
+    return ", ".join(ids) if len(ids) <= MOST_NAMED else f"{ids[0]} to {ids[-1]}"
+
+
+def _limit(limited: Sequence[Job]) -> str:
+    """The time limit that jobs have which say none."""
+    timeout = limited[0].timeout
+    return f"stopped after {format_duration(timeout)}, by default-timeout" if timeout else ""
+
+
+def _warn_if_unserved(app: App, jobs: Sequence[Job]) -> None:
+    """Say so when no live worker takes jobs of their queues."""
+    with suppress(DatabaseUnavailable):  # the jobs are stored
+        for queue in app.queue_made_if_absent.unserved({job.queue for job in jobs}):
+            only = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
+            app.note(f"no live worker serves queue {queue}: `queuectl worker start{only}` starts one")

@@ -1,14 +1,16 @@
 """What went wrong, told to the user: lines on stderr or, in JSON mode, one object; and the exit codes."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 import click
 
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
-from queuectl.entrypoints.cli.formats import is_coloured
 from queuectl.entrypoints.cli.wording import escaped
+from queuectl.formats import is_coloured
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -19,6 +21,27 @@ EXIT_CODES: dict[type[QueueError], int] = {
     Conflict: 4,
     DatabaseUnavailable: 6,
 }
+
+
+class WrongUsage(click.UsageError):
+    """A usage error that knows a better hint than where the help is."""
+
+    def __init__(self, message: str, *, hint: str, ctx: click.Context | None = None) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
+
+
+def tell(text: str, *, color: bool | None = None) -> None:
+    """Write a line on stderr. Raises nothing: who does not hear it must not lose what was done."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(text, err=True, color=color)
+
+
+def discard(stream: TextIO) -> None:
+    """Have what is still buffered, and all to come, go nowhere: the interpreter would try to write it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def exit_code(error: QueueError) -> int:
@@ -73,7 +96,10 @@ class Reporter:
         message = error.format_message()
         message = message[:1].lower() + message[1:].rstrip(".")
         ctx = error.ctx if isinstance(error, click.UsageError) else None
-        hint = f"`{ctx.command_path} --help` shows how it is used" if ctx else None
+        if isinstance(error, WrongUsage):
+            hint: str | None = error.hint
+        else:
+            hint = f"`{ctx.command_path} --help` shows how it is used" if ctx else None
         self._tell(error_view("usage", message, hint), (message,), hint)
         return USAGE
 
@@ -86,7 +112,7 @@ class Reporter:
         if self._as_json:
             import json
 
-            click.echo(json.dumps(view), err=True)
+            tell(json.dumps(view))
             return
         for line in lines:
             self._line("error:", "red", line)
@@ -94,4 +120,4 @@ class Reporter:
             self._line("hint:", "cyan", hint)
 
     def _line(self, label: str, color: str, text: str) -> None:
-        click.echo(f"{click.style(label, fg=color, bold=True)} {escaped(text)}", err=True, color=self._colour)
+        tell(f"{click.style(label, fg=color, bold=True)} {escaped(text)}", color=self._colour)

@@ -20,26 +20,31 @@ MOST = 1_000_000_000
 
 @click.command("list", cls=Command)
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice([str(state) for state in State]), help="Repeatable."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([str(state) for state in State]),
+    help="Only the jobs in this state. Repeatable.",
 )
-@click.option("--queue", metavar="QUEUE", help="Only the jobs of this queue.")
+@click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
     "--limit", type=click.IntRange(0, MOST), default=LIMIT, show_default=True, help="At most so many; 0 for all."
 )
 @click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
 @pass_app
-def list_jobs(app: App, states: Sequence[str], queue: str | None, limit: int, show_env: bool) -> None:
+def list_jobs(app: App, states: Sequence[str], queues: Sequence[str], limit: int, show_env: bool) -> None:
     """List jobs, the newest first.
 
     Examples:
       queuectl list --state failed --state dead
+      queuectl list --queue mail --queue reports
       queuectl list --queue mail --limit 0 --output jsonl | jq .last_error
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
     """
     from queuectl.entrypoints.cli.listing import list_matching
 
-    list_matching(app, [State(state) for state in states], queue, limit, show_env=show_env)
+    list_matching(app, [State(state) for state in dict.fromkeys(states)], queues, limit, show_env=show_env)
 
 
 @click.command("info", cls=Command)
@@ -91,7 +96,7 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
     from queuectl.entrypoints.cli.listing import write_changed
 
     jobs, code = app.each(job_ids, app.queue.retry)
-    write_changed(app, jobs, "will run again:")
+    write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
     ctx.exit(code)
 
 

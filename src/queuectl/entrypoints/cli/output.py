@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from queuectl.domain.errors import InvalidSetting
-from queuectl.entrypoints.cli.formats import COLORS, FORMATS, is_coloured
+from queuectl.entrypoints.cli.failures import discard, tell
 from queuectl.entrypoints.cli.wording import escaped
+from queuectl.formats import COLORS, FORMATS, is_coloured
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.cli.tables import Grid
@@ -70,6 +71,31 @@ class Out:
                 lines = (plain_line(row) for row in plain)
         self.stream.writelines(f"{line}\n" for line in lines)  # click's echo would flush each
         return None
+
+    def done(
+        self,
+        view: "View | Iterable[View]",
+        *,
+        plain: Iterable[Sequence[object]] | None,
+        said: Callable[[], Sequence[str]],
+        ids: Iterable[str] | None = None,
+    ) -> None:
+        """Write what a command has done: `said` are the sentences for people.
+
+        Raises no OSError. What cannot be written is said on stderr: a script that takes it for a failure would do it
+        again.
+        """
+        try:
+            self.write(view, plain=plain, table=said, ids=ids)
+            self.stream.flush()
+        except BrokenPipeError:
+            discard(self.stream)
+        except OSError as error:
+            discard(self.stream)
+            reason = (error.strerror or str(error)).lower()
+            tell(f"warning: the output cannot be written ({reason}), but this was done:")
+            for sentence in said():
+                tell(sentence)
 
     def _draw(self, parts: "Sequence[Grid | str]") -> None:
         if all(isinstance(part, str) for part in parts):

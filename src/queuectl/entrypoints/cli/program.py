@@ -1,9 +1,10 @@
 """The program itself: the list of commands, and the one place where every error ends."""
 
 import io
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -11,13 +12,50 @@ from queuectl import __version__
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.failures import FAILED, INTERRUPTED
+from queuectl.entrypoints.cli.failures import INTERRUPTED, discard
 
 COMMANDS = "queuectl.entrypoints.cli"
 
 
+SHORT_HELP = """\
+queuectl is a job queue for shell commands: it stores them, runs them, tries
+again what fails, stops what runs too long, and keeps what they wrote.
+
+  queuectl enqueue -c 'make backup'   add a job
+  queuectl worker start               start a worker in the background
+  queuectl status                     jobs by state, and the live workers
+  queuectl list                       the jobs, the newest first
+  queuectl info ID                    one job: its attempts and its output
+
+`queuectl --help` lists all commands, `queuectl help COMMAND` explains one.
+"""
+
+
+class ReaderGone(Exception):
+    """Nobody reads stdout any more: no failure of ours."""
+
+
+@contextmanager
+def _noticing_a_closed_pipe() -> Iterator[None]:
+    """Click itself would end the program with exit code 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None
+
+
 class Program(Group):
     """The top of the command line."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401  # click's signature
+        """Take the arguments apart, which may print help."""
+        with _noticing_a_closed_pipe():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        with _noticing_a_closed_pipe():
+            return super().invoke(ctx)
 
     lazy: Mapping[str, tuple[str, str]] = {
         "init": (f"{COMMANDS}.admin:init", "Create the queue's database, or bring it up to date."),
@@ -35,26 +73,31 @@ class Program(Group):
         "transfer": (f"{COMMANDS}.transfer:transfer", "Copy a queue from one database to another."),
         "drill": (f"{COMMANDS}.drill:drill", "Prove that no job is lost: kill workers of a scratch queue."),
         "doctor": (f"{COMMANDS}.admin:doctor", "Check the database and this installation."),
+        "help": (f"{COMMANDS}.help:help_", "The help of a command, or of a topic."),
     }
 
 
 @click.group(
     "queuectl",
     cls=Program,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Completion of commands and options in bash: eval "$(_QUEUECTL_COMPLETE=bash_source queuectl)"; '
     "the same with zsh_source, or `_QUEUECTL_COMPLETE=fish_source queuectl | source`.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def program() -> None:
+@click.pass_context
+def program(ctx: click.Context) -> None:
     """A job queue for shell commands.
 
     Examples:
-      queuectl enqueue '{"command": "make -C /srv/site", "max_retries": 2}'
+      queuectl enqueue -c 'make -C /srv/site && echo made' --max-retries 2
       queuectl enqueue --delay 10m -- tar czf /tmp/home.tgz /home/me
       queuectl worker start --count 2
       queuectl status
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(SHORT_HELP, nl=False)
 
 
 def main() -> None:
@@ -76,15 +119,16 @@ def run(args: list[str], app: App | None = None) -> int:
     try:
         code = _run(args, app)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_stdout()
-        return FAILED
+    except (ReaderGone, BrokenPipeError):
+        discard(sys.stdout)
+        return 0
     except OSError as error:
-        _discard_stdout()
+        discard(sys.stdout)
         what = f"use {error.filename}" if error.filename else "write the output"
         return app.reporter.trouble(f"cannot {what}: {error.strerror}")
     finally:
         app.close()
+        _flush_stderr()
     return code
 
 
@@ -103,12 +147,16 @@ def _run(args: list[str], app: App) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _flush_stderr() -> None:
+    """At exit, the interpreter would make a failure of it (exit code 120)."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
 def _never_fail_to_encode() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _discard_stdout() -> None:
-    """What is still buffered cannot be written either: keep the interpreter from trying it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import click
 
-from queuectl.domain.duration import parse_duration
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.params import Duration
 
 
 @click.command("status", cls=Command)
@@ -33,25 +33,9 @@ def status(app: App) -> None:
     app.out.write(status_view(now), plain=plain, table=lambda: status_parts(now), ids=[each.id for each in now.workers])
 
 
-class Window(click.ParamType[timedelta]):
-    """A duration longer than zero, on the command line."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """The span that the text says, or a usage error."""
-        try:
-            span = value if isinstance(value, timedelta) else parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{error}, not '{value}'", param, ctx)
-        if not span:
-            self.fail("must be longer than 0 seconds", param, ctx)
-        return span
-
-
 @click.command("metrics", cls=Command)
 @click.option(
-    "--since", "window", type=Window(), default="24h", show_default=True, metavar="DURATION", help="How far back."
+    "--since", "window", type=Duration(), default="24h", show_default=True, metavar="DURATION", help="How far back."
 )
 @click.option("--detailed", is_flag=True, help="Attempts by outcome too, and what each worker and queue did.")
 @pass_app

@@ -27,12 +27,22 @@ if TYPE_CHECKING:
     from queuectl.domain.metrics import Metrics, Spread, Tally
 
 
+class Mark(str):
+    """The name of a state, an outcome or a grade, which has a colour; the same word of a user's own has none."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """A table. When the terminal is too narrow its last `elastic` columns give way: cut or, with `wrap`, folded."""
+    """A table. When the terminal is too narrow its last `elastic` columns give way: cut or, with `wrap`, wrapped.
+
+    `below` has a text for each row, shown dim and indented on the lines below it.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    below: Sequence[str] = ()
     elastic: int = 1
     wrap: bool = False
     header: bool = True
@@ -42,7 +52,7 @@ def jobs_grid(jobs: Sequence[Job], now: datetime) -> Grid:
     """A list of jobs; queue and priority are shown only when one of them is not the usual."""
     columns = {
         "ID": [job.id for job in jobs],
-        "STATE": [str(job.state) for job in jobs],
+        "STATE": [Mark(job.state) for job in jobs],
         "QUEUE": [job.queue for job in jobs],
         "PRI": [str(job.priority) for job in jobs],
         "RUNS": [str(job.attempts) for job in jobs],
@@ -90,7 +100,7 @@ def info_parts(job: Job, history: Sequence[Attempt], now: datetime, *, show_env:
 def _facts(job: Job, now: datetime, show_env: bool) -> list[tuple[str, str]]:
     facts = [
         ("job", job.id),
-        ("state", str(job.state)),
+        ("state", Mark(job.state)),
         ("when", when(job, now)),
         ("command", shown_command(job.command)),
         ("last error", escaped(job.last_error or "")),
@@ -118,7 +128,7 @@ def _history_grid(history: Sequence[Attempt]) -> Grid:
     rows = [
         (
             str(attempt.number),
-            str(attempt.outcome or "running"),
+            Mark(attempt.outcome or "running"),
             _exit(attempt),
             local_time(attempt.started_at),
             span(attempt.finished_at - attempt.started_at) if attempt.finished_at else "",
@@ -139,7 +149,7 @@ def _exit(attempt: Attempt) -> str:
 
 def status_parts(status: Status) -> list[Grid | str]:
     """Jobs by state, and the live workers."""
-    counts = [(str(state), f"{count:,}") for state, count in status.jobs.items()]
+    counts = [(Mark(state), f"{count:,}") for state, count in status.jobs.items()]
     return [Grid(columns=["JOBS", ""], rows=counts), "", *worker_parts(status)]
 
 
@@ -154,7 +164,7 @@ def worker_parts(status: Status) -> list[Grid | str]:
 def _worker_row(worker: WorkerRecord, at: datetime) -> tuple[str, ...]:
     return (
         worker.id,
-        str(worker.state),
+        Mark(worker.state),
         f"{worker.jobs} of {worker.concurrency}",
         relative(worker.renewed_at, at) + (", lease over" if worker.lease_expires_at <= at else ""),
         str(worker.process.pid),
@@ -184,7 +194,7 @@ def metrics_parts(metrics: "Metrics", window: timedelta, *, detailed: bool) -> l
     ]
     parts: list[Grid | str] = [Grid(columns=["", ""], rows=facts, wrap=True, header=False)]
     if detailed:
-        outcomes = [(str(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
+        outcomes = [(Mark(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
         parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
         for title, tallies in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
             parts += ["", _tally_grid(title, tallies)] if tallies else []
@@ -202,17 +212,23 @@ def _tally_grid(title: str, tallies: "Sequence[Tally]") -> Grid:
     return Grid(columns=[title, "SUCCEEDED", "FAILED", "BUSY"], rows=rows)
 
 
-def settings_grid(settings: Sequence[View]) -> Grid:
-    """The settings of the queue's policy, with where each is from and what it means."""
-    keys = ("key", "value", "default", "from", "meaning")
-    rows = [[str(view[key]) for key in keys] for view in settings]
-    return Grid(columns=[key.upper() for key in keys], rows=rows, wrap=True)
+def settings_parts(policy: Sequence[View], local: Sequence[View]) -> list[Grid | str]:
+    """All settings; those of the queue may be missing."""
+    columns = ("POLICY", "VALUE", "DEFAULT", "RANGE", "FROM")
+    parts: list[Grid | str] = [_settings_grid(columns, policy), ""] if policy else []
+    return [*parts, _settings_grid(("LOCAL", "VALUE", "FROM"), [view for view in local if view["value"] is not None])]
+
+
+def _settings_grid(columns: Sequence[str], settings: Sequence[View]) -> Grid:
+    keys = ["key", *(column.lower() for column in columns[1:])]
+    rows = [[escaped(str(view[key])) for key in keys] for view in settings]
+    return Grid(columns=columns, rows=rows, below=[str(view["meaning"]) for view in settings], elastic=2, wrap=True)
 
 
 def findings_grid(findings: "Sequence[Finding]") -> Grid:
     """What `doctor` found."""
     rows = [
-        (str(finding.grade), finding.subject, escaped(finding.message) + (f"; {finding.hint}" if finding.hint else ""))
+        (Mark(finding.grade), finding.subject, escaped(finding.message) + (f"; {finding.hint}" if finding.hint else ""))
         for finding in findings
     ]
     return Grid(columns=["", "", ""], rows=rows, wrap=True, header=False)

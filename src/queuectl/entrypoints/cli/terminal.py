@@ -1,5 +1,7 @@
 """Draws tables on a terminal with rich: the only module that imports it, late, and never for its markup."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -8,6 +10,7 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +18,7 @@ from rich.text import Text
 from queuectl.domain.findings import Grade
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.state import State
-from queuectl.entrypoints.cli.tables import Grid
+from queuectl.entrypoints.cli.tables import Grid, Mark
 
 STYLES: Mapping[str, str] = {
     State.PENDING: "cyan",
@@ -34,15 +37,12 @@ STYLES: Mapping[str, str] = {
     "running": "green",
     "stopping": "yellow",
 }
-"""The colour of each word that has one."""
+"""The colour of each mark that has one."""
 
 PIPE_WIDTH = 160
 """Columns of a table that is not written to a terminal, unless COLUMNS says otherwise."""
 
-WORDS = {"STATE", "OUTCOME", "JOBS", "ATTEMPTS", ""}
-"""The columns in which a state's or outcome's name is that, and not a user's own word: these are coloured."""
-
-GAP = 2
+GAP, INDENT = 2, 2
 NARROWEST = 10
 """An elastic column is never narrower: rather than that, the terminal may wrap the line."""
 
@@ -71,32 +71,63 @@ def progress_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda steps: progress.advance(task, steps)
 
 
+class _Drawing(Console):
+    """A console that leaves it to the program what a closed pipe means; its own would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich has caught."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
     widths = _widths(grid, width)
-    table = Table(box=None, show_header=grid.header, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
-    for name, column in zip(grid.columns, widths, strict=True):
-        table.add_column(Text(name), width=column, no_wrap=not grid.wrap, overflow="fold" if grid.wrap else "ellipsis")
-    for row in grid.rows:
-        table.add_row(*(_styled(name, cell) for name, cell in zip(grid.columns, row, strict=True)))
-    Console(
+    console = _Drawing(
         file=stream,
-        width=sum(widths) + GAP * (len(widths) - 1),
+        width=max(width, sum(widths) + GAP * (len(widths) - 1)),
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,
-    ).print(table)
+    )
+    if not grid.below:
+        console.print(_table(grid, grid.rows, widths, header=grid.header))
+    for place, (row, text) in enumerate(zip(grid.rows, grid.below, strict=False)):
+        console.print(_table(grid, [row], widths, header=grid.header and place == 0))
+        console.print(Padding(Text(text, style="dim"), (0, 0, 0, INDENT), expand=False))
 
 
-def _styled(column: str, cell: str) -> Text:
-    return Text(cell, style=STYLES.get(cell, "") if column in WORDS else "")
+def _table(grid: Grid, rows: Sequence[Sequence[str]], widths: Sequence[int], *, header: bool) -> Table:
+    table = Table(box=None, show_header=header, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
+    for name, column in zip(grid.columns, widths, strict=True):
+        table.add_column(Text(name), width=column, no_wrap=not grid.wrap, overflow="fold" if grid.wrap else "ellipsis")
+    for row in rows:
+        table.add_row(*(_styled(cell) for cell in row))
+    return table
+
+
+def _styled(cell: str) -> Text:
+    return Text(str(cell), style=STYLES.get(cell, "") if isinstance(cell, Mark) else "")
 
 
 def _widths(grid: Grid, width: int) -> list[int]:
-    """As wide as the widest cell, but for the elastic columns, the last ones: they share what is left of the line."""
-    natural = [max(cell_len(cell) for cell in column) for column in zip(grid.columns, *grid.rows, strict=True)]
-    left = width - sum(natural[: -grid.elastic]) - GAP * (len(natural) - 1)
-    shares = {}
-    for rest, (size, place) in enumerate(sorted((size, place) for place, size in enumerate(natural[-grid.elastic :]))):
-        shares[place] = min(size, max(NARROWEST, left // (grid.elastic - rest)))
-        left -= shares[place]
-    return natural[: -grid.elastic] + [shares[place] for place in sorted(shares)]
+    """As wide as the widest cell, but for the elastic columns, the last ones: they share what is left of the line.
+
+    When they are wrapped, no word is broken as long as the longest words of all of them fit beside each other.
+    """
+    columns = list(zip(grid.columns, *grid.rows, strict=True))
+    natural = [max(cell_len(cell) for cell in column) for column in columns]
+    fixed, elastic = natural[: -grid.elastic], natural[-grid.elastic :]
+    left = width - sum(fixed) - GAP * (len(natural) - 1)
+    narrowest = [min(size, NARROWEST) for size in elastic]
+    words = [_longest_word(column) for column in columns[-grid.elastic :]]
+    shares = words if grid.wrap and sum(words) <= left else narrowest
+    wants = [size - share for size, share in zip(elastic, shares, strict=True)]
+    left -= sum(shares)
+    for rest, place in enumerate(sorted(range(len(wants)), key=wants.__getitem__)):
+        given = min(wants[place], max(0, left) // (len(wants) - rest))
+        shares[place] += given
+        left -= given
+    return fixed + shares
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return max((cell_len(word) for cell in cells for word in cell.split()), default=0)

@@ -53,7 +53,7 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
     view = {"from": source.storage().name, "to": target.storage().name, "jobs": done.jobs, "tables": tables}
     plain = [list(row.values()) for row in tables]
     rows = ", ".join(f"{row['rows']:,} {row['table']}" for row in tables)
-    app.out.write(view, plain=plain, table=lambda: [f"{target.storage().name} has it all, verified: {rows}"])
+    app.out.done(view, plain=plain, said=lambda: [f"{target.storage().name} has it all, verified: {rows}"])
     for side in (source, target):
         side.storage().close()
 

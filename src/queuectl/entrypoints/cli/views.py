@@ -10,10 +10,12 @@ from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import SETTINGS
 from queuectl.domain.ports import WorkerRecord
+from queuectl.settings import LOCAL
 
 if TYPE_CHECKING:
     from queuectl.domain.findings import Finding
     from queuectl.domain.metrics import Metrics, Spread, Tally
+    from queuectl.settings import InForce
 
 View = Mapping[str, object]
 """A JSON object."""
@@ -146,6 +148,19 @@ def setting_view(key: str, stored: Mapping[str, str]) -> View:
         "from": "database" if key in stored else "default",
         "range": chosen.range,
         "meaning": chosen.meaning,
+    }
+
+
+def local_view(key: str, found: "InForce") -> View:
+    """One local setting, with the text in force, as a user may see it."""
+    chosen = LOCAL[key]
+    return {
+        "key": key,
+        "value": found.text,
+        "default": chosen.default(),
+        "from": found.origin,
+        "range": chosen.range,
+        "meaning": "; ".join(filter(None, (chosen.meaning, ", ".join(chosen.winners)))),
     }
 
 

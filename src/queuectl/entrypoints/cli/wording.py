@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from queuectl.domain.job import Command
 
+DLQ_EMPTY = "the dead letter queue is empty"
+
 
 def escaped(text: str, *, keep: str = "") -> str:
     r"""The text with what would not print as itself made visible, except characters to `keep`.
@@ -42,11 +44,16 @@ def local_time(moment: datetime) -> str:
 
 
 def relative(moment: datetime, now: datetime) -> str:
-    """The moment as seen from `now`: `in 2 h`, `now`, `3 min ago`."""
+    """The moment as seen from `now`, in two units: `in 1 h 30 min`, `now`, `3 min 20 s ago`."""
     ahead = moment - now
     if abs(ahead) < timedelta(seconds=1):
         return "now"
     return f"in {_rough(ahead)}" if ahead > timedelta() else f"{_rough(-ahead)} ago"
+
+
+def local_moment(moment: datetime) -> str:
+    """The moment in the local time zone, with the zone's name or offset: `2030-01-31 13:00:00 CET`."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def span(length: timedelta) -> str:
@@ -69,8 +76,4 @@ def counted(number: int, noun: str) -> str:
 
 
 def _rough(length: timedelta) -> str:
-    seconds = int(length.total_seconds())
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{round(seconds / size):,} {name}"
-    return f"{seconds} s"
+    return f"{length.seconds} s" if length < timedelta(minutes=1) else span(length)

@@ -1,16 +1,22 @@
 """`queuectl worker`: start and stop the workers of this machine."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.params import Duration
 from queuectl.entrypoints.cli.wording import counted
 
 if TYPE_CHECKING:
-    from queuectl.entrypoints.background import Started
+    from queuectl.domain.job import Job
+    from queuectl.entrypoints.background import LocalWorkers, Started
     from queuectl.entrypoints.worker_process import WorkerOptions
+
+STILL_STOPPING = "they are still stopping; `queuectl worker stop --force` stops their commands as well"
 
 
 @click.group("worker", cls=Group)
@@ -31,7 +37,7 @@ def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str,
     return tuple(dict.fromkeys(names))
 
 
-@worker.command("start")
+@worker.command("start", short_help="Start workers on this machine.")
 @click.option("--count", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
 @click.option(
     "--concurrency",
@@ -41,7 +47,7 @@ def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str,
     help="Commands at once in each of them.",
 )
 @click.option(
-    "--queue", "queues", multiple=True, metavar="NAME", callback=_queue_names, help="Only this queue; may be repeated."
+    "--queue", "queues", multiple=True, metavar="NAME", callback=_queue_names, help="Only this queue. Repeatable."
 )
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, stop gracefully on Ctrl-C or SIGTERM.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -74,13 +80,17 @@ def start(
     _tell_started(app, start_supervisor(app.settings, arguments, count=count))
 
 
-@worker.command("stop")
+@worker.command("stop", short_help="Stop the workers of this machine when their jobs are done.")
 @click.option("--force", is_flag=True, help="Stop the commands that run and give their jobs back to the queue.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this. Default: for ever."
+    "--timeout",
+    type=Duration(zero=True),
+    metavar="DURATION",
+    help="Wait no longer than this: 90, 1m. Default: for ever.",
 )
 @pass_app
-def stop(app: App, force: bool, timeout: float | None) -> None:
+@click.pass_context
+def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -> None:
     """Stop the workers of this machine: they claim no more, and finish the jobs in hand.
 
     Waits until they have ended. If --timeout passes first, they go on stopping
@@ -88,29 +98,46 @@ def stop(app: App, force: bool, timeout: float | None) -> None:
 
     Examples:
       queuectl worker stop
-      queuectl worker stop --timeout 60 || queuectl worker stop --force
+      queuectl worker stop --timeout 1m || queuectl worker stop --force
+
+    Plain output: pid and id of each worker.
     """
     from queuectl.entrypoints.background import local_workers
 
     _ = app.queue  # its database is open from now on
     local = local_workers(app.container)
+    taken_back: Sequence[Job] = ()
     if local.dead:
         app.note(f"{counted(local.dead, 'worker')} of this machine died: taking their jobs back")
-        for job in app.rescue():
+        taken_back = app.rescue()
+        for job in taken_back:
             app.note(f"job {job.id}: taken back, now {job.state}")
     if local.elsewhere:
         app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
-    if not local.targets:
-        app.note("no workers are running on this machine")
-        return
     workers, jobs = counted(len(local.alive), "worker"), counted(sum(each.jobs for each in local.alive), "job")
-    what = f"{workers} {'by force ' if force else ''}with {jobs}" if local.alive else "the processes of ended workers"
-    app.note(f"stopping {what}")
-    local.ask_to_stop(force=force)
-    if not local.wait(timeout):
-        app.note("they are still stopping; `queuectl worker stop --force` stops their commands as well")
-        raise SystemExit(1)
-    app.note(f"stopped {workers if local.alive else 'them'}")
+    has_stopped = True
+    if local.targets:
+        how = f"{'by force ' if force else ''}with {jobs}"
+        app.note(f"stopping {f'{workers} {how}' if local.alive else 'the processes of ended workers'}")
+        local.ask_to_stop(force=force)
+        has_stopped = local.wait(None if timeout is None else timeout.total_seconds())
+    stopped = {worker.process.pid: worker.id for worker in local.alive} if has_stopped else {}
+    said = [_stopped(local, workers)] if has_stopped else [STILL_STOPPING]
+    if not app.out.is_table:
+        app.note(said[0])
+    app.out.done(
+        {
+            "stopped": has_stopped,
+            "forced": force,
+            "workers": [{"pid": worker.process.pid, "id": worker.id, "jobs": worker.jobs} for worker in local.alive],
+            "taken_back": [job.id for job in taken_back],
+            "elsewhere": local.elsewhere,
+        },
+        plain=stopped.items(),
+        said=lambda: said,
+        ids=stopped.values(),
+    )
+    ctx.exit(0 if has_stopped else 1)
 
 
 @worker.command("status")
@@ -156,17 +183,37 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     return supervisor.run()
 
 
+def _stopped(local: "LocalWorkers", workers: str) -> str:
+    if local.alive:
+        return f"stopped {workers}"
+    return "stopped them" if local.targets else "no workers are running on this machine"
+
+
 def _tell_started(app: App, started: "Started") -> None:
+    running = _running_here(app, started)
     view = {
         "supervisor_pid": started.supervisor_pid,
         "log": str(started.log),
         "workers": [{"pid": pid, "id": worker_id} for pid, worker_id in started.workers.items()],
+        "running": running,
     }
     pids = ", ".join(map(str, sorted(started.workers)))
-    app.out.write(
+    more = f"; {counted(running, 'worker')} run here now" if running > len(started.workers) else ""
+    app.out.done(
         view,
         plain=started.workers.items(),
-        table=lambda: [f"started {counted(len(started.workers), 'worker')}: pid {pids}"],
+        said=lambda: [f"started {counted(len(started.workers), 'worker')}: pid {pids}{more}"],
         ids=started.workers.values(),
     )
     app.note(f"log: {started.log}")
+
+
+def _running_here(app: App, started: "Started") -> int:
+    """The workers of the queue that run on this machine now, those just started at least."""
+    from queuectl.domain.errors import DatabaseUnavailable
+    from queuectl.entrypoints.background import local_workers
+
+    try:
+        return max(len(local_workers(app.container).alive), len(started.workers))
+    except DatabaseUnavailable:  # the workers run all the same, and say so in their log
+        return len(started.workers)

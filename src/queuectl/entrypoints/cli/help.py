@@ -1,0 +1,76 @@
+"""`queuectl help`: the help of a command, or of what concerns all commands."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Command, Group, write_options
+from queuectl.entrypoints.cli.failures import WrongUsage
+
+GLOBAL_OPTIONS_TOPIC = "global-options"
+
+EXIT_CODES = """Exit codes:
+
+  0    done
+  1    failed: doctor found something broken, worker stop --timeout ran out,
+       a file or pipe gave trouble
+  2    the command line cannot be understood
+  3    there is no such job
+  4    conflict: the id is taken, or the job's state does not allow it
+  5    the job document or a setting is not valid
+  6    the database is unreachable, locked for too long, or has another schema
+       version; or there is no queue yet
+  130  interrupted by Ctrl-C
+
+A command that does several things does each that it can; its exit code is that
+of the first failure. When something was done but could not be told (a full
+disk, a closed pipe), the exit code is still 0, and stderr says what was done.
+"""
+
+TOPICS: Mapping[str, str] = {
+    GLOBAL_OPTIONS_TOPIC: "the options that every command takes",
+    "exit-codes": "what each exit code means",
+}
+
+
+@click.command("help", cls=Command)
+@click.argument("words", metavar="[COMMAND | TOPIC]", nargs=-1)
+@click.pass_context
+def help_(ctx: click.Context, words: Sequence[str]) -> None:
+    """Show the help of a command, or of a topic: global-options, exit-codes.
+
+    Examples:
+      queuectl help enqueue
+      queuectl help worker start
+      queuectl help global-options
+    """
+    root = ctx.find_root()
+    if len(words) == 1 and words[0] in TOPICS:
+        click.echo(_topic(root, words[0]), nl=False)
+    else:
+        click.echo(_help_of(root, words))
+
+
+def _help_of(root: click.Context, words: Sequence[str]) -> str:
+    """The help of the command with that name. Raises UsageError."""
+    ctx = root
+    for word in words:
+        group = ctx.command
+        if not isinstance(group, Group):
+            raise WrongUsage(f"`{ctx.command_path}` has no commands", hint=f"`queuectl help {' '.join(words[:1])}`")
+        command = group.get_command(ctx, word)
+        if command is None:
+            raise group.wrong_command(ctx, word)
+        ctx = click.Context(command, info_name=word, parent=ctx)
+    return ctx.get_help()
+
+
+def _topic(root: click.Context, topic: str) -> str:
+    if topic != GLOBAL_OPTIONS_TOPIC:
+        return EXIT_CODES
+    formatter = root.make_formatter()
+    formatter.write_text("Every command takes these options, before or after its name.")
+    write_options(root, formatter, "Global options", GLOBAL_OPTIONS)
+    formatter.write_paragraph()
+    formatter.write_text("A flag wins over a variable, a variable over the config file: queuectl config show")
+    return formatter.getvalue()

@@ -1,0 +1,116 @@
+"""Help, and the words by which people who come from other tools ask for things."""
+
+import re
+
+import click
+import pytest
+
+from queuectl.entrypoints.cli.foreign_words import COMMANDS, OPTIONS
+from queuectl.entrypoints.cli.help import TOPICS
+from queuectl.entrypoints.cli.program import program
+from tests.unit.cli.conftest import CommandLine
+
+
+def test_the_bare_program_says_what_it_is_how_to_begin_and_where_help_is(queuectl: CommandLine) -> None:
+    answer = queuectl()
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("queuectl is a job queue for shell commands")
+    assert len(re.findall(r"^  queuectl ", answer.out, re.MULTILINE)) == 5
+    assert "`queuectl --help`" in answer.out
+    assert max(map(len, answer.lines)) <= 80
+
+
+def test_the_global_options_stand_once_and_not_on_every_page(queuectl: CommandLine) -> None:
+    for page in (("--help",), ("help",), ("help", "global-options")):
+        assert "--database-url URL" in queuectl(*page).out
+    for page in (("list", "--help"), ("help", "worker", "start"), ("help", "worker")):
+        out = queuectl(*page).out
+        assert "--database-url" not in out
+        assert "queuectl help global-options" in out
+
+
+def test_help_of_a_command_is_what_the_command_says_itself(queuectl: CommandLine) -> None:
+    for words in ((), ("enqueue",), ("worker",), ("worker", "start"), ("help",)):
+        assert queuectl("help", *words).out == queuectl(*words, "--help").out
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_has_a_page(queuectl: CommandLine, topic: str) -> None:
+    assert len(queuectl("help", topic).lines) > 5
+    assert topic in queuectl("help", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("wroker",), "did you mean 'worker'?"),
+        (("kill",), "did you mean 'cancel ID'?"),
+        (("worker", "list"), "did you mean 'worker status'?"),
+        (("list", "jobs"), "`queuectl list` has no commands"),
+    ],
+)
+def test_help_of_a_wrong_word_knows_the_right_one(queuectl: CommandLine, words: tuple[str, ...], said: str) -> None:
+    answer = queuectl("help", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("kill x", "cancel ID"),
+        ("rm x", "cancel ID"),
+        ("ls", "list"),
+        ("ps", "status"),
+        ("logs x", "info ID"),
+        ("add x", "enqueue"),
+        ("LS", "list"),
+        ("worker list", "worker status"),
+        ("dlq purge", "dlq remove ID"),
+        ("config list", "config show"),
+        ("lst", "list"),
+        ("worker statsu", "worker status"),
+        ("list --json", "--output json"),
+        ("--json list", "--output json"),
+        ("status -o json", "--output"),
+        ("list --jsn", "--output json"),
+        ("enqueue -p 3 -c true", "--priority"),
+        ("enqueue --retries 3 -c true", "--max-retries"),
+        ("worker start -j 3", "--concurrency"),
+        ("worker start --workers 3", "--count"),
+        ("list --all", "--limit 0"),
+        ("list --dead", "--state dead"),
+        ("list --stat dead", "--state"),
+    ],
+)
+def test_a_word_of_another_tool_gets_the_right_one(queuectl: CommandLine, line: str, meant: str) -> None:
+    answer = queuectl(*line.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert f": did you mean '{meant}'?\n" in answer.err
+
+
+def commands_of(group: click.Group, path: str = "") -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {path: group}
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        full = f"{path} {name}".strip()
+        found |= commands_of(command, full) if isinstance(command, click.Group) else {full: command}
+    return found
+
+
+def test_what_the_table_of_words_recommends_is_there() -> None:
+    known = commands_of(program)
+    for group, rows in COMMANDS.items():
+        theirs = [word for words, _, _ in rows for word in words.split()]
+        assert len(theirs) == len(set(theirs)), f"a word of {group or 'the program'} has two meanings"
+        own = known[group]
+        assert isinstance(own, click.Group)
+        assert not set(theirs) & set(own.list_commands(click.Context(own)))
+        for _, command, _ in rows:
+            path = re.sub(r" [A-Z-].*", "", command)
+            assert command.startswith("-") or path in known, command
+    for command, options in OPTIONS.items():
+        has = {name for param in known[command].get_params(click.Context(known[command])) for name in param.opts}
+        for ours in options.values():
+            assert not command or ours.split()[0] in has | {"@FILE"}, (command, ours)
