@@ -111,6 +111,8 @@ def test_what_the_table_of_words_recommends_is_there() -> None:
             path = re.sub(r" [A-Z-].*", "", command)
             assert command.startswith("-") or path in known, command
     for command, options in OPTIONS.items():
-        has = {name for param in known[command].get_params(click.Context(known[command])) for name in param.opts}
+        # With the program's own names of the help option, which a command keeps from the first context that it meets.
+        ctx = click.Context(known[command], help_option_names=program.context_settings["help_option_names"])
+        has = {name for param in known[command].get_params(ctx) for name in param.opts}
         for ours in options.values():
             assert not command or ours.split()[0] in has | {"@FILE"}, (command, ours)

@@ -74,8 +74,8 @@ class SqlJobRepository:
     ) -> Sequence[Job]:
         """Jobs of those states and queues, the newest first, or those that ended last."""
         wanted = {f"state_{number}": state for number, state in enumerate(states)}
-        names = queue_values([_name(each) for each in queues])
-        values = {**wanted, **names, "limit": ALL if limit is None else limit}
+        named = queue_values([_name(queue) for queue in queues])
+        values = {**wanted, **named, "limit": ALL if limit is None else limit}
         shape = (len(states), len(queues), by_end)
         return self._database.read(lambda connection: [_job(row) for row in connection.rows("search", values, shape)])
 
