@@ -324,7 +324,7 @@ def _url(text: str, here: bool) -> str:
 def _sqlite_file(url: str) -> str | None:
     if not url.startswith("sqlite:///") or "?" in url or url == "sqlite:///":
         return None  # the adapter says what is wrong
-    return unquote(url.removeprefix("sqlite:///"))
+    return unquote(url.removeprefix("sqlite:///"), errors="surrogateescape")
 
 
 def _sqlite_url(path: str) -> str:

@@ -38,7 +38,8 @@ def test_no_other_command_makes_a_queue_where_there_is_none(newcomer: Cli) -> No
     transfer = f"transfer --from sqlite:///{path} --to sqlite:///{newcomer.directory}/copy.db"
     for command in (*READERS, transfer):
         result = newcomer.run(*command.split(), check=False)
-        assert (result.code, result.errors) == (6, [f"there is no queue at {path}"]), command
+        assert result.code == 6, command
+        assert [error.endswith(f"there is no queue at {path}") for error in result.errors] == [True], command
         assert "`queuectl init` or `queuectl enqueue` creates it" in result.stderr
         assert not list(newcomer.directory.iterdir())
 
@@ -94,7 +95,7 @@ def test_a_newcomer_says_where_the_queue_is_before_there_is_one(newcomer: Cli) -
     )
     shown = newcomer.run("config", "show", check=False)
     assert shown.code == 6
-    assert shown.errors[0].endswith(f"the database file {newcomer.home}/mine/jobs.db does not exist")
+    assert shown.errors[0].endswith(f"there is no queue at {newcomer.home}/mine/jobs.db")
     assert {path.name for path in newcomer.home.iterdir()} == {".config"}
     newcomer.enqueue("true", id="first")
     assert (newcomer.home / "mine" / "jobs.db").exists()

@@ -49,14 +49,24 @@ def doctor(ctx: click.Context, app: App) -> None:
     from queuectl.entrypoints.cli.tables import findings_grid
     from queuectl.entrypoints.cli.views import finding_view
 
-    local = app.worker_container
-    findings = [*_local_findings(app), local.examine_containment(), *local.examine_directories()]
+    findings = [*_local_findings(app), app.worker_container.examine_containment(), *_directory_findings(app)]
     findings += app.storage.examine()
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
     plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
     app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
     ctx.exit(0 if is_well else 1)
+
+
+def _directory_findings(app: App) -> "Sequence[Finding]":
+    from queuectl.domain.errors import InvalidSetting
+    from queuectl.domain.findings import Finding, Grade
+
+    try:
+        findings: Sequence[Finding] = app.worker_container.examine_directories()
+    except InvalidSetting as error:  # HOME is unknown, and so is where they are
+        return [Finding(subject="directories", grade=Grade.FAIL, message=error.message, hint=error.hint)]
+    return findings
 
 
 def _local_findings(app: App) -> "Sequence[Finding]":
