@@ -52,7 +52,7 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    for number in (signal.SIGTERM, signal.SIGINT, GRACEFUL_SIGNAL, FORCE_SIGNAL):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, GRACEFUL_SIGNAL, FORCE_SIGNAL):
         signal.signal(number, lambda number, _frame: worker.stop(force=is_forced(number, worker.is_stopping)))
     signal.signal(RESCUE_SIGNAL, lambda _number, _frame: worker.rescue_soon())
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers

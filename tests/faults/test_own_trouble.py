@@ -1,0 +1,111 @@
+"""Trouble of the worker's own, and of its machine: no job pays for it."""
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.driver import QUEUECTL, Cli, wait_until
+
+pytestmark = pytest.mark.sqlite_only
+
+
+def with_descriptors(soft: int, hard: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def limit_of(pid: int) -> tuple[int, int]:
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+
+@pytest.mark.fault("F22")
+@pytest.mark.parametrize("how", [(), ("--foreground",)])
+def test_slots_that_cannot_be_had_are_refused_in_one_line(cli: Cli, how: tuple[str, ...]) -> None:
+    cli.enqueue("true", id="waits")
+    line = ["worker", "start", "--concurrency", "60", *how]
+    result = cli.run(*line, check=False, preexec_fn=with_descriptors(128, 128))
+    assert result.code == 1
+    [error] = result.errors
+    assert "60 commands at once need 184 file descriptors, and the limit is 128 (ulimit -Hn): " in error
+    assert error.endswith("--concurrency can be 32 at most")
+    assert (cli.job("waits")["state"], cli.job("waits")["attempts"]) == ("pending", 0)
+
+
+@pytest.mark.fault("F22")
+def test_the_soft_limit_is_raised_to_what_the_slots_need(cli: Cli) -> None:
+    cli.enqueue_all([{"command": "sleep 1"}] * 60)
+    started = cli.run("worker", "start", "--concurrency", "60", preexec_fn=with_descriptors(64, 512))
+    assert limit_of(int(started.stdout.split()[0])) == (184, 512)
+    jobs = cli.wait_for_all()
+    assert {(job["state"], job["attempts"]) for job in jobs.values()} == {("completed", 1)}
+
+
+@pytest.mark.fault("F22")
+def test_descriptors_that_run_out_later_cost_no_job_anything(cli: Cli) -> None:
+    long = cli.enqueue("sleep 8 & wait")
+    [pid] = cli.start_workers(concurrency=20).pids
+    cli.wait_for(long, "processing")
+    used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, limit_of(pid)[1]))
+    ids = cli.enqueue_all([{"command": "true", "max_retries": 0}] * 40)
+    cli.log.wait_for("gives jobs back, and claims more rarely: the worker could not start the command: too many open")
+    assert cli.wait_for(long)["state"] == "completed"
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limit_of(pid)[1:] * 2)
+    jobs = cli.wait_for_all(timeout=90)
+    assert {(jobs[each]["state"], jobs[each]["failures"], jobs[each]["losses"]) for each in ids} == {
+        ("completed", 0, 0)
+    }
+    assert max(job["attempts"] for job in jobs.values()) < 8
+    assert [worker["pid"] for worker in cli.json("worker", "status")] == [pid]
+    cli.log.assert_at_most("gives jobs back", 2)
+
+
+@pytest.mark.fault("F75")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_every_process_at_once_is_no_jobs_fault(cli: Cli, number: signal.Signals) -> None:
+    """As a machine sends that goes down, or the end of a session."""
+    handler = "trap 'sleep 0.3; trap - TERM; kill -TERM $$' TERM; sleep 60 & wait"
+    commands = ["sleep 60", "exec sleep 60", ["sleep", "60"], handler, "sleep 60; sleep 60"]
+    ids = cli.enqueue_all([{"command": command, "max_retries": 0} for command in commands * 4])
+    workers = cli.start_workers(2, concurrency=10)
+    wait_until(lambda: sum(job["state"] == "processing" for job in cli.jobs().values()) == len(ids))
+    everyone = sorted(pid for pid in cli.processes() if is_there(pid))
+    assert {workers.supervisor, *workers.pids} < set(everyone)
+    # The commands first: their ends are seen before anybody has told the workers.
+    for pid in sorted(everyone, key=lambda pid: pid in (workers.supervisor, *workers.pids)):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+    wait_until(lambda: not is_there(workers.supervisor))
+    jobs = cli.jobs()
+    assert {jobs[each]["state"] for each in ids} == {"pending"}
+    outcomes = [cli.job(each)["history"][0]["outcome"] for each in ids]
+    assert set(outcomes) <= {"released", "lost"}
+    assert sum(jobs[each]["failures"] for each in ids) == 0
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.fault("F16")
+def test_what_was_there_before_the_workers_is_none_of_their_business(cli: Cli) -> None:
+    script = f"sleep 7771 & echo $! >{cli.directory}/bystander; exec queuectl worker start --foreground 2>log"
+    path = f"{Path(QUEUECTL).parent}:{os.environ['PATH']}"
+    with subprocess.Popen(["bash", "-c", script], env=cli.environ | {"PATH": path}, cwd=cli.directory) as supervisor:
+        bystander = int(
+            wait_until(lambda: (cli.directory / "bystander").exists() and (cli.directory / "bystander").read_text())
+        )
+        [worker] = wait_until(lambda: cli.json("worker", "status"))
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_until(lambda: [it["pid"] for it in cli.json("worker", "status") if it["pid"] != worker["pid"]])
+        assert is_there(bystander)
+        supervisor.terminate()
+        supervisor.wait(30)
+        assert is_there(bystander)
+        os.kill(bystander, signal.SIGKILL)
