@@ -29,7 +29,10 @@ APPLICATION_ID = 0x71756575
 """What `PRAGMA application_id` says in our files: "queu"."""
 
 BUSY_TIMEOUT = timedelta(seconds=2)
-"""How long a writer waits for its turn, and then SQLite for its lock, before the transaction is tried again."""
+"""How long SQLite waits for its lock before the transaction is tried again."""
+
+LONGEST_IN_LINE = timedelta(milliseconds=500)
+"""How long a writer waits for its turn before that. Twice as long would cost the shortest lease, if nothing moves."""
 
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
@@ -57,12 +60,18 @@ def sqlite_backend(path: Path) -> Backend:
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
-        write_turn=WriteQueue(queue_path(path), longest=BUSY_TIMEOUT).turn,
+        write_turn=_line(queue_path(path)).turn,
         error=sqlite3.Error,
         explain=lambda error, _: _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
         load=_inserted,
     )
+
+
+@lru_cache
+def _line(path: Path) -> WriteQueue:
+    """The one in which all writers of this process wait, whichever connections they have."""
+    return WriteQueue(path, longest=LONGEST_IN_LINE)
 
 
 def path_of(url: str) -> Path:
