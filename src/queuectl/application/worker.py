@@ -212,6 +212,9 @@ class Worker:
             run = self._running.get(job.id)
             if run is None or run.job.cancel_requested_at is not None:
                 continue
+            job = run.job._replace(
+                cancel_requested_at=job.cancel_requested_at, cancel_requested_by=job.cancel_requested_by
+            )
             self._running[job.id] = run._replace(job=job)
             self._events(CancelHeard(job=job))
             self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)

@@ -7,6 +7,7 @@ from typing import cast
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.postgres import ImpatientConnection, is_pooled, server_time
+from queuectl.adapters.sql.row_findings import row_findings
 from queuectl.domain.errors import DatabaseUnreachable, QueueError
 from queuectl.domain.findings import Finding, Grade
 
@@ -61,6 +62,7 @@ class PostgresStorage:
             yield Finding(subject="database", grade=Grade.OK, message=self._name)
             yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
             yield from self._database.read(_server_findings)
+            yield from row_findings(self._database)
         except QueueError as error:
             yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
 

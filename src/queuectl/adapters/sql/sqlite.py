@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from itertools import chain, count
@@ -53,19 +53,37 @@ SETTINGS = (
 
 def sqlite_backend(path: Path) -> Backend:
     """The backend for the database file at `path`. Opens nothing yet."""
+    texts = _Texts()
     return Backend(
         name="sqlite",
-        connect=lambda: _connect(path),
+        connect=lambda: _connect(path, texts),
         begin_reading="BEGIN",
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
         write_turn=_line(queue_path(path)).turn,
         error=sqlite3.Error,
-        explain=lambda error, _: _explained(error, path),
+        explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
         load=_inserted,
     )
+
+
+class _Texts:
+    """How texts are read: by the driver, until it meets one that is no UTF-8, and then by what takes any byte."""
+
+    factory: Callable[[bytes], str] | type[str] = str
+
+    def explained(self, error: Exception) -> DatabaseBusy | None:
+        """That the transaction may succeed, if such a text was its trouble."""
+        if not str(error).startswith("Could not decode to UTF-8"):
+            return None
+        self.factory = _decoded
+        return DatabaseBusy("a text of the database is no UTF-8")
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
 
 
 @lru_cache
@@ -162,7 +180,7 @@ sqlite3.register_adapter(type(None), {None: None}.__getitem__)
 sqlite3.register_adapter(bytes, bytes)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, texts: _Texts) -> sqlite3.Connection:
     # mode=rw: a file that has vanished is an error here, never a new, empty queue.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
@@ -171,6 +189,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = texts.factory
     for setting in SETTINGS:
         connection.execute(setting)
     return connection

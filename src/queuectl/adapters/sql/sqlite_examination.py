@@ -6,6 +6,7 @@ from pathlib import Path
 
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION
+from queuectl.adapters.sql.row_findings import row_findings
 from queuectl.adapters.sql.sqlite import is_safe_version, sqlite_version
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.findings import Finding, Grade
@@ -29,6 +30,7 @@ def findings(path: Path, database: Database, open_: Callable[[], None]) -> Itera
     yield _mode_finding(path)
     yield _space_finding(path)
     yield _integrity_finding(database)
+    yield from row_findings(database)
 
 
 def _version_finding() -> Finding:

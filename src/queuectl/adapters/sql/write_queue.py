@@ -8,6 +8,8 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from queuectl.adapters.sql.log import warn
+
 PAUSES = (0.0003, 0.0005, 0.001, 0.001, 0.001, 0.001)
 """Seconds after each look whether it is our turn. Most turns are over by then, and a thread costs as much as a wait."""
 
@@ -50,7 +52,7 @@ class WriteQueue:
             return False
         if not self._was_told and time.monotonic() - self._waits_since > STUCK_AFTER:
             self._was_told = True
-            _tell(f"another program holds {self.path} and does not let go: writing without waiting for it")
+            warn(f"another program holds {self.path} and does not let go: writing without waiting for it")
         return True
 
     def wait(self, mine: int) -> None:
@@ -115,11 +117,3 @@ class Turn:
             os.close(self._opened)
         if self._has_own:
             self._queue.own.release()
-
-
-def _tell(line: str) -> None:
-    import logging  # which a command has no other use for
-
-    log = logging.getLogger("queuectl")
-    if log.hasHandlers():  # a worker's log; a command has none, and its user no use for the line
-        log.warning("%s", line)
