@@ -233,7 +233,7 @@ class Worker:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
         result = RunResult(outcome=Outcome.RELEASED, error="not started: the answer to its claim was lost")
         for job in self._jobs.held_by(self.id):
-            if job.lease is not None and job.id not in self._running:
+            if job.lease is not None and job.id not in self._running and not self._unsettled.was_refused(job):
                 self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
         self._in_doubt = False
 

@@ -1,5 +1,6 @@
 """The jobs and attempts in SQL. Every statement is written once, for both backends."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from queuectl.adapters.sql.prepared import Row, row_writer
 from queuectl.adapters.sql.reading import FIELD_VALUES, JOB_FIELDS, read_attempt, read_job, shown_job, unreadable
 from queuectl.adapters.sql.values import as_json
 from queuectl.adapters.sql.workers import stored_settings
-from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound, WrongState
+from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound, QueueError, ValueRefused, WrongState
 from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
@@ -22,6 +23,8 @@ from queuectl.domain.state import State
 
 ALL = 2**63 - 1
 """More rows than there can be."""
+
+LONGEST_PLAIN = 1000
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -114,9 +117,17 @@ class SqlJobRepository:
         return first.run_at if first else None
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
-        """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""
-        ended = [Ended(job=job, lease=lease, result=result)]
-        return self._settled(ended, lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
+        """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease.
+
+        An outcome may not be lost for what came with it: where the database does not take all, the output is left out,
+        and then the error's words are spelt in ASCII.
+        """
+        ended = Ended(job=job, lease=lease, result=result)
+        for poorer in (_without_output, _in_plain_words):
+            with contextlib.suppress(DatabaseFull, ValueRefused):
+                return self._settled([ended], lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
+            ended = poorer(ended)
+        return self._settled([ended], lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
 
     def settle_and_claim(
         self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
@@ -153,10 +164,14 @@ class SqlJobRepository:
     ) -> Sequence[Settlement]:
         try:
             settlements = settle(ended)
-        except DatabaseFull:
+        except QueueError:
+            raise
+        except Exception as error:
             if not ended:
                 raise
-            settlements = settle([_without_output(each) for each in ended])
+            # Whatever it is (a text that cannot be encoded, a mistake of ours), it must not cost a job its outcome.
+            jobs = ", ".join(each.job.id for each in ended)
+            raise ValueRefused(f"how {jobs} ended cannot be written: {type(error).__name__}: {error}") from error
         waits = (each.job.state is State.PENDING for each in ended)
         if any(wait and it is Settlement.RECORDED for wait, it in zip(waits, settlements, strict=True)):
             self._announce()
@@ -356,6 +371,16 @@ def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Sett
 def _without_output(ended: Ended) -> Ended:
     """Output may be lost for want of room; an outcome may not."""
     return ended._replace(result=ended.result._replace(output=Output(truncated=bool(ended.result.output.content))))
+
+
+def _in_plain_words(ended: Ended) -> Ended:
+    """What is left when the database does not take the outcome: what happened, and words in which nothing is odd."""
+
+    def plain(text: str | None) -> str | None:
+        return text and "".join(c if " " <= c <= "~" else "?" for c in text[:LONGEST_PLAIN])
+
+    job = ended.job._replace(last_error=plain(ended.job.last_error))
+    return ended._replace(job=job, result=ended.result._replace(error=plain(ended.result.error)))
 
 
 def _heeded(connection: Connection, job: Job, stored: Row) -> Settlement:

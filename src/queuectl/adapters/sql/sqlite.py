@@ -15,7 +15,7 @@ from queuectl.adapters.sql.database import Backend, Connection, Cursor
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.sql.write_queue import WriteQueue
 from queuectl.adapters.system import make_private
-from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
+from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable, ValueRefused
 
 if TYPE_CHECKING:
     import sqlite3
@@ -234,6 +234,8 @@ def _explained(error: Exception, path: Path) -> DatabaseUnavailable:
             )
         case sqlite3.SQLITE_FULL:
             return DatabaseFull(f"{what} cannot grow: the disk is full", hint="free some space and try again")
+        case sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_RANGE:
+            return ValueRefused(f"{what} does not take a value: {error}")
         case sqlite3.SQLITE_CANTOPEN if not path.exists():
             return DatabaseUnreachable(f"{what} does not exist", hint="`queuectl init` creates it")
         case sqlite3.SQLITE_NOTADB:
