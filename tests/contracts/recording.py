@@ -32,10 +32,15 @@ class Recording:
         def connect() -> "_Recorded":
             return _Recorded(backend.connect(), self.told, but={backend.forget_plans})
 
-        def is_lost(driver: Driver) -> bool:
-            return backend.is_lost(driver.driver if isinstance(driver, _Recorded) else driver)
+        def own(driver: Driver) -> Driver:
+            return driver.driver if isinstance(driver, _Recorded) else driver
 
-        return replace(backend, connect=connect, is_lost=is_lost)
+        return replace(
+            backend,
+            connect=connect,
+            is_lost=lambda driver: backend.is_lost(own(driver)),
+            after_begin=lambda driver: backend.after_begin(own(driver)),
+        )
 
 
 class _Recorded:

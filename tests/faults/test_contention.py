@@ -1,6 +1,7 @@
 """Many who write to one queue at once, readers that never end, checkpoints at every moment."""
 
 import contextlib
+import fcntl
 import sqlite3
 import subprocess
 import sys
@@ -55,6 +56,42 @@ def test_no_user_hears_of_a_lock_while_all_write_at_once(
     witness.healed()
     witness.check(within=60, faultless=True, caps=CAPS)
     cli.log.assert_without("cannot use the database")
+
+
+@pytest.mark.fault("F41")
+@pytest.mark.sqlite_only
+def test_a_line_that_another_program_holds_up_is_left_by_all(cli: Cli, witness: Witness) -> None:
+    cli.run("config", "set", "lease", "2s")
+    with _held(Path(reading.path_of(witness.url) + "-lock")):
+        workers = cli.start_workers(2)
+        ids = witness.enqueue_some(4, "sleep 3") + witness.enqueue_some(20)
+        most = 0
+
+        def all_ended() -> bool:
+            nonlocal most
+            most = max(most, *map(_threads, workers.pids))
+            return _all_ended(witness, ids)
+
+        wait_until(all_ended, 60, every=0.1)
+        cli.log.wait_for("holds", 2)
+    wait_until(lambda: max(map(_threads, workers.pids)) < most)
+    assert most <= 6  # as docs/architecture.md draws them, and one that waits in the line
+    cli.log.assert_exactly("-lock and does not let go: writing without waiting for it", 2)
+    cli.log.assert_without("lost", "cannot use the database")
+    witness.healed()
+    witness.check(faultless=True, caps=CAPS)
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """As a process holds it that is frozen during its turn, or a backup script that wants to be careful."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _threads(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
 
 
 @pytest.mark.fault("F37")

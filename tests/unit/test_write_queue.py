@@ -83,6 +83,21 @@ def test_who_has_waited_too_long_goes_on_and_stands_in_nobodys_way_later(file: P
     assert is_free(file)
 
 
+def test_as_long_as_a_turn_that_was_given_up_has_not_come_nobody_else_of_the_process_waits(file: Path) -> None:
+    queue = WriteQueue(file, longest=SHORT)
+    with held_by_another(file):
+        descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call
+        for _ in range(5):
+            with queue.turn():
+                pass
+        [waiting] = [thread for thread in threading.enumerate() if thread.name == "write turn"]
+        assert len(os.listdir("/proc/self/fd")) == descriptors + 1  # noqa: PTH208 - one call
+    waiting.join()
+    with queue.turn():
+        assert not is_free(file)
+    assert is_free(file)
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "error"),
     [(os, "dup", OSError(errno.EMFILE, "too many")), (threading.Thread, "start", RuntimeError("no more threads"))],

@@ -75,6 +75,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
         case events.OutcomeKept():
             _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
+        case events.OutcomeRefused():
+            _write(ERROR, f"{_ended(event)} and cannot be recorded, kept on disk: {_shown(event.error)}")
         case events.ResultLate():
             _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
         case events.JobRescued():
@@ -91,7 +93,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             assert_never(event)
 
 
-def _ended(event: events.OutcomeKept | events.ResultLate) -> str:
+def _ended(event: events.OutcomeKept | events.OutcomeRefused | events.ResultLate) -> str:
     return f"job {event.job.id} attempt {event.job.attempts} ended ({event.result.outcome})"
 
 

@@ -14,6 +14,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from queuectl.adapters.system import EPOCH, MICROSECOND, make_private
@@ -30,6 +31,9 @@ ROOM = 64 * 1024 * 1024
 
 ROOM_WITHOUT_OUTPUT = ROOM + 16 * 1024 * 1024
 """When that is used up too, nothing more is kept."""
+
+LAST = datetime(9998, 1, 1, tzinfo=UTC)
+"""The end of the calendar, less what a retry may have to wait."""
 
 ABANDONED = 60.0
 """Seconds after which nobody goes on writing a file."""
@@ -83,7 +87,7 @@ class FileOutcomeSpool:
                 yield _decoded(_content(path))
             except FileNotFoundError:  # another worker was quicker
                 continue
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 self._set_aside(path, error)
 
     def forget(self, outcome: KeptOutcome) -> None:
@@ -182,13 +186,13 @@ def _decoded(content: bytes) -> KeptOutcome:
         raise ValueError("its output is not whole")
     return KeptOutcome(
         job_id=found.text("job"),
-        attempt=found.number("attempt"),
+        attempt=found.small_number("attempt"),
         lease=Lease(id=found.text("lease"), worker=found.text("worker")),
-        ended_at=EPOCH + found.number("ended_at") * MICROSECOND,
+        ended_at=found.moment("ended_at"),
         result=RunResult(
             outcome=Outcome(found.text("outcome")),
-            exit_code=found.number_or_none("exit_code"),
-            signal=found.number_or_none("signal"),
+            exit_code=found.small_number_or_none("exit_code"),
+            signal=found.small_number_or_none("signal"),
             error=found.text_or_none("error"),
             output=Output(content=output, truncated=header.get("output_truncated") is True),
         ),
@@ -216,8 +220,19 @@ class _Fields:
             raise ValueError(f"{name} is no number")
         return value
 
-    def number_or_none(self, name: str) -> int | None:
-        return None if self._header.get(name) is None else self.number(name)
+    def moment(self, name: str) -> datetime:
+        since = self.number(name) * MICROSECOND
+        if not timedelta() <= since <= LAST - EPOCH:
+            raise ValueError(f"{name} is no moment")
+        return EPOCH + since
+
+    def small_number(self, name: str) -> int:
+        if not -(2**31) <= (value := self.number(name)) < 2**31:
+            raise ValueError(f"{name} is more than a database takes")
+        return value
+
+    def small_number_or_none(self, name: str) -> int | None:
+        return None if self._header.get(name) is None else self.small_number(name)
 
 
 def _remove_old(path: Path) -> None:
@@ -229,8 +244,14 @@ def _remove_old(path: Path) -> None:
 
 def _content(path: Path) -> bytes:
     """What our own regular file holds. Raises OSError, ValueError for another's file."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        found = os.fstat(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise ValueError("it is no file of our own")
-        return file.read()
+        if found.st_size > ROOM_WITHOUT_OUTPUT:
+            raise ValueError("it is larger than any that is kept")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)

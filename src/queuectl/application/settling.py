@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from queuectl.domain.errors import JobNotFound
-from queuectl.domain.events import JobSettled, OutcomeKept, ResultLate
+from queuectl.domain.errors import DatabaseFull, JobNotFound, ValueRefused
+from queuectl.domain.events import JobSettled, OutcomeKept, OutcomeRefused, ResultLate
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import RunResult
 from queuectl.domain.policy import Policy
@@ -38,6 +38,7 @@ class Unsettled:
         self._spool = spool
         self._events = events
         self._waiting: list[_Unsettled] = []
+        self._refused: set[tuple[str, int]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -52,17 +53,40 @@ class Unsettled:
         self._waiting.append(_Unsettled(Ended(job=job, lease=lease, result=result)))
 
     def settle(self) -> None:
-        """Record them one by one. Raises DatabaseUnavailable, and what was not recorded is still there."""
+        """Record them one by one. Raises DatabaseUnavailable, and what was not recorded is still there.
+
+        But for one that the database would never take: it is kept for whoever knows better, and holds up no other.
+        """
         while self._waiting:
             ended = self._waiting[0].ended
-            self._recorded([self._jobs.settle(ended.job, ended.lease, ended.result)])
+            try:
+                self._recorded([self._jobs.settle(ended.job, ended.lease, ended.result)])
+            except ValueRefused as error:
+                self._refuse(self._waiting.pop(0), error)
 
     def settle_and_claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
         ended = [each.ended for each in self._waiting]
-        settlements, runs = self._jobs.settle_and_claim(ended, lease, queues=queues, limit=limit, at=at)
+        try:
+            settlements, runs = self._jobs.settle_and_claim(ended, lease, queues=queues, limit=limit, at=at)
+        except (DatabaseFull, ValueRefused):
+            if not ended:
+                raise
+            self.settle()  # one by one, so that each is as well recorded as it can be
+            return self.settle_and_claim(lease, queues=queues, limit=limit, at=at)
         self._recorded(settlements)
         return runs
+
+    def was_refused(self, job: Job) -> bool:
+        """Whether this attempt of the job has ended, and that cannot be recorded."""
+        return (job.id, job.attempts) in self._refused
+
+    def _refuse(self, each: _Unsettled, error: ValueRefused) -> None:
+        if not each.is_kept:
+            self._spool.keep(each.outcome)
+        job = each.ended.job
+        self._refused.add((job.id, job.attempts))
+        self._events(OutcomeRefused(job=job, result=each.ended.result, error=error.message))
 
     def keep(self) -> None:
         """Have them outlive this process, as far as there is room: the database does not take them now."""
@@ -95,7 +119,10 @@ def settle_kept(policy: Policy, *, jobs: JobRepository, spool: OutcomeSpool, eve
             job = stored.settled(kept.result, kept.ended_at, policy, chance=0)
         else:  # it was taken away: the fence will see to it that this is only kept as a late result
             job = stored._replace(attempts=kept.attempt, updated_at=kept.ended_at)
-        settlement = jobs.settle(job, kept.lease, kept.result)
+        try:
+            settlement = jobs.settle(job, kept.lease, kept.result)
+        except ValueRefused:  # its worker has said so
+            continue
         spool.forget(kept)
         _tell(events, job, kept.result, settlement)
 

@@ -256,6 +256,9 @@ class Worker:
             run = self._running.get(job.id)
             if run is None or run.job.cancel_requested_at is not None:
                 continue
+            job = run.job._replace(
+                cancel_requested_at=job.cancel_requested_at, cancel_requested_by=job.cancel_requested_by
+            )
             self._running[job.id] = run._replace(job=job)
             self._events(CancelHeard(job=job))
             self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)
@@ -274,7 +277,7 @@ class Worker:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
         result = RunResult(outcome=Outcome.RELEASED, error="not started: the answer to its claim was lost")
         for job in self._jobs.held_by(self.id):
-            if job.lease is not None and job.id not in self._running:
+            if job.lease is not None and job.id not in self._running and not self._unsettled.was_refused(job):
                 self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
         self._in_doubt = False
 

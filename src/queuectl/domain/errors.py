@@ -10,7 +10,8 @@
     │   └── WrongState        the job's state does not allow what was asked
     └── DatabaseUnavailable   the queue's database cannot serve now
         ├── DatabaseUnreachable   it is missing, refused, broken or not ours
-        │   └── DatabaseFull      it has no room left
+        │   ├── DatabaseFull      it has no room left
+        │   └── ValueRefused      a value is none that it can hold
         ├── DatabaseBusy          it serves others, or is about to serve again: the same may succeed later
         ├── CommitUnknown         the connection broke during the commit: it may or may not have happened
         └── SchemaMismatch        it is older or newer than this program
@@ -105,6 +106,12 @@ class DatabaseFull(DatabaseUnreachable):
     """There is no room left for what was to be written."""
 
     code = "database_full"
+
+
+class ValueRefused(DatabaseUnreachable):
+    """What was to be written holds a value that the database does not take, or that cannot be written for it."""
+
+    code = "value_refused"
 
 
 class DatabaseBusy(DatabaseUnavailable):

@@ -64,6 +64,15 @@ class OutcomeKept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeRefused:
+    """An attempt's end can never be recorded as it is; it is kept on this machine, and nobody runs the job now."""
+
+    job: Job
+    result: RunResult
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLate:
     """An attempt ended after its job had been taken away; nothing but the late result was stored."""
 
@@ -118,6 +127,7 @@ Event = (
     | CancelHeard
     | JobSettled
     | OutcomeKept
+    | OutcomeRefused
     | ResultLate
     | JobRescued
     | LeaseLost

@@ -29,13 +29,33 @@ class Policy:
 
     @classmethod
     def of(cls, stored: Mapping[str, str]) -> "Policy":
-        """The policy that the stored texts (key to text, as `Setting.normal` wrote them) say."""
+        """The policy that the stored texts (key to text, as `Setting.normal` wrote them) say.
+
+        Another text, which no queuectl of this version has written, counts as none: see `unreadable_settings`.
+        """
         return _policy(frozenset(stored.items()))
+
+
+def unreadable_settings(stored: Mapping[str, str]) -> Mapping[str, str]:
+    """Those of the stored texts that count as none: by key, with what is to be said of each."""
+    return {key: problem for key, text in stored.items() if (problem := _problem(key, text))}
+
+
+def _problem(key: str, text: str) -> str:
+    if key not in SETTINGS:  # a newer version's
+        return ""
+    try:
+        SETTINGS[key].normal(text)
+    except (ValueError, AttributeError, TypeError) as error:
+        said = str(error) if isinstance(error, ValueError) else "is no text"
+        return f"the stored {key} {said}, not {text!a:.80}: the default {SETTINGS[key].default} is used"
+    return ""
 
 
 @functools.lru_cache(maxsize=16)  # a worker reads it with each claim, and it hardly ever changes
 def _policy(stored: frozenset[tuple[str, str]]) -> Policy:
-    texts = {key: setting.default for key, setting in SETTINGS.items()} | dict(stored)
+    texts = {key: setting.default for key, setting in SETTINGS.items()}
+    texts |= {key: text for key, text in stored if not _problem(key, text)}
     return Policy(
         max_retries=int(texts["max-retries"]),
         backoff=Backoff(

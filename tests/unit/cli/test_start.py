@@ -53,6 +53,8 @@ OPERATING = (
     | {f"adapters.sql.{name}" for name in ("sqlite", "sqlite_announcements", "sqlite_storage", "values", "workers")}
     | {
         "adapters.sql.claiming",
+        "adapters.sql.log",
+        "adapters.sql.reading",
         "adapters.sql.write_queue",
         "adapters.system",
         "application.queue",

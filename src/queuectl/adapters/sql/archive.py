@@ -108,6 +108,13 @@ class _Tally:
 
 
 def _mappings(rows: Sequence[Row]) -> Rows:
+    for row in rows:
+        if row.unreadable:
+            which = getattr(row, "job_id", getattr(row, "id", "?"))
+            raise Conflict(
+                f"the row of {which} cannot be read, and so not be copied: {row.unreadable}",
+                hint="`queuectl doctor` and `queuectl dlq list` show such rows, `queuectl dlq remove` removes a job's",
+            )
     return [vars(row) for row in rows]
 
 

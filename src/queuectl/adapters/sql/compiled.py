@@ -196,9 +196,14 @@ WHERE jobs.id = :job_id""",
         {},
     ),
     ('sqlite', 'delete_jobs', ()): (
-        """DELETE FROM jobs WHERE jobs.id IN (SELECT listed.value
-FROM json_each(:ids) AS listed)""",
-        {'ids': 'texts'},
+        """DELETE FROM jobs WHERE jobs.seq IN (SELECT CAST(listed.value AS BIGINT) AS value
+FROM json_each(:seqs) AS listed)""",
+        {'seqs': 'texts'},
+        {},
+    ),
+    ('sqlite', 'set_aside', ()): (
+        """UPDATE jobs SET updated_at=:at, state='dead', attempts=(jobs.attempts - :not_started), finished_at=:at, worker=NULL, lease_id=NULL, last_error=:reason WHERE jobs.seq = :of_seq""",
+        {'at': 'moment', 'not_started': None, 'reason': None, 'of_seq': None},
         {},
     ),
     ('sqlite', 'taken', ()): (
@@ -313,9 +318,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
- UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -369,9 +374,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
- UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -425,9 +430,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
- UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -481,9 +486,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
- UPDATE jobs SET updated_at=:now, state='processing', attempts=(jobs.attempts + 1), started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -586,7 +591,9 @@ FROM workers
 WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
 FROM jobs
 WHERE jobs.id IN (SELECT listed.value
-FROM json_each(:ids) AS listed)""",
+FROM json_each(:ids) AS listed) AND NOT (EXISTS (SELECT *
+FROM attempts
+WHERE attempts.job_id = jobs.id AND attempts.number = jobs.attempts))""",
         {'ids': 'texts'},
         {},
     ),
@@ -877,9 +884,14 @@ WHERE jobs.id = %(job_id)s::VARCHAR FOR UPDATE""",
         {},
     ),
     ('postgresql', 'delete_jobs', ()): (
-        """DELETE FROM jobs WHERE jobs.id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value))""",
-        {'ids': 'texts'},
+        """DELETE FROM jobs WHERE jobs.seq IN (SELECT CAST(listed.value AS BIGINT) AS value
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(seqs)s::JSONB))) AS listed(value))""",
+        {'seqs': 'texts'},
+        {},
+    ),
+    ('postgresql', 'set_aside', ()): (
+        """UPDATE jobs SET updated_at=%(at)s::BIGINT, state='dead', attempts=(jobs.attempts - %(not_started)s::INTEGER), finished_at=%(at)s::BIGINT, worker=NULL, lease_id=NULL, last_error=%(reason)s::VARCHAR WHERE jobs.seq = %(of_seq)s::BIGINT""",
+        {'at': 'moment', 'not_started': None, 'reason': None, 'of_seq': None},
         {},
     ),
     ('postgresql', 'taken', ()): (
@@ -994,9 +1006,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
- UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -1050,9 +1062,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
- UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -1106,9 +1118,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
- UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -1162,9 +1174,9 @@ owner AS
 (SELECT workers.id AS id
 FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
- UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=(jobs.attempts + 1), started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, config.value) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
         {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
@@ -1267,7 +1279,9 @@ FROM workers
 WHERE workers.id = jobs.worker) AS anon_1, jobs.lease_id, jobs.started_at, jobs.started_at - jobs.run_at AS anon_2, False AS anon_3
 FROM jobs
 WHERE jobs.id IN (SELECT listed.value
-FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value))""",
+FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value)) AND NOT (EXISTS (SELECT *
+FROM attempts
+WHERE attempts.job_id = jobs.id AND attempts.number = jobs.attempts))""",
         {'ids': 'texts'},
         {},
     ),

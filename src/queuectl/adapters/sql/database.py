@@ -67,8 +67,9 @@ class Backend:
     already. `load` runs an INSERT with each row of many groups. A transaction that writes is begun and ended within a
     `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
-    good for thirty jobs would walk over a million. `keeps_the_dead` says that the entries of rows that have changed
-    stay in an index while somebody holds an older snapshot.
+    good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
+    where it does not keep its settings from one to the next. `keeps_the_dead` says that the entries of rows that have
+    changed stay in an index while somebody holds an older snapshot.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Backend:
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
+    after_begin: Callable[[Driver], str] = lambda _: ""
     keeps_the_dead: bool = False
 
 
@@ -270,7 +272,7 @@ class Database:
         if begin is None:
             return work(connection)
         connection.forget_old_plans()
-        connection.tell(begin)
+        connection.tell(begin + self.backend.after_begin(connection.driver))
         if recall is not None and (recalled := recall(connection)) is not None:
             connection.driver.rollback()
             return recalled

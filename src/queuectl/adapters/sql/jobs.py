@@ -1,28 +1,30 @@
 """The jobs and attempts in SQL. Every statement is written once, for both backends."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from operator import attrgetter
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from queuectl.adapters.sql.claiming import Walk, claim, queue_values
 from queuectl.adapters.sql.compiled import ROWS
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
+from queuectl.adapters.sql.log import warn
 from queuectl.adapters.sql.prepared import Row, row_writer
+from queuectl.adapters.sql.reading import FIELD_VALUES, JOB_FIELDS, read_attempt, read_job, shown_job, unreadable
 from queuectl.adapters.sql.values import as_json
 from queuectl.adapters.sql.workers import stored_settings
-from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound
+from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound, QueueError, ValueRefused, WrongState
 from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
 from queuectl.domain.state import State
 
-JOB_FIELDS = tuple(name for name in Job._fields if name != "lease")
-_FIELD_VALUES = attrgetter(*JOB_FIELDS)
-
 ALL = 2**63 - 1
 """More rows than there can be."""
+
+LONGEST_PLAIN = 1000
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -77,12 +79,14 @@ class SqlJobRepository:
         named = queue_values([_name(queue) for queue in queues])
         values = {**wanted, **named, "limit": ALL if limit is None else limit}
         shape = (len(states), len(queues), by_end)
-        return self._database.read(lambda connection: [_job(row) for row in connection.rows("search", values, shape)])
+        return self._database.read(
+            lambda connection: [shown_job(row) for row in connection.rows("search", values, shape)]
+        )
 
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
         """All runs of a job, the first one first."""
         return self._database.read(
-            lambda connection: [_attempt(row) for row in connection.rows("attempts_of", {"of_job": _name(job_id)})]
+            lambda connection: [read_attempt(row) for row in connection.rows("attempts_of", {"of_job": _name(job_id)})]
         )
 
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
@@ -97,13 +101,13 @@ class SqlJobRepository:
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
         return self._database.read(
-            lambda connection: [_job(row) for row in connection.rows("held", {"worker": worker_id})]
+            lambda connection: [shown_job(row) for row in connection.rows("held", {"worker": worker_id})]
         )
 
     def asked_to_cancel(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         """Of these jobs, those that run under any lease of this worker and whose cancel was asked for."""
         asked = self._database.read(
-            lambda connection: [_job(row) for row in connection.rows("asked_to_cancel", {"ids": list(job_ids)})]
+            lambda connection: [shown_job(row) for row in connection.rows("asked_to_cancel", {"ids": list(job_ids)})]
         )
         return [job for job in asked if job.lease is not None and job.lease.worker == worker_id]
 
@@ -114,15 +118,24 @@ class SqlJobRepository:
         return first.run_at if first else None
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
-        """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease."""
-        ended = [Ended(job=job, lease=lease, result=result)]
-        return self._settled(ended, lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
+        """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease.
+
+        An outcome may not be lost for what came with it: where the database does not take all, the output is left out,
+        and then the error's words are spelt in ASCII.
+        """
+        ended = Ended(job=job, lease=lease, result=result)
+        for poorer in (_without_output, _in_plain_words):
+            with contextlib.suppress(DatabaseFull, ValueRefused):
+                return self._settled([ended], lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
+            ended = poorer(ended)
+        return self._settled([ended], lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
 
     def settle_and_claim(
         self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
     ) -> tuple[Sequence[Settlement], Sequence[Run]]:
         """`settle` each of these, in order, then `claim`: all in one transaction."""
         runs: list[Run] = []
+        set_aside: list[_SetAside] = []
         walk = None
 
         def settle(ended: Sequence[Ended]) -> Sequence[Settlement]:
@@ -130,12 +143,12 @@ class SqlJobRepository:
                 nonlocal walk
                 settlements = _settle_all(connection, ended)
                 rows, walk = claim(connection, lease, queues, limit, at, self._walks.get(tuple(queues)))
-                runs[:] = _started(connection, lease, rows)
+                runs[:], set_aside[:] = _started(connection, lease, rows, at)
                 return settlements
 
             def recall(connection: Connection) -> Sequence[Settlement] | None:
                 held = connection.rows("held", {"worker": lease.worker})
-                taken = [_job(row) for row in held if row.lease_id == lease.id]
+                taken = [shown_job(row) for row in held if row.lease_id == lease.id]
                 policy = Policy.of(stored_settings(connection))
                 runs[:] = [Run(job=job, lease=lease, policy=policy) for job in taken]
                 return _settle_all(connection, ended) if taken else None  # what was settled before is a resend now
@@ -144,6 +157,7 @@ class SqlJobRepository:
 
         settlements = self._settled(ended, settle)
         self._walks[tuple(queues)] = walk
+        _tell(set_aside)
         return settlements, runs
 
     def _settled(
@@ -151,10 +165,14 @@ class SqlJobRepository:
     ) -> Sequence[Settlement]:
         try:
             settlements = settle(ended)
-        except DatabaseFull:
+        except QueueError:
+            raise
+        except Exception as error:
             if not ended:
                 raise
-            settlements = settle([_without_output(each) for each in ended])
+            # Whatever it is (a text that cannot be encoded, a mistake of ours), it must not cost a job its outcome.
+            jobs = ", ".join(each.job.id for each in ended)
+            raise ValueRefused(f"how {jobs} ended cannot be written: {type(error).__name__}: {error}") from error
         waits = (each.job.state is State.PENDING for each in ended)
         if any(wait and it is Settlement.RECORDED for wait, it in zip(waits, settlements, strict=True)):
             self._announce()
@@ -165,7 +183,7 @@ class SqlJobRepository:
         decided: list[Job] = []
 
         def work(connection: Connection) -> Job:
-            decided[:] = [decide(_found(connection, job_id, lock=True))]
+            decided[:] = [decide(_changeable(connection, job_id))]
             _write(connection, decided)
             return decided[0]
 
@@ -182,7 +200,12 @@ class SqlJobRepository:
         changed: list[Job] = []
 
         def work(connection: Connection) -> list[Job]:
-            changed[:] = [decide(_job(row)) for row in connection.rows("oldest", oldest, (state.value,))]
+            changed[:] = []
+            while not changed and (rows := connection.rows("oldest", oldest, (state.value,))):
+                good, bad = _sorted_out(rows)
+                changed[:] = map(decide, good)
+                # So that they are not among the oldest of the next call.
+                _set_aside(connection, bad, until + timedelta(microseconds=1))
             _write(connection, changed)
             return changed
 
@@ -212,14 +235,16 @@ class SqlJobRepository:
         """Delete up to `limit` jobs of a state with their attempts; their ids."""
         oldest = {"until": LATEST, "limit": limit}
         ids: list[str] = []
+        seqs: list[int] = []
 
         def work(connection: Connection) -> Sequence[str]:
-            ids[:] = [row.id for row in connection.rows("oldest", oldest, (state.value,))]
-            connection.run("delete_jobs", {"ids": ids})
+            rows = connection.rows("oldest", oldest, (state.value,))
+            ids[:], seqs[:] = [shown_job(row).id for row in rows], [row.seq for row in rows]
+            connection.run("delete_jobs", {"seqs": seqs})
             return ids
 
         def recall(connection: Connection) -> Sequence[str] | None:
-            return None if ids and connection.row("job", {"job_id": ids[0]}) else ids
+            return None if seqs and connection.row("job_at", {"seq": seqs[0]}) else ids
 
         return self._database.write(work, recall=recall)
 
@@ -230,11 +255,11 @@ class SqlJobRepository:
             worker = connection.row("worker_to_rescue", {"worker": worker_id})
             if worker is None or (worker.lease_expires_at > at and not proved_dead):
                 return []
-            held = [_job(row) for row in connection.rows("held_to_rescue", {"worker": worker_id})]
-            rescued = [decide(job) for job in held]
+            good, bad = _sorted_out(connection.rows("held_to_rescue", {"worker": worker_id}))
+            rescued = [*map(decide, good), *_set_aside(connection, bad, at)]
             lost = [_end_of_attempt(job, RunResult(outcome=Outcome.LOST, error=job.last_error)) for job in rescued]
             connection.run_for_each("end_attempt", lost)
-            _write(connection, rescued)
+            _write(connection, rescued[: len(good)])
             connection.run("end_worker", {"of_worker": worker_id, "end_state": WorkerState.LOST, "ended_at": at})
             return rescued
 
@@ -244,21 +269,87 @@ class SqlJobRepository:
         return rescued
 
 
+class _SetAside(NamedTuple):
+    """A row that cannot be run: its place, the job as far as it can be shown, and why."""
+
+    seq: int
+    job: Job
+    reason: str
+
+
 def _found(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
+    return shown_job(_row_of(connection, job_id, lock=lock))
+
+
+def _changeable(connection: Connection, job_id: str) -> Job:
+    job, reason = read_job(_row_of(connection, job_id, lock=True))
+    if reason:
+        hint = f"`queuectl dlq remove {job_id}` removes it" if job.state is State.DEAD else None
+        raise WrongState(f"job {job_id} cannot be changed, as its row cannot be read: {reason}", hint=hint)
+    return job
+
+
+def _row_of(connection: Connection, job_id: str, *, lock: bool) -> Row:
     row = connection.row("job_to_change" if lock else "job", {"job_id": _name(job_id)})
     if row is None:
         raise JobNotFound(job_id)
-    return _job(row)
+    return row
 
 
-def _started(connection: Connection, lease: Lease, rows: Sequence[Row]) -> Sequence[Run]:
-    """Start an attempt of each job just claimed."""
+def _sorted_out(rows: Iterable[Row]) -> tuple[list[Job], list[_SetAside]]:
+    """The jobs of these rows, and those that cannot be read."""
+    good, bad = [], []
+    for row in rows:
+        job, reason = read_job(row)
+        if reason:
+            bad.append(_SetAside(row.seq, job, unreadable(reason)))
+        else:
+            good.append(job)
+    return good, bad
+
+
+def _set_aside(
+    connection: Connection, bad: Sequence[_SetAside], at: datetime, *, not_started: int = 0
+) -> Sequence[Job]:
+    """Make these jobs dead, with the reason; as they are shown from then on. `not_started` of their runs do not count.
+
+    By their places: an id may be one that nobody can ask for.
+    """
+    for each in bad:
+        values = {"of_seq": each.seq, "at": at, "reason": each.reason, "not_started": not_started}
+        connection.run("set_aside", values)
+    return [
+        each.job._replace(state=State.DEAD, updated_at=at, finished_at=at, last_error=each.reason, lease=None)
+        for each in bad
+    ]
+
+
+def _tell(set_aside: Iterable[_SetAside]) -> None:
+    for each in set_aside:
+        warn(f"job {each.job.id} is set aside in the dead letter queue: {each.reason}")
+
+
+def _started(
+    connection: Connection, lease: Lease, rows: Sequence[Row], at: datetime
+) -> tuple[Sequence[Run], Sequence[_SetAside]]:
+    """Start an attempt of each job just claimed, but for those that cannot be run."""
     if not rows:
-        return []
-    connection.run("start_attempts", {"ids": [row.id for row in rows]})
-    policy = Policy.of(rows[0].settings or {})
+        return [], []
     in_order = sorted(rows, key=lambda row: (-row.priority, row.run_at, row.seq))
-    return [Run(job=_job(row), lease=lease, policy=policy) for row in in_order]
+    good, bad = _sorted_out(in_order)
+    if good and connection.run("start_attempts", {"ids": [job.id for job in good]}) < len(good):
+        started = [job for job in good if connection.row("own_attempt", _own_attempt(job, lease))]
+        places = {row.id: row.seq for row in rows}
+        reason = unreadable("it has had an attempt of the number that would be the next")
+        bad += [_SetAside(places[job.id], job, reason) for job in good if job not in started]
+        good = started
+    _set_aside(connection, bad, at, not_started=1)
+    policy = Policy.of(rows[0].settings or {})
+    return [Run(job=job, lease=lease, policy=policy) for job in good], bad
+
+
+def _own_attempt(job: Job, lease: Lease) -> dict[str, object]:
+    return {"of_job": job.id, "attempt": job.attempts, "held_lease": lease.id}
 
 
 def _settle_all(connection: Connection, ended: Sequence[Ended]) -> Sequence[Settlement]:
@@ -283,11 +374,23 @@ def _without_output(ended: Ended) -> Ended:
     return ended._replace(result=ended.result._replace(output=Output(truncated=bool(ended.result.output.content))))
 
 
+def _in_plain_words(ended: Ended) -> Ended:
+    """What is left when the database does not take the outcome: what happened, and words in which nothing is odd."""
+
+    def plain(text: str | None) -> str | None:
+        return text and "".join(c if " " <= c <= "~" else "?" for c in text[:LONGEST_PLAIN])
+
+    job = ended.job._replace(last_error=plain(ended.job.last_error))
+    return ended._replace(job=job, result=ended.result._replace(error=plain(ended.result.error)))
+
+
 def _heeded(connection: Connection, job: Job, stored: Row) -> Settlement:
     """What became of a job just stored, given that its cancel may have been asked for while it ran."""
     if stored.cancel_requested_at == job.cancel_requested_at:
         return Settlement.RECORDED
-    heeded = job._replace(**vars(stored)).heeding_cancel()
+    heeded = job._replace(
+        cancel_requested_at=stored.cancel_requested_at, cancel_requested_by=stored.cancel_requested_by
+    ).heeding_cancel()
     if heeded.state is job.state:
         return Settlement.RECORDED
     _write(connection, [heeded])
@@ -296,7 +399,7 @@ def _heeded(connection: Connection, job: Job, stored: Row) -> Settlement:
 
 def _settle_late(connection: Connection, job: Job, lease: Lease, result: RunResult) -> Settlement:
     """The job is not ours any more: it is our own resend, or it was taken away, or it is gone."""
-    own = {"of_job": job.id, "attempt": job.attempts, "held_lease": lease.id}
+    own = _own_attempt(job, lease)
     attempt = connection.row("own_attempt", own)
     if attempt is None:
         return Settlement.GONE
@@ -329,16 +432,11 @@ _settled_row = row_writer(
 
 
 def _row(job: Job) -> dict[str, object]:
-    """A job as a row; and from a row: `_job`. Fields have their column's name, but for the lease, which has two."""
-    row: dict[str, object] = dict(zip(JOB_FIELDS, _FIELD_VALUES(job), strict=True))
+    """A job as a row; and from a row: `read_job`. Fields have their column's name, but for the lease, which has two."""
+    row: dict[str, object] = dict(zip(JOB_FIELDS, FIELD_VALUES(job), strict=True))
     lease = job.lease
     row["worker"], row["lease_id"] = (lease.worker, lease.id) if lease else (None, None)
     return row
-
-
-def _job(row: Row) -> Job:
-    lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker)
-    return Job(**dict(zip(JOB_FIELDS, _FIELD_VALUES(row), strict=True)), lease=lease)
 
 
 def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:
@@ -354,20 +452,3 @@ def _end_of_attempt(job: Job, result: RunResult) -> dict[str, object]:
         "output": result.output.content,
         "output_truncated": result.output.truncated,
     }
-
-
-def _attempt(row: Row) -> Attempt:
-    return Attempt(
-        job_id=row.job_id,
-        number=row.number,
-        lease=Lease(id=row.lease_id, worker=row.worker),
-        host=row.host,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        outcome=row.outcome,
-        exit_code=row.exit_code,
-        signal=row.signal,
-        error=row.error,
-        output=Output(content=row.output or b"", truncated=row.output_truncated),
-        late=row.late,
-    )

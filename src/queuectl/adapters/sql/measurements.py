@@ -18,9 +18,11 @@ class SqlMeasurements:
         self._database = database
 
     def counts(self) -> Mapping[State, int]:
-        """How many jobs are in each state; every state is a key."""
-        rows = self._database.read(lambda connection: connection.rows("counts"))
-        return dict.fromkeys(State, 0) | {row.state: row.count for row in rows}
+        """How many jobs are in each state; every state is a key. What is in a state that is none counts as dead."""
+        counts = dict.fromkeys(State, 0)
+        for row in self._database.read(lambda connection: connection.rows("counts")):
+            counts[row.state] += row.count
+        return counts
 
     def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
         """What happened from `since` on; workers and queues only if `detailed`."""

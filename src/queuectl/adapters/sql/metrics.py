@@ -15,7 +15,7 @@ MEASURED = 100_000
 def metrics_since(connection: Connection, since: datetime, *, detailed: bool) -> Metrics:
     """What happened from `since` on; workers and queues only if `detailed`."""
     since_then = {"since": since}
-    rows = {row.outcome: row for row in connection.rows("ended_since", since_then)}
+    rows = {row.outcome: row for row in connection.rows("ended_since", since_then) if not row.unreadable}
     ended = dict.fromkeys(Outcome, 0) | {outcome: row.count for outcome, row in rows.items()}
     succeeded = rows.get(Outcome.SUCCEEDED)
     count = min(sum(ended[outcome] for outcome in RAN), MEASURED)

@@ -16,7 +16,7 @@ from queuectl.adapters.sql.database import Backend, Connection, Database, Driver
 from queuectl.adapters.sql.postgres_url import check_ports, check_url
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.system import elapsed
-from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
+from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable, ValueRefused
 
 T = TypeVar("T")
 
@@ -30,11 +30,31 @@ CONNECTION: Mapping[str, str | int] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
+    # In the packet that begins a session, so that PGCLIENTENCODING, a role or a database cannot say otherwise.
+    "client_encoding": "UTF8",
 }
 
 TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s"}
 """No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
+
+MEANING = {
+    "standard_conforming_strings": "on",
+    "bytea_output": "hex",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "transform_null_equals": "off",
+}
+"""Settings by which a statement, or an answer, would mean something else than was meant. Roles, databases, the URL and
+variables such as PGTZ and PGOPTIONS may set them, and ours prevail."""
+
+LASTING = {"idle_session_timeout": "0"}
+"""What is about the session itself; a pooler's sessions are its own."""
+
+WITHOUT_LIMIT = {"transaction_timeout": (170000, "0")}
+"""Settings that not every server knows: since which version, and ours."""
 
 LONGEST_SILENCE = timedelta(seconds=35)
 """How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
@@ -49,6 +69,10 @@ LOOK_AGAIN = 0.1
 AGAIN = ("25P03", "40001", "40P01", "55P03", "57014", "57P0", "08", "53")
 """SQLSTATEs, or their beginnings, of what may succeed when the whole transaction is tried again: serialisation,
 deadlock, locks and timeouts, a server that shuts down or starts, lost connections, exhausted resources."""
+
+REFUSED = ("22", "23", "54", "P0")
+"""The beginnings of SQLSTATEs that are about what was to be written, and not about the server: data that a type or a
+constraint excludes, limits of size, a trigger of somebody's own."""
 
 NOT_NOW = (
     "too many clients",
@@ -98,6 +122,7 @@ class ImpatientConnection(psycopg.Connection[tuple[object, ...]]):
     """
 
     silence = Silence()
+    local_settings = ""
 
     def wait(self, gen: PQGen[T], interval: float = LOOK_AGAIN, timeout: float | None = None) -> T:
         """Consume psycopg's generator, which is told after each interval that there is nothing to read yet."""
@@ -134,7 +159,8 @@ def postgres_backend(url: str) -> Backend:
         connect=lambda: cast("Driver", connect(url, silence)),
         # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
         begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-        begin_writing="BEGIN",
+        begin_writing="BEGIN ISOLATION LEVEL READ COMMITTED",
+        after_begin=lambda driver: cast("ImpatientConnection", driver).local_settings,
         error=psycopg.Error,
         explain=lambda error, broke: explained(error, place, broke=broke),
         is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
@@ -168,11 +194,15 @@ def connect(url: str, silence: Silence) -> ImpatientConnection:
     timeout = min(LONGEST_CONNECT, math.ceil(silence.longest.total_seconds()))
     connection = ImpatientConnection.connect(make_conninfo(url, **CONNECTION, connect_timeout=timeout), autocommit=True)
     connection.silence = silence
+    settings = TIMEOUTS | MEANING
+    settings |= {name: ours for name, (since, ours) in WITHOUT_LIMIT.items() if connection.info.server_version >= since}
     if is_pooled(connection):
         # The next transaction may run in another session, which knows nothing of what was prepared or set in this one.
         connection.prepare_threshold = None
+        connection.local_settings = "".join(f"; SET LOCAL {name} = '{value}'" for name, value in settings.items())
     else:
-        connection.execute(";".join(f"SET {name} = '{value}'" for name, value in TIMEOUTS.items()))
+        settings |= LASTING
+        connection.execute(";".join(f"SET {name} = '{value}'" for name, value in settings.items()))
     return connection
 
 
@@ -193,6 +223,8 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
         return DatabaseBusy(f"the connection to {place} broke: {said}", hint="try again; the server's log says more")
     if not state and isinstance(error, psycopg.OperationalError):
         return _not_connected(said, place)
+    if isinstance(error, psycopg.DataError) or state.startswith(REFUSED):
+        return ValueRefused(f"{place} does not take a value: {said}")
     match state:
         case "25006":
             return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")
@@ -202,6 +234,8 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
             return DatabaseUnreachable(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
     if state == "53100":
         return DatabaseFull(f"{place} has no disk space left", hint="free some space on the server")
+    if state == "0A000":  # a plan that an upgrade of the schema has made void; a standby
+        return DatabaseBusy(f"{place} cannot do that now: {said}", hint="try again")
     if state.startswith(AGAIN):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
     return DatabaseUnreachable(f"{place} cannot be used: {said}")

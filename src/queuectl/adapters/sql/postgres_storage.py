@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
 from queuectl.adapters.sql.postgres import ImpatientConnection, is_pooled, server_time
+from queuectl.adapters.sql.row_findings import row_findings
 from queuectl.domain.errors import DatabaseUnavailable, DatabaseUnreachable, QueueError
 from queuectl.domain.findings import Finding, Grade
 
@@ -106,6 +107,7 @@ def _findings(name: str, database: Database) -> Iterator[Finding]:
         yield Finding(subject="database", grade=Grade.OK, message=name)
         yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
         yield from database.read(_quickly(_server_findings))
+        yield from row_findings(database)
     except QueueError as error:
         yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
         return

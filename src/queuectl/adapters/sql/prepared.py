@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import NamedTuple, TypeAlias
 
 from queuectl.adapters.sql.compiled import STATEMENTS
-from queuectl.adapters.sql.values import KINDS, Codec
+from queuectl.adapters.sql.values import KINDS, UNREADABLE, Codec
 
 PARAMETER = re.compile(r"(?<!:):(?P<colon>[a-z]\w*)|%\((?P<percent>\w+)\)s")
 """A parameter as SQLAlchemy writes it: `:name` for SQLite, `%(name)s` for PostgreSQL; a cast, `::BIGINT`, is none."""
@@ -29,7 +29,12 @@ Columns: TypeAlias = Sequence[Sequence[object]]
 
 
 class Row(SimpleNamespace):
-    """One row: a column's value is the attribute of its name."""
+    """One row: a column's value is the attribute of its name.
+
+    `unreadable` says which values are none that we have written: something else stands for them.
+    """
+
+    unreadable = ""
 
 
 class Prepared:
@@ -43,6 +48,7 @@ class Prepared:
         self._encoders = [(name, KINDS[kind].encode) for name, kind in takes.items() if kind]
         self._columns = list(gives)
         self._decoders = [(place, KINDS[kind].decode) for place, kind in enumerate(gives.values()) if kind]
+        self._instead = {place: KINDS[kind].instead for place, kind in enumerate(gives.values()) if kind}
 
     def bound(self, values: Values) -> list[object]:
         """The parameters, ready for the driver. Raises KeyError for one without a value."""
@@ -62,10 +68,31 @@ class Prepared:
     def row(self, raw: Sequence[object]) -> Row:
         """A row, from what the driver gave."""
         values = list(raw)
-        for place, decode in self._decoders:
-            if (value := values[place]) is not None:
-                values[place] = decode(value)
+        try:
+            for place, decode in self._decoders:
+                if (value := values[place]) is not None:
+                    values[place] = decode(value)
+        except UNREADABLE:
+            return self._unreadable(raw)
         return Row(**dict(zip(self._columns, values, strict=True)))
+
+    def _unreadable(self, raw: Sequence[object]) -> Row:
+        values, wrong = list(raw), []
+        for place, decode in self._decoders:
+            if (value := raw[place]) is not None:
+                try:
+                    values[place] = decode(value)
+                except UNREADABLE:
+                    values[place] = self._instead[place](value)
+                    wrong.append(f"{self._columns[place]} is {shortened(ascii(value))}")
+        row = Row(**dict(zip(self._columns, values, strict=True)))
+        row.unreadable = "; ".join(wrong)
+        return row
+
+
+def shortened(text: str) -> str:
+    """At most 80 characters of it."""
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _encoded(column: Sequence[object], encode: Codec) -> Sequence[object]:

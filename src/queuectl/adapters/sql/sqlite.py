@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from itertools import chain, count
@@ -15,7 +15,7 @@ from queuectl.adapters.sql.database import Backend, Connection, Cursor
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.sql.write_queue import WriteQueue
 from queuectl.adapters.system import make_private
-from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable
+from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable, ValueRefused
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,7 +29,10 @@ APPLICATION_ID = 0x71756575
 """What `PRAGMA application_id` says in our files: "queu"."""
 
 BUSY_TIMEOUT = timedelta(seconds=2)
-"""How long a writer waits for its turn, and then SQLite for its lock, before the transaction is tried again."""
+"""How long SQLite waits for its lock before the transaction is tried again."""
+
+LONGEST_IN_LINE = timedelta(milliseconds=500)
+"""How long a writer waits for its turn before that. Twice as long would cost the shortest lease, if nothing moves."""
 
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
@@ -56,19 +59,43 @@ SETTINGS = (
 
 def sqlite_backend(path: Path) -> Backend:
     """The backend for the database file at `path`. Opens nothing yet."""
+    texts = _Texts()
     return Backend(
         name="sqlite",
-        connect=lambda: _connect(path),
+        connect=lambda: _connect(path, texts),
         begin_reading="BEGIN",
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
-        write_turn=WriteQueue(queue_path(path), longest=BUSY_TIMEOUT).turn,
+        write_turn=_line(queue_path(path)).turn,
         error=sqlite3.Error,
-        explain=lambda error, _: _explained(error, path),
+        explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
         load=_inserted,
     )
+
+
+class _Texts:
+    """How texts are read: by the driver, until it meets one that is no UTF-8, and then by what takes any byte."""
+
+    factory: Callable[[bytes], str] | type[str] = str
+
+    def explained(self, error: Exception) -> DatabaseBusy | None:
+        """That the transaction may succeed, if such a text was its trouble."""
+        if not str(error).startswith("Could not decode to UTF-8"):
+            return None
+        self.factory = _decoded
+        return DatabaseBusy("a text of the database is no UTF-8")
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
+
+
+@lru_cache
+def _line(path: Path) -> WriteQueue:
+    """The one in which all writers of this process wait, whichever connections they have."""
+    return WriteQueue(path, longest=LONGEST_IN_LINE)
 
 
 def path_of(url: str) -> Path:
@@ -196,7 +223,7 @@ sqlite3.register_adapter(type(None), {None: None}.__getitem__)
 sqlite3.register_adapter(bytes, bytes)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, texts: _Texts) -> sqlite3.Connection:
     # mode=rw: a file that has vanished is an error here, never a new, empty queue.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
@@ -205,6 +232,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = texts.factory
     for setting in SETTINGS:
         connection.execute(setting)
     return connection
@@ -249,6 +277,8 @@ def _explained(error: Exception, path: Path) -> DatabaseUnavailable:
             )
         case sqlite3.SQLITE_FULL:
             return DatabaseFull(f"{what} cannot grow: the disk is full", hint="free some space and try again")
+        case sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_RANGE:
+            return ValueRefused(f"{what} does not take a value: {error}")
         case sqlite3.SQLITE_CANTOPEN if not path.exists():
             return DatabaseUnreachable(f"{what} does not exist", hint="`queuectl init` creates it")
         case sqlite3.SQLITE_NOTADB:

@@ -10,6 +10,7 @@ from pathlib import Path
 from queuectl.adapters.directory_examination import trouble_of
 from queuectl.adapters.sql.database import Connection, Database
 from queuectl.adapters.sql.migration import SCHEMA_VERSION
+from queuectl.adapters.sql.row_findings import row_findings
 from queuectl.adapters.sql.sqlite import (
     ANOTHER_PLACE,
     HOW_TO_MAKE_ONE,
@@ -57,6 +58,7 @@ def findings(path: Path, database: Database, open_: Callable[[], None]) -> Itera
     yield _space_finding(path)
     yield _write_finding(path, database)
     yield _integrity_finding(database)
+    yield from row_findings(database)
 
 
 def _version_finding() -> Finding:

@@ -15,10 +15,12 @@ from sqlalchemy import (
     ColumnElement,
     Delete,
     Insert,
+    Integer,
     Select,
     Text,
     Update,
     bindparam,
+    case,
     cast,
     delete,
     exists,
@@ -46,6 +48,8 @@ from queuectl.adapters.sql.schema import (
 from queuectl.domain.outcome import RAN, Outcome
 from queuectl.domain.ports import WorkerState
 from queuectl.domain.state import State
+
+MOST_ATTEMPTS = 2**31 - 1
 
 T = TypeVar("T")
 
@@ -94,9 +98,14 @@ def statement(
 
 def _among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     """That the column is one of the texts of a list: one parameter, however many there are."""
+    return column.in_(select(_listed(name)))
+
+
+def _listed(name: str) -> ColumnElement[str]:
+    """The texts of the list `:name`."""
     parameter = bindparam(name, type_=Stored("texts", JSON()))
-    texts = func.json_array_elements_text(parameter).table_valued("value", name="listed")
-    return column.in_(select(texts.c.value))
+    column: ColumnElement[str] = func.json_array_elements_text(parameter).table_valued("value", name="listed").c.value
+    return column
 
 
 def _given(columns: Iterable[Column[object]]) -> dict[str, ColumnElement[object]]:
@@ -157,8 +166,26 @@ def delete_job() -> Delete:
 
 @statement()
 def delete_jobs() -> Delete:
-    """The jobs `:ids`, and with them their attempts."""
-    return delete(jobs).where(_among(jobs.c.id, "ids"))
+    """The jobs at the places `:seqs`, and with them their attempts."""
+    return delete(jobs).where(jobs.c.seq.in_(select(cast(_listed("seqs"), BigInteger))))
+
+
+@statement()
+def set_aside() -> Update:
+    """Make the job at the place `:of_seq` dead, for a `:reason` that is no attempt's."""
+    return (
+        update(jobs)
+        .where(jobs.c.seq == bindparam("of_seq"))
+        .values(
+            state=literal(State.DEAD, jobs.c.state.type),
+            worker=None,
+            lease_id=None,
+            attempts=jobs.c.attempts - bindparam("not_started", type_=Integer),
+            updated_at=bindparam("at", type_=Moment),
+            finished_at=bindparam("at", type_=Moment),
+            last_error=bindparam("reason"),
+        )
+    )
 
 
 @statement()
@@ -235,7 +262,8 @@ def claim(queue_count: int, resumes: bool) -> Update:
             state=literal(State.PROCESSING, jobs.c.state.type),
             worker=bindparam("by_worker"),
             lease_id=bindparam("by_lease"),
-            attempts=jobs.c.attempts + 1,
+            # A number that was written by hand must not be one that cannot be added to.
+            attempts=case((jobs.c.attempts < MOST_ATTEMPTS, jobs.c.attempts + 1), else_=jobs.c.attempts),
             started_at=_NOW,
             updated_at=_NOW,
             finished_at=None,
@@ -245,7 +273,7 @@ def claim(queue_count: int, resumes: bool) -> Update:
 
 
 _SETTINGS = (
-    select(cast(func.json_object_agg(config.c.key, config.c.value), Stored("text map", Text())))
+    select(cast(func.json_object_agg(config.c.key, cast(config.c.value, Text)), Stored("text map", Text())))
     .scalar_subquery()
     .label("settings")
 )
@@ -289,7 +317,10 @@ def first_due(queue_count: int) -> AnySelect:
 
 @statement()
 def start_attempts() -> Insert:
-    """The attempts of the jobs `:ids`, just claimed. The worker's host is copied: the history outlives its row."""
+    """The attempts of the jobs `:ids`, just claimed, unless they are there already.
+
+    The worker's host is copied: the history outlives its row.
+    """
     columns = {
         "job_id": jobs.c.id,
         "number": jobs.c.attempts,
@@ -301,7 +332,8 @@ def start_attempts() -> Insert:
         "waited": type_coerce(jobs.c.started_at, BigInteger) - type_coerce(jobs.c.run_at, BigInteger),
         "output_truncated": literal(False),
     }
-    started = select(*columns.values()).where(_among(jobs.c.id, "ids"))
+    earlier = exists().where(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempts)
+    started = select(*columns.values()).where(_among(jobs.c.id, "ids"), ~earlier)
     return insert(attempts).from_select(list(columns), started).inline()
 
 

@@ -7,7 +7,7 @@ and subtracted alike.
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -21,10 +21,24 @@ Codec = Callable[..., object]
 
 
 class Kind(NamedTuple):
-    """To the database, and from it. None is neither's business: it is NULL."""
+    """To the database, and from it. None is neither's business: it is NULL.
+
+    `decode` raises one of UNREADABLE for what `encode` has not written; then `instead` gives what stands for it.
+    """
 
     encode: Codec
     decode: Codec
+    instead: Codec
+
+
+UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
+
+EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""The moments that every time zone has; others cannot be shown, nor be counted with."""
+
+LONGEST_SPAN = LATEST - EARLIEST
+
+FIRST, LAST = (EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECOND
 
 
 # The moments of a job are often the same, and those of a batch always.
@@ -35,11 +49,20 @@ def _microseconds(moment: datetime) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _moment(number: int) -> datetime:
+    if not FIRST <= number <= LAST:
+        raise ValueError("no moment of the calendar")
     return EPOCH + timedelta(microseconds=number)
 
 
+def _nearest(number: object) -> datetime:
+    return EARLIEST if isinstance(number, int) and number < FIRST else LATEST
+
+
 def _span(number: int) -> timedelta:
-    return timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
+    span = timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
+    if abs(span) > LONGEST_SPAN:
+        raise ValueError("longer than any span")
+    return span
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
@@ -53,7 +76,11 @@ def as_json(value: object) -> str:
 
 def _command(text: str) -> Command:
     command = json.loads(text)
-    return command if isinstance(command, str) else tuple(command)
+    if isinstance(command, list):
+        return tuple(command)
+    if not isinstance(command, str):
+        raise TypeError("neither text nor a list")
+    return command
 
 
 def _as_text_map(value: Mapping[str, str]) -> str:
@@ -61,7 +88,12 @@ def _as_text_map(value: Mapping[str, str]) -> str:
 
 
 def _text_map(text: str) -> object:
-    return {} if text == "{}" else json.loads(text)
+    if text == "{}":
+        return {}
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
 
 
 def _as_path(value: str) -> str:
@@ -81,20 +113,27 @@ def _texts(value: Sequence[str]) -> str:
     return as_json(list(value))
 
 
-def _word(words: type[StrEnum]) -> Kind:
-    return Kind(str, words)
+def _list_of_texts(text: str) -> Sequence[str]:
+    texts = json.loads(text)
+    if not (isinstance(texts, list) and all(isinstance(each, str) for each in texts)):
+        raise TypeError("no list of texts")
+    return texts
+
+
+def _word(words: type[StrEnum], instead: StrEnum) -> Kind:
+    return Kind(str, words, lambda _: instead)
 
 
 KINDS: Mapping[str, Kind] = {
-    "moment": Kind(_microseconds, _moment),
-    "span": Kind(lambda span: span // MICROSECOND, _span),
-    "command": Kind(as_json, _command),
-    "text map": Kind(_as_text_map, _text_map),
-    "path": Kind(_as_path, _path),
-    "texts": Kind(_texts, json.loads),
-    "flag": Kind(bool, bool),  # SQLite gives 0 and 1
-    "state": _word(State),
-    "outcome": _word(Outcome),
-    "worker state": _word(WorkerState),
+    "moment": Kind(_microseconds, _moment, _nearest),
+    "span": Kind(lambda span: span // MICROSECOND, _span, lambda _: timedelta()),
+    "command": Kind(as_json, _command, str),
+    "text map": Kind(_as_text_map, _text_map, lambda _: {}),
+    "path": Kind(_as_path, _path, lambda _: None),
+    "texts": Kind(_texts, _list_of_texts, lambda _: []),
+    "flag": Kind(bool, bool, bool),  # SQLite gives 0 and 1
+    "state": _word(State, State.DEAD),
+    "outcome": _word(Outcome, Outcome.LOST),
+    "worker state": _word(WorkerState, WorkerState.LOST),
 }
 """The values that a driver does not take and give as they are."""

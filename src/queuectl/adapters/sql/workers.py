@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.database import Connection, Database
-from queuectl.adapters.sql.prepared import Row
-from queuectl.domain.ports import Process, WorkerRecord, WorkerState
+from queuectl.adapters.sql.log import warn
+from queuectl.adapters.sql.reading import read_worker
+from queuectl.domain.policy import unreadable_settings
+from queuectl.domain.ports import WorkerRecord, WorkerState
 
 REMEMBERED = timedelta(days=1)
 """How long a worker that has ended stays in the table."""
@@ -59,18 +61,18 @@ class SqlWorkerRegistry:
 
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, in order of their start."""
-        return self._database.read(lambda connection: [_record(row) for row in connection.rows("live_workers")])
+        return self._database.read(lambda connection: [read_worker(row) for row in connection.rows("live_workers")])
 
     def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
         values = {"at": at, "machine": machine}
-        return self._database.read(lambda connection: [_record(row) for row in connection.rows("suspects", values)])
+        return self._database.read(lambda connection: [read_worker(row) for row in connection.rows("suspects", values)])
 
     def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
         """The workers of that machine that are stopped or given up as lost, as long as they are remembered."""
         values = {"machine": machine}
         return self._database.read(
-            lambda connection: [_record(row) for row in connection.rows("ended_workers", values)]
+            lambda connection: [read_worker(row) for row in connection.rows("ended_workers", values)]
         )
 
 
@@ -79,10 +81,16 @@ class SqlConfigRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._told: set[str] = set()
 
     def stored(self) -> Mapping[str, str]:
-        """All keys that were set, with their texts."""
-        return self._database.read(stored_settings)
+        """All keys that were set, with their texts. Tells the log, once each, which of them count as not set."""
+        stored = self._database.read(stored_settings)
+        for problem in unreadable_settings(stored).values():
+            if problem not in self._told:
+                self._told.add(problem)
+                warn(problem)
+        return stored
 
     def store(self, key: str, value: str) -> None:
         """Set one key."""
@@ -101,19 +109,3 @@ class SqlConfigRepository:
 def stored_settings(connection: Connection) -> dict[str, str]:
     """All keys of the policy that were set, with their texts."""
     return {row.key: row.value for row in connection.rows("settings")}
-
-
-def _record(row: Row) -> WorkerRecord:
-    return WorkerRecord(
-        id=row.id,
-        host=row.host,
-        process=Process(machine=row.machine, pid=row.pid, started=row.pid_started),
-        supervisor=Process(machine=row.machine, pid=row.supervisor_pid, started=row.supervisor_started),
-        queues=tuple(row.queues),
-        concurrency=row.concurrency,
-        state=row.state,
-        started_at=row.started_at,
-        renewed_at=row.renewed_at,
-        lease_expires_at=row.lease_expires_at,
-        jobs=row.jobs,
-    )
