@@ -34,7 +34,7 @@ def a_job(state: str = "completed", attempts: int = 1, **fields: object) -> dict
 
 def ended(*outcomes: str | None) -> list[AttemptRow]:
     return [
-        AttemptRow(job_id="a", number=number, outcome=outcome, lease_id=f"lease-{number}")
+        AttemptRow(job_id="a", number=number, outcome=outcome, lease_id=f"lease-{number}", worker=f"w-{number}")
         for number, outcome in enumerate(outcomes, start=1)
     ]
 
@@ -60,11 +60,25 @@ LOST_ONCE = {
     "attempts": ended("lost", "succeeded"),
 }
 
+LOST_TOGETHER = {
+    **LOST_ONCE,
+    "jobs": a_job(attempts=2),
+    "attempts": [*ended("lost", "succeeded"), AttemptRow(job_id="neighbour", number=1, outcome="lost", worker="w-1")],
+}
+
 GOOD = {
     "nothing happened": {},
     "one job ran once": ONE_RUN,
     "a worker was lost": LOST_ONCE,
     "a worker was lost before it started the command": {**LOST_ONCE, "ledger": run(2)},
+    "a worker was lost with two jobs": LOST_TOGETHER,
+    "a worker has given a job back itself": {**LOST_ONCE, "jobs": a_job(attempts=2)},
+    "a loss, a release and a loss": {
+        **LOST_ONCE,
+        "ledger": [*run(1, ends=False), *run(2, at=5, ends=False), *run(3, at=9, ends=False), *run(4, at=12)],
+        "jobs": a_job(attempts=4, losses=2),
+        "attempts": ended("lost", "released", "lost", "succeeded"),
+    },
     "a retry": {
         "calls": ACKNOWLEDGED,
         "ledger": [*run(1), *run(2, at=5)],
@@ -149,7 +163,16 @@ BAD = {
         {**ONE_RUN, "jobs": a_job("dead", attempts=1, failures=2, max_retries=0), "attempts": ended("failed")},
     ),
     "more losses than allowed": ("I6", {**LOST_ONCE, "max_losses": 0}),
-    "a loss that is not counted": ("I6", {**LOST_ONCE, "jobs": a_job(attempts=2)}),
+    "a loss that is not counted": (
+        "I6",
+        {
+            **LOST_ONCE,
+            "ledger": [*run(1, ends=False), *run(2, at=5, ends=False), *run(3, at=9)],
+            "jobs": a_job(attempts=3),
+            "attempts": ended("lost", "lost", "succeeded"),
+        },
+    ),
+    "a loss that is counted and was a neighbour's too": ("I6", {**LOST_TOGETHER, "jobs": a_job(attempts=2, losses=1)}),
     "a failure that is not counted": ("I6", {**LOST_ONCE, "attempts": ended("failed", "succeeded")}),
     "a job that never ended": ("I7", {"jobs": a_job("pending", attempts=0), "bound": 9.0}),
     "a job that ended too late": ("I7", {**ONE_RUN, "took": 10.0, "bound": 9.0}),

@@ -57,10 +57,14 @@ class Unsettled:
             ended = self._waiting[0].ended
             self._recorded([self._jobs.settle(ended.job, ended.lease, ended.result)])
 
-    def settle_and_claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+    def settle_and_claim(
+        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
+    ) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
         ended = [each.ended for each in self._waiting]
-        settlements, runs = self._jobs.settle_and_claim(ended, lease, queues=queues, limit=limit, at=at)
+        settlements, runs = self._jobs.settle_and_claim(
+            ended, lease, queues=queues, limit=limit, at=at, suspects=suspects
+        )
         self._recorded(settlements)
         return runs
 
