@@ -46,7 +46,6 @@ class JobRow:
     failures: int = 0
     losses: int = 0
     max_retries: int = 3
-    lease_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,6 @@ class AttemptRow:
     job_id: str
     number: int
     outcome: str | None
-    lease_id: str = ""
     worker: str = ""
 
 
@@ -80,11 +78,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A process of a job. `lease_id` is None when it carries no mark of its own, and is known by its arguments."""
+    """A process of a job. `attempt` is None when it carries no mark of its own, and is known by its arguments."""
 
     pid: int
     job: str
-    lease_id: str | None
+    attempt: int | None
     command: str
 
 
@@ -172,7 +170,7 @@ def no_orphans(history: History) -> Iterator[str]:
 def is_orphan(process: Left, jobs: Mapping[str, JobRow]) -> bool:
     """Whether no running attempt of those jobs accounts for the process."""
     job = jobs.get(process.job)
-    return job is None or job.state != "processing" or process.lease_id not in (None, job.lease_id)
+    return job is None or job.state != "processing" or process.attempt not in (None, job.attempts)
 
 
 def terminal_is_terminal(history: History) -> Iterator[str]:

@@ -34,7 +34,7 @@ def a_job(state: str = "completed", attempts: int = 1, **fields: object) -> dict
 
 def ended(*outcomes: str | None) -> list[AttemptRow]:
     return [
-        AttemptRow(job_id="a", number=number, outcome=outcome, lease_id=f"lease-{number}", worker=f"w-{number}")
+        AttemptRow(job_id="a", number=number, outcome=outcome, worker=f"w-{number}")
         for number, outcome in enumerate(outcomes, start=1)
     ]
 
@@ -96,10 +96,10 @@ GOOD = {
     },
     "a job that runs": {
         "calls": ACKNOWLEDGED,
-        "jobs": a_job("processing", lease_id="lease-1"),
+        "jobs": a_job("processing"),
         "attempts": ended(None),
         "waiting": ["a"],
-        "processes": [Left(pid=7, job="a", lease_id="lease-1", command="sleep")],
+        "processes": [Left(pid=7, job="a", attempt=1, command="sleep")],
         "bound": 1.0,
     },
     "a call that failed": {"calls": [an_enqueue(code=6, errors=["the disk is full"])]},
@@ -134,21 +134,21 @@ BAD = {
     "a later run began before": ("I3", {**LOST_ONCE, "ledger": [*run(1, at=9), *run(2, at=5)]}),
     "a process of a job that has ended": (
         "I4",
-        {**ONE_RUN, "processes": [Left(pid=7, job="a", lease_id="lease-1", command="sleep")]},
+        {**ONE_RUN, "processes": [Left(pid=7, job="a", attempt=1, command="sleep")]},
     ),
     "a process of an attempt that was lost": (
         "I4",
         {
             **LOST_ONCE,
-            "jobs": a_job("processing", attempts=2, losses=1, lease_id="lease-2"),
+            "jobs": a_job("processing", attempts=2, losses=1),
             "attempts": ended("lost", None),
             "waiting": ["a"],
-            "processes": [Left(pid=7, job="a", lease_id="lease-1", command="sleep")],
+            "processes": [Left(pid=7, job="a", attempt=1, command="sleep")],
         },
     ),
     "a process without a mark": (
         "I4",
-        {**ONE_RUN, "processes": [Left(pid=7, job="a", lease_id=None, command="sleep")]},
+        {**ONE_RUN, "processes": [Left(pid=7, job="a", attempt=None, command="sleep")]},
     ),
     "completed, then pending": (
         "I5",
