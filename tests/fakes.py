@@ -13,7 +13,17 @@ from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Decide, Ended, KeptOutcome, Run, Settlement, WorkerRecord, WorkerState
+from queuectl.domain.ports import (
+    Decide,
+    DecideLost,
+    Ended,
+    FirstDue,
+    KeptOutcome,
+    Run,
+    Settlement,
+    WorkerRecord,
+    WorkerState,
+)
 from queuectl.domain.state import CLAIMABLE, State
 
 LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
@@ -54,6 +64,12 @@ class Memory:
 
     def held_by(self, worker_id: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
+
+    def lost_by(self, worker_id: str) -> list[Attempt]:
+        worker = self.workers[worker_id]
+        since = worker.renewed_at - (worker.lease_expires_at - worker.renewed_at)
+        lost = [it for it in self.attempts.values() if it.outcome is Outcome.LOST and it.lease.worker == worker_id]
+        return [it for it in lost if it.finished_at is not None and it.finished_at >= since]
 
     def end_attempt(self, job: Job, result: RunResult) -> None:
         key = job.id, job.attempts
@@ -114,12 +130,21 @@ class InMemoryJobs:
             ended = [it for it in self._memory.attempts.values() if it.outcome is not None and it.job_id in job_ids]
             return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+    def claim(
+        self,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> Sequence[Run]:
         with self._memory.transaction():
             worker = self._memory.workers.get(lease.worker)
             if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
                 return []
-            due = [job for job in self._memory.jobs.values() if job.is_due(at) and _among(job.queue, queues)]
+            waiting = [job for job in self._memory.jobs.values() if suspects in (None, job.suspect)]
+            due = [job for job in waiting if job.is_due(at) and _among(job.queue, queues)]
             if not due:
                 return []
             first = sorted(due, key=lambda job: (-job.priority, job.run_at))[:limit]
@@ -143,10 +168,13 @@ class InMemoryJobs:
             held = [job for job in self._memory.held_by(worker_id) if job.id in job_ids]
             return [job for job in held if job.cancel_requested_at is not None]
 
-    def first_due(self, *, queues: Collection[str]) -> datetime | None:
+    def first_due(self, *, queues: Collection[str]) -> FirstDue:
         with self._memory.transaction():
-            waiting = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE]
-            return min((job.run_at for job in waiting if _among(job.queue, queues)), default=None)
+            jobs = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE and _among(job.queue, queues)]
+            return FirstDue(
+                job=min((job.run_at for job in jobs if not job.suspect), default=None),
+                suspect=min((job.run_at for job in jobs if job.suspect), default=None),
+            )
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         with self._memory.transaction():
@@ -168,11 +196,18 @@ class InMemoryJobs:
             return Settlement.LATE
 
     def settle_and_claim(
-        self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
+        self,
+        ended: Sequence[Ended],
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
     ) -> tuple[Sequence[Settlement], Sequence[Run]]:
         with self._memory.transaction():
             settlements = [self.settle(each.job, each.lease, each.result) for each in ended]
-            return settlements, self.claim(lease, queues=queues, limit=limit, at=at)
+            return settlements, self.claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
 
     def change(self, job_id: str, decide: Decide) -> Job:
         with self._memory.transaction():
@@ -199,12 +234,13 @@ class InMemoryJobs:
                 self._memory.remove(job.id)
             return [job.id for job in removed]
 
-    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         with self._memory.transaction():
             worker = self._memory.workers.get(worker_id)
             if worker is None or worker.state not in LIVE or (worker.lease_expires_at > at and not proved_dead):
                 return []
-            rescued = [decide(job) for job in self._memory.held_by(worker_id)]
+            held, before = self._memory.held_by(worker_id), self._memory.lost_by(worker_id)
+            rescued = [decide(job, len(held) == 1 and not before) for job in held]
             for job in rescued:
                 self._memory.jobs[job.id] = job
                 self._memory.end_attempt(job, RunResult(outcome=Outcome.LOST, error=job.last_error))

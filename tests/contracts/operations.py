@@ -132,13 +132,24 @@ def suspects(desk: Desk) -> Ask:
     return lambda: desk.workers.suspects(at=NOON, machine="machine-1")
 
 
+def claim_suspects(desk: Desk, number: int, *, queues: Sequence[str] = ()) -> Ask:
+    desk.add(number, suspect=True)
+    return lambda: desk.jobs.claim(desk.lease(), queues=queues, limit=1, at=NOON, suspects=True)
+
+
+def claim_beside_suspects(desk: Desk) -> Ask:
+    desk.add(20, suspect=True)
+    desk.add(10)
+    return lambda: desk.jobs.claim(desk.lease(), queues=(), limit=10, at=NOON, suspects=False)
+
+
 def rescue(desk: Desk, number: int) -> Ask:
-    lease = desk.lease()._replace(worker="lost")
+    lease = desk.lease()._replace(worker=f"lost-{number}")
     desk.workers.register(a_worker(lease.worker))
     desk.add(number)
     desk.jobs.claim(lease, queues=(), limit=number, at=NOON)
 
-    def lost(job: Job) -> Job:
+    def lost(job: Job, _alone: bool) -> Job:
         return job.settled(a_failure(), NOON + SECOND, a_policy(), 0)
 
     return lambda: desk.jobs.rescue(lease.worker, lost, at=NOON, proved_dead=True)
@@ -205,11 +216,16 @@ WRITING: Mapping[str, Operation] = {
     "claim of a queue": partial(claim, number=10, queues=("a",)),
     "claim of two queues": partial(claim, number=10, queues=("a", "b")),
     "claim, from where it left off": claim_on,
+    "claim a suspect": partial(claim_suspects, number=1),
+    "claim a suspect of a queue": partial(claim_suspects, number=1, queues=("default",)),
+    "claim a suspect of two queues": partial(claim_suspects, number=1, queues=("a", "default")),
+    "claim beside suspects": claim_beside_suspects,
     "settle": settle,
     "settle 1 and claim 1": partial(settle_and_claim, number=1),
     "settle 10 and claim 10": partial(settle_and_claim, number=10),
     "settle 1, nothing due": partial(settle_and_claim, number=1, due=False),
     "renew": renew,
+    "rescue 1 job": partial(rescue, number=1),
     "rescue 10 jobs": partial(rescue, number=10),
     "cancel": cancel,
     "dlq retry": retry,

@@ -10,8 +10,8 @@ from queuectl.adapters.sql import prepared
 from queuectl.adapters.sql.database import Backend, Driver
 from tests.contracts.recording import Told
 
-SMALL = {"workers", "config"}
-"""Tables that stay small, however much there is to do."""
+SMALL = {"workers", "config", "jobs_suspect"}
+"""Tables and indexes that stay small, however much there is to do."""
 
 MANY = 100
 """Rows from which on PostgreSQL's estimate of a sort is worth a word; SQLite estimates none."""
@@ -25,7 +25,7 @@ DECIDED = 6
 """The use of a prepared statement at which PostgreSQL decides whether it keeps one plan for all values."""
 
 _SUBQUERY = re.compile(r"(?:CO-ROUTINE|MATERIALIZE) (\S+)")
-_SCAN = re.compile(r"SCAN (?!.*(?:CONSTANT ROW|VALUES CLAUSE|VIRTUAL TABLE))(\S+)")
+_SCAN = re.compile(r"SCAN (?!.*(?:CONSTANT ROW|VALUES CLAUSE|VIRTUAL TABLE))(\S+)(?: USING INDEX (\S+))?")
 
 
 class Finding(NamedTuple):
@@ -62,7 +62,7 @@ def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:
     for line in lines:
         if "TEMP B-TREE" in line:
             yield "sorts"
-        elif (found := _SCAN.match(line)) and found[1] not in SMALL | subqueries:
+        elif (found := _SCAN.match(line)) and not {found[1], found[2]} & (SMALL | subqueries):
             yield f"walks {found[1]}"
 
 
@@ -82,7 +82,8 @@ def _of_postgresql(driver: Driver, told: Told) -> Iterator[str]:
 
 
 def _of_node(node: Mapping[str, Any]) -> Iterator[str]:
-    table = node.get("Relation Name", node.get("Index Name"))
+    index = node.get("Index Name")
+    table = index if index in SMALL else node.get("Relation Name", index)
     is_walk = "Index" in node["Node Type"] and "Index Cond" not in node
     if (is_walk or node["Node Type"] == "Seq Scan") and table not in SMALL:
         yield f"walks {table}"

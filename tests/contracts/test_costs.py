@@ -23,11 +23,16 @@ claim, nothing due               1   3      1       1   3      1
 claim of a queue                 1   4      2       1   4      2
 claim of two queues              1   4      2       1   4      2
 claim, from where it left off    1   4      2       1   4      2
+claim a suspect                  1   4      2       1   4      2
+claim a suspect of a queue       1   4      2       1   4      2
+claim a suspect of two queues    1   4      2       1   4      2
+claim beside suspects            1   4      2       1   4      2
 settle                           1   4      2       1   4      2
 settle 1 and claim 1             1   6      4       1   6      4
 settle 10 and claim 10           1   6     13       1   6     13
 settle 1, nothing due            1   5      3       1   5      3
 renew                            1   3      1       1   3      1
+rescue 1 job                     1   8      6       1   9      7
 rescue 10 jobs                   1   7     23       1   8     24
 cancel                           1   4      2       1   5      3
 dlq retry                        1   4      2       1   5      3

@@ -16,7 +16,7 @@ from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
-from queuectl.domain.ports import Ended, JobRepository, Settlement, WorkerRegistry, WorkerState
+from queuectl.domain.ports import Ended, FirstDue, JobRepository, Settlement, WorkerRegistry, WorkerState
 from queuectl.domain.state import CLAIMABLE, State
 from tests.builders import (
     ANN,
@@ -51,8 +51,15 @@ def claim(
     limit: int = 100,
     at: datetime = NOON,
     queues: tuple[str, ...] = (),
+    suspects: bool | None = None,
 ) -> Sequence[Job]:
-    return [run.job for run in jobs.claim(lease or a_lease(), queues=queues, limit=limit, at=at)]
+    runs = jobs.claim(lease or a_lease(), queues=queues, limit=limit, at=at, suspects=suspects)
+    return [run.job for run in runs]
+
+
+def a_suspect(job_id: str, **overrides: object) -> Job:
+    """A job that waits, and has lost its worker before."""
+    return a_job(job_id, attempts=1, suspect=True, **overrides)
 
 
 def settle(
@@ -61,8 +68,8 @@ def settle(
     return jobs.settle(job.settled(result, at, a_policy(), 0), lease or a_lease(), result)
 
 
-def lost(job: Job) -> Job:
-    return job.settled(a_loss("w-1 died"), NOON + 2 * HOUR, a_policy(), 0)
+def lost(job: Job, alone: bool) -> Job:
+    return job.settled(a_loss("w-1 died"), NOON + 2 * HOUR, a_policy(), 0, alone=alone)
 
 
 def rescue(jobs: JobRepository, worker_id: str = "w-1") -> Sequence[Job]:
@@ -306,6 +313,40 @@ class TestClaim:
         assert claim(jobs) == []
 
 
+class TestClaimOfSuspects:
+    """A suspect in these tests has no row of its first attempt, which no claim asks for."""
+
+    def test_they_are_left_out_where_they_must_not_run_beside_others(self, jobs: JobRepository) -> None:
+        jobs.add([a_suspect("suspect", priority=9), *some_jobs(2)])
+        assert ids(claim(jobs, suspects=False)) == ["job-000", "job-001"]
+        assert jobs.find("suspect").state is State.PENDING
+
+    def test_they_alone_are_taken_in_claim_order(self, jobs: JobRepository) -> None:
+        jobs.add([a_suspect("low", priority=1), a_suspect("late", run_at=NOON - SECOND), a_job("other", priority=10)])
+        jobs.add([a_suspect("early", run_at=NOON - MINUTE), a_suspect("high", priority=9), a_suspect("next")])
+        jobs.add([a_suspect("not due", run_at=NOON + SECOND, priority=10)])
+        assert ids(claim(jobs, limit=1, suspects=True)) == ["high"]
+        assert ids(claim(jobs, suspects=True)) == ["early", "late", "next", "low"]
+        assert claim(jobs, suspects=True) == []
+        assert [run.outcome for run in jobs.attempts_of("high")] == [None]
+
+    def test_where_each_runs_by_itself_they_come_in_one_order_with_the_others(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("first", priority=9), a_suspect("second", priority=8), a_job("third", priority=7)])
+        assert ids(claim(jobs)) == ["first", "second", "third"]
+
+    def test_they_are_claimed_from_the_asked_queues(self, jobs: JobRepository) -> None:
+        jobs.add([a_suspect(queue, queue=queue) for queue in "abc"])
+        assert ids(claim(jobs, queues=("b",), suspects=True)) == ["b"]
+        assert ids(claim(jobs, queues=("c", "a"), suspects=True)) == ["a", "c"]
+
+    def test_an_end_of_its_own_clears_a_job(self, jobs: JobRepository) -> None:
+        jobs.add([a_suspect("job-1")])
+        [claimed] = claim(jobs, suspects=True)
+        settle(jobs, claimed, a_failure())
+        assert not jobs.find("job-1").suspect
+        assert ids(claim(jobs, a_lease(2), at=NOON + MINUTE, suspects=False)) == ["job-1"]
+
+
 class TestHeldBy:
     def test_a_worker_holds_what_it_claimed_until_it_is_settled(
         self, jobs: JobRepository, workers: WorkerRegistry
@@ -322,20 +363,29 @@ class TestHeldBy:
 
 class TestFirstDue:
     def test_it_is_the_earliest_moment_of_a_waiting_job_past_or_to_come(self, jobs: JobRepository) -> None:
-        assert jobs.first_due(queues=()) is None
+        assert jobs.first_due(queues=()) == FirstDue(job=None, suspect=None)
         jobs.add([a_job("later", run_at=NOON + 2 * HOUR), a_job("next", run_at=NOON + HOUR, priority=1)])
-        assert jobs.first_due(queues=()) == NOON + HOUR
+        assert jobs.first_due(queues=()).job == NOON + HOUR
         jobs.add([a_job("due", run_at=NOON - HOUR)])
-        assert jobs.first_due(queues=()) == NOON - HOUR
+        assert jobs.first_due(queues=()).job == NOON - HOUR
 
     def test_it_sees_only_the_asked_queues(self, jobs: JobRepository) -> None:
         jobs.add([a_job(queue, queue=queue, run_at=NOON + n * HOUR) for n, queue in enumerate("abc", start=1)])
-        assert jobs.first_due(queues=("c", "b")) == NOON + 2 * HOUR
+        assert jobs.first_due(queues=("c", "b")).job == NOON + 2 * HOUR
 
     def test_a_failed_job_waits_too_and_an_ended_one_does_not(self, jobs: JobRepository) -> None:
         jobs.add([a_job_that_is(State.CANCELLED, run_at=NOON + SECOND), a_job("job-2")])
         settle(jobs, *claim(jobs), a_failure(), at=NOON)
-        assert jobs.first_due(queues=()) == NOON + 2 * SECOND
+        assert jobs.first_due(queues=()).job == NOON + 2 * SECOND
+
+    def test_that_of_suspects_comes_apart(self, jobs: JobRepository) -> None:
+        jobs.add([a_job("other", run_at=NOON + HOUR), *(a_suspect(queue, queue=queue) for queue in "ab")])
+        claim(jobs, queues=("a",), suspects=True)
+        later = a_suspect("later", queue="b", run_at=NOON + MINUTE)
+        jobs.add([later])
+        assert jobs.first_due(queues=()) == FirstDue(job=NOON + HOUR, suspect=NOON)
+        assert jobs.first_due(queues=("b", "c")) == FirstDue(job=None, suspect=NOON)
+        assert jobs.first_due(queues=("a",)) == FirstDue(job=None, suspect=None)
 
 
 class TestSettle:
@@ -658,7 +708,7 @@ class TestRescue:
         claimed = claim(jobs, limit=2)
         rescued = jobs.rescue("w-1", lost, at=NOON + HOUR, proved_dead=False)
         assert sorted(ids(rescued)) == ["job-000", "job-001"]
-        assert [jobs.find(job.id) for job in claimed] == [lost(job) for job in claimed]
+        assert [jobs.find(job.id) for job in claimed] == [lost(job, False) for job in claimed]
         [attempt] = jobs.attempts_of("job-000")
         assert (attempt.outcome, attempt.error, attempt.finished_at, attempt.output) == (
             Outcome.LOST,
@@ -685,6 +735,34 @@ class TestRescue:
         assert [len(rescue(jobs)) for _ in range(2)] == [1, 0]
         assert jobs.find("job-1").losses == 1
 
+    def test_only_a_job_that_its_worker_held_alone_is_told_to_be_lost_alone(
+        self, jobs: JobRepository, workers: WorkerRegistry
+    ) -> None:
+        jobs.add(some_jobs(3))
+        ended, _ = claim(jobs, limit=2)
+        settle(jobs, ended, a_result())
+        workers.register(a_worker("w-2"))
+        claim(jobs, a_lease(2, worker="w-2"))
+        [alone] = rescue(jobs)
+        assert (alone.losses, alone.suspect) == (1, True)
+        jobs.add([a_job("job-003")])
+        workers.register(a_worker("w-3"))
+        claim(jobs, a_lease(3, worker="w-3"), limit=1)
+        claim(jobs, a_lease(4, worker="w-3"))
+        assert {(job.id, job.losses, job.suspect) for job in rescue(jobs, "w-3")} == {
+            ("job-001", 2, True),  # a suspect: it ran apart, whatever else its worker held
+            ("job-003", 0, True),
+        }
+
+    def test_what_its_worker_gave_back_itself_when_it_lost_its_lease_was_lost_with_it(
+        self, jobs: JobRepository
+    ) -> None:
+        jobs.add(some_jobs(2))
+        first, _ = claim(jobs)
+        settle(jobs, first, a_loss(), at=NOON + HOUR)
+        [second] = rescue(jobs)
+        assert (second.losses, second.suspect) == (0, True)
+
     def test_the_jobs_of_others_are_left_alone(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
         workers.register(a_worker("w-2"))
         jobs.add(some_jobs(2))
@@ -709,7 +787,10 @@ class TestRescue:
         claim(jobs)
         policy = a_policy(max_losses="1")
         [dead] = jobs.rescue(
-            "w-1", lambda job: job.settled(a_loss("w-1 died"), NOON, policy, 0), at=NOON, proved_dead=True
+            "w-1",
+            lambda job, alone: job.settled(a_loss("w-1 died"), NOON, policy, 0, alone=alone),
+            at=NOON,
+            proved_dead=True,
         )
         assert jobs.find("job-1").state is State.DEAD
         assert jobs.attempts_of("job-1")[0].error == dead.last_error
@@ -719,6 +800,6 @@ class TestRescue:
         jobs.add([a_job()])
         claimed = claim(jobs)
         with pytest.raises(WrongState):
-            jobs.rescue("w-1", refuse, at=NOON, proved_dead=True)
+            jobs.rescue("w-1", lambda job, _alone: refuse(job), at=NOON, proved_dead=True)
         assert jobs.search() == claimed
         assert [worker.id for worker in workers.live()] == ["w-1"]

@@ -131,11 +131,14 @@ class QueueHistory(RuleBasedStateMachine):
         data=st.data(),
         queues=QUEUE_CHOICES,
         limit=st.integers(1, 3),
+        suspects=st.sampled_from([None, False, True]),
     )
-    def claim(self, data: st.DataObject, queues: tuple[str, ...], limit: int) -> object:
+    def claim(self, data: st.DataObject, queues: tuple[str, ...], limit: int, suspects: bool | None) -> object:
         self.leases += 1
         lease = a_lease(self.leases, worker=self.any_worker(data))
-        self.both(lambda store: list(store.jobs.claim(lease, queues=queues, limit=limit, at=self.now)))
+        self.both(
+            lambda store: list(store.jobs.claim(lease, queues=queues, limit=limit, at=self.now, suspects=suspects))
+        )
         taken = [job for job in self.model.jobs.held_by(lease.worker) if job.lease == lease]
         return multiple(*(Started(job, lease, a_policy()) for job in taken))
 
@@ -198,8 +201,8 @@ class QueueHistory(RuleBasedStateMachine):
     def rescue(self, data: st.DataObject, proved_dead: bool) -> None:
         worker_id = self.any_worker(data)
 
-        def lost(job: Job) -> Job:
-            return job.settled(a_loss(f"{worker_id} died"), self.now, a_policy(max_losses="2"), 0)
+        def lost(job: Job, alone: bool) -> Job:
+            return job.settled(a_loss(f"{worker_id} died"), self.now, a_policy(max_losses="2"), 0, alone=alone)
 
         self.both(
             lambda store: sorted(

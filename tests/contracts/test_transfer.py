@@ -79,7 +79,9 @@ def test_the_jobs_of_a_dead_worker_can_be_rescued_there(source: Container, targe
     transfer(source.archive(), target.archive(), copied=_nobody)
     lost = a_loss()
     at = NOON + 2 * HOUR
-    rescued = target.jobs().rescue("w-1", lambda job: job.settled(lost, at, a_policy(), 0), at=at, proved_dead=False)
+    rescued = target.jobs().rescue(
+        "w-1", lambda job, _alone: job.settled(lost, at, a_policy(), 0), at=at, proved_dead=False
+    )
     assert [(job.id, job.state, job.cancel_requested_by) for job in rescued] == [("job-0000", State.CANCELLED, ANN)]
 
 

@@ -79,7 +79,7 @@ def test_a_worker_that_is_given_up_cannot_renew(workers: WorkerRegistry, jobs: J
     workers.register(a_worker("stopped"))
     workers.register(a_worker("lost"))
     workers.retire("stopped", at=NOON)
-    jobs.rescue("lost", lambda job: job, at=NOON, proved_dead=True)
+    jobs.rescue("lost", lambda job, _alone: job, at=NOON, proved_dead=True)
     assert not renewed(workers, worker)
     assert [live.id for live in workers.live()] == ["w-1"]
 
@@ -115,7 +115,7 @@ def test_the_ended_workers_of_a_machine_are_remembered(workers: WorkerRegistry, 
         workers.register(a_worker(name, process=process))
     workers.retire("stopped", at=NOON)
     for name in ("here", "there"):
-        jobs.rescue(name, lambda job: job, at=NOON, proved_dead=True)
+        jobs.rescue(name, lambda job, _alone: job, at=NOON, proved_dead=True)
     ended = {worker.id: worker.state for worker in workers.ended_on("here")}
     assert ended == {"here": WorkerState.LOST, "stopped": WorkerState.STOPPED}
 
@@ -123,7 +123,7 @@ def test_the_ended_workers_of_a_machine_are_remembered(workers: WorkerRegistry, 
 def test_the_history_outlives_a_worker_that_is_forgotten(workers: WorkerRegistry, jobs: JobRepository) -> None:
     jobs.add([a_job()])
     jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
-    jobs.rescue("w-1", lambda job: job.settled(a_loss(), NOON, a_policy(), 0), at=NOON, proved_dead=True)
+    jobs.rescue("w-1", lambda job, _alone: job.settled(a_loss(), NOON, a_policy(), 0), at=NOON, proved_dead=True)
     workers.register(a_worker("w-2", started_at=NOON + 2 * DAY))
     [attempt] = jobs.attempts_of("job-1")
     assert (attempt.lease.worker, attempt.host) == ("w-1", "host-1")

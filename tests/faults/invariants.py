@@ -46,7 +46,6 @@ class JobRow:
     failures: int = 0
     losses: int = 0
     max_retries: int = 3
-    lease_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ class AttemptRow:
     job_id: str
     number: int
     outcome: str | None
-    lease_id: str = ""
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +78,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A process of a job. `lease_id` is None when it carries no mark of its own, and is known by its arguments."""
+    """A process of a job. `attempt` is None when it carries no mark of its own, and is known by its arguments."""
 
     pid: int
     job: str
-    lease_id: str | None
+    attempt: int | None
     command: str
 
 
@@ -171,7 +170,7 @@ def no_orphans(history: History) -> Iterator[str]:
 def is_orphan(process: Left, jobs: Mapping[str, JobRow]) -> bool:
     """Whether no running attempt of those jobs accounts for the process."""
     job = jobs.get(process.job)
-    return job is None or job.state != "processing" or process.lease_id not in (None, job.lease_id)
+    return job is None or job.state != "processing" or process.attempt not in (None, job.attempts)
 
 
 def terminal_is_terminal(history: History) -> Iterator[str]:
@@ -216,8 +215,28 @@ def _miscounted(job: JobRow, rows: Sequence[AttemptRow], history: History) -> It
         counted = Counter(row.outcome for row in rows)
         if job.failures != counted["failed"] + counted["timeout"]:
             yield f"{job.id} counts {job.failures} failures, and its attempts say {dict(counted)}"
-        if job.losses != counted["lost"]:
-            yield f"{job.id} counts {job.losses} losses, and its attempts say {dict(counted)}"
+        least, most = _losses_that_count(rows, history)
+        if not least <= job.losses <= most:
+            yield f"{job.id} counts {job.losses} losses, and its attempts say {dict(counted)}: {least} to {most}"
+
+
+def _losses_that_count(rows: Sequence[AttemptRow], history: History) -> tuple[int, int]:
+    """How many of a job's losses count, at least and at most.
+
+    The first loss in a row counts if it was the only one of its worker, and if the worker did not give the job back
+    itself, which cannot be told from outside; after it the job runs apart, and each counts.
+    """
+    lost_by = Counter(row.worker for row in history.attempts if row.outcome == "lost")
+    least = most = 0
+    before = None
+    for row in rows:
+        if row.outcome == "lost":
+            is_next = before == "lost"
+            least += is_next
+            most += is_next or lost_by[row.worker] == 1
+        if row.outcome != "released":  # which says nothing about the job
+            before = row.outcome
+    return least, most
 
 
 def progress(history: History) -> Iterator[str]:

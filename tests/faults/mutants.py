@@ -131,8 +131,13 @@ MUTANTS = [
     ),
     Mutant(
         "losses are not counted",
-        [Edit("queuectl/domain/job.py", "_replace(losses=self.losses + 1)", "_replace(losses=self.losses)")],
+        [Edit("queuectl/domain/job.py", "_replace(losses=self.losses + counts)", "_replace(losses=self.losses)")],
         ["test_dying.py::test_a_job_that_kills_its_workers_does_not_run_for_ever[sqlite]"],
+    ),
+    Mutant(
+        "neighbours are blamed",
+        [Edit("queuectl/domain/job.py", "counts=alone or self.suspect", "counts=True")],
+        ["test_dying.py::test_a_job_that_kills_its_workers_takes_none_of_its_neighbours_with_it[sqlite-1]"],
     ),
 ]
 

@@ -13,8 +13,8 @@ from tests.faults.invariants import AttemptRow, JobRow, Sighting
 Query: TypeAlias = Callable[[str], Sequence[Sequence[Any]]]
 """Runs one statement; gives all its rows."""
 
-JOBS = "SELECT id, state, attempts, failures, losses, max_retries, lease_id FROM jobs"
-ATTEMPTS = "SELECT job_id, number, outcome, lease_id FROM attempts ORDER BY job_id, number"
+JOBS = "SELECT id, state, attempts, failures, losses, max_retries FROM jobs"
+ATTEMPTS = "SELECT job_id, number, outcome, worker FROM attempts ORDER BY job_id, number"
 
 IMPOSSIBLE: Mapping[str, str] = {
     "a lease without processing, or processing without a lease": (
@@ -64,13 +64,12 @@ def read_rows(url: str) -> Rows:
                 failures=failures,
                 losses=losses,
                 max_retries=max_retries,
-                lease_id=lease_id,
             )
-            for job_id, state, attempts, failures, losses, max_retries, lease_id in query(JOBS)
+            for job_id, state, attempts, failures, losses, max_retries in query(JOBS)
         ]
         attempts = [
-            AttemptRow(job_id=job_id, number=number, outcome=outcome, lease_id=lease_id)
-            for job_id, number, outcome, lease_id in query(ATTEMPTS)
+            AttemptRow(job_id=job_id, number=number, outcome=outcome, worker=worker)
+            for job_id, number, outcome, worker in query(ATTEMPTS)
         ]
         return Rows({job.id: job for job in jobs}, attempts)
 

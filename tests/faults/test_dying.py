@@ -226,6 +226,46 @@ def test_a_job_that_kills_its_workers_does_not_run_for_ever(cli: Cli, witness: W
     assert witness.outcomes(job_id) == ["lost", "lost"]
 
 
+@pytest.mark.fault("F01")
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_job_that_kills_its_workers_takes_none_of_its_neighbours_with_it(
+    cli: Cli, ledger: Ledger, witness: Witness, count: int
+) -> None:
+    """Eight run at a time; the poison job waits until its neighbours run too."""
+    healthy = witness.enqueue_some(7 * count, "sleep 2")
+    poison = [witness.enqueue_silent("sleep 1; kill -9 $PPID; sleep 9776") for _ in range(count)]
+    cli.start_workers(count, concurrency=8)
+    history = witness.check(within=120)
+    assert {history.jobs[job_id].state for job_id in healthy} == {"completed"}
+    assert {history.jobs[job_id].losses for job_id in healthy} == {0}
+    assert [(history.jobs[job_id].state, history.jobs[job_id].losses) for job_id in poison] == [("dead", 3)] * count
+    runs = {job_id: witness.outcomes(job_id) for job_id in [*healthy, *poison]}
+    assert all(set(runs[job_id][:-1]) <= {"lost"} and runs[job_id][-1] == "succeeded" for job_id in healthy)
+    assert all(set(runs[job_id]) == {"lost"} for job_id in poison)
+    job = cli.job(poison[0])
+    assert job["last_error"].startswith("lost 3 times, the most that max-losses allows")
+    assert not job["suspect"]
+
+
+@pytest.mark.fault("F01")
+def test_what_was_lost_with_others_runs_apart_also_where_every_worker_has_other_work(
+    cli: Cli, ledger: Ledger, witness: Witness
+) -> None:
+    cli.run("config", "set", "lease", "2s")
+    lost = [witness.enqueue_endless() for _ in range(2)]
+    holders = cli.start_workers(concurrency=2)
+    wait_until(lambda: len({entry.job for entry in ledger.entries("alive")}) == 2)
+    more = witness.enqueue_some(3000, "sleep 0.3", priority=9)
+    cli.start_workers(2, concurrency=3)
+    wait_until(lambda: ledger.started(8))
+    kill_all(holders)
+    witness.healed()
+    wait_until(lambda: all(cli.job(job_id)["state"] == "completed" for job_id in lost), 60)
+    assert cli.job(more[-1])["state"] == "pending", "the others were not at work any more"
+    history = witness.check(within=90, waiting=more)
+    assert [history.jobs[job_id].losses for job_id in lost] == [0, 0]
+
+
 def kill_all(workers: Workers) -> None:
     """`kill -9` for a supervisor and its workers, in one burst."""
     kill(workers.supervisor, *workers.pids)

@@ -234,10 +234,10 @@ class Witness:
         for pid, environ, command in processes_with(f"HOME={self.cli.home}"):
             variables = dict(variable.partition(b"=")[::2] for variable in environ)
             if job_id := variables.get(b"QUEUECTL_JOB_ID", b"").decode():
-                lease_id = variables.get(b"QUEUECTL_LEASE_ID", b"").decode()
-                marked.append(Left(pid=pid, job=job_id, lease_id=lease_id, command=command))
+                attempt = int(variables.get(b"QUEUECTL_ATTEMPT", b"0"))
+                marked.append(Left(pid=pid, job=job_id, attempt=attempt, command=command))
         unmarked = [
-            Left(pid=0, job=job_id, lease_id=None, command=f"sleep {length}")
+            Left(pid=0, job=job_id, attempt=None, command=f"sleep {length}")
             for job_id, lengths in self._known.items()
             for length in sleeping(lengths)
         ]

@@ -21,6 +21,8 @@ class Script:
     lasts: timedelta
     exit_code: int = 0
     obeys_in: timedelta | None = timedelta(milliseconds=20)
+    kills_its_worker: bool = False
+    """Whether it does so in the middle of its run: `kill -9 $PPID`."""
 
 
 @dataclass(eq=False)

@@ -1,7 +1,8 @@
 """What must hold at every moment of every history, checked from outside at each commit and at each start of a run.
 
 The names are those of the design: I1 no loss, I2 no unexplained run, I3 no overlap, I5 terminal is terminal,
-I6 counting, I7 progress; and fencing: who does not hold a job changes nothing but a late result.
+I6 counting, I7 progress; and fencing: who does not hold a job changes nothing but a late result; and apart: no worker
+runs anything beside a suspect.
 
 I3 has two exceptions, which no queue can avoid without a fence outside its workers. A run may go on while the next one
 of its job has started, on the word of another host, when
@@ -12,7 +13,7 @@ of its job has started, on the word of another host, when
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -71,6 +72,8 @@ class Promises:
     latest: Callable[[], datetime]
     """The latest moment that the database's clock can have shown to anybody."""
     max_losses: int
+    suspects_wait: timedelta | None = None
+    """The longest that a suspect may wait for a worker, where that is to be held."""
     memory: Memory = field(default_factory=Memory)
     members: dict[str, Member] = field(default_factory=dict)
     runs: dict[tuple[str, int], Command] = field(default_factory=dict)
@@ -79,6 +82,8 @@ class Promises:
     rescued_by: dict[tuple[str, int], str] = field(default_factory=dict)
     counted_from: dict[str, int] = field(default_factory=dict)
     """By job: its attempts when an operator last had it run again."""
+    suspects: dict[str, timedelta] = field(default_factory=dict)
+    """Those that wait, and since when."""
     outlived: list[Command] = field(default_factory=list)
     """Runs that went on after the next one had started, by the exceptions."""
     double_runs: int = 0
@@ -103,6 +108,9 @@ class Promises:
             asked = number <= self.counted_from.get(run.job, 0)
             self._must(asked or outcome in EXPLAINS, f"I2: {run} runs though {run.job}#{number} ended {outcome}")
         self._must(run.run.job.cancel_requested_at is None, f"{run} starts though its worker knew of a cancel")
+        beside = [it for runs in self.active.values() for it in runs if it.run.lease.worker == run.run.lease.worker]
+        suspects = [it for it in (run, *beside) if it.run.job.suspect]
+        self._must(not (beside and suspects), f"apart: {run} starts beside {', '.join(map(str, beside))}")
         self.double_runs += bool(earlier)
         for other in self.active[run.job]:
             older, newer = sorted((other, run), key=lambda it: it.attempt)
@@ -173,7 +181,8 @@ class Promises:
         self._must(after.attempts == before.attempts + (what == "claim"), f"I6: {told} at attempt {after.attempts}")
         if what != "change":
             self._must(after.failures >= before.failures, f"I6: {told} with {after.failures} failures")
-            self._must(after.losses >= before.losses, f"I6: {told} with {after.losses} losses")
+            losses = before.losses + self._counts_as_lost(before, what)
+            self._must(after.losses == losses, f"I6: {told} with {after.losses} losses and not {losses}")
         self._must(after.failures <= after.max_retries + 1, f"I6: {told} with {after.failures} failures")
         self._must(after.losses <= self.max_losses, f"I6: {told} with {after.losses} losses")
         last = self.memory.attempts.get((after.id, after.attempts))
@@ -181,6 +190,7 @@ class Promises:
         self._must(
             running == (after.state is State.PROCESSING), f"{told}, and its last attempt is {last and last.outcome}"
         )
+        self._suspected(before, after)
         match what:
             case "claim":
                 self._must(before.state in CLAIMABLE, f"claimed while {before.state}: {after.id}")
@@ -192,6 +202,26 @@ class Promises:
                 self._is_rescued_rightly(before, caller)
             case "change" if after.state is State.PENDING:
                 self.counted_from[after.id] = after.attempts
+
+    def _counts_as_lost(self, before: Job, what: str) -> bool:
+        """Whether its last attempt has just been lost, and nothing else with it or beside it."""
+        attempt = self.memory.attempts.get((before.id, before.attempts))
+        if before.lease is None or attempt is None or attempt.outcome is not Outcome.LOST:
+            return False
+        return before.suspect or (what == "rescue" and self.memory.lost_by(before.lease.worker) == [attempt])
+
+    def _suspected(self, before: Job, after: Job) -> None:
+        if after.suspect and after.state in CLAIMABLE:
+            self.suspects.setdefault(after.id, self.now())
+        elif since := self.suspects.pop(after.id, None):
+            self._waited_not_too_long(before.id, since)
+
+    def _waited_not_too_long(self, job_id: str, since: timedelta) -> None:
+        waited = self.now() - since
+        self._must(
+            self.suspects_wait is None or waited <= self.suspects_wait,
+            f"I7: {job_id}, which was lost with others, has waited {waited} for a worker",
+        )
 
     def _attempt_changed(self, before: Attempt | None, after: Attempt, what: str) -> None:
         if before is not None and before.outcome is not None:
@@ -242,13 +272,13 @@ class Promises:
                 for number in range(self.counted_from.get(job.id, 0) + 1, job.attempts + 1)
             ]
             failures = counted.count(Outcome.FAILED) + counted.count(Outcome.TIMEOUT)
-            losses = counted.count(Outcome.LOST)
             self._must(
-                (job.failures, job.losses) == (failures, losses),
-                f"I6: {job.id} counts {job.failures} failures and {job.losses} losses; its attempts say {counted}",
+                job.failures == failures, f"I6: {job.id} counts {job.failures} failures; its attempts say {counted}"
             )
             if in_time:
                 self._must(job.state in TERMINAL, f"I7: {job.id} is still {job.state} after {job.attempts} attempts")
+        for job_id, since in self.suspects.items():
+            self._waited_not_too_long(job_id, since)
         if in_time:
             left = ", ".join(map(str, self.left()))
             self._must(not left, f"I4: still running when every job has ended: {left}")
@@ -262,6 +292,12 @@ class Promises:
                 or (asked and attempt.outcome is Outcome.CANCELLED),
                 f"without a fault, {attempt.job_id}#{attempt.number} ended {attempt.outcome}",
             )
+
+    def blamed(self, poison: Collection[str]) -> None:
+        """Check that only the jobs that kill their workers are dead of it, each after as many losses as are allowed."""
+        for job in self.memory.jobs.values():
+            expected = (State.DEAD, self.max_losses) if job.id in poison else (State.COMPLETED, 0)
+            self._must((job.state, job.losses) == expected, f"blame: {job.id} is {job.state} with {job.losses} losses")
 
     def _must(self, holds: bool, otherwise: str) -> None:
         if not holds:

@@ -10,7 +10,7 @@ from queuectl.application.worker import POLL, Worker
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Decide, Run, Settlement, WorkerState
+from queuectl.domain.ports import DecideLost, Run, Settlement, WorkerState
 from tests.fakes import InMemoryJobs, InMemorySpool, InMemoryWorkers
 from tests.simulation.simulate import Mode
 from tests.simulation.world import Parts
@@ -46,8 +46,16 @@ class JobsThatCountAResend(InMemoryJobs):
 class JobsThatAreClaimedTwice(InMemoryJobs):
     """Gives every claim also what runs already, if it is of the first priority."""
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
-        runs = super().claim(lease, queues=queues, limit=limit, at=at)
+    def claim(
+        self,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> Sequence[Run]:
+        runs = super().claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
         with self._memory.transaction():
             others = [job for job in self._memory.jobs.values() if job.lease not in (None, lease)]
             policy = Policy.of(self._memory.config)
@@ -68,8 +76,40 @@ class JobsThatForgetACancel(InMemoryJobs):
 class JobsForWhomeverAsks(InMemoryJobs):
     """Rescues a worker without a look at its lease."""
 
-    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         return super().rescue(worker_id, decide, at=at, proved_dead=True)
+
+
+class JobsThatBlameAll(InMemoryJobs):
+    """Counts a loss for each job that the worker held."""
+
+    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+        return super().rescue(worker_id, lambda job, _alone: decide(job, True), at=at, proved_dead=proved_dead)
+
+
+class JobsThatRunBesideSuspects(InMemoryJobs):
+    """Gives a claim any job that is due."""
+
+    def claim(
+        self,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> Sequence[Run]:
+        return super().claim(lease, queues=queues, limit=limit, at=at)
+
+
+class JobsThatForgetSuspicion(InMemoryJobs):
+    """Puts a job that was lost with others back as if nothing had been."""
+
+    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+        def cleared(job: Job, alone: bool) -> Job:
+            return decide(job, alone)._replace(suspect=False)
+
+        return super().rescue(worker_id, cleared, at=at, proved_dead=proved_dead)
 
 
 class WorkersThatRenewTheDead(InMemoryWorkers):
@@ -147,6 +187,22 @@ class WorkerThatDropsOutcomes(Worker):
         super().work_one(patience)
 
 
+class WorkerThatClaimsBesideASuspect(Worker):
+    """Fills its other slots when it runs one."""
+
+    @property
+    def _runs_apart(self) -> bool:
+        return False
+
+
+class WorkerThatMakesNoRoom(Worker):
+    """Takes a suspect only if it happens to hold nothing."""
+
+    @property
+    def _runs_apart(self) -> bool:
+        return any(run.job.suspect for run in self._running.values()) and self._concurrency > 1
+
+
 def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> None:
     rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
 
@@ -155,7 +211,7 @@ def rescue_nobody(_policy: Policy, **_ports: object) -> None:
     return
 
 
-SAFETY, LIVENESS, CALM = (Mode.SAFETY,), (Mode.LIVENESS,), (Mode.CALM,)
+SAFETY, LIVENESS, CALM, POISON = (Mode.SAFETY,), (Mode.LIVENESS,), (Mode.CALM,), (Mode.POISON,)
 
 MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a repository without the fence": (Parts(jobs=JobsWithoutFence), SAFETY),
@@ -163,6 +219,11 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a repository that forgets a cancel": (Parts(jobs=JobsThatForgetACancel), SAFETY),
     "a claim of what runs already": (Parts(jobs=JobsThatAreClaimedTwice), CALM),
     "a repository that rescues the living": (Parts(jobs=JobsForWhomeverAsks, rescue=rescue_before_expiry), SAFETY),
+    "a repository that blames all": (Parts(jobs=JobsThatBlameAll), SAFETY),
+    "a repository that gives suspects to any claim": (Parts(jobs=JobsThatRunBesideSuspects), POISON),
+    "a repository that forgets suspicion": (Parts(jobs=JobsThatForgetSuspicion), POISON),
+    "a worker that claims beside a suspect": (Parts(worker=WorkerThatClaimsBesideASuspect), POISON),
+    "a worker that makes no room for a suspect": (Parts(worker=WorkerThatMakesNoRoom), POISON),
     "a registry that renews the dead": (Parts(workers=WorkersThatRenewTheDead), LIVENESS),
     "a heartbeat that never renews": (Parts(heartbeat=HeartbeatThatNeverRenews), CALM),
     "a heartbeat that only says so": (Parts(heartbeat=HeartbeatThatOnlySaysSo), SAFETY),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from queuectl.application.worker import PATIENCE_WITH_OTHERS
 from tests.simulation.commands import Script
 from tests.simulation.invariants import Violation
 from tests.simulation.network import Weather
@@ -28,6 +29,8 @@ class Mode(StrEnum):
     """Faults all the time: nothing forbidden ever happens."""
     LIVENESS = "liveness"
     """Faults stop: every job must end within a stated time."""
+    POISON = "poison"
+    """No fault but jobs that kill their workers, among more work than there are slots: only those die of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,10 @@ def simulate(seed: int, mode: Mode, parts: Parts = Parts(), *, traced: bool = Fa
 
     chosen = random.Random(f"{mode} {seed}")
     plan = planned(seed, mode, chosen)
-    world = World(plan, parts, note if traced else None)
+    world = World(plan, parts, note if traced else None, SUSPECTS_WAIT if mode is Mode.POISON else None)
     violation = None
     try:
-        if mode is not Mode.CALM:
+        if mode in (Mode.SAFETY, Mode.LIVENESS):
             Faults(world, chosen).begin()
             world.timeline.run(until=FAULTS_FOR)
             if mode is Mode.LIVENESS:
@@ -65,6 +68,8 @@ def simulate(seed: int, mode: Mode, parts: Parts = Parts(), *, traced: bool = Fa
         world.promises.finished(in_time=mode is not Mode.SAFETY)
         if mode is Mode.CALM:
             world.promises.undisturbed()
+        if mode is Mode.POISON:
+            world.promises.blamed({order.job for order in plan.orders if order.scripts[0].kills_its_worker})
     except (Violation, TimeStandsStill) as broken:
         violation = str(broken)
     finally:
@@ -94,14 +99,21 @@ def bound(plan: Plan) -> timedelta:
         (order.max_retries + 1) * (max(script.lasts for script in order.scripts) + timedelta(seconds=2 + 1 + 2))
         for order in plan.orders
     ]
-    return LONGEST_FAULT + 2 * LARGEST_STEP + 3 * LEASE + sum(per_job, timedelta())
+    return LONGEST_FAULT + 2 * LARGEST_STEP + 3 * LEASE + PATIENCE_WITH_OTHERS[1] * LEASE + sum(per_job, timedelta())
 
 
 LONGEST_FAULT = 2.5 * LEASE
 LARGEST_STEP = 2 * LEASE
 
+LONGEST_JOB = timedelta(seconds=2)
+SUSPECTS_WAIT = (PATIENCE_WITH_OTHERS[1] + 1) * LEASE + 14 * LONGEST_JOB
+"""In poison mode, how long a suspect may wait: a worker's patience, a look at what waits, the end of what that worker
+has in hand, and all the suspects before it, of which some take their worker with them."""
+
 
 def planned(seed: int, mode: Mode, chosen: random.Random) -> Plan:
+    if mode is Mode.POISON:
+        return _poisoned(seed, chosen)
     shares_a_file = chosen.random() < 0.3
     hosts = 1 if shares_a_file else chosen.choice([2, 2, 3])
     return Plan(
@@ -130,6 +142,33 @@ def _order(number: int, chosen: random.Random) -> Order:
         priority=chosen.randint(4, 6),
         timeout=timedelta(seconds=chosen.uniform(1, 8)) if chosen.random() < 0.2 else None,
         cancel_after=timedelta(seconds=chosen.uniform(0, 10)) if chosen.random() < 0.15 else None,
+    )
+
+
+def _poisoned(seed: int, chosen: random.Random) -> Plan:
+    hosts, workers, concurrency = 2, chosen.choice([1, 2]), chosen.choice([2, 3, 4])
+    slots = hosts * workers * concurrency
+
+    def script(*, kills_its_worker: bool = False) -> Script:
+        lasts = LONGEST_JOB * chosen.uniform(0.3, 1)
+        return Script(lasts, kills_its_worker=kills_its_worker)
+
+    def order(number: int, *, kills_its_worker: bool = False) -> Order:
+        at = timedelta(seconds=chosen.uniform(0, 5))
+        scripts = [script(kills_its_worker=kills_its_worker)]
+        return Order(job=f"job-{number}", at=at, scripts=scripts, priority=chosen.randint(4, 6))
+
+    number_of_poison = chosen.choice([1, 1, 2])
+    return Plan(
+        seed=seed,
+        hosts=hosts,
+        workers=workers,
+        concurrency=concurrency,
+        shares_a_file=False,
+        policy=POLICY | {"max-losses": "3"},
+        orders=[order(number, kills_its_worker=number < number_of_poison) for number in range(25 * slots)],
+        clock_errors=[timedelta(milliseconds=chosen.uniform(-20, 20)) for _ in range(hosts)],
+        first_replaced_after=timedelta(seconds=chosen.choice([0, 60])),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.simulate import FAULTS_FOR, Mode, simulate, told
 
-RUNS = {Mode.CALM: 100, Mode.SAFETY: 500, Mode.LIVENESS: 400}
+RUNS = {Mode.CALM: 100, Mode.SAFETY: 500, Mode.LIVENESS: 400, Mode.POISON: 50}
 CHUNK = 50
 
 SEEDS_TO_FIND_A_MUTANT = 4000

@@ -75,6 +75,8 @@ class Plan:
     orders: Sequence[Order]
     clock_errors: Sequence[timedelta]
     """By host: how wrong each knows the server's clock."""
+    first_replaced_after: timedelta = timedelta()
+    """How much longer than usual it takes until there is a worker in place of the first one that died."""
 
 
 @dataclass(eq=False)
@@ -101,7 +103,14 @@ class Host:
 class World:
     """Everything that happens from the plan on; what disturbs it is called from outside."""
 
-    def __init__(self, plan: Plan, parts: Parts, trace: Callable[[timedelta, str], None] | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        parts: Parts,
+        trace: Callable[[timedelta, str], None] | None,
+        suspects_wait: timedelta | None = None,
+    ) -> None:
+        """`suspects_wait`: the longest that a suspect may wait for a worker, where that is to be held."""
         self.plan = plan
         self.parts = parts
         self.timeline = Timeline()
@@ -109,7 +118,7 @@ class World:
         self.policy = Policy.of(plan.policy)
         self.weather = Weather()
         self.hosts = [Host(f"h{number}", error) for number, error in enumerate(plan.clock_errors, start=1)]
-        self.promises = Promises(lambda: self.timeline.now, self.latest, self.policy.max_losses)
+        self.promises = Promises(lambda: self.timeline.now, self.latest, self.policy.max_losses, suspects_wait)
         self.memory = self.promises.memory
         self.memory.config.update(plan.policy)
         self.jobs, self.workers = parts.jobs(self.memory), parts.workers(self.memory)
@@ -117,6 +126,7 @@ class World:
         self.scripts = {order.job: order.scripts for order in plan.orders}
         self._trace = trace
         self._pids = 100
+        self._longer = plan.first_replaced_after
         self.ordered = 0
         for host in self.hosts:
             self.start_workers(host)
@@ -183,11 +193,12 @@ class World:
     def replace(self, worker: "WorkerProcess") -> None:
         """What the supervisor does when a worker has ended: kill what it left behind, start another."""
         host, supervisor = worker.host, worker.supervisor
+        longer, self._longer = self._longer, timedelta()
 
         def clear_and_start() -> None:
             supervisor.pause(self.span(0.01, 0.3))
             self.kill_commands(host, worker.id, "the supervisor")
-            supervisor.pause(self.span(0.3, 1.5))
+            supervisor.pause(self.span(0.3, 1.5) + longer)
             WorkerProcess(self, host)
 
         supervisor.start(clear_and_start)
@@ -253,6 +264,8 @@ class World:
 
         command = Command(self.timeline, run, worker.process, worker.host.name, script, ended)
         worker.host.commands.append(command)
+        if script.kills_its_worker:
+            self.timeline.after(script.lasts / 2, lambda: None if command.is_over else self.crash(worker))
         self.tell(f"{worker} command {command} starts, to last {script.lasts.total_seconds():.2f} s")
         self.promises.started(command)
         return command

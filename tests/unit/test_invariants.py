@@ -34,7 +34,7 @@ def a_job(state: str = "completed", attempts: int = 1, **fields: object) -> dict
 
 def ended(*outcomes: str | None) -> list[AttemptRow]:
     return [
-        AttemptRow(job_id="a", number=number, outcome=outcome, lease_id=f"lease-{number}")
+        AttemptRow(job_id="a", number=number, outcome=outcome, worker=f"w-{number}")
         for number, outcome in enumerate(outcomes, start=1)
     ]
 
@@ -60,11 +60,25 @@ LOST_ONCE = {
     "attempts": ended("lost", "succeeded"),
 }
 
+LOST_TOGETHER = {
+    **LOST_ONCE,
+    "jobs": a_job(attempts=2),
+    "attempts": [*ended("lost", "succeeded"), AttemptRow(job_id="neighbour", number=1, outcome="lost", worker="w-1")],
+}
+
 GOOD = {
     "nothing happened": {},
     "one job ran once": ONE_RUN,
     "a worker was lost": LOST_ONCE,
     "a worker was lost before it started the command": {**LOST_ONCE, "ledger": run(2)},
+    "a worker was lost with two jobs": LOST_TOGETHER,
+    "a worker has given a job back itself": {**LOST_ONCE, "jobs": a_job(attempts=2)},
+    "a loss, a release and a loss": {
+        **LOST_ONCE,
+        "ledger": [*run(1, ends=False), *run(2, at=5, ends=False), *run(3, at=9, ends=False), *run(4, at=12)],
+        "jobs": a_job(attempts=4, losses=2),
+        "attempts": ended("lost", "released", "lost", "succeeded"),
+    },
     "a retry": {
         "calls": ACKNOWLEDGED,
         "ledger": [*run(1), *run(2, at=5)],
@@ -82,10 +96,10 @@ GOOD = {
     },
     "a job that runs": {
         "calls": ACKNOWLEDGED,
-        "jobs": a_job("processing", lease_id="lease-1"),
+        "jobs": a_job("processing"),
         "attempts": ended(None),
         "waiting": ["a"],
-        "processes": [Left(pid=7, job="a", lease_id="lease-1", command="sleep")],
+        "processes": [Left(pid=7, job="a", attempt=1, command="sleep")],
         "bound": 1.0,
     },
     "a call that failed": {"calls": [an_enqueue(code=6, errors=["the disk is full"])]},
@@ -120,21 +134,21 @@ BAD = {
     "a later run began before": ("I3", {**LOST_ONCE, "ledger": [*run(1, at=9), *run(2, at=5)]}),
     "a process of a job that has ended": (
         "I4",
-        {**ONE_RUN, "processes": [Left(pid=7, job="a", lease_id="lease-1", command="sleep")]},
+        {**ONE_RUN, "processes": [Left(pid=7, job="a", attempt=1, command="sleep")]},
     ),
     "a process of an attempt that was lost": (
         "I4",
         {
             **LOST_ONCE,
-            "jobs": a_job("processing", attempts=2, losses=1, lease_id="lease-2"),
+            "jobs": a_job("processing", attempts=2, losses=1),
             "attempts": ended("lost", None),
             "waiting": ["a"],
-            "processes": [Left(pid=7, job="a", lease_id="lease-1", command="sleep")],
+            "processes": [Left(pid=7, job="a", attempt=1, command="sleep")],
         },
     ),
     "a process without a mark": (
         "I4",
-        {**ONE_RUN, "processes": [Left(pid=7, job="a", lease_id=None, command="sleep")]},
+        {**ONE_RUN, "processes": [Left(pid=7, job="a", attempt=None, command="sleep")]},
     ),
     "completed, then pending": (
         "I5",
@@ -149,7 +163,16 @@ BAD = {
         {**ONE_RUN, "jobs": a_job("dead", attempts=1, failures=2, max_retries=0), "attempts": ended("failed")},
     ),
     "more losses than allowed": ("I6", {**LOST_ONCE, "max_losses": 0}),
-    "a loss that is not counted": ("I6", {**LOST_ONCE, "jobs": a_job(attempts=2)}),
+    "a loss that is not counted": (
+        "I6",
+        {
+            **LOST_ONCE,
+            "ledger": [*run(1, ends=False), *run(2, at=5, ends=False), *run(3, at=9)],
+            "jobs": a_job(attempts=3),
+            "attempts": ended("lost", "lost", "succeeded"),
+        },
+    ),
+    "a loss that is counted and was a neighbour's too": ("I6", {**LOST_TOGETHER, "jobs": a_job(attempts=2, losses=1)}),
     "a failure that is not counted": ("I6", {**LOST_ONCE, "attempts": ended("failed", "succeeded")}),
     "a job that never ended": ("I7", {"jobs": a_job("pending", attempts=0), "bound": 9.0}),
     "a job that ended too late": ("I7", {**ONE_RUN, "took": 10.0, "bound": 9.0}),

@@ -57,7 +57,7 @@ TRANSITIONS: dict[str, tuple[str, Callable[[Job], Job], dict[State, State]]] = {
     "lost": (WORKER, settled(Outcome.LOST), {State.PROCESSING: State.PENDING}),
     "lost too often": (
         WORKER,
-        lambda job: settled(Outcome.LOST)(job._replace(losses=2)),
+        lambda job: settled(Outcome.LOST)(job._replace(losses=2, suspect=True)),
         {State.PROCESSING: State.DEAD},
     ),
     "released": (WORKER, settled(Outcome.RELEASED), {State.PROCESSING: State.PENDING}),
@@ -124,14 +124,32 @@ def test_a_failure_is_told_until_the_next_attempt_ends() -> None:
 
 
 def test_a_loss_does_not_count_as_a_failure_and_is_due_at_once() -> None:
-    job = a_job_that_is(State.PROCESSING, max_retries=0).settled(a_loss(), NOON + MINUTE, a_policy(), 0)
+    job = a_job_that_is(State.PROCESSING, max_retries=0).settled(a_loss(), NOON + MINUTE, a_policy(), 0, alone=True)
     assert (job.state, job.failures, job.losses, job.run_at) == (State.PENDING, 0, 1, NOON)
 
 
 def test_a_job_that_is_lost_too_often_is_dead_with_that_reason() -> None:
-    job = a_job_that_is(State.PROCESSING).settled(a_loss("w-1 died"), NOON, a_policy(max_losses="1"), 0)
-    assert job.state is State.DEAD
+    job = a_job_that_is(State.PROCESSING).settled(a_loss("w-1 died"), NOON, a_policy(max_losses="1"), 0, alone=True)
+    assert (job.state, job.suspect) == (State.DEAD, False)
     assert job.last_error == "lost 1 times, the most that max-losses allows; the last time: w-1 died"
+
+
+def test_a_job_that_is_lost_with_others_is_a_suspect_and_no_loss_counts_before_it_ran_apart() -> None:
+    policy = a_policy(max_losses="1")
+    suspect = a_job_that_is(State.PROCESSING).settled(a_loss(), NOON, policy, 0)
+    assert (suspect.state, suspect.losses, suspect.suspect) == (State.PENDING, 0, True)
+    again = suspect.claimed(a_lease(2), NOON).settled(a_loss(), NOON, policy, 0)
+    assert (again.state, again.losses) == (State.DEAD, 1)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_suspect_is_cleared_by_every_end_but_a_loss_and_a_release(outcome: Outcome) -> None:
+    ended = settled(outcome)(a_job_that_is(State.PROCESSING, suspect=True))
+    assert ended.suspect is (outcome in (Outcome.LOST, Outcome.RELEASED))
+
+
+def test_a_suspect_that_is_cancelled_while_it_waits_is_none_when_it_is_run_again() -> None:
+    assert not a_job(suspect=True).cancelled(NOON, ANN).retried(NOON).suspect
 
 
 def test_a_release_counts_as_nothing() -> None:
@@ -228,6 +246,14 @@ class JobLife(RuleBasedStateMachine):
     def its_counters_add_up(self) -> None:
         assert self.job.failures + self.job.losses <= self.job.attempts
         assert self.job.failures <= self.job.max_retries + 1
+
+    @invariant()
+    def it_is_no_suspect_when_it_has_ended(self) -> None:
+        assert not (self.job.suspect and self.job.state in TERMINAL)
+
+    @invariant()
+    def a_loss_counts_only_for_a_suspect(self) -> None:
+        assert self.job.losses <= self.before.losses or self.before.suspect
 
     @invariant()
     def it_does_not_wait_while_its_cancel_is_asked_for(self) -> None:

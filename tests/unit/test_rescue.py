@@ -122,6 +122,16 @@ def test_a_job_that_was_lost_too_often_goes_to_the_dead_letter_queue() -> None:
     assert "max-losses" in reason
 
 
+def test_of_jobs_that_are_lost_together_none_is_blamed_and_each_is_told() -> None:
+    wreck = Wreck()
+    wreck.jobs.add([a_job("job-2")])
+    wreck.jobs.claim(a_lease(2), queues=(), limit=1, at=NOON)
+    wreck.rescue(at=NOON + HOUR, max_losses="1")
+    assert {(job.state, job.losses, job.suspect, job.last_error) for job in wreck.jobs.search()} == {
+        (State.PENDING, 0, True, "worker w-1 (pid 2 on host-1) did not renew its lease; it had other jobs too")
+    }
+
+
 def test_every_lost_worker_is_rescued() -> None:
     wreck = Wreck()
     wreck.workers.register(a_worker("w-2", process=HERE))
@@ -216,7 +226,7 @@ class TestLeftovers:
     def wreck(self) -> Wreck:
         wreck = Wreck(HERE)
         wreck.jobs.rescue(
-            "w-1", lambda job: job.settled(a_loss("gone"), NOON, a_policy(), 0), at=NOON, proved_dead=True
+            "w-1", lambda job, _alone: job.settled(a_loss("gone"), NOON, a_policy(), 0), at=NOON, proved_dead=True
         )
         return wreck
 

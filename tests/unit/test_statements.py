@@ -36,17 +36,18 @@ def test_every_statement_in_use_exists_and_every_one_that_exists_is_used() -> No
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_shape_that_was_not_compiled_ahead_of_time_is_compiled_when_asked_for(database: str) -> None:
-    assert (database, "claim", (3, False)) not in STATEMENTS
+    assert (database, "claim", (3, False, True)) not in STATEMENTS
     values = {
         "now": None,
         "by_worker": "w",
         "by_lease": "l",
         "limit": 1,
+        "suspects": None,
         "queue_0": "a",
         "queue_1": "b",
         "queue_2": "c",
     }
-    assert set(prepared(database, "claim", (3, False)).bound(values)) == set(values.values())
+    assert set(prepared(database, "claim", (3, False, True)).bound(values)) == set(values.values())
 
 
 def test_an_older_sqlite_takes_the_values_of_a_group() -> None:
@@ -61,6 +62,6 @@ def test_a_statement_without_a_value_for_a_parameter_is_an_error() -> None:
 
 def test_the_claim_writes_its_condition_as_its_index_does() -> None:
     """SQLite uses a partial index only for a query that repeats its condition word for word."""
-    claim = prepared("sqlite", "claim", (0, False)).text
+    claim = prepared("sqlite", "claim", (0, False, True)).text
     (index,) = (each for each in compiling.schema_script("sqlite") if "INDEX jobs_due " in each)
     assert f"WHERE jobs.{index.partition('WHERE ')[2]} AND jobs.priority = 10" in claim

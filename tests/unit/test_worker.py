@@ -225,6 +225,107 @@ class TestWaiting:
         assert shift.clock.now - NOON == LEASE * 2 / 3
 
 
+class TestSuspects:
+    """Jobs that have lost their worker, and run apart from others."""
+
+    def suspects(self, count: int, **overrides: object) -> list[Job]:
+        return [a_job(f"suspect-{number}", suspect=True, **overrides) for number in range(count)]
+
+    def test_a_worker_that_holds_nothing_runs_one_and_nothing_beside_it(self) -> None:
+        shift = Shift([*some_jobs(5, priority=9), *self.suspects(1)], concurrency=3)
+        shift.turn(5)
+        assert shift.runner.started == ["suspect-0"]
+        shift.runner.end("suspect-0", a_result())
+        shift.turn()
+        assert shift.runner.started == ["suspect-0", "job-000", "job-001", "job-002"]
+
+    def test_the_next_one_follows_it_in_claim_order(self) -> None:
+        shift = Shift([*self.suspects(2), a_job("urgent", suspect=True, priority=9), *some_jobs(2)], concurrency=3)
+        for job_id in ("urgent", "suspect-0", "suspect-1"):
+            shift.turn(2)
+            assert list(shift.runner.running) == [job_id]
+            shift.runner.end(job_id, a_result())
+        shift.turn()
+        assert list(shift.runner.running) == ["job-000", "job-001"]
+
+    def test_one_that_is_lost_while_a_worker_is_idle_is_taken_at_the_next_look(self) -> None:
+        shift = Shift(concurrency=3)
+        shift.turn(3)
+        shift.jobs.add(self.suspects(1))
+        shift.turn(2)
+        assert shift.runner.started == ["suspect-0"]
+
+    def test_a_worker_with_one_slot_takes_them_in_one_order_with_the_others(self) -> None:
+        shift = Shift([a_job("first", priority=9), *self.suspects(1, priority=8), a_job("last")])
+        for job_id in ("first", "suspect-0", "last"):
+            shift.turn()
+            assert list(shift.runner.running) == [job_id]
+            shift.runner.end(job_id, a_result())
+
+    def busy(self, chance: float) -> Shift:
+        shift = Shift(some_jobs(2000), concurrency=2, chance=chance)
+        shift.turn(2)
+        shift.jobs.add(self.suspects(1))
+        return shift
+
+    def work_on(self, shift: Shift) -> None:
+        """The command that runs longest ends; a second goes by."""
+        if shift.runner.running:
+            shift.runner.end(next(iter(shift.runner.running)), a_result())
+        shift.turn()
+        shift.clock.advance(SECOND)
+
+    @pytest.mark.parametrize(("chance", "leases"), [(0, 0.5), (0.5, 4.25), (0.999, 8)])
+    def test_a_busy_worker_makes_room_for_one_that_waits_for_long_by_chance(self, chance: float, leases: float) -> None:
+        shift = self.busy(chance)
+        began = shift.clock.elapsed()
+        while "suspect-0" not in shift.runner.started:
+            self.work_on(shift)
+        a_look, the_end_of_the_others = LEASE / 6 * 1.25, 4 * SECOND
+        waited = shift.clock.elapsed() - began
+        assert leases * LEASE <= waited + SECOND
+        assert waited <= leases * LEASE + a_look + the_end_of_the_others
+        assert list(shift.runner.running) == ["suspect-0"]
+
+    def test_a_worker_that_makes_room_claims_on_when_another_one_has_taken_it(self) -> None:
+        shift = self.busy(chance=0)
+        while len(shift.runner.running) == 2:
+            self.work_on(shift)
+        started = len(shift.runner.started)
+        shift.workers.register(a_worker("w-2"))
+        shift.jobs.claim(Lease(id="f", worker="w-2"), queues=(), limit=1, at=shift.clock.now, suspects=True)
+        shift.turn_until(lambda: len(shift.runner.running) == 2)
+        assert len(shift.runner.started) == started + 1
+        assert shift.runner.started[-1] != "suspect-0"
+
+    def test_a_worker_that_finds_it_taken_goes_on_with_the_others(self) -> None:
+        shift = Shift([*self.suspects(1), *some_jobs(2)], concurrency=3)
+        claim = shift.jobs.claim
+
+        def too_late(lease: Lease, **asked: object) -> Sequence[Run]:
+            shift.jobs.claim = claim
+            shift.jobs.change("suspect-0", lambda job: job.cancelled(shift.clock.now, ANN))
+            return claim(lease, **asked)
+
+        shift.jobs.claim = too_late
+        shift.turn(2)
+        assert shift.runner.started == ["job-000", "job-001"]
+
+    def test_one_of_another_queue_is_none_of_its_business(self) -> None:
+        shift = Shift([*self.suspects(1, queue="mail"), *some_jobs(2)], queues=("default",), concurrency=2)
+        shift.turn(2)
+        assert shift.runner.started == ["job-000", "job-001"]
+
+    def test_what_several_slots_give_back_when_the_lease_is_lost_is_suspect_and_blamed_on_none(self) -> None:
+        shift = Shift(some_jobs(2), concurrency=2)
+        shift.turn()
+        shift.clock.advance(LEASE)
+        shift.turn(2, beat=False)
+        assert {(job.state, job.losses, job.suspect) for job in shift.memory.jobs.values()} == {
+            (State.PENDING, 0, True)
+        }
+
+
 class TestStop:
     def test_a_graceful_stop_claims_no_more_and_finishes_the_job_in_hand(self) -> None:
         shift = Shift(some_jobs(2))
@@ -417,7 +518,10 @@ class TestLease:
         shift.turn()
         shift.clock.advance(SECOND)
         shift.jobs.rescue(
-            "w-1", lambda job: job.settled(a_loss("frozen"), NOON, a_policy(), 0), at=NOON, proved_dead=True
+            "w-1",
+            lambda job, alone: job.settled(a_loss("frozen"), NOON, a_policy(), 0, alone=alone),
+            at=NOON,
+            proved_dead=True,
         )
         shift.heartbeat.beat()
         assert not shift.worker.run()

@@ -38,10 +38,12 @@ def rescue_lost_workers(
         if is_local:
             settle_kept(policy)  # again, for what it kept just before it died
             clear(worker.id)  # also of a worker that lives, but was frozen: its commands were not
-        result = RunResult(outcome=Outcome.LOST, error=_reason(worker, proved_dead))
+        reason = _reason(worker, proved_dead)
 
-        def lost(job: Job, result: RunResult = result) -> Job:
-            return job.settled(result, at, policy, chance=0)
+        def lost(job: Job, alone: bool, reason: str = reason) -> Job:
+            error = reason if alone else f"{reason}; it had other jobs too"
+            result = RunResult(outcome=Outcome.LOST, error=error)
+            return job.settled(result, at, policy, chance=0, alone=alone)
 
         for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead):
             events(JobRescued(job=job, worker=worker.id))

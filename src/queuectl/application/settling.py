@@ -64,16 +64,20 @@ class Unsettled:
             except ValueRefused as error:
                 self._refuse(self._waiting.pop(0), error)
 
-    def settle_and_claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+    def settle_and_claim(
+        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
+    ) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
         ended = [each.ended for each in self._waiting]
         try:
-            settlements, runs = self._jobs.settle_and_claim(ended, lease, queues=queues, limit=limit, at=at)
+            settlements, runs = self._jobs.settle_and_claim(
+                ended, lease, queues=queues, limit=limit, at=at, suspects=suspects
+            )
         except (DatabaseFull, ValueRefused):
             if not ended:
                 raise
             self.settle()  # one by one, so that each is as well recorded as it can be
-            return self.settle_and_claim(lease, queues=queues, limit=limit, at=at)
+            return self.settle_and_claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
         self._recorded(settlements)
         return runs
 

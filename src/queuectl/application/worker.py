@@ -1,7 +1,7 @@
 """What a worker does: claim due jobs for its free slots, have them run, settle each with its outcome."""
 
 from collections.abc import Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.retry_clock import RetryClock
@@ -24,6 +24,7 @@ from queuectl.domain.ports import (
     ConfigRepository,
     Elapsed,
     EventSink,
+    FirstDue,
     JobRepository,
     OutcomeSpool,
     Run,
@@ -52,9 +53,19 @@ SIGNALLED = 128
 SHUTDOWN_NOTICE = timedelta(seconds=1)
 """How long an end by one of these waits for word that the worker is to stop as well: they are sent to all at once."""
 
+PATIENCE_WITH_OTHERS = (0.5, 8)
+"""How many leases, at least and at most, a busy worker leaves a suspect to others before it makes room for it.
+
+Chance decides for each worker: so not all of them let their slots go empty for one suspect.
+"""
+
 
 class Worker:
-    """One worker. `work_one` is one turn of its loop; `stop` asks it to end."""
+    """One worker. `work_one` is one turn of its loop; `stop` asks it to end.
+
+    With several slots it never runs a suspect beside another job: it takes one when it holds nothing, and nothing else
+    until that has ended.
+    """
 
     def __init__(
         self,
@@ -101,6 +112,7 @@ class Worker:
         self._listen_at = elapsed()
         self._is_woken_again = False
         self._is_idle = False
+        self._make_room_at: timedelta | None = None  # known while a suspect is due
         self._starts = RetryClock(elapsed=elapsed, chance=chance, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         self._doubtful: dict[str, tuple[RunResult, timedelta]] = {}
         self._retries = RetryClock(elapsed=elapsed, chance=chance)
@@ -184,9 +196,17 @@ class Worker:
 
     @property
     def _free_slots(self) -> int:
-        if self._stops_done or self._lease_lost:
+        if self._stops_done or self._lease_lost or (self._running and self._runs_apart):
             return 0
         return max(0, self._concurrency - len(self._running) - self._runner.stuck)
+
+    @property
+    def _runs_apart(self) -> bool:
+        """Whether nothing may be claimed beside what runs: it is a suspect, or one has waited long enough."""
+        if self._concurrency == 1:
+            return False
+        makes_room = self._make_room_at is not None and self._make_room_at <= self._elapsed()
+        return makes_room or any(run.job.suspect for run in self._running.values())
 
     def _take(self, run: Run, result: RunResult) -> bool:
         """Take the end of a run; not yet where a shutdown may have brought it about. Whether it was taken."""
@@ -271,6 +291,8 @@ class Worker:
         self._policy = Policy.of(self._config.stored())
         self._give_back_strays()
         self._rescue(self._policy)
+        if self._concurrency > 1:
+            self._note_suspects(self._jobs.first_due(queues=self._queues), self._clock())
         self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
 
     def _give_back_strays(self) -> None:
@@ -287,17 +309,24 @@ class Worker:
             self._unsettled.settle()
             return
         lease = Lease(id=self._new_lease_id(), worker=self.id)
+        suspects = None if self._concurrency == 1 else self._make_room_at is not None and not self._running
+        if suspects:
+            free = 1
         try:
-            claimed = self._unsettled.settle_and_claim(lease, queues=self._queues, limit=free, at=self._clock())
+            claimed = self._unsettled.settle_and_claim(
+                lease, queues=self._queues, limit=free, at=self._clock(), suspects=suspects
+            )
         except CommitUnknown:
             self._in_doubt = True
             raise
         for run in claimed:
             self._running[run.job.id] = run
             self._start(run)
-        self._is_idle = len(claimed) < free
+        if suspects and not claimed:  # another worker took it
+            self._make_room_at = None
+        self._is_idle = suspects or len(claimed) < free  # after a suspect: look first for the next one
         self._claim_at = self._elapsed() + POLL
-        if self._is_idle and self._is_any_due():  # others were quicker, or more has come
+        if self._is_idle and self._free_slots and self._is_any_due():  # others were quicker, or more has come
             self._claim_at = self._elapsed() + CONTENDED
 
     def _start(self, run: Run) -> None:
@@ -314,12 +343,21 @@ class Worker:
 
     def _is_any_due(self) -> bool:
         """Whether a claim could find anything: a look that, unlike a claim, stands in no writer's way."""
-        now = self._clock()
-        first_due = self._jobs.first_due(queues=self._queues)
+        now, first = self._clock(), self._jobs.first_due(queues=self._queues)
+        self._note_suspects(first, now)
+        may_take = first if self._concurrency == 1 or not self._running else [first.job]
+        first_due = min((moment for moment in may_take if moment is not None), default=None)
         if first_due is not None and first_due <= now:
             return True
         self._claim_at = self._elapsed() + (POLL if first_due is None else min(POLL, first_due - now))
         return False
+
+    def _note_suspects(self, first: FirstDue, now: datetime) -> None:
+        if first.suspect is None or first.suspect > now:
+            self._make_room_at = None
+        elif self._make_room_at is None:
+            least, most = PATIENCE_WITH_OTHERS
+            self._make_room_at = self._elapsed() + self._policy.lease * (least + (most - least) * self._chance())
 
 
 def _is_by_shutdown(result: RunResult) -> bool:

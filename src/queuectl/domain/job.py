@@ -61,8 +61,9 @@ class Job(NamedTuple):
     """One command to be run to a recorded outcome. Moments are aware and in UTC.
 
     `attempts` counts the runs started and never falls; `failures` those that count against `max_retries`;
-    `losses` those whose worker was lost. `exit_code` and `last_error` are the last attempt's. `cancel_requested_at`
-    and `_by` say when an operator asked to cancel it, and who (`ann@web-1`); they stand until it is run again.
+    `losses` those that were lost when the job ran alone. A `suspect` has lost its worker and not ended since: it runs
+    apart from other jobs. `exit_code` and `last_error` are the last attempt's. `cancel_requested_at` and `_by` say when
+    an operator asked to cancel it, and who (`ann@web-1`); they stand until it is run again.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Job(NamedTuple):
     last_error: str | None = None
     cancel_requested_at: datetime | None = None
     cancel_requested_by: str | None = None
+    suspect: bool = False
     lease: Lease | None = None
 
     def is_due(self, at: datetime) -> bool:
@@ -97,15 +99,16 @@ class Job(NamedTuple):
         attempt = self.attempts + 1
         return self._moved(State.PROCESSING, at, lease=lease, attempts=attempt, started_at=at, finished_at=None)
 
-    def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float) -> "Job":
+    def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float, *, alone: bool = False) -> "Job":
         """The attempt has ended with `result`; `chance` is a random number in [0, 1) for the backoff's jitter.
 
-        Raises WrongState when no attempt runs.
+        `alone`: its worker is known to have held no other job. A loss counts only then, and for a suspect, which runs
+        apart: of jobs that are lost together, any may have killed the worker. Raises WrongState when no attempt runs.
         """
         if self.state is not State.PROCESSING:
             raise WrongState(f"job {self.id} is {self.state}: it has no attempt that could end")
         job = self._replace(lease=None, exit_code=result.exit_code, last_error=result.error)
-        return job._ended_as(result.outcome, at, policy, chance).heeding_cancel()
+        return job._ended_as(result.outcome, at, policy, chance, alone=alone).heeding_cancel()
 
     def heeding_cancel(self) -> "Job":
         """The job just settled, given that a cancel may have been asked for: one that would wait is cancelled."""
@@ -141,15 +144,15 @@ class Job(NamedTuple):
             cancel_requested_by=None,
         )
 
-    def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float) -> "Job":
+    def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float, *, alone: bool) -> "Job":
         match outcome:
             case Outcome.SUCCEEDED:
                 return self._finished(State.COMPLETED, at)
             case Outcome.FAILED | Outcome.TIMEOUT:
                 return self._failed(at, policy.backoff, chance)
             case Outcome.LOST:
-                return self._lost(at, policy.max_losses)
-            case Outcome.RELEASED:
+                return self._lost(at, policy.max_losses, counts=alone or self.suspect)
+            case Outcome.RELEASED:  # says nothing about the job: a suspect stays one
                 return self._moved(State.PENDING, at)
             case Outcome.CANCELLED:
                 return self._finished(State.CANCELLED, at)
@@ -159,17 +162,18 @@ class Job(NamedTuple):
         job = self._replace(failures=self.failures + 1)
         if job.failures > job.max_retries:
             return job._finished(State.DEAD, at)
-        return job._moved(State.FAILED, at, run_at=at + backoff.stretched(job.failures, chance))
+        run_at = at + backoff.stretched(job.failures, chance)
+        return job._moved(State.FAILED, at, run_at=run_at, suspect=False)
 
-    def _lost(self, at: datetime, max_losses: int) -> "Job":
-        job = self._replace(losses=self.losses + 1)
-        if job.losses < max_losses:
-            return job._moved(State.PENDING, at)
+    def _lost(self, at: datetime, max_losses: int, *, counts: bool) -> "Job":
+        job = self._replace(losses=self.losses + counts)
+        if not counts or job.losses < max_losses:
+            return job._moved(State.PENDING, at, suspect=True)
         reason = f"lost {job.losses} times, the most that max-losses allows; the last time: {job.last_error}"
         return job._finished(State.DEAD, at, last_error=reason)
 
     def _finished(self, state: State, at: datetime, **changes: object) -> "Job":
-        return self._moved(state, at, finished_at=at, **changes)
+        return self._moved(state, at, finished_at=at, suspect=False, **changes)
 
     def _moved(self, state: State, at: datetime, **changes: object) -> "Job":
         if state not in MOVES[self.state]:

@@ -178,7 +178,7 @@ SETTINGS: Mapping[str, Setting] = {
     "max-losses": Setting(
         default="3",
         range="1-1000",
-        meaning="how often a job may lose its worker before it is dead",
+        meaning="how often a job that runs alone may lose its worker before it is dead",
         normal=_integer(1, 1000),
     ),
     "lease": Setting(

@@ -42,6 +42,9 @@ A hint only: it may call too often, or never.
 Decide = Callable[[Job], Job]
 """A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
 
+DecideLost = Callable[[Job, bool], Job]
+"""The same about a job whose worker is lost. True: that worker has lost no other job."""
+
 
 class Settlement(StrEnum):
     """What became of a result that a worker brought."""
@@ -72,6 +75,14 @@ class Ended(NamedTuple):
     result: RunResult
 
 
+class FirstDue(NamedTuple):
+    """The earliest `run_at`, past or to come, of waiting jobs; None: there are none."""
+
+    job: datetime | None
+    """Of those that are no suspects."""
+    suspect: datetime | None
+
+
 class JobRepository(Protocol):
     """The jobs and their attempts."""
 
@@ -100,8 +111,18 @@ class JobRepository(Protocol):
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
         """What the last ended attempt of each of these jobs wrote; nothing for a job without one."""
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+    def claim(
+        self,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> Sequence[Run]:
         """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
+
+        `suspects`: only those (True), all but those (False), or any job (None).
 
         In claim order: priority, high first; then `run_at`; then order of arrival. A job goes to one claim only,
         however many race. Claims nothing unless the worker is running and its own lease has not run out. Where claims
@@ -114,8 +135,8 @@ class JobRepository(Protocol):
     def asked_to_cancel(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         """Of these jobs, those that run under any lease of this worker and whose cancel an operator has asked for."""
 
-    def first_due(self, *, queues: Collection[str]) -> datetime | None:
-        """The earliest `run_at`, past or to come, of the jobs that wait in those queues (empty: all)."""
+    def first_due(self, *, queues: Collection[str]) -> FirstDue:
+        """When the first of the jobs that wait in those queues (empty: all) are due."""
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job` as it is next: fenced by the lease.
@@ -125,7 +146,14 @@ class JobRepository(Protocol):
         """
 
     def settle_and_claim(
-        self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
+        self,
+        ended: Sequence[Ended],
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
     ) -> tuple[Sequence[Settlement], Sequence[Run]]:
         """`settle` each of these, in order, then `claim`: all in one transaction, for a worker that has much to do."""
 
@@ -141,7 +169,7 @@ class JobRepository(Protocol):
     def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
         """Delete up to `limit` jobs of a state with their attempts; the ids of those that were there."""
 
-    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         """Take back every job that the worker holds; the jobs as written, empty when there was nothing to rescue.
 
         Ends its attempts as `lost` with the `last_error` that `decide` left on the job, writes each job as decided,

@@ -133,7 +133,7 @@ def test_a_job_whose_worker_is_silent_is_taken_back_by_the_command_when_nobody_e
     def lost() -> None:
         at = queuectl.clock()
         queuectl.jobs.rescue(
-            "w-1", lambda job: job.settled(a_loss("w-1 died"), at, a_policy(), 0), at=at, proved_dead=True
+            "w-1", lambda job, _alone: job.settled(a_loss("w-1 died"), at, a_policy(), 0), at=at, proved_dead=True
         )
 
     queuectl.meanwhile = [lambda: queuectl.clock.advance(HOUR / 2)] + [idle] * 20 + [lost]

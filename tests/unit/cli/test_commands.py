@@ -9,7 +9,7 @@ from _pytest.mark import ParameterSet
 
 from queuectl.domain.findings import Finding, Grade
 from queuectl.entrypoints.cli.program import program
-from tests.builders import a_failure, a_result, a_worker
+from tests.builders import a_failure, a_job, a_result, a_worker
 from tests.unit.cli.conftest import CommandLine
 
 
@@ -109,6 +109,14 @@ def test_info_shows_history_and_output(queuectl: CommandLine) -> None:
     assert "ATTEMPT" in table
     assert table.endswith("output of the last attempt:\nit broke\n")
     assert "history.1.outcome\tfailed\n" in queuectl("info", "a").out
+
+
+def test_info_says_of_a_job_that_was_lost_that_it_runs_apart(queuectl: CommandLine) -> None:
+    queuectl.jobs.add([a_job("a", attempts=2, losses=1, suspect=True)])
+    table = queuectl("info", "a", "--output", "table").out
+    assert "1 of the runs, alone with their worker " in table
+    assert "it runs apart from other jobs: its worker was lost\n" in table
+    assert queuectl("info", "a", "--output", "json").document["suspect"] is True
 
 
 def test_retry_runs_a_job_again_that_has_ended(queuectl: CommandLine) -> None:

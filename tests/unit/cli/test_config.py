@@ -260,7 +260,7 @@ default-timeout  none     none     1ms-365d, or none  default
 output-limit     1048576  1048576  0-67108864         default
   bytes of output kept of each attempt: the head and the tail of what is more
 max-losses       3        3        1-1000             default
-  how often a job may lose its worker before it is dead
+  how often a job that runs alone may lose its worker before it is dead
 lease            30s      30s      2s-1h              default
   how long a worker that falls silent keeps its jobs
 kill-grace       5s       5s       0s-1h              default

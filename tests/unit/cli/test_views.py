@@ -58,6 +58,7 @@ def test_a_new_job() -> None:
         ("output", None),
         ("cancel_requested_at", None),
         ("cancel_requested_by", None),
+        ("suspect", False),
     ]
 
 

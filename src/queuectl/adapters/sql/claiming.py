@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import product
 
 from queuectl.adapters.sql.database import Connection
 from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES, Row, prepared
@@ -45,20 +46,29 @@ class Walk:
 
 
 def claim(
-    connection: Connection, lease: Lease, queues: Collection[str], limit: int, at: datetime, walk: Walk | None
+    connection: Connection,
+    lease: Lease,
+    queues: Collection[str],
+    limit: int,
+    at: datetime,
+    walk: Walk | None,
+    *,
+    suspects: bool | None = None,
 ) -> tuple[Sequence[Row], Walk | None]:
     """Take up to `limit` due jobs in claim order, from where `walk` says; how the next claim of these queues walks."""
     values = {"by_worker": lease.worker, "by_lease": lease.id, "now": at, **queue_values(queues)}
+    if suspects:
+        return connection.rows("claim_suspects", {**values, "limit": limit}, (len(queues),)), walk
     rows: list[Row] = []
     if walk is not None and time.monotonic() < walk.until:
         begin: dict[str, object] = {}
         for priority, (moment, seq) in walk.places.items():
             begin |= {f"run_at_{priority}": moment, f"seq_{priority}": seq}
-        rows = _taken(connection, values | begin, limit, (len(queues), True))
+        rows = _taken(connection, values | begin, limit, (len(queues), True, suspects is None))
         if len(rows) == limit:
             return rows, walk.moved(rows, at)
     begun = time.monotonic()
-    rows += (others := _taken(connection, values, limit - len(rows), (len(queues), False)))
+    rows += (others := _taken(connection, values, limit - len(rows), (len(queues), False, suspects is None)))
     took = time.monotonic() - begun
     if took < LONG_WALK or not connection.backend.keeps_the_dead:
         return rows, None
@@ -73,8 +83,9 @@ def prepare_claims(database: str, queues: Collection[str]) -> None:
 
     Before it works, and before it is forked: those for several queues are not compiled ahead of time.
     """
-    for resumes in (False, True):
-        prepared(database, "claim", (len(queues), resumes))
+    for resumes, takes_suspects in product((False, True), (False, True)):
+        prepared(database, "claim", (len(queues), resumes, takes_suspects))
+    prepared(database, "claim_suspects", (len(queues),))
     prepared(database, "first_due", (len(queues),))
 
 
@@ -83,7 +94,9 @@ def queue_values(queues: Collection[str]) -> Mapping[str, object]:
     return {f"queue_{number}": name for number, name in enumerate(queues)}
 
 
-def _taken(connection: Connection, values: Mapping[str, object], limit: int, shape: tuple[int, bool]) -> list[Row]:
+def _taken(
+    connection: Connection, values: Mapping[str, object], limit: int, shape: tuple[int, bool, bool]
+) -> list[Row]:
     rows: list[Row] = []
     while len(rows) < limit:
         asked = min(limit - len(rows), MOST_CLAIMED)

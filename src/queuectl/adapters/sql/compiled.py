@@ -32,6 +32,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     last_error TEXT,
     cancel_requested_at BIGINT,
     cancel_requested_by TEXT,
+    suspect BOOLEAN DEFAULT 0 NOT NULL,
     UNIQUE (id)
 )""",
         """CREATE TABLE workers (
@@ -77,6 +78,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         """CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
+        """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
     ),
     'postgresql': (
         """CREATE TABLE config (
@@ -109,6 +111,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     last_error TEXT,
     cancel_requested_at BIGINT,
     cancel_requested_by TEXT,
+    suspect BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (seq),
     UNIQUE (id)
 )""",
@@ -155,11 +158,12 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         """CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
+        """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
     ),
 }
 
 ROWS: dict[str, dict[str, str | None]] = {
-    'store_settled': {'id': None, 'lease_id': None, 'state': 'state', 'run_at': 'moment', 'updated_at': 'moment', 'failures': None, 'losses': None, 'finished_at': 'moment', 'exit_code': None, 'last_error': None},
+    'store_settled': {'id': None, 'lease_id': None, 'state': 'state', 'run_at': 'moment', 'updated_at': 'moment', 'failures': None, 'losses': None, 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'suspect': 'flag'},
 }
 
 STATEMENTS: dict[
@@ -167,27 +171,27 @@ STATEMENTS: dict[
     tuple[str, dict[str, str | None], dict[str, str | None]],
 ] = {
     ('sqlite', 'add_job', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (:id, :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by)""",
-        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (:id, :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect)""",
+        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
         {},
     ),
     ('sqlite', 'job', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.id = :job_id""",
         {'job_id': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'job_to_change', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.id = :job_id""",
         {'job_id': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'store_job', ()): (
-        """UPDATE jobs SET run_at=:run_at, updated_at=:updated_at, state=:state, attempts=:attempts, failures=:failures, losses=:losses, started_at=:started_at, finished_at=:finished_at, worker=:worker, lease_id=:lease_id, exit_code=:exit_code, last_error=:last_error, cancel_requested_at=:cancel_requested_at, cancel_requested_by=:cancel_requested_by WHERE jobs.id = :job_id""",
-        {'run_at': 'moment', 'updated_at': 'moment', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'job_id': None},
+        """UPDATE jobs SET run_at=:run_at, updated_at=:updated_at, state=:state, attempts=:attempts, failures=:failures, losses=:losses, started_at=:started_at, finished_at=:finished_at, worker=:worker, lease_id=:lease_id, exit_code=:exit_code, last_error=:last_error, cancel_requested_at=:cancel_requested_at, cancel_requested_by=:cancel_requested_by, suspect=:suspect WHERE jobs.id = :job_id""",
+        {'run_at': 'moment', 'updated_at': 'moment', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'job_id': None},
         {},
     ),
     ('sqlite', 'delete_job', ()): (
@@ -215,61 +219,117 @@ FROM json_each(:ids) AS listed)""",
         {'id': None},
     ),
     ('sqlite', 'search', (0, 0, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'search', (0, 1, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.queue = :queue_0 ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'search', (1, 0, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = :state_0 ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'state_0': 'state', 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'search', (1, 1, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = :state_0 AND jobs.queue = :queue_0 ORDER BY jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'state_0': 'state', 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'search', (1, 0, True)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = :state_0 ORDER BY jobs.finished_at DESC, jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'state_0': 'state', 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'search', (1, 1, True)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = :state_0 AND jobs.queue = :queue_0 ORDER BY jobs.finished_at DESC, jobs.seq DESC
  LIMIT :limit + 0 OFFSET 0""",
         {'state_0': 'state', 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'oldest', ('dead',)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0""",
         {'until': 'moment', 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
-    ('sqlite', 'claim', (0, False)): (
+    ('sqlite', 'claim', (0, False, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim', (0, False, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -320,12 +380,68 @@ FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
  UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
-    ('sqlite', 'claim', (0, True)): (
+    ('sqlite', 'claim', (0, True, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim', (0, True, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -376,12 +492,68 @@ FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
  UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
-    ('sqlite', 'claim', (1, False)): (
+    ('sqlite', 'claim', (1, False, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim', (1, False, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -432,12 +604,68 @@ FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
  UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
-    ('sqlite', 'claim', (1, True)): (
+    ('sqlite', 'claim', (1, True, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim', (1, True, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -488,102 +716,140 @@ FROM workers
 WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
  UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim_suspects', (0,)): (
+        """WITH claimed AS
+(SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL AND jobs.run_at <= :now ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('sqlite', 'claim_suspects', (1,)): (
+        """WITH claimed AS
+(SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL AND jobs.run_at <= :now AND jobs.queue IN (:queue_0) ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq
+ LIMIT :limit + 0 OFFSET 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = :by_worker AND workers.state = 'running' AND workers.lease_expires_at > :now)
+ UPDATE jobs SET updated_at=:now, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=:now, finished_at=NULL, worker=:by_worker, lease_id=:by_lease WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT CAST(json_group_object(config."key", CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
     ('sqlite', 'first_due', (0,)): (
-        """SELECT min(earliest.run_at) AS run_at
+        """SELECT min(earliest.run_at) AS run_at, (SELECT min(jobs.run_at) AS min_1
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL) AS suspect_run_at
 FROM (SELECT n10_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n10_0 UNION ALL SELECT n9_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n9_0 UNION ALL SELECT n8_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n8_0 UNION ALL SELECT n7_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n7_0 UNION ALL SELECT n6_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n6_0 UNION ALL SELECT n5_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n5_0 UNION ALL SELECT n4_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n4_0 UNION ALL SELECT n3_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n3_0 UNION ALL SELECT n2_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n2_0 UNION ALL SELECT n1_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n1_0) AS earliest""",
         {},
-        {'run_at': 'moment'},
+        {'run_at': 'moment', 'suspect_run_at': 'moment'},
     ),
     ('sqlite', 'first_due', (1,)): (
-        """SELECT min(earliest.run_at) AS run_at
+        """SELECT min(earliest.run_at) AS run_at, (SELECT min(jobs.run_at) AS min_1
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL AND jobs.queue IN (:queue_0)) AS suspect_run_at
 FROM (SELECT n10_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n10_0 UNION ALL SELECT n9_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n9_0 UNION ALL SELECT n8_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n8_0 UNION ALL SELECT n7_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n7_0 UNION ALL SELECT n6_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n6_0 UNION ALL SELECT n5_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n5_0 UNION ALL SELECT n4_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n4_0 UNION ALL SELECT n3_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n3_0 UNION ALL SELECT n2_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n2_0 UNION ALL SELECT n1_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.queue = :queue_0 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at
  LIMIT 1 OFFSET 0) AS n1_0) AS earliest""",
         {'queue_0': None},
-        {'run_at': 'moment'},
+        {'run_at': 'moment', 'suspect_run_at': 'moment'},
     ),
     ('sqlite', 'start_attempts', ()): (
         """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, (SELECT workers.host
@@ -598,22 +864,22 @@ WHERE attempts.job_id = jobs.id AND attempts.number = jobs.attempts))""",
         {},
     ),
     ('sqlite', 'held', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq""",
         {'worker': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'asked_to_cancel', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.id IN (SELECT listed.value
 FROM json_each(:ids) AS listed) AND jobs.cancel_requested_at IS NOT NULL""",
         {'ids': 'texts'},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM json_each(:rows) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING id, cancel_requested_at, cancel_requested_by""",
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT), suspect=CAST(given.value ->> 10 AS BOOLEAN) FROM json_each(:rows) AS given WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING id, cancel_requested_at, cancel_requested_by""",
         {'rows': None},
         {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -640,18 +906,28 @@ WHERE attempts.job_id = :of_job AND attempts.number = :attempt AND attempts.leas
         {},
     ),
     ('sqlite', 'worker_to_rescue', ()): (
-        """SELECT workers.lease_expires_at
+        """SELECT workers.lease_expires_at, workers.renewed_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
 WHERE workers.id = :worker AND workers.state IN ('running', 'stopping')""",
         {'worker': None},
-        {'lease_expires_at': 'moment'},
+        {'lease_expires_at': 'moment', 'renewed_at': 'moment', 'jobs': None},
     ),
     ('sqlite', 'held_to_rescue', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq""",
         {'worker': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
+    ),
+    ('sqlite', 'lost_by', ()): (
+        """SELECT attempts.job_id
+FROM attempts
+WHERE attempts.finished_at >= :since AND attempts.worker = :worker AND attempts.outcome = 'lost'
+ LIMIT 1 OFFSET 0""",
+        {'since': 'moment', 'worker': None},
+        {'job_id': None},
     ),
     ('sqlite', 'end_worker', ()): (
         """UPDATE workers SET state=:end_state, ended_at=:ended_at WHERE workers.id = :of_worker AND workers.state IN ('running', 'stopping') AND NOT (EXISTS (SELECT *
@@ -803,12 +1079,12 @@ FROM jobs""",
         {'count': None, 'last': None},
     ),
     ('sqlite', 'page_of_jobs', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0""",
         {'after': None, 'up_to': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('sqlite', 'page_of_attempts', ()): (
         """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
@@ -827,8 +1103,8 @@ WHERE jobs.seq = :seq""",
         {'id': None},
     ),
     ('sqlite', 'copy', ('jobs',)): (
-        """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (:seq, :id, :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by)""",
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq, :id, :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect)""",
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
         {},
     ),
     ('sqlite', 'copy', ('attempts',)): (
@@ -855,27 +1131,27 @@ FROM json_each(:ids) AS listed)""",
         {},
     ),
     ('postgresql', 'add_job', ()): (
-        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (%(id)s::VARCHAR, %(command)s::VARCHAR, %(queue)s::VARCHAR, %(priority)s::INTEGER, %(max_retries)s::INTEGER, %(timeout)s::BIGINT, %(run_at)s::BIGINT, %(created_at)s::BIGINT, %(updated_at)s::BIGINT, %(cwd)s::VARCHAR, %(env)s::VARCHAR, %(state)s::VARCHAR, %(attempts)s::INTEGER, %(failures)s::INTEGER, %(losses)s::INTEGER, %(started_at)s::BIGINT, %(finished_at)s::BIGINT, %(exit_code)s::INTEGER, %(last_error)s::VARCHAR, %(cancel_requested_at)s::BIGINT, %(cancel_requested_by)s::VARCHAR)""",
-        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (%(id)s::VARCHAR, %(command)s::VARCHAR, %(queue)s::VARCHAR, %(priority)s::INTEGER, %(max_retries)s::INTEGER, %(timeout)s::BIGINT, %(run_at)s::BIGINT, %(created_at)s::BIGINT, %(updated_at)s::BIGINT, %(cwd)s::VARCHAR, %(env)s::VARCHAR, %(state)s::VARCHAR, %(attempts)s::INTEGER, %(failures)s::INTEGER, %(losses)s::INTEGER, %(started_at)s::BIGINT, %(finished_at)s::BIGINT, %(exit_code)s::INTEGER, %(last_error)s::VARCHAR, %(cancel_requested_at)s::BIGINT, %(cancel_requested_by)s::VARCHAR, %(suspect)s)""",
+        {'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
         {},
     ),
     ('postgresql', 'job', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.id = %(job_id)s::VARCHAR""",
         {'job_id': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'job_to_change', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.id = %(job_id)s::VARCHAR FOR UPDATE""",
         {'job_id': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'store_job', ()): (
-        """UPDATE jobs SET run_at=%(run_at)s::BIGINT, updated_at=%(updated_at)s::BIGINT, state=%(state)s::VARCHAR, attempts=%(attempts)s::INTEGER, failures=%(failures)s::INTEGER, losses=%(losses)s::INTEGER, started_at=%(started_at)s::BIGINT, finished_at=%(finished_at)s::BIGINT, worker=%(worker)s::VARCHAR, lease_id=%(lease_id)s::VARCHAR, exit_code=%(exit_code)s::INTEGER, last_error=%(last_error)s::VARCHAR, cancel_requested_at=%(cancel_requested_at)s::BIGINT, cancel_requested_by=%(cancel_requested_by)s::VARCHAR WHERE jobs.id = %(job_id)s::VARCHAR""",
-        {'run_at': 'moment', 'updated_at': 'moment', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'job_id': None},
+        """UPDATE jobs SET run_at=%(run_at)s::BIGINT, updated_at=%(updated_at)s::BIGINT, state=%(state)s::VARCHAR, attempts=%(attempts)s::INTEGER, failures=%(failures)s::INTEGER, losses=%(losses)s::INTEGER, started_at=%(started_at)s::BIGINT, finished_at=%(finished_at)s::BIGINT, worker=%(worker)s::VARCHAR, lease_id=%(lease_id)s::VARCHAR, exit_code=%(exit_code)s::INTEGER, last_error=%(last_error)s::VARCHAR, cancel_requested_at=%(cancel_requested_at)s::BIGINT, cancel_requested_by=%(cancel_requested_by)s::VARCHAR, suspect=%(suspect)s WHERE jobs.id = %(job_id)s::VARCHAR""",
+        {'run_at': 'moment', 'updated_at': 'moment', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'job_id': None},
         {},
     ),
     ('postgresql', 'delete_job', ()): (
@@ -903,61 +1179,117 @@ FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(v
         {'id': None},
     ),
     ('postgresql', 'search', (0, 0, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'search', (0, 1, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'search', (1, 0, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'state_0': 'state', 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'search', (1, 1, False)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'state_0': 'state', 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'search', (1, 0, True)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR ORDER BY jobs.finished_at DESC, jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'state_0': 'state', 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'search', (1, 1, True)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = %(state_0)s::VARCHAR AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.finished_at DESC, jobs.seq DESC
  LIMIT %(limit)s::BIGINT + 0""",
         {'state_0': 'state', 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'oldest', ('dead',)): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= %(until)s::BIGINT ORDER BY jobs.seq
  LIMIT %(limit)s::BIGINT + 0 FOR UPDATE""",
         {'until': 'moment', 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
-    ('postgresql', 'claim', (0, False)): (
+    ('postgresql', 'claim', (0, False, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim', (0, False, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -1008,12 +1340,68 @@ FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
  UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
-    ('postgresql', 'claim', (0, True)): (
+    ('postgresql', 'claim', (0, True, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim', (0, True, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -1064,12 +1452,68 @@ FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
  UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
-    ('postgresql', 'claim', (1, False)): (
+    ('postgresql', 'claim', (1, False, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim', (1, False, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -1120,12 +1564,68 @@ FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
  UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
-    ('postgresql', 'claim', (1, True)): (
+    ('postgresql', 'claim', (1, True, False)): (
+        """WITH claimed AS
+(SELECT due.seq AS seq
+FROM (SELECT p10_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
+ LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT %(limit)s::BIGINT + 0),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim', (1, True, True)): (
         """WITH claimed AS
 (SELECT due.seq AS seq
 FROM (SELECT p10_0.seq AS seq
@@ -1176,102 +1676,140 @@ FROM workers
 WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
  UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
 FROM claimed) AND (EXISTS (SELECT owner.id
-FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
 FROM config) AS settings""",
         {'now': 'moment', 'by_worker': None, 'by_lease': None, 'run_at_10': 'moment', 'seq_10': None, 'queue_0': None, 'run_at_9': 'moment', 'seq_9': None, 'run_at_8': 'moment', 'seq_8': None, 'run_at_7': 'moment', 'seq_7': None, 'run_at_6': 'moment', 'seq_6': None, 'run_at_5': 'moment', 'seq_5': None, 'run_at_4': 'moment', 'seq_4': None, 'run_at_3': 'moment', 'seq_3': None, 'run_at_2': 'moment', 'seq_2': None, 'run_at_1': 'moment', 'seq_1': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'settings': 'text map'},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim_suspects', (0,)): (
+        """WITH claimed AS
+(SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
+    ),
+    ('postgresql', 'claim_suspects', (1,)): (
+        """WITH claimed AS
+(SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue IN (%(queue_0)s::VARCHAR) ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq
+ LIMIT %(limit)s::BIGINT + 0 FOR UPDATE SKIP LOCKED),
+owner AS
+(SELECT workers.id AS id
+FROM workers
+WHERE workers.id = %(by_worker)s::VARCHAR AND workers.state = 'running' AND workers.lease_expires_at > %(now)s::BIGINT FOR KEY SHARE)
+ UPDATE jobs SET updated_at=%(now)s::BIGINT, state='processing', attempts=CASE WHEN (jobs.attempts < 2147483647) THEN jobs.attempts + 1 ELSE jobs.attempts END, started_at=%(now)s::BIGINT, finished_at=NULL, worker=%(by_worker)s::VARCHAR, lease_id=%(by_lease)s::VARCHAR WHERE jobs.seq IN (SELECT claimed.seq
+FROM claimed) AND (EXISTS (SELECT owner.id
+FROM owner)) RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, (SELECT CAST(json_object_agg(config.key, CAST(config.value AS TEXT)) AS TEXT) AS json_object_agg_1
+FROM config) AS settings""",
+        {'now': 'moment', 'by_worker': None, 'by_lease': None, 'queue_0': None, 'limit': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag', 'settings': 'text map'},
     ),
     ('postgresql', 'first_due', (0,)): (
-        """SELECT min(earliest.run_at) AS run_at
+        """SELECT min(earliest.run_at) AS run_at, (SELECT min(jobs.run_at) AS min_1
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL) AS suspect_run_at
 FROM (SELECT n10_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n10_0 UNION ALL SELECT n9_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n9_0 UNION ALL SELECT n8_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n8_0 UNION ALL SELECT n7_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n7_0 UNION ALL SELECT n6_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n6_0 UNION ALL SELECT n5_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n5_0 UNION ALL SELECT n4_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n4_0 UNION ALL SELECT n3_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n3_0 UNION ALL SELECT n2_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n2_0 UNION ALL SELECT n1_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND NOT jobs.suspect ORDER BY jobs.run_at
  LIMIT 1) AS n1_0) AS earliest""",
         {},
-        {'run_at': 'moment'},
+        {'run_at': 'moment', 'suspect_run_at': 'moment'},
     ),
     ('postgresql', 'first_due', (1,)): (
-        """SELECT min(earliest.run_at) AS run_at
+        """SELECT min(earliest.run_at) AS run_at, (SELECT min(jobs.run_at) AS min_1
+FROM jobs
+WHERE jobs.suspect AND jobs.worker IS NULL AND jobs.queue IN (%(queue_0)s::VARCHAR)) AS suspect_run_at
 FROM (SELECT n10_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n10_0 UNION ALL SELECT n9_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n9_0 UNION ALL SELECT n8_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n8_0 UNION ALL SELECT n7_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n7_0 UNION ALL SELECT n6_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n6_0 UNION ALL SELECT n5_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n5_0 UNION ALL SELECT n4_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n4_0 UNION ALL SELECT n3_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n3_0 UNION ALL SELECT n2_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n2_0 UNION ALL SELECT n1_0.run_at AS run_at
 FROM (SELECT jobs.run_at AS run_at
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
+WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at
  LIMIT 1) AS n1_0) AS earliest""",
         {'queue_0': None},
-        {'run_at': 'moment'},
+        {'run_at': 'moment', 'suspect_run_at': 'moment'},
     ),
     ('postgresql', 'start_attempts', ()): (
         """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated) SELECT jobs.id, jobs.attempts, jobs.queue, jobs.worker, (SELECT workers.host
@@ -1286,22 +1824,22 @@ WHERE attempts.job_id = jobs.id AND attempts.number = jobs.attempts))""",
         {},
     ),
     ('postgresql', 'held', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq""",
         {'worker': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'asked_to_cancel', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.id IN (SELECT listed.value
 FROM unnest(ARRAY(SELECT jsonb_array_elements_text(%(ids)s::JSONB))) AS listed(value)) AND jobs.cancel_requested_at IS NOT NULL""",
         {'ids': 'texts'},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'store_settled', ()): (
-        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT) FROM unnest(ARRAY(SELECT jsonb_array_elements(%(rows)s::JSONB))) AS given(value) WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
+        """UPDATE jobs SET run_at=CAST(given.value ->> 3 AS BIGINT), updated_at=CAST(given.value ->> 4 AS BIGINT), state=CAST(given.value ->> 2 AS TEXT), failures=CAST(given.value ->> 5 AS INTEGER), losses=CAST(given.value ->> 6 AS INTEGER), finished_at=CAST(given.value ->> 7 AS BIGINT), worker=NULL, lease_id=NULL, exit_code=CAST(given.value ->> 8 AS INTEGER), last_error=CAST(given.value ->> 9 AS TEXT), suspect=CAST(given.value ->> 10 AS BOOLEAN) FROM unnest(ARRAY(SELECT jsonb_array_elements(%(rows)s::JSONB))) AS given(value) WHERE jobs.id = CAST(given.value ->> 0 AS TEXT) AND jobs.lease_id = CAST(given.value ->> 1 AS TEXT) RETURNING jobs.id, jobs.cancel_requested_at, jobs.cancel_requested_by""",
         {'rows': None},
         {'id': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
     ),
@@ -1328,18 +1866,28 @@ WHERE attempts.job_id = %(of_job)s::VARCHAR AND attempts.number = %(attempt)s::I
         {},
     ),
     ('postgresql', 'worker_to_rescue', ()): (
-        """SELECT workers.lease_expires_at
+        """SELECT workers.lease_expires_at, workers.renewed_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
 WHERE workers.id = %(worker)s::VARCHAR AND workers.state IN ('running', 'stopping') FOR UPDATE SKIP LOCKED""",
         {'worker': None},
-        {'lease_expires_at': 'moment'},
+        {'lease_expires_at': 'moment', 'renewed_at': 'moment', 'jobs': None},
     ),
     ('postgresql', 'held_to_rescue', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.worker = %(worker)s::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq FOR UPDATE SKIP LOCKED""",
         {'worker': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
+    ),
+    ('postgresql', 'lost_by', ()): (
+        """SELECT attempts.job_id
+FROM attempts
+WHERE attempts.finished_at >= %(since)s::BIGINT AND attempts.worker = %(worker)s::VARCHAR AND attempts.outcome = 'lost'
+ LIMIT 1""",
+        {'since': 'moment', 'worker': None},
+        {'job_id': None},
     ),
     ('postgresql', 'end_worker', ()): (
         """UPDATE workers SET state=%(end_state)s::VARCHAR, ended_at=%(ended_at)s::BIGINT WHERE workers.id = %(of_worker)s::VARCHAR AND workers.state IN ('running', 'stopping') AND NOT (EXISTS (SELECT *
@@ -1491,12 +2039,12 @@ FROM jobs""",
         {'count': None, 'last': None},
     ),
     ('postgresql', 'page_of_jobs', ()): (
-        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by
+        """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
 FROM jobs
 WHERE jobs.seq > %(after)s::BIGINT AND jobs.seq <= %(up_to)s::BIGINT ORDER BY jobs.seq
  LIMIT %(limit)s::BIGINT + 0""",
         {'after': None, 'up_to': None, 'limit': None},
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
     ),
     ('postgresql', 'page_of_attempts', ()): (
         """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
@@ -1515,8 +2063,8 @@ WHERE jobs.seq = %(seq)s::BIGINT""",
         {'id': None},
     ),
     ('postgresql', 'copy', ('jobs',)): (
-        """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by) VALUES (%(seq)s::BIGINT, %(id)s::VARCHAR, %(command)s::VARCHAR, %(queue)s::VARCHAR, %(priority)s::INTEGER, %(max_retries)s::INTEGER, %(timeout)s::BIGINT, %(run_at)s::BIGINT, %(created_at)s::BIGINT, %(updated_at)s::BIGINT, %(cwd)s::VARCHAR, %(env)s::VARCHAR, %(state)s::VARCHAR, %(attempts)s::INTEGER, %(failures)s::INTEGER, %(losses)s::INTEGER, %(started_at)s::BIGINT, %(finished_at)s::BIGINT, %(worker)s::VARCHAR, %(lease_id)s::VARCHAR, %(exit_code)s::INTEGER, %(last_error)s::VARCHAR, %(cancel_requested_at)s::BIGINT, %(cancel_requested_by)s::VARCHAR)""",
-        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None},
+        """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (%(seq)s::BIGINT, %(id)s::VARCHAR, %(command)s::VARCHAR, %(queue)s::VARCHAR, %(priority)s::INTEGER, %(max_retries)s::INTEGER, %(timeout)s::BIGINT, %(run_at)s::BIGINT, %(created_at)s::BIGINT, %(updated_at)s::BIGINT, %(cwd)s::VARCHAR, %(env)s::VARCHAR, %(state)s::VARCHAR, %(attempts)s::INTEGER, %(failures)s::INTEGER, %(losses)s::INTEGER, %(started_at)s::BIGINT, %(finished_at)s::BIGINT, %(worker)s::VARCHAR, %(lease_id)s::VARCHAR, %(exit_code)s::INTEGER, %(last_error)s::VARCHAR, %(cancel_requested_at)s::BIGINT, %(cancel_requested_by)s::VARCHAR, %(suspect)s)""",
+        {'seq': None, 'id': None, 'command': 'command', 'queue': None, 'priority': None, 'max_retries': None, 'timeout': 'span', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'text map', 'state': 'state', 'attempts': None, 'failures': None, 'losses': None, 'started_at': 'moment', 'finished_at': 'moment', 'worker': None, 'lease_id': None, 'exit_code': None, 'last_error': None, 'cancel_requested_at': 'moment', 'cancel_requested_by': None, 'suspect': 'flag'},
         {},
     ),
     ('postgresql', 'copy', ('attempts',)): (

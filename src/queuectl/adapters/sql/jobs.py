@@ -18,7 +18,7 @@ from queuectl.domain.errors import DatabaseFull, DuplicateJob, JobNotFound, Queu
 from queuectl.domain.job import Attempt, Job, Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Decide, Ended, Run, Settlement, WorkerState
+from queuectl.domain.ports import Decide, DecideLost, Ended, FirstDue, Run, Settlement, WorkerState
 from queuectl.domain.state import State
 
 ALL = 2**63 - 1
@@ -94,9 +94,17 @@ class SqlJobRepository:
         rows = self._database.read(lambda connection: connection.rows("last_outputs", {"ids": job_ids}))
         return {row.job_id: row.output or b"" for row in rows}
 
-    def claim(self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime) -> Sequence[Run]:
+    def claim(
+        self,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> Sequence[Run]:
         """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
-        return self.settle_and_claim((), lease, queues=queues, limit=limit, at=at)[1]
+        return self.settle_and_claim((), lease, queues=queues, limit=limit, at=at, suspects=suspects)[1]
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
@@ -111,11 +119,11 @@ class SqlJobRepository:
         )
         return [job for job in asked if job.lease is not None and job.lease.worker == worker_id]
 
-    def first_due(self, *, queues: Collection[str]) -> datetime | None:
-        """The earliest `run_at` of the jobs that wait in those queues."""
+    def first_due(self, *, queues: Collection[str]) -> FirstDue:
+        """When the first of the jobs that wait in those queues are due."""
         shape = (len(queues),)
-        first = self._database.read(lambda connection: connection.row("first_due", queue_values(queues), shape))
-        return first.run_at if first else None
+        first = self._database.read(lambda connection: connection.only_row("first_due", queue_values(queues), shape))
+        return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
 
     def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
         """Record how `job.attempts`, run under `lease`, ended, and store `job`: fenced by the lease.
@@ -131,7 +139,14 @@ class SqlJobRepository:
         return self._settled([ended], lambda ended: self._database.write(lambda it: _settle_all(it, ended)))[0]
 
     def settle_and_claim(
-        self, ended: Sequence[Ended], lease: Lease, *, queues: Collection[str], limit: int, at: datetime
+        self,
+        ended: Sequence[Ended],
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
     ) -> tuple[Sequence[Settlement], Sequence[Run]]:
         """`settle` each of these, in order, then `claim`: all in one transaction."""
         runs: list[Run] = []
@@ -142,7 +157,8 @@ class SqlJobRepository:
             def work(connection: Connection) -> Sequence[Settlement]:
                 nonlocal walk
                 settlements = _settle_all(connection, ended)
-                rows, walk = claim(connection, lease, queues, limit, at, self._walks.get(tuple(queues)))
+                known = self._walks.get(tuple(queues))
+                rows, walk = claim(connection, lease, queues, limit, at, known, suspects=suspects)
                 runs[:], set_aside[:] = _started(connection, lease, rows, at)
                 return settlements
 
@@ -248,7 +264,7 @@ class SqlJobRepository:
 
         return self._database.write(work, recall=recall)
 
-    def rescue(self, worker_id: str, decide: Decide, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
         """Take back every job that the worker holds, then mark the worker as lost."""
 
         def work(connection: Connection) -> list[Job]:
@@ -256,7 +272,11 @@ class SqlJobRepository:
             if worker is None or (worker.lease_expires_at > at and not proved_dead):
                 return []
             good, bad = _sorted_out(connection.rows("held_to_rescue", {"worker": worker_id}))
-            rescued = [*map(decide, good), *_set_aside(connection, bad, at)]
+            # What of it was lost before, it gave back itself within its last lease, or another rescue took.
+            since = worker.renewed_at - (worker.lease_expires_at - worker.renewed_at)
+            before = {"worker": worker_id, "since": since}
+            alone = worker.jobs == len(good) + len(bad) == 1 and connection.row("lost_by", before) is None
+            rescued = [*(decide(job, alone) for job in good), *_set_aside(connection, bad, at)]
             lost = [_end_of_attempt(job, RunResult(outcome=Outcome.LOST, error=job.last_error)) for job in rescued]
             connection.run_for_each("end_attempt", lost)
             _write(connection, rescued[: len(good)])

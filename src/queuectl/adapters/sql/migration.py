@@ -6,7 +6,7 @@ from queuectl.adapters.sql.compiled import SCHEMA
 from queuectl.adapters.sql.database import Backend, Connection
 from queuectl.domain.errors import SchemaMismatch
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration's revision."""
 
 _HAS_VERSION = {

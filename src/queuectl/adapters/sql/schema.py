@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     literal_column,
 )
 from sqlalchemy.types import TypeEngine
@@ -84,10 +85,11 @@ jobs = Table(
     Column("last_error", Text),
     Column("cancel_requested_at", Moment),
     Column("cancel_requested_by", Text),
+    Column("suspect", Flag, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 
-# The condition of the two claim indexes, written as the claim writes it: SQLite uses a partial index only when the
+# The conditions of the claim indexes, written as the claim writes it: SQLite uses a partial index only when the
 # query repeats its condition word for word, and so not through bound parameters.
 WAITING: ColumnElement[bool] = literal_column(
     "jobs.state IN ('pending', 'failed')"
@@ -105,6 +107,17 @@ Index(
     jobs.c.seq,
     sqlite_where=_INDEXED,
     postgresql_where=_INDEXED,
+)
+SUSPECT: ColumnElement[bool] = literal_column("jobs.suspect")
+_SUSPECT: ColumnElement[bool] = literal_column("suspect")
+
+Index(
+    "jobs_suspect",
+    jobs.c.priority.desc(),
+    jobs.c.run_at,
+    jobs.c.seq,
+    sqlite_where=_SUSPECT,
+    postgresql_where=_SUSPECT,
 )
 Index("jobs_by_state", jobs.c.state, jobs.c.seq)
 Index("jobs_held", jobs.c.worker, sqlite_where=jobs.c.worker.is_not(None), postgresql_where=jobs.c.worker.is_not(None))

@@ -6,6 +6,7 @@ The locking clauses are PostgreSQL's; SQLite's compiler leaves them out, as its 
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeAlias, TypeVar
 
 from sqlalchemy import (
@@ -27,6 +28,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    not_,
     select,
     tuple_,
     type_coerce,
@@ -36,6 +38,7 @@ from sqlalchemy import (
 
 from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES
 from queuectl.adapters.sql.schema import (
+    SUSPECT,
     WAITING,
     Moment,
     Stored,
@@ -62,7 +65,7 @@ B = TypeVar("B", bound=Build)
 FIXED = ("seq", "id", "command", "queue", "priority", "max_retries", "timeout", "created_at", "cwd", "env")
 """The columns of a job that never change."""
 
-ENDING = ("state", "run_at", "updated_at", "failures", "losses", "finished_at", "exit_code", "last_error")
+ENDING = ("state", "run_at", "updated_at", "failures", "losses", "finished_at", "exit_code", "last_error", "suspect")
 """The columns of a job that the end of an attempt changes, besides its lease."""
 
 CHANGING = [column.name for column in jobs.columns if column.name not in FIXED]
@@ -227,8 +230,8 @@ def oldest(state: str) -> AnySelect:
 # Claiming.
 
 
-@statement(shapes=[(0, False), (0, True), (1, False), (1, True)])
-def claim(queue_count: int, resumes: bool) -> Update:
+@statement(shapes=[(count, *flags) for count in (0, 1) for flags in product((False, True), (False, True))])
+def claim(queue_count: int, resumes: bool, takes_suspects: bool) -> Update:
     """Claim up to `:limit` due jobs of `:queue_0` … (none: of every queue) for `:by_worker` under `:by_lease`.
 
     The limit is at most MOST_CLAIMED. With each job come the settings that are stored now.
@@ -241,8 +244,32 @@ def claim(queue_count: int, resumes: bool) -> Update:
     The limit of a probe is a constant. Of a limit that is a parameter, PostgreSQL expects a tenth of all rows; so where
     many jobs wait it would keep no plan, but make one for each claim, which takes longer than to run it.
     """
-    probes = [_due(priority, queue_count, resumes=resumes) for priority in PRIORITIES]
-    due = select(union_all(*probes).subquery("due").c.seq).limit(_LIMIT).cte("claimed")
+    flags = {"resumes": resumes, "takes_suspects": takes_suspects}
+    probes = [_due(priority, queue_count, **flags) for priority in PRIORITIES]
+    return _claimed(select(union_all(*probes).subquery("due").c.seq).limit(_LIMIT))
+
+
+@statement(shapes=[(0,), (1,)])
+def claim_suspects(queue_count: int) -> Update:
+    """The same of the suspects alone, which are few."""
+    due = select(jobs.c.seq).where(*_WAITING_SUSPECT, jobs.c.run_at <= _NOW, *_of_queues(queue_count))
+    in_order = due.order_by(jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq)
+    return _claimed(in_order.limit(_LIMIT).with_for_update(skip_locked=True))
+
+
+# Not by its state, by which SQLite would look for it among all that wait.
+_WAITING_SUSPECT = (SUSPECT, jobs.c.worker.is_(None))
+
+
+def _of_queues(queue_count: int) -> list[ColumnElement[bool]]:
+    """That the queue is one of `:queue_0` …; nothing when there are none."""
+    names = [bindparam(f"queue_{number}", type_=jobs.c.queue.type) for number in range(queue_count)]
+    return [jobs.c.queue.in_(names)] if names else []
+
+
+def _claimed(chosen: AnySelect) -> Update:
+    """The claim of jobs by their places."""
+    due = chosen.cte("claimed")
     # A rescue locks the worker's row FOR UPDATE: this share lock makes each see the other's end, so that no job is
     # claimed for a worker that is being given up. It does not stand in the way of the heartbeat.
     owner = (
@@ -279,11 +306,13 @@ _SETTINGS = (
 )
 
 
-def _due(priority: int, queue_count: int, *, resumes: bool) -> Select[int]:
+def _due(priority: int, queue_count: int, *, resumes: bool, takes_suspects: bool) -> Select[int]:
     """The due jobs of one priority, locked, in order. Of several queues: merged from one probe each."""
     # A merge takes all that its probes may give, and they lock it: no more than is asked for.
     limit = literal(MOST_CLAIMED, BigInteger) if queue_count < 2 else _LIMIT
     due = select(jobs.c.seq, jobs.c.run_at).where(WAITING, jobs.c.priority == priority, jobs.c.run_at <= _NOW)
+    if not takes_suspects:
+        due = due.where(not_(SUSPECT))
     if resumes:
         begin = bindparam(f"run_at_{priority}", type_=Moment), bindparam(f"seq_{priority}", type_=BigInteger)
         due = due.where(tuple_(jobs.c.run_at, jobs.c.seq) >= tuple_(*begin))
@@ -304,15 +333,22 @@ def _due(priority: int, queue_count: int, *, resumes: bool) -> Select[int]:
 
 @statement(shapes=[(0,), (1,)])
 def first_due(queue_count: int) -> AnySelect:
-    """The earliest `run_at` of the waiting jobs of `:queue_0` … (none: of every queue), by one probe per priority."""
+    """The earliest `run_at` of the waiting jobs of `:queue_0` … (none: of every queue), by one probe per priority.
+
+    That of suspects comes apart.
+    """
     earliest = []
     for priority in PRIORITIES:
-        waiting = select(jobs.c.run_at).where(WAITING, jobs.c.priority == priority)
+        waiting = select(jobs.c.run_at).where(WAITING, jobs.c.priority == priority, not_(SUSPECT))
         queues = [waiting.where(jobs.c.queue == bindparam(f"queue_{number}")) for number in range(queue_count)]
         for number, probe in enumerate(queues or [waiting]):
             first = probe.order_by(jobs.c.run_at).limit(1).subquery(f"n{priority}_{number}")
             earliest.append(select(first.c.run_at))
-    return select(func.min(union_all(*earliest).subquery("earliest").c.run_at, type_=Moment).label("run_at"))
+    suspects = select(func.min(jobs.c.run_at, type_=Moment)).where(*_WAITING_SUSPECT, *_of_queues(queue_count))
+    return select(
+        func.min(union_all(*earliest).subquery("earliest").c.run_at, type_=Moment).label("run_at"),
+        suspects.scalar_subquery().label("suspect_run_at"),
+    )
 
 
 @statement()
@@ -403,9 +439,13 @@ def keep_late_output() -> Update:
 
 @statement()
 def worker_to_rescue() -> AnySelect:
-    """The lease of the live worker `:worker`, locked; nothing when another rescuer has the lock."""
+    """The lease of the live worker `:worker`, locked; nothing when another rescuer has the lock.
+
+    With it comes how many jobs the worker holds, also those that `held_to_rescue` leaves to a later rescue.
+    """
+    holding = select(func.count()).select_from(jobs).where(jobs.c.worker == workers.c.id, _IS_PROCESSING)
     return (
-        select(workers.c.lease_expires_at)
+        select(workers.c.lease_expires_at, workers.c.renewed_at, holding.scalar_subquery().label("jobs"))
         .where(workers.c.id == bindparam("worker"), _IS_LIVE)
         .with_for_update(skip_locked=True)
     )
@@ -419,6 +459,20 @@ def held_to_rescue() -> AnySelect:
     later rescue: waiting for it would hold up the rescuer, and with it every worker there is.
     """
     return held().with_for_update(skip_locked=True)
+
+
+@statement()
+def lost_by() -> AnySelect:
+    """One of the attempts of `:worker` that were lost already, `:since` some moment."""
+    return (
+        select(attempts.c.job_id)
+        .where(
+            attempts.c.finished_at >= bindparam("since", type_=Moment),
+            attempts.c.worker == bindparam("worker"),
+            attempts.c.outcome == literal(Outcome.LOST, attempts.c.outcome.type),
+        )
+        .limit(1)
+    )
 
 
 @statement(writes=["ended_at"])

@@ -49,6 +49,7 @@ def job_view(job: Job, output: bytes | None = None, *, worker: str | None = None
         "output": None if output is None else output.decode(errors="replace"),
         "cancel_requested_at": timestamp(job.cancel_requested_at),
         "cancel_requested_by": job.cancel_requested_by,
+        "suspect": job.suspect,
     }
 
 
