@@ -4,7 +4,7 @@ import random
 
 from dependency_injector import providers
 
-from queuectl.adapters import containment, event_log, outcome_spool, system
+from queuectl.adapters import containment, event_log, log_stream, outcome_spool, system
 from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -31,6 +31,7 @@ class WorkerContainer(Container):
     new_worker_id = providers.Callable(system.new_worker_id)
 
     take_over_logging = providers.Callable(event_log.take_over_logging)
+    unblock_stderr = providers.Callable(log_stream.unblock_stderr)
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
     runner = providers.Singleton(SubprocessRunner, system.elapsed)

@@ -171,6 +171,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
 
     container = app.worker_container
     container.take_over_logging()
+    container.unblock_stderr()
     container.prepare_claims(options.queues)
     supervisor = Supervisor(
         count,
