@@ -22,6 +22,11 @@ class SqlMeasurements:
         rows = self._database.read(lambda connection: connection.rows("counts"))
         return dict.fromkeys(State, 0) | {row.state: row.count for row in rows}
 
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        """How many jobs of each queue are due."""
+        rows = self._database.read(lambda connection: connection.rows("due", {"at": at}))
+        return {row.queue: row.count for row in rows}
+
     def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
         """What happened from `since` on; workers and queues only if `detailed`."""
         from queuectl.adapters.sql.metrics import metrics_since  # which no other command needs

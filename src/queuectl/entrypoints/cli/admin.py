@@ -49,11 +49,37 @@ def doctor(ctx: click.Context, app: App) -> None:
     from queuectl.entrypoints.cli.views import finding_view
 
     findings = [*_local_findings(app), app.worker_container.examine_containment(), *app.storage.examine()]
+    if all(finding.grade is not Grade.FAIL for finding in findings):
+        findings += _worker_findings(app)
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
     plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
     app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
     ctx.exit(0 if is_well else 1)
+
+
+def _worker_findings(app: App) -> "Sequence[Finding]":
+    """Whether somebody does the work. A queue that nobody works on is not broken: its workers may start tonight."""
+    from queuectl.domain.errors import DatabaseUnavailable
+    from queuectl.domain.findings import Finding, Grade
+    from queuectl.entrypoints.cli.views import lost_sentence
+    from queuectl.entrypoints.cli.wording import counted
+
+    try:
+        status, unserved = app.queue.status(), app.queue.unserved_due()
+    except DatabaseUnavailable as error:
+        return [Finding(subject="workers", grade=Grade.FAIL, message=error.message, hint=error.hint)]
+    findings = [
+        Finding(subject="workers", grade=Grade.WARN, message=lost_sentence(lost)) for lost in status.lost.values()
+    ]
+    for queue, count in unserved.items():
+        message = (
+            f"{counted(count, 'job')} of queue {queue} {'is' if count == 1 else 'are'} due, and no worker serves it"
+        )
+        hint = "`queuectl worker start` starts one"
+        findings.append(Finding(subject="workers", grade=Grade.WARN, message=message, hint=hint))
+    running = counted(len(status.workers) - len(status.lost), "worker")
+    return findings or [Finding(subject="workers", grade=Grade.OK, message=f"{running}, and no due job waits in vain")]
 
 
 def _local_findings(app: App) -> "Sequence[Finding]":

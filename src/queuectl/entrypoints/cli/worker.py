@@ -143,7 +143,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
 @worker.command("status")
 @pass_app
 def status(app: App) -> None:
-    """Show the live workers, on all machines.
+    """Show the live workers, on all machines, and those that are lost with their jobs.
 
     Example:
       queuectl worker status
@@ -151,17 +151,16 @@ def status(app: App) -> None:
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
     from queuectl.entrypoints.cli.tables import worker_parts
-    from queuectl.entrypoints.cli.views import worker_view
+    from queuectl.entrypoints.cli.views import worker_cells, worker_view
 
     now = app.queue.status()
-    views = [worker_view(each, now.at) for each in now.workers]
-    keys = ("id", "host", "pid", "state", "jobs", "heartbeat_age")
     app.out.write(
-        views,
-        plain=[[view[key] for key in keys] for view in views],
+        [worker_view(each, now) for each in now.workers],
+        plain=[worker_cells(each, now) for each in now.workers],
         table=lambda: worker_parts(now),
         ids=[each.id for each in now.workers],
     )
+    app.tell_lost(now.lost)
 
 
 def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
