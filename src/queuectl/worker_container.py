@@ -14,6 +14,7 @@ from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.container import Container, late
+from queuectl.settings import handed_on
 
 
 class WorkerContainer(Container):
@@ -34,7 +35,16 @@ class WorkerContainer(Container):
     unblock_stderr = providers.Callable(log_stream.unblock_stderr)
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
-    runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    handed_on = providers.Callable(
+        handed_on,
+        Container.settings,
+        providers.Selector(
+            Container.backend_name,
+            sqlite=Container.url,
+            postgresql=providers.Callable(late("postgres_url", "without_secrets"), Container.url),
+        ),
+    )
+    runner = providers.Singleton(SubprocessRunner, system.elapsed, handed_on=handed_on)
     kill_orphans = providers.Object(containment.kill_orphans)
     examine_containment = providers.Callable(containment.examine)
     contain = providers.Callable(containment.become_subreaper)
