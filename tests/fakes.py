@@ -323,6 +323,10 @@ class InMemoryMeasurements:
             states = [job.state for job in self._memory.jobs.values()]
             return {state: states.count(state) for state in State}
 
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        with self._memory.transaction():
+            return Counter(job.queue for job in self._memory.jobs.values() if job.is_due(at))
+
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
         with self._memory.transaction():
             ended = [it for it in self._memory.attempts.values() if it.finished_at and it.finished_at >= since]

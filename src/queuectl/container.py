@@ -81,6 +81,7 @@ class Container(containers.DeclarativeContainer):
         config=config,
         measurements=measurements,
         clock=clock,
+        is_gone=providers.Object(system.is_gone),
         new_job_ids=providers.Singleton(system.JobIds),
         operator=providers.Callable(system.user_at_host),
     )

@@ -109,6 +109,26 @@ def load_settings(environ: Mapping[str, str] = os.environ, /, **flags: str | Non
     )
 
 
+def handed_on(settings: Settings, url: str, environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """The variables by which a job's command finds the queue that runs it; `url` is the database's without secrets.
+
+    A password that stands in the config file is found there, by the same user.
+    """
+    found = {"QUEUECTL_BUSY_TIMEOUT": format_duration(settings.busy_timeout)}
+    if not _is_of_a_home(str(settings.spool_dir)):
+        found["QUEUECTL_SPOOL_DIR"] = str(settings.spool_dir)
+    path = config_file(environ)
+    if config_text(path) is not None:
+        found[CONFIG] = str(path)
+        if has_password(settings.database_url) and _leads_to(settings.database_url, path):
+            return found
+    return found | {"QUEUECTL_DATABASE_URL": url}
+
+
+def _leads_to(url: str, path: Path) -> bool:
+    return in_force({CONFIG: str(path)})["database-url"].text == url
+
+
 def in_force(environ: Mapping[str, str] = os.environ, /, **flags: str | None) -> Mapping[str, InForce]:
     """Each local setting that is in force, by key. Raises as `load_settings` does."""
     path = config_file(environ)

@@ -4,7 +4,7 @@ import random
 
 from dependency_injector import providers
 
-from queuectl.adapters import containment, directory_examination, event_log, outcome_spool, system
+from queuectl.adapters import containment, directory_examination, event_log, log_stream, outcome_spool, system
 from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -14,6 +14,7 @@ from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.container import Container, late
+from queuectl.settings import handed_on
 
 
 class WorkerContainer(Container):
@@ -31,9 +32,19 @@ class WorkerContainer(Container):
     new_worker_id = providers.Callable(system.new_worker_id)
 
     take_over_logging = providers.Callable(event_log.take_over_logging)
+    unblock_stderr = providers.Callable(log_stream.unblock_stderr)
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
-    runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    handed_on = providers.Callable(
+        handed_on,
+        Container.settings,
+        providers.Selector(
+            Container.backend_name,
+            sqlite=Container.url,
+            postgresql=providers.Callable(late("postgres_handover", "without_secrets"), Container.url),
+        ),
+    )
+    runner = providers.Singleton(SubprocessRunner, system.elapsed, handed_on=handed_on)
     make_room_for = providers.Callable(make_room_for)
     kill_orphans = providers.Object(containment.kill_orphans)
     spool_directory = providers.Callable(

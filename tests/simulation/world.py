@@ -423,6 +423,7 @@ class Operator:
             config=wire.reach(world.config),
             measurements=wire.reach(InMemoryMeasurements(world.memory)),
             clock=lambda: world.clock(world.hosts[0]),
+            is_gone=lambda _process: False,
             new_job_ids=lambda count: [""] * count,
             operator="operator",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.adapters import event_log
+from queuectl.adapters.log_stream import unblocked
 from queuectl.domain.events import JobSettled, JobStarted
 from queuectl.domain.state import State
 from tests.builders import SECOND, a_job_that_is, a_result
@@ -58,7 +59,7 @@ def test_a_message_that_cannot_be_put_together_does_not_reach_who_logs_it(
 
 
 def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w") as file, redirect_stderr(file):
+    with (tmp_path / "log").open("w") as file, redirect_stderr(unblocked(file)) as stream:
         threads = [
             threading.Thread(target=lambda: [event_log.log_event(STARTED) for _ in range(500)]) for _ in range(8)
         ]
@@ -66,6 +67,7 @@ def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
+        stream.flush()
     lines = (tmp_path / "log").read_text().splitlines(keepends=True)
     assert len(lines) == 4000
     assert all(LINE.fullmatch(line) for line in lines)

@@ -28,6 +28,7 @@ def queue(memory: Memory) -> Queue:
         config=InMemoryConfig(memory),
         measurements=InMemoryMeasurements(memory),
         clock=ManualClock(NOON + HOUR),
+        is_gone=lambda _process: False,
         new_job_ids=lambda count: [f"new-{next(ids)}" for _ in range(count)],
         operator=ANN,
     )

@@ -44,9 +44,8 @@ def _write(level: str, line: str) -> None:
     milliseconds = time.time_ns() // 1_000_000
     try:
         sys.stderr.write(f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z {level} {line}\n")
-        sys.stderr.flush()
     except (OSError, ValueError, RuntimeError, AttributeError):
-        # A full disk; a closed stream; a signal handler in the middle of another line; no stderr from the beginning.
+        # A full disk; a closed stream; no thread to be had for `log_stream`; no stderr from the beginning.
         return
 
 

@@ -36,6 +36,7 @@ from queuectl.adapters.containment import Orphan, Orphans
 from queuectl.adapters.output_buffer import OutputBuffer
 from queuectl.adapters.posix_spawn import Spawn
 from queuectl.domain.errors import QueueError
+from queuectl.domain.job import NO_VARIABLES
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.ports import Elapsed, Run
 
@@ -129,10 +130,13 @@ class SubprocessRunner:
     reaping of a child, after which its group's id may be another's.
     """
 
-    def __init__(self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ, handed_on: Mapping[str, str] = NO_VARIABLES
+    ) -> None:
+        """Commands get `environ` less what is `PRIVATE`, and what is `handed_on`."""
         self._elapsed = elapsed
         inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE) and name != "OLDPWD"}
-        self._environ = {os.fsencode(name): os.fsencode(text) for name, text in inherited.items()}
+        self._environ = {os.fsencode(name): os.fsencode(text) for name, text in (inherited | dict(handed_on)).items()}
         self._environ.update(_present_directory(self._environ.pop(b"PWD", b"")))
         self._lock = threading.RLock()
         self._children: list[_Child] = []

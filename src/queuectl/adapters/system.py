@@ -129,6 +129,11 @@ def is_alive(candidate: Process) -> bool:
     return found == candidate or (found is None and _is_hidden(candidate.pid))
 
 
+def is_gone(candidate: Process) -> bool:
+    """Whether that process ran on this machine, and is proved to have ended."""
+    return candidate.machine == machine_id() and not is_alive(candidate)
+
+
 def _is_hidden(pid: int) -> bool:
     """Whether a process has that pid although /proc does not show it: another user's, with hidepid (proc(5))."""
     try:

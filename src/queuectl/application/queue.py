@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Attempt, Job, JobRequest, job_of
@@ -13,6 +13,7 @@ from queuectl.domain.ports import (
     ConfigRepository,
     JobRepository,
     Measurements,
+    Process,
     WorkerRecord,
     WorkerRegistry,
     WorkerState,
@@ -27,13 +28,26 @@ BATCH = 500
 """Jobs per transaction when a command goes over many."""
 
 
+class LostWorker(NamedTuple):
+    """A worker that has died or lost its lease, and whose jobs nobody has taken back yet."""
+
+    worker: WorkerRecord
+    since: datetime
+    """The end of its lease, or for one that `is_dead` the last renewal."""
+    is_dead: bool
+    """Whether it ran on this machine and its process has ended."""
+    has_others: bool
+    """Whether another worker is there that will take its jobs back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The queue at one moment."""
+    """The queue at one moment. `lost` has those of its workers that are lost, by id."""
 
     at: datetime
     jobs: Mapping[State, int]
     workers: Sequence[WorkerRecord]
+    lost: Mapping[str, LostWorker]
 
 
 class Queue:
@@ -47,15 +61,20 @@ class Queue:
         config: ConfigRepository,
         measurements: Measurements,
         clock: Clock,
+        is_gone: Callable[[Process], bool],
         new_job_ids: Callable[[int], Sequence[str]],
         operator: str,
     ) -> None:
-        """`new_job_ids` makes so many; `operator` is who asks, as it is recorded: `ann@web-1`."""
+        """`is_gone` tells of a process of this machine that it has ended; `new_job_ids` makes so many.
+
+        `operator` is who asks, as it is recorded: `ann@web-1`.
+        """
         self._jobs = jobs
         self._workers = workers
         self._config = config
         self._measurements = measurements
         self._clock = clock
+        self._is_gone = is_gone
         self._new_job_ids = new_job_ids
         self._operator = operator
 
@@ -76,9 +95,15 @@ class Queue:
 
     def unserved(self, queues: Collection[str]) -> Sequence[str]:
         """Those of these queues from which no worker takes jobs now."""
-        at = self._clock()
-        working = [it for it in self._workers.live() if it.state is WorkerState.RUNNING and it.lease_expires_at > at]
+        workers = self._workers.live()
+        lost = self._lost(workers, self._clock())
+        working = [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
         return sorted(queue for queue in queues if not any(queue in (it.queues or [queue]) for it in working))
+
+    def unserved_due(self) -> Mapping[str, int]:
+        """The queues from which no worker takes jobs now, and how many in each are due."""
+        due = self._measurements.due(at=self._clock())
+        return {queue: due[queue] for queue in self.unserved(due)} if due else {}
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
@@ -171,7 +196,27 @@ class Queue:
 
     def status(self) -> Status:
         """Jobs by state, and the workers that are alive or not yet given up."""
-        return Status(at=self._clock(), jobs=self._measurements.counts(), workers=self._workers.live())
+        at, workers = self._clock(), self._workers.live()
+        return Status(at=at, jobs=self._measurements.counts(), workers=workers, lost=self._lost(workers, at))
+
+    def lost_holders(self, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
+        """The lost workers that hold some of these jobs, by id."""
+        holders = {job.lease.worker for job in jobs if job.lease}
+        lost = self._lost(self._workers.live(), self._clock()) if holders else {}
+        return {worker: lost[worker] for worker in lost if worker in holders}
+
+    def _lost(self, workers: Sequence[WorkerRecord], at: datetime) -> Mapping[str, LostWorker]:
+        dead = {worker.id for worker in workers if self._is_gone(worker.process)}
+        lost = [worker for worker in workers if worker.id in dead or worker.lease_expires_at <= at]
+        return {
+            worker.id: LostWorker(
+                worker,
+                since=worker.renewed_at if worker.id in dead else worker.lease_expires_at,
+                is_dead=worker.id in dead,
+                has_others=len(lost) < len(workers),
+            )
+            for worker in lost
+        }
 
     def metrics(self, *, window: timedelta, detailed: bool) -> "Metrics":
         """What happened in the last `window`."""

@@ -294,6 +294,9 @@ class Measurements(Protocol):
     def counts(self) -> Mapping[State, int]:
         """How many jobs are in each state; every state is a key."""
 
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        """How many jobs of each queue are due; only queues that have one."""
+
     def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
         """What happened from `since` on; workers and queues only if `detailed`."""
 

@@ -1,6 +1,7 @@
 """The supervisor: the parent of the workers of one `worker start`. Starts them, replaces the crashed, passes stops on.
 
-It does no work on the database itself, and has no threads: its workers are forked from it with everything imported.
+It does no work on the database itself, and has no thread but the log's: its workers are forked from it with everything
+imported.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Job
 from queuectl.domain.outcome import RunResult
-from queuectl.domain.ports import Run
+from queuectl.domain.ports import Process, Run
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
 from tests.builders import ANN, NOON, SECOND, a_lease, a_policy, a_worker
@@ -87,6 +87,8 @@ class CommandLine:
         self._capsys, self._monkeypatch = capsys, monkeypatch
         self.clock, self.storage, memory = ManualClock(NOON), MemoryStorage(), Memory()
         self.jobs, self.workers = InMemoryJobs(memory), InMemoryWorkers(memory)
+        self.gone: list[Process] = []
+        """The processes of this machine that have ended."""
         self._ids = iter(range(1, 1_000_000))
         self.queue = Queue(
             jobs=self.jobs,
@@ -94,6 +96,7 @@ class CommandLine:
             config=InMemoryConfig(memory),
             measurements=InMemoryMeasurements(memory),
             clock=self.clock,
+            is_gone=lambda process: process in self.gone,
             new_job_ids=lambda count: [f"made-{next(self._ids)}" for _ in range(count)],
             operator=ANN,
         )

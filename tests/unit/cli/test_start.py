@@ -188,6 +188,7 @@ def test_a_supervisor_has_all_loaded_that_its_workers_run_before_it_forks(
     )
     loaded = set(done.stdout.split())
     worker = {"application.worker", "application.rescue", "application.settling", "adapters.outcome_spool"}
-    worker |= {"adapters.subprocess_runner", "adapters.containment", "adapters.event_log", "domain.events"}
+    worker |= {"adapters.subprocess_runner", "adapters.containment", "adapters.event_log", "adapters.log_stream"}
+    worker |= {"domain.events"}
     assert {f"queuectl.{name}" for name in worker} <= loaded
     assert ("sqlalchemy" in loaded) is not are_compiled_ahead

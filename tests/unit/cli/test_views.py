@@ -53,6 +53,7 @@ def test_a_new_job() -> None:
         ("failures", 0),
         ("losses", 0),
         ("worker", None),
+        ("worker_lost", False),
         ("exit_code", None),
         ("last_error", None),
         ("output", None),
@@ -63,7 +64,9 @@ def test_a_new_job() -> None:
 
 
 def test_a_job_that_runs_names_its_worker() -> None:
-    assert job_view(a_job().claimed(a_lease(worker="w-7"), NOON))["worker"] == "w-7"
+    job = a_job().claimed(a_lease(worker="w-7"), NOON)
+    assert job_view(job)["worker"] == "w-7"
+    assert [job_view(job, lost=lost)["worker_lost"] for lost in (["w-6"], ["w-7"])] == [False, True]
 
 
 def test_a_job_that_is_to_be_cancelled_says_since_when_and_by_whom() -> None:
@@ -118,7 +121,7 @@ def test_info_has_the_output_of_the_last_attempt_that_ended_and_the_history() ->
 
 def test_status() -> None:
     worker = a_worker(queues=("mail",), jobs=2, process=a_process(pid=4242))
-    status = Status(at=NOON + 2.5 * SECOND, jobs=dict.fromkeys(State, 7), workers=[worker])
+    status = Status(at=NOON + 2.5 * SECOND, jobs=dict.fromkeys(State, 7), workers=[worker], lost={})
     assert status_view(status) == {
         "jobs": {"pending": 7, "processing": 7, "completed": 7, "failed": 7, "dead": 7, "cancelled": 7},
         "workers": [
@@ -134,6 +137,8 @@ def test_status() -> None:
                 "queues": ["mail"],
                 "started_at": "2030-01-31T12:00:00.000000Z",
                 "lease_expires_at": "2030-01-31T13:00:00.000000Z",
+                "lost": False,
+                "lost_since": None,
             }
         ],
         "at": "2030-01-31T12:00:02.500000Z",

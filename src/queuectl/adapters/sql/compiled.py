@@ -1024,6 +1024,13 @@ FROM jobs GROUP BY jobs.state""",
         {},
         {'state': 'state', 'count': None},
     ),
+    ('sqlite', 'due', ()): (
+        """SELECT jobs.queue, count(*) AS count
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.queue""",
+        {'at': 'moment'},
+        {'queue': None, 'count': None},
+    ),
     ('sqlite', 'ended_since', ()): (
         """SELECT attempts.outcome, count(*) AS count, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
 FROM attempts
@@ -1983,6 +1990,13 @@ FROM config""",
 FROM jobs GROUP BY jobs.state""",
         {},
         {'state': 'state', 'count': None},
+    ),
+    ('postgresql', 'due', ()): (
+        """SELECT jobs.queue, count(*) AS count
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= %(at)s::BIGINT GROUP BY jobs.queue""",
+        {'at': 'moment'},
+        {'queue': None, 'count': None},
     ),
     ('postgresql', 'ended_since', ()): (
         """SELECT attempts.outcome, count(*) AS count, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most

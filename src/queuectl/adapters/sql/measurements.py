@@ -24,6 +24,11 @@ class SqlMeasurements:
             counts[row.state] += row.count
         return counts
 
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        """How many jobs of each queue are due."""
+        rows = self._database.read(lambda connection: connection.rows("due", {"at": at}))
+        return {row.queue: row.count for row in rows}
+
     def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
         """What happened from `since` on; workers and queues only if `detailed`."""
         from queuectl.adapters.sql.metrics import metrics_since  # which no other command needs

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -316,9 +317,10 @@ def _not_connected(said: str, place: str) -> DatabaseUnavailable:
     """What libpq says of a connection that was not made: it has the server's words for it, but not its code."""
     if any(words in said for words in NOT_NOW):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
-    return DatabaseUnreachable(
-        f"cannot connect to {place}: {said}", hint="check the URL, the server, and the password (PGPASSWORD, ~/.pgpass)"
-    )
+    hint = "check the URL, the server, and the password (PGPASSWORD, ~/.pgpass)"
+    if "password" in said and "QUEUECTL_JOB_ID" in os.environ:
+        hint = "a job's command is not given the password: put it in ~/.pgpass, or as PGPASSWORD in the job's env"
+    return DatabaseUnreachable(f"cannot connect to {place}: {said}", hint=hint)
 
 
 def _one_line(error: BaseException | None) -> str:

@@ -595,6 +595,13 @@ def counts() -> AnySelect:
 
 
 @statement()
+def due() -> AnySelect:
+    """How many jobs of each queue are due `:at` that moment."""
+    is_due = jobs.c.run_at <= bindparam("at", type_=Moment)
+    return select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
+
+
+@statement()
 def ended_since() -> AnySelect:
     """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
     number."""

@@ -51,6 +51,8 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     findings = [*_local_findings(app), app.worker_container.examine_containment(), *_directory_findings(app)]
     findings += app.storage.examine()
+    if all(finding.grade is not Grade.FAIL for finding in findings):
+        findings += _worker_findings(app)
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
     plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
@@ -67,6 +69,30 @@ def _directory_findings(app: App) -> "Sequence[Finding]":
     except InvalidSetting as error:  # HOME is unknown, and so is where they are
         return [Finding(subject="directories", grade=Grade.FAIL, message=error.message, hint=error.hint)]
     return findings
+
+
+def _worker_findings(app: App) -> "Sequence[Finding]":
+    """Whether somebody does the work. A queue that nobody works on is not broken: its workers may start tonight."""
+    from queuectl.domain.errors import DatabaseUnavailable
+    from queuectl.domain.findings import Finding, Grade
+    from queuectl.entrypoints.cli.views import lost_sentence
+    from queuectl.entrypoints.cli.wording import counted
+
+    try:
+        status, unserved = app.queue.status(), app.queue.unserved_due()
+    except DatabaseUnavailable as error:
+        return [Finding(subject="workers", grade=Grade.FAIL, message=error.message, hint=error.hint)]
+    findings = [
+        Finding(subject="workers", grade=Grade.WARN, message=lost_sentence(lost)) for lost in status.lost.values()
+    ]
+    for queue, count in unserved.items():
+        message = (
+            f"{counted(count, 'job')} of queue {queue} {'is' if count == 1 else 'are'} due, and no worker serves it"
+        )
+        hint = "`queuectl worker start` starts one"
+        findings.append(Finding(subject="workers", grade=Grade.WARN, message=message, hint=hint))
+    running = counted(len(status.workers) - len(status.lost), "worker")
+    return findings or [Finding(subject="workers", grade=Grade.OK, message=f"{running}, and no due job waits in vain")]
 
 
 def _local_findings(app: App) -> "Sequence[Finding]":

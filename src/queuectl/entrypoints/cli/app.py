@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     # Imported late at run time: help and usage errors need none of them.
-    from queuectl.application.queue import Queue
+    from queuectl.application.queue import LostWorker, Queue
     from queuectl.container import Container
     from queuectl.domain.events import Event
     from queuectl.domain.job import Job
@@ -92,6 +92,14 @@ class App:
         from queuectl.entrypoints.cli.failures import tell
 
         tell(text)
+
+    def tell_lost(self, lost: "Mapping[str, LostWorker]") -> None:
+        """Say on stderr of each lost worker what becomes of its jobs; JSON says so itself."""
+        if lost and not self.out.is_json:
+            from queuectl.entrypoints.cli.views import lost_sentence
+
+            for each in lost.values():
+                self.note(lost_sentence(each))
 
     def pause(self, seconds: float) -> None:
         """Let that time pass."""

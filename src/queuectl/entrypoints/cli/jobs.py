@@ -70,13 +70,15 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
     history = app.queue.history(job_id)
     if raw or attempt is not None:
         return _write_raw(job, history, attempt)
-    view = info_view(job, history, show_env=show_env)
+    lost = app.queue.lost_holders([job])
+    view = info_view(job, history, lost=lost, show_env=show_env)
     app.out.write(
         view,
         plain=flat(view),
-        table=lambda: info_parts(job, history, app.queue.now(), show_env=show_env),
+        table=lambda: info_parts(job, history, app.queue.now(), lost=lost, show_env=show_env),
         ids=[job.id],
     )
+    app.tell_lost(lost)
     return None
 
 

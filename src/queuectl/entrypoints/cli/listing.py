@@ -1,6 +1,6 @@
 """Jobs written: those that a command found, or changed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
 from queuectl.domain.job import Job
@@ -23,16 +23,18 @@ def list_matching(
     """
     found = app.queue.search(states=states, queues=list(dict.fromkeys(queues)), limit=limit + 1 if limit else None)
     jobs = found[:limit] if limit else found
+    lost = app.queue.lost_holders(jobs)
     grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
     row = _dead_row if dlq else _row
     app.out.write(
-        _views(app, jobs, show_env=show_env),
+        _views(app, jobs, lost, show_env=show_env),
         plain=(row(job) for job in jobs),
-        table=lambda: [grid(jobs, app.queue.now())] if jobs else [],
+        table=lambda: [grid(jobs, app.queue.now(), lost)] if jobs else [],
         ids=(job.id for job in jobs),
     )
     if app.out.is_table and not jobs:
         app.note(_nothing_found(states, queues))
+    app.tell_lost(lost)
     if len(found) > len(jobs) and not app.out.is_json:
         app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
 
@@ -49,12 +51,12 @@ def write_changed(app: App, jobs: Sequence[Job], said: Callable[[], Sequence[str
         app.out.done(_views(app, jobs), plain=None, said=said, ids=[job.id for job in jobs])
 
 
-def _views(app: App, jobs: Sequence[Job], *, show_env: bool = False) -> Iterator[View]:
+def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_env: bool = False) -> Iterator[View]:
     remaining = iter(jobs)
     while chunk := list(islice(remaining, CHUNK)):
         outputs = app.queue.outputs(chunk)
         for job in chunk:
-            yield job_view(job, outputs.get(job.id), show_env=show_env)
+            yield job_view(job, outputs.get(job.id), lost=lost, show_env=show_env)
 
 
 def _row(job: Job) -> Sequence[object]:

@@ -13,7 +13,7 @@ from queuectl.entrypoints.cli.params import Duration
 @click.command("status", cls=Command)
 @pass_app
 def status(app: App) -> None:
-    """Show how many jobs are in each state, and the live workers.
+    """Show how many jobs are in each state, and the live workers, and those that are lost with their jobs.
 
     Examples:
       queuectl status
@@ -23,14 +23,13 @@ def status(app: App) -> None:
     worker, id, host, pid, state, jobs, seconds since its heartbeat.
     """
     from queuectl.entrypoints.cli.tables import status_parts
-    from queuectl.entrypoints.cli.views import status_view, worker_view
+    from queuectl.entrypoints.cli.views import status_view, worker_cells
 
     now = app.queue.status()
     plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
-    for worker in now.workers:
-        view = worker_view(worker, now.at)
-        plain.append(("worker", *(view[key] for key in ("id", "host", "pid", "state", "jobs", "heartbeat_age"))))
+    plain += [("worker", *worker_cells(worker, now)) for worker in now.workers]
     app.out.write(status_view(now), plain=plain, table=lambda: status_parts(now), ids=[each.id for each in now.workers])
+    app.tell_lost(now.lost)
 
 
 @click.command("metrics", cls=Command)

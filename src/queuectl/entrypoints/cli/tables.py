@@ -1,6 +1,6 @@
 """What the commands show on a terminal, as plain values; `terminal` draws them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -48,15 +48,18 @@ class Grid:
     header: bool = True
 
 
-def jobs_grid(jobs: Sequence[Job], now: datetime) -> Grid:
-    """A list of jobs; queue and priority are shown only when one of them is not the usual."""
+def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = ()) -> Grid:
+    """A list of jobs; queue and priority are shown only when one of them is not the usual.
+
+    `lost` are the ids of the workers that are lost.
+    """
     columns = {
         "ID": [job.id for job in jobs],
         "STATE": [Mark(job.state) for job in jobs],
         "QUEUE": [job.queue for job in jobs],
         "PRI": [str(job.priority) for job in jobs],
         "RUNS": [str(job.attempts) for job in jobs],
-        "WHEN": [when(job, now) for job in jobs],
+        "WHEN": [when(job, now, lost) for job in jobs],
         "COMMAND": [shown_command(job.command) for job in jobs],
     }
     if all(job.queue == "default" for job in jobs):
@@ -66,7 +69,7 @@ def jobs_grid(jobs: Sequence[Job], now: datetime) -> Grid:
     return Grid(columns=list(columns), rows=list(zip(*columns.values(), strict=True)))
 
 
-def dead_grid(jobs: Sequence[Job], now: datetime) -> Grid:
+def dead_grid(jobs: Sequence[Job], now: datetime, _lost: Collection[str] = ()) -> Grid:
     """The dead letter queue: what died, when and of what."""
     rows = [
         (job.id, str(job.attempts), when(job, now), escaped(job.last_error or ""), shown_command(job.command))
@@ -75,19 +78,23 @@ def dead_grid(jobs: Sequence[Job], now: datetime) -> Grid:
     return Grid(columns=["ID", "RUNS", "WHEN", "LAST ERROR", "COMMAND"], rows=rows, elastic=2)
 
 
-def when(job: Job, now: datetime) -> str:
+def when(job: Job, now: datetime, lost: Collection[str] = ()) -> str:
     """The moment that matters in the job's state."""
     if job.state is State.PROCESSING:
         started = f"started {relative(job.started_at or job.updated_at, now)}"
+        if job.lease and job.lease.worker in lost:
+            started += ", its worker is lost"
         return f"{started}, to be cancelled" if job.cancel_requested_at else started
     if job.state in TERMINAL:
         return f"ended {relative(job.finished_at or job.updated_at, now)}"
     return "due now" if job.run_at <= now else f"due {relative(job.run_at, now)}"
 
 
-def info_parts(job: Job, history: Sequence[Attempt], now: datetime, *, show_env: bool) -> list[Grid | str]:
+def info_parts(
+    job: Job, history: Sequence[Attempt], now: datetime, *, lost: Collection[str] = (), show_env: bool
+) -> list[Grid | str]:
     """One job for people: its settings, its attempts, and the output of the last one that has ended."""
-    parts: list[Grid | str] = [Grid(columns=["", ""], rows=_facts(job, now, show_env), wrap=True, header=False)]
+    parts: list[Grid | str] = [Grid(columns=["", ""], rows=_facts(job, now, lost, show_env), wrap=True, header=False)]
     if history:
         parts += ["", _history_grid(history)]
     if output := last_output(history):
@@ -97,11 +104,11 @@ def info_parts(job: Job, history: Sequence[Attempt], now: datetime, *, show_env:
     return parts
 
 
-def _facts(job: Job, now: datetime, show_env: bool) -> list[tuple[str, str]]:
+def _facts(job: Job, now: datetime, lost: Collection[str], show_env: bool) -> list[tuple[str, str]]:
     facts = [
         ("job", job.id),
         ("state", Mark(job.state)),
-        ("when", when(job, now)),
+        ("when", when(job, now, lost)),
         ("command", shown_command(job.command)),
         ("last error", escaped(job.last_error or "")),
         ("queue", f"{job.queue}, priority {job.priority}"),
@@ -158,16 +165,16 @@ def worker_parts(status: Status) -> list[Grid | str]:
     """The live workers, or what to do when there are none."""
     if not status.workers:
         return ["no worker is running; `queuectl worker start` starts one"]
-    rows = [_worker_row(worker, status.at) for worker in status.workers]
+    rows = [_worker_row(worker, status) for worker in status.workers]
     return [Grid(columns=["WORKER", "STATE", "JOBS", "HEARTBEAT", "PID", "HOST", "QUEUES"], rows=rows)]
 
 
-def _worker_row(worker: WorkerRecord, at: datetime) -> tuple[str, ...]:
+def _worker_row(worker: WorkerRecord, status: Status) -> tuple[str, ...]:
     return (
         worker.id,
-        Mark(worker.state),
+        Mark("lost" if worker.id in status.lost else worker.state),
         f"{worker.jobs} of {worker.concurrency}",
-        relative(worker.renewed_at, at) + (", lease over" if worker.lease_expires_at <= at else ""),
+        relative(worker.renewed_at, status.at),
         str(worker.process.pid),
         escaped(worker.host),
         ", ".join(worker.queues) or "all",

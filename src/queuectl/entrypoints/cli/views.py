@@ -1,15 +1,16 @@
 """What the commands give as JSON: pure functions from the domain to documents. Their keys only ever grow."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from queuectl.application.queue import Status
+from queuectl.application.queue import LostWorker, Status
 from queuectl.domain.job import Attempt, Job
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import SETTINGS
 from queuectl.domain.ports import WorkerRecord
+from queuectl.entrypoints.cli.wording import counted, escaped, local_time
 from queuectl.settings import LOCAL
 
 if TYPE_CHECKING:
@@ -23,8 +24,18 @@ View = Mapping[str, object]
 HIDDEN = "***"
 
 
-def job_view(job: Job, output: bytes | None = None, *, worker: str | None = None, show_env: bool = False) -> View:
-    """One job; `output` is what its last ended attempt wrote, `worker` the last one, for a job that none holds."""
+def job_view(
+    job: Job,
+    output: bytes | None = None,
+    *,
+    worker: str | None = None,
+    lost: Collection[str] = (),
+    show_env: bool = False,
+) -> View:
+    """One job; `output` is what its last ended attempt wrote, `worker` the last one, for a job that none holds.
+
+    `lost` are the ids of the workers that are lost.
+    """
     return {
         "id": job.id,
         "queue": job.queue,
@@ -44,6 +55,7 @@ def job_view(job: Job, output: bytes | None = None, *, worker: str | None = None
         "failures": job.failures,
         "losses": job.losses,
         "worker": job.lease.worker if job.lease else worker,
+        "worker_lost": job.lease is not None and job.lease.worker in lost,
         "exit_code": job.exit_code,
         "last_error": job.last_error,
         "output": None if output is None else output.decode(errors="replace"),
@@ -53,10 +65,10 @@ def job_view(job: Job, output: bytes | None = None, *, worker: str | None = None
     }
 
 
-def info_view(job: Job, history: Sequence[Attempt], *, show_env: bool = False) -> View:
+def info_view(job: Job, history: Sequence[Attempt], *, lost: Collection[str] = (), show_env: bool = False) -> View:
     """One job with its attempts, the first one first."""
     worker = history[-1].lease.worker if history else None
-    view = job_view(job, last_output(history), worker=worker, show_env=show_env)
+    view = job_view(job, last_output(history), worker=worker, lost=lost, show_env=show_env)
     return {**view, "history": [attempt_view(attempt) for attempt in history]}
 
 
@@ -87,13 +99,17 @@ def status_view(status: Status) -> View:
     """The queue at one moment."""
     return {
         "jobs": {str(state): count for state, count in status.jobs.items()},
-        "workers": [worker_view(worker, status.at) for worker in status.workers],
+        "workers": [worker_view(worker, status) for worker in status.workers],
         "at": timestamp(status.at),
     }
 
 
-def worker_view(worker: WorkerRecord, at: datetime) -> View:
-    """One worker; `heartbeat_age` is the time since it last renewed its lease."""
+def worker_view(worker: WorkerRecord, status: Status) -> View:
+    """One worker; `heartbeat_age` is the time since it last renewed its lease.
+
+    `state` is what it said of itself last, also when it is `lost`.
+    """
+    lost = status.lost.get(worker.id)
     return {
         "id": worker.id,
         "host": worker.host,
@@ -101,12 +117,37 @@ def worker_view(worker: WorkerRecord, at: datetime) -> View:
         "supervisor_pid": worker.supervisor.pid,
         "state": str(worker.state),
         "jobs": worker.jobs,
-        "heartbeat_age": seconds(max(at - worker.renewed_at, timedelta())),
+        "heartbeat_age": seconds(max(status.at - worker.renewed_at, timedelta())),
         "concurrency": worker.concurrency,
         "queues": list(worker.queues),
         "started_at": timestamp(worker.started_at),
         "lease_expires_at": timestamp(worker.lease_expires_at),
+        "lost": lost is not None,
+        "lost_since": timestamp(lost.since) if lost else None,
     }
+
+
+def worker_cells(worker: WorkerRecord, status: Status) -> Sequence[object]:
+    """The plain line of one worker."""
+    view = worker_view(worker, status)
+    state = "lost" if view["lost"] else view["state"]
+    return view["id"], view["host"], view["pid"], state, view["jobs"], view["heartbeat_age"]
+
+
+def lost_sentence(lost: LostWorker) -> str:
+    """That a worker is lost, and what becomes of its jobs."""
+    worker = lost.worker
+    how = "its process has ended" if lost.is_dead else "it does not renew its lease"
+    said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) is lost"
+    said += f" since {local_time(lost.since)}: {how}"
+    if not worker.jobs:
+        return f"{said}; it held no job"
+    wait = f"{counted(worker.jobs, 'job')} {'waits' if worker.jobs == 1 else 'wait'}"
+    if lost.has_others:
+        return f"{said}; {wait} until another worker takes {'it' if worker.jobs == 1 else 'them'} back"
+    return (
+        f"{said}; {wait} for a worker to take {'it' if worker.jobs == 1 else 'them'} back: `queuectl worker start` does"
+    )
 
 
 def metrics_view(metrics: "Metrics", window: timedelta, *, detailed: bool) -> View:

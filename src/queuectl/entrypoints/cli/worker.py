@@ -1,5 +1,6 @@
 """`queuectl worker`: start and stop the workers of this machine."""
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from queuectl.entrypoints.background import LocalWorkers, Started
     from queuectl.entrypoints.worker_process import WorkerOptions
 
+ASKED = "they are asked to stop, and end when their jobs do, this one too"
 STILL_STOPPING = "they are still stopping; `queuectl worker stop --force` stops their commands as well"
 
 
@@ -68,6 +70,7 @@ def start(
 
     Plain output: pid and id of each worker.
     """
+    _refuse_in_a_job()
     app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
@@ -94,7 +97,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
     """Stop the workers of this machine: they claim no more, and finish the jobs in hand.
 
     Waits until they have ended. If --timeout passes first, they go on stopping
-    and the exit code is 1.
+    and the exit code is 1. In a job that one of them runs it only asks.
 
     Examples:
       queuectl worker stop
@@ -115,14 +118,19 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
     if local.elsewhere:
         app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
     workers, jobs = counted(len(local.alive), "worker"), counted(sum(each.jobs for each in local.alive), "job")
-    has_stopped = True
+    has_stopped, own = True, None
+    wait = None if timeout is None else timeout.total_seconds()
     if local.targets:
         how = f"{'by force ' if force else ''}with {jobs}"
         app.note(f"stopping {f'{workers} {how}' if local.alive else 'the processes of ended workers'}")
         local.ask_to_stop(force=force)
-        has_stopped = local.wait(None if timeout is None else timeout.total_seconds())
+        if own := _own_worker(local):
+            job_id = os.environ.get("QUEUECTL_JOB_ID")
+            app.note(f"this is a command of job {job_id}, which worker {own} runs: not waiting")
+            wait = 0.0
+        has_stopped = local.wait(wait)
     stopped = {worker.process.pid: worker.id for worker in local.alive} if has_stopped else {}
-    said = [_stopped(local, workers)] if has_stopped else [STILL_STOPPING]
+    said = [_stopped(local, workers)] if has_stopped else [ASKED if own else STILL_STOPPING]
     if not app.out.is_table:
         app.note(said[0])
     app.out.done(
@@ -137,13 +145,13 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
         said=lambda: said,
         ids=stopped.values(),
     )
-    ctx.exit(0 if has_stopped else 1)
+    ctx.exit(0 if has_stopped or own else 1)
 
 
 @worker.command("status")
 @pass_app
 def status(app: App) -> None:
-    """Show the live workers, on all machines.
+    """Show the live workers, on all machines, and those that are lost with their jobs.
 
     Example:
       queuectl worker status
@@ -151,17 +159,27 @@ def status(app: App) -> None:
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
     from queuectl.entrypoints.cli.tables import worker_parts
-    from queuectl.entrypoints.cli.views import worker_view
+    from queuectl.entrypoints.cli.views import worker_cells, worker_view
 
     now = app.queue.status()
-    views = [worker_view(each, now.at) for each in now.workers]
-    keys = ("id", "host", "pid", "state", "jobs", "heartbeat_age")
     app.out.write(
-        views,
-        plain=[[view[key] for key in keys] for view in views],
+        [worker_view(each, now) for each in now.workers],
+        plain=[worker_cells(each, now) for each in now.workers],
         table=lambda: worker_parts(now),
         ids=[each.id for each in now.workers],
     )
+    app.tell_lost(now.lost)
+
+
+def _refuse_in_a_job() -> None:
+    """Raise QueueError where this is a job's command: its workers would be part of the job, and end with it."""
+    if job_id := os.environ.get("QUEUECTL_JOB_ID"):
+        from queuectl.domain.errors import QueueError
+
+        raise QueueError(
+            f"this is a command of job {job_id}: workers that it starts would be killed when the job ends",
+            hint="start workers from a shell or a service, or have the job ask for it there",
+        )
 
 
 def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
@@ -172,6 +190,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     container = app.worker_container
     container.make_room_for(options.concurrency)
     container.take_over_logging()
+    container.unblock_stderr()
     container.prepare_claims(options.queues)
     supervisor = Supervisor(
         count,
@@ -182,6 +201,12 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     )
     container.contain()
     return supervisor.run()
+
+
+def _own_worker(local: "LocalWorkers") -> str | None:
+    """The id of the worker that runs this very command, if it is one of those: to wait for it would be for ever."""
+    own = os.environ.get("QUEUECTL_WORKER_ID")
+    return own if own in [worker.id for worker in local.alive] else None
 
 
 def _stopped(local: "LocalWorkers", workers: str) -> str:
