@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.witness import Witness
 from tests.integration.conftest import HeldUp
-from tests.integration.driver import Cli, Workers, is_running, kill, wait_until
+from tests.integration.driver import Cli, Workers, is_running, kill, wait_until, workers_of
 from tests.integration.ledger import Ledger
 
 RESCUED_WITHIN = 2.0
@@ -28,12 +28,6 @@ policy = Policy.of(container.config().stored())
 container.rescue(policy, at=container.clock()() + timedelta(minutes=10))
 """
 """A process of its own: two SQLite libraries in one process would break each other's locks on the file."""
-
-
-def workers_of(supervisor: int) -> list[int]:
-    """The worker processes that a supervisor has now."""
-    with open(f"/proc/{supervisor}/task/{supervisor}/children") as children:  # noqa: PTH123 - a file of the kernel's
-        return [int(pid) for pid in children.read().split()]
 
 
 def running(cli: Cli) -> list[int]:
