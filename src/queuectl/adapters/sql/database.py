@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
@@ -69,18 +69,21 @@ class Backend:
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
     good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
     where it does not keep its settings from one to the next. `keeps_the_dead` says that the entries of rows that have
-    changed stay in an index while somebody holds an older snapshot.
+    changed stay in an index while somebody holds an older snapshot. `hold` follows `begin_writing` where nobody else is
+    to write.
     """
 
     name: str
     connect: Callable[[], Driver]
     begin_reading: str
     begin_writing: str
-    error: type[Exception]
+    error: tuple[type[Exception], ...]
     explain: Callable[[Exception, bool], DatabaseUnavailable]
     is_duplicate: Callable[[Exception], bool]
     load: Callable[[Cursor, str, Iterable[Columns]], object]
+    hold: str = ""
     is_lost: Callable[[Driver], bool] = lambda _: False
+    is_unanswered: Callable[[Exception], bool] = lambda _: False
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
@@ -159,7 +162,7 @@ class Connection:
     def close(self) -> None:
         """Roll back what is not committed. Remembers whether the connection was lost before."""
         self.was_lost = self.backend.is_lost(self.driver)
-        with contextlib.suppress(self.backend.error):
+        with contextlib.suppress(*self.backend.error):
             self.driver.close()
 
     def _executed(self, name: str, values: Values | None, shape: Shape) -> Prepared:
@@ -200,6 +203,33 @@ class Database:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
         self._transact(None, work, patience=patience)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes while the body runs; reading goes on.
+
+        By a transaction that stays open, on a connection of its own. Raises DatabaseUnavailable, at the end too: for a
+        hold that has been broken meanwhile.
+        """
+        with contextlib.closing(self._made()) as connection:
+            self._asked(connection, self.backend.begin_writing + self.backend.after_begin(connection.driver))
+            if self.backend.hold:
+                self._asked(connection, self.backend.hold)
+            yield
+            self._asked(connection, "SELECT 1")
+
+    def _made(self) -> Connection:
+        try:
+            return Connection(self.backend)
+        except self.backend.error as error:
+            raise self.backend.explain(error, False) from error
+
+    def _asked(self, connection: Connection, text: str) -> None:
+        try:
+            connection.tell(text)
+        except self.backend.error as error:
+            connection.close()
+            raise self.backend.explain(error, connection.was_lost) from error
+
     def expect_answers_within(self, longest: timedelta) -> None:
         """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
         self.backend.expect_answers_within(longest)
@@ -226,7 +256,7 @@ class Database:
                     connection.close()
                 if not isinstance(error, self.backend.error):
                     raise
-                is_lost = connection is not None and connection.was_lost
+                is_lost = connection is not None and (connection.was_lost or self.backend.is_unanswered(error))
                 if is_lost:
                     self.close()  # the idle ones are likely to be lost with it
                 in_doubt = in_doubt or (is_lost and connection is not None and connection.is_committing)

@@ -37,6 +37,14 @@ TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transact
 """No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
+HOLD = "; ".join(
+    [
+        "SET LOCAL idle_in_transaction_session_timeout = 0",
+        "LOCK TABLE jobs, attempts, workers, config IN SHARE MODE",
+    ]
+)
+"""Who writes waits until the transaction ends, however long it says nothing."""
+
 MEANING = {
     "standard_conforming_strings": "on",
     "bytea_output": "hex",
@@ -160,15 +168,24 @@ def postgres_backend(url: str) -> Backend:
         begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         begin_writing="BEGIN ISOLATION LEVEL READ COMMITTED",
         after_begin=lambda driver: cast("ImpatientConnection", driver).local_settings,
-        error=psycopg.Error,
+        error=(psycopg.Error, OSError, MemoryError),
         explain=lambda error, broke: explained(error, place, broke=broke),
         is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
         is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
+        is_unanswered=_is_unanswered,
+        hold=HOLD,
         load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
         expect_answers_within=silence.shorten,
         forget_plans="DISCARD PLANS",
         keeps_the_dead=True,
     )
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether the error came from this machine or from libpq, and not from the server: its errors have a code."""
+    if isinstance(error, psycopg.OperationalError):
+        return not error.sqlstate
+    return isinstance(error, OSError | MemoryError)
 
 
 def display_name(url: str) -> str:
@@ -220,8 +237,15 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
         return DatabaseBusy(f"the connection to {place} broke: {said}", hint="try again; the server's log says more")
     if not state and isinstance(error, psycopg.OperationalError):
         return _not_connected(said, place)
+    if isinstance(error, OSError | MemoryError):
+        return DatabaseBusy(f"this machine cannot connect to {place}: {said or 'out of memory'}", hint="try again")
     if isinstance(error, psycopg.DataError) or state.startswith(REFUSED):
         return ValueRefused(f"{place} does not take a value: {said}")
+    return _answered(state, said, place)
+
+
+def _answered(state: str, said: str, place: str) -> DatabaseUnavailable:
+    """What the server means by that SQLSTATE."""
     match state:
         case "25006":
             return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")

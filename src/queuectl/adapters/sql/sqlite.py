@@ -62,7 +62,7 @@ def sqlite_backend(path: Path) -> Backend:
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
         write_turn=_line(queue_path(path)).turn,
-        error=sqlite3.Error,
+        error=(sqlite3.Error,),
         explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
         load=_inserted,

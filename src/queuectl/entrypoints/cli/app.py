@@ -82,8 +82,9 @@ class App:
     def note(self, text: str) -> None:
         """Tell the user something that is not data: on stderr."""
         from queuectl.entrypoints.cli.failures import tell
+        from queuectl.entrypoints.cli.wording import LINES, escaped
 
-        tell(text)
+        tell(escaped(text, keep=LINES))
 
     def pause(self, seconds: float) -> None:
         """Let that time pass."""
