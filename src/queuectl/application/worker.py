@@ -6,7 +6,7 @@ from datetime import timedelta
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.retry_clock import RetryClock
 from queuectl.application.settling import Unsettled
-from queuectl.domain.errors import CommitUnknown, DatabaseUnavailable
+from queuectl.domain.errors import CommitUnknown, DatabaseReplaced, DatabaseUnavailable
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
@@ -85,6 +85,7 @@ class Worker:
         self._stops_asked = 0
         self._stops_done = 0
         self._lease_lost = False
+        self._is_replaced = False
         self._rescue_at = elapsed()
         self._rescue_asked = False
         self._claim_at = elapsed()
@@ -144,6 +145,10 @@ class Worker:
             self._hear_cancels()
             self._rescue_others()
             self._settle_and_claim()
+        except DatabaseReplaced as error:
+            self._is_replaced = True  # and the outcomes of what it held are nobody's
+            self._unsettled.drop()
+            self._heartbeat.give_up(error.message)
         except DatabaseUnavailable as error:
             if self._retries.failed():
                 self._events(DatabaseLost(worker=self.id, error=error.message))
@@ -175,6 +180,8 @@ class Worker:
         return 0 if self._stops_done or self._lease_lost else self._concurrency - len(self._running)
 
     def _end(self, run: Run, result: RunResult) -> None:
+        if self._is_replaced:
+            return
         if result.outcome is Outcome.RELEASED and not self._stops_done:
             self._pause_until = self._elapsed() + PAUSE_AFTER_TROUBLE
         if result.outcome is Outcome.CANCELLED:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from queuectl.adapters.sql.prepared import Columns, Prepared, Row, Shape, Values, prepared
-from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable
+from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
 
 T = TypeVar("T")
 
@@ -70,7 +70,8 @@ class Backend:
     good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
     where it does not keep its settings from one to the next. `keeps_the_dead` says that the entries of rows that have
     changed stay in an index while somebody holds an older snapshot. `hold` follows `begin_writing` where nobody else is
-    to write.
+    to write. `identity` says which database is at its place now, where that can be told from outside, and `replaced` is
+    the error when that is not the one that was opened.
     """
 
     name: str
@@ -82,12 +83,14 @@ class Backend:
     is_duplicate: Callable[[Exception], bool]
     load: Callable[[Cursor, str, Iterable[Columns]], object]
     hold: str = ""
+    identity: Callable[[], object] = lambda: None
     is_lost: Callable[[Driver], bool] = lambda _: False
     is_unanswered: Callable[[Exception], bool] = lambda _: False
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
     after_begin: Callable[[Driver], str] = lambda _: ""
+    replaced: Callable[[], DatabaseReplaced] = lambda: DatabaseReplaced("another database is in its place")
     keeps_the_dead: bool = False
 
 
@@ -182,6 +185,7 @@ class Database:
         self.backend = backend
         self._patience = patience
         self._idle: list[Connection] = []
+        self._identity: object = None
 
     def read(self, work: Work[T]) -> T:
         """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
@@ -248,6 +252,7 @@ class Database:
         while True:
             connection = None
             try:
+                self._check_identity()
                 connection = self._idle_connection() or Connection(self.backend)
                 with self.backend.write_turn() if begin == self.backend.begin_writing else NO_TURN:
                     result = self._tried(connection, begin, work, recall if in_doubt else None)
@@ -288,6 +293,15 @@ class Database:
         connection.driver.commit()
         connection.is_committing = False
         return result
+
+    def _check_identity(self) -> None:
+        """Raises DatabaseReplaced, and then always: the old connections would go on with a file that has no name."""
+        identity = self.backend.identity()
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            self.close()
+            raise self.backend.replaced()
 
     def _idle_connection(self) -> Connection | None:
         try:

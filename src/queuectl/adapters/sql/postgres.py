@@ -15,7 +15,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from queuectl.adapters.sql.database import Backend, Connection, Database, Driver
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.system import elapsed
-from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable, ValueRefused
+from queuectl.domain.errors import (
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseReplaced,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    ValueRefused,
+)
 
 T = TypeVar("T")
 
@@ -251,7 +258,9 @@ def _answered(state: str, said: str, place: str) -> DatabaseUnavailable:
             return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")
         case "42501":
             return DatabaseUnreachable(f"{place} refuses: {said}", hint="grant the role rights on the queue's tables")
-        case "42P01" | "42703":
+        case "42P01":
+            return DatabaseReplaced(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
+        case "42703":
             return DatabaseUnreachable(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
     if state == "53100":
         return DatabaseFull(f"{place} has no disk space left", hint="free some space on the server")
