@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.retry_clock import RetryClock
 from queuectl.application.settling import Unsettled
-from queuectl.domain.errors import CommitUnknown, DatabaseUnavailable, HostTrouble
+from queuectl.domain.errors import CommitUnknown, DatabaseReplaced, DatabaseUnavailable, HostTrouble
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
@@ -106,6 +106,7 @@ class Worker:
         self._stops_asked = 0
         self._stops_done = 0
         self._lease_lost = False
+        self._is_replaced = False
         self._rescue_at = elapsed()
         self._rescue_asked = False
         self._claim_at = elapsed()
@@ -167,6 +168,10 @@ class Worker:
             self._hear_cancels()
             self._rescue_others()
             self._settle_and_claim()
+        except DatabaseReplaced as error:
+            self._is_replaced = True  # and the outcomes of what it held are nobody's
+            self._unsettled.drop()
+            self._heartbeat.give_up(error.message)
         except (DatabaseUnavailable, HostTrouble) as error:
             if self._retries.failed():
                 self._events(DatabaseLost(worker=self.id, error=error.message))
@@ -231,6 +236,8 @@ class Worker:
         return was_any
 
     def _end(self, run: Run, result: RunResult) -> None:
+        if self._is_replaced:
+            return
         was_started = result.exit_code is not None or result.signal is not None
         if was_started:
             self._starts.worked()

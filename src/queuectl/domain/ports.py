@@ -6,6 +6,7 @@ A port with a single method is a plain callable.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -375,6 +376,12 @@ class Scratch(Protocol):
 
 class Archive(Protocol):
     """A whole queue as rows, to be copied from one database to another. Places count up in order of arrival."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody else writes to this queue while the body runs: a claim, a new job or a new worker waits.
+
+        Raises DatabaseUnavailable when it cannot be held, and at the end when somebody has broken the hold.
+        """
 
     def size(self) -> int:
         """How many jobs there are."""

@@ -44,7 +44,8 @@ def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, rea
     """
     record, sent_at = _registered(settings, options)
     container = WorkerContainer(settings=settings, patience=PATIENCE)
-    container.storage().open()  # a connection of the pool's from now on, and so a log for the wake-ups to watch
+    # A connection of the pool's from now on, and so a log for the wake-ups to watch.
+    container.storage().open(create=False)
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
     container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
@@ -79,7 +80,7 @@ def _registered(settings: Settings, options: WorkerOptions) -> tuple[WorkerRecor
     With a user's patience, not a worker's, and after all that takes a while: there is no lease yet to be watched.
     """
     container = WorkerContainer(settings=settings)
-    container.storage().open()
+    container.storage().open(create=False)  # whoever started the workers has made it; it may have been removed since
     container.contain()
     container.clear_leftovers()
     lease = container.queue().policy().lease
