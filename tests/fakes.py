@@ -400,6 +400,7 @@ class ScriptedRunner:
         self.started: list[str] = []
         self.waited: list[timedelta] = []
         self.stops: list[tuple[Outcome, timedelta]] = []
+        self.grace = timedelta()
 
     def start(self, run: Run) -> None:
         self.started.append(run.job.id)
@@ -417,6 +418,9 @@ class ScriptedRunner:
         self._woken = False
         ended, self._ended = self._ended, []
         return ended
+
+    def set_grace(self, grace: timedelta) -> None:
+        self.grace = grace
 
     def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
         self.stops.append((outcome, grace))
