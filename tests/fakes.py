@@ -437,6 +437,7 @@ class ScriptedRunner:
         self.waited: list[timedelta] = []
         self.stops: list[tuple[Outcome, timedelta]] = []
         self.stuck = 0
+        self.grace = timedelta()
 
     def start(self, run: Run) -> None:
         self.started.append(run.job.id)
@@ -454,6 +455,9 @@ class ScriptedRunner:
         self._woken = False
         ended, self._ended = self._ended, []
         return ended
+
+    def set_grace(self, grace: timedelta) -> None:
+        self.grace = grace
 
     def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
         self.stops.append((outcome, grace))

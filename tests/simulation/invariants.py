@@ -170,7 +170,12 @@ class Promises:
             self._must(what == "add", f"{after.id} appears by {what}")
             return
         told = f"{what} makes {before.state} {after.id} {after.state}"
-        asked = after._replace(updated_at=before.updated_at, cancel_requested_at=None, cancel_requested_by=None)
+        request = (before.cancel_requested_at, before.cancel_requested_by)
+        asked = after._replace(
+            updated_at=before.updated_at, cancel_requested_at=request[0], cancel_requested_by=request[1]
+        )
+        if request[0] is not None and asked == before:  # asked again: the first request stands
+            self._must((after.cancel_requested_at, after.cancel_requested_by) == request, f"{told}: a request is gone")
         self._must(after.state in MOVES[before.state] or asked == before or after == before, f"not a move: {told}")
         self._must(
             what != "claim" or before.cancel_requested_at is None,

@@ -398,6 +398,15 @@ class TestCancel:
         assert shift.state("job-000") is State.PROCESSING
         assert [event.job.id for event in shift.events if isinstance(event, CancelHeard)] == ["job-001"]
 
+    def test_the_grace_is_that_of_the_policy_of_now(self) -> None:
+        shift = Shift([a_job()], policy={"kill-grace": "1h"})
+        shift.turn()
+        shift.memory.config["kill-grace"] = "3s"
+        self.ask(shift)
+        shift.turn(2)
+        assert shift.runner.stops == [(Outcome.CANCELLED, 3 * SECOND)]
+        assert shift.runner.grace == 3 * SECOND
+
     def test_without_a_wake_up_it_is_heard_of_within_a_second(self) -> None:
         shift = Shift([a_job()])
         shift.turn(3)
@@ -415,7 +424,7 @@ class TestCancel:
         shift.turn_until(lambda: shift.worker.is_done)
         assert shift.state() is State.CANCELLED
 
-    def test_it_is_stopped_once_however_often_it_is_asked_for(self) -> None:
+    def test_it_is_stopped_twice_however_often_it_is_asked_for(self) -> None:
         shift = Shift([a_job()])
         shift.turn()
         shift.runner.end = lambda job_id, result: None  # it takes its time
@@ -423,7 +432,7 @@ class TestCancel:
             self.ask(shift)
             shift.clock.advance(SECOND)
             shift.turn()
-        assert len(shift.runner.stops) == 1
+        assert shift.runner.stops == [(Outcome.CANCELLED, 5 * SECOND), (Outcome.CANCELLED, 0 * SECOND)]
 
     @pytest.mark.parametrize(
         ("result", "state"),

@@ -138,6 +138,7 @@ class SubprocessRunner:
         inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE) and name != "OLDPWD"}
         self._environ = {os.fsencode(name): os.fsencode(text) for name, text in (inherited | dict(handed_on)).items()}
         self._environ.update(_present_directory(self._environ.pop(b"PWD", b"")))
+        self._grace = timedelta()
         self._lock = threading.RLock()
         self._children: list[_Child] = []
         self._stuck: list[_Child] = []
@@ -219,6 +220,14 @@ class SubprocessRunner:
                     self._stop(child, outcome, grace)
         self.wake()
 
+    def set_grace(self, grace: timedelta) -> None:
+        """From now on, a run has this long between SIGTERM and SIGKILL, or no longer if it has had its SIGTERM."""
+        self._grace = grace
+        with self._lock:
+            for child in self._children:
+                if child.kill_at is not None:
+                    child.kill_at = min(child.kill_at, self._elapsed() + grace)
+
     def wake(self) -> None:
         """Make a `wait` return early. Safe from any thread or signal handler."""
         _ring(self._wake)
@@ -297,7 +306,7 @@ class SubprocessRunner:
         with self._lock:
             for child in self._children:
                 if child.times_out is not None and now >= child.times_out:
-                    self._stop(child, Outcome.TIMEOUT, child.run.policy.kill_grace)
+                    self._stop(child, Outcome.TIMEOUT, self._grace)
                 if child.kill_at is not None and now >= child.kill_at:
                     self._kill(child, now)
 

@@ -16,7 +16,7 @@ from queuectl.domain.events import (
     WorkerInTrouble,
     WorkerStopping,
 )
-from queuectl.domain.job import Lease
+from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
@@ -279,28 +279,44 @@ class Worker:
         if self._is_woken_again:
             return
         self._listen_at = now + LISTEN_AGAIN
-        for job in self._jobs.asked_to_cancel(self.id, self._running):
-            run = self._running.get(job.id)
-            if run is None or run.job.cancel_requested_at is not None:
-                continue
-            job = run.job._replace(
-                cancel_requested_at=job.cancel_requested_at, cancel_requested_by=job.cancel_requested_by
-            )
-            self._running[job.id] = run._replace(job=job)
+        asked = self._jobs.asked_to_cancel(self.id, self._running)
+        news = [heard for job in asked if (heard := self._heard(job))]
+        if news:
+            self._adopt(Policy.of(self._config.stored()))  # whoever asks again may have changed the grace
+        for job in news:
+            self._running[job.id] = self._running[job.id]._replace(job=job)
             self._events(CancelHeard(job=job))
-            self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)
+            grace = timedelta() if job.is_to_be_killed else self._policy.kill_grace
+            self._runner.stop(Outcome.CANCELLED, grace=grace, job_id=job.id)
+
+    def _heard(self, asked: Job) -> Job | None:
+        """The job that runs with what is asked of it now; None where that is no news."""
+        run = self._running.get(asked.id)
+        if run is None or run.job.is_to_be_killed:
+            return None
+        heard = run.job._replace(
+            updated_at=asked.updated_at,
+            cancel_requested_at=asked.cancel_requested_at,
+            cancel_requested_by=asked.cancel_requested_by,
+        )
+        return None if heard == run.job else heard
 
     def _rescue_others(self) -> None:
         if self._lease_lost or (self._elapsed() < self._rescue_at and not self._rescue_asked):
             return
         self._rescue_asked = False
         self._unsettled.settle()  # what has ended is no stray
-        self._policy = Policy.of(self._config.stored())
+        self._adopt(Policy.of(self._config.stored()))
         self._give_back_strays()
         self._rescue(self._policy)
         if self._concurrency > 1:
             self._note_suspects(self._jobs.first_due(queues=self._queues), self._clock())
         self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
+
+    def _adopt(self, policy: Policy) -> None:
+        """Stop commands by this policy from now on, whenever they were claimed."""
+        self._policy = policy
+        self._runner.set_grace(policy.kill_grace)
 
     def _give_back_strays(self) -> None:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
@@ -326,6 +342,8 @@ class Worker:
         except CommitUnknown:
             self._in_doubt = True
             raise
+        if claimed:
+            self._adopt(claimed[0].policy)
         for run in claimed:
             self._running[run.job.id] = run
             self._start(run)

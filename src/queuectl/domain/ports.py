@@ -326,6 +326,12 @@ class Runner(Protocol):
         Safe from any thread. The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
         """
 
+    def set_grace(self, grace: timedelta) -> None:
+        """From now on, a run whose time is up has this long between SIGTERM and SIGKILL.
+
+        One that has had its SIGTERM, whatever for, has no longer than that either.
+        """
+
     def wake(self) -> None:
         """Make a `wait`, the present or the next one, return early. Safe from any thread or signal handler."""
 
