@@ -40,7 +40,7 @@ CONTENDED = timedelta(milliseconds=20)
 LISTEN_AGAIN = timedelta(milliseconds=50)
 """The shortest time between two questions for jobs that are to be cancelled, however often the worker is woken."""
 
-PATIENCE_WITH_OTHERS = (0.5, 8)
+PATIENCE_WITH_OTHERS = (0.5, 4)
 """How many leases, at least and at most, a busy worker leaves a suspect to others before it makes room for it.
 
 Chance decides for each worker: so not all of them let their slots go empty for one suspect.
