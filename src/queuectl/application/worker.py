@@ -53,7 +53,7 @@ SIGNALLED = 128
 SHUTDOWN_NOTICE = timedelta(seconds=1)
 """How long an end by one of these waits for word that the worker is to stop as well: they are sent to all at once."""
 
-PATIENCE_WITH_OTHERS = (0.5, 8)
+PATIENCE_WITH_OTHERS = (0.5, 4)
 """How many leases, at least and at most, a busy worker leaves a suspect to others before it makes room for it.
 
 Chance decides for each worker: so not all of them let their slots go empty for one suspect.
