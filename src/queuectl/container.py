@@ -72,6 +72,7 @@ class Container(containers.DeclarativeContainer):
     archive = providers.Singleton(_archive, database)
 
     machine_id = providers.Callable(system.machine_id)
+    own_directory = providers.Object(system.own_directory)
     find_process = providers.Object(system.process)
 
     queue = providers.Singleton(

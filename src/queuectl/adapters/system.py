@@ -6,6 +6,7 @@ import os
 import pwd
 import random
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -88,6 +89,20 @@ def make_private(directory: Path) -> None:
     """Make the directory and those above it that only the owner can use, where there are none. Raises OSError."""
     for each in reversed((directory, *directory.parents)):  # parents=True would make them by the umask
         each.mkdir(mode=0o700, exist_ok=True)
+
+
+def check_own(directory: Path) -> None:
+    """Raise PermissionError unless the directory is this user's, and nobody else may write to it."""
+    found = directory.lstat()
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not is_ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "it is no directory of our own, or others may write to it")
+
+
+def own_directory(directory: Path) -> None:
+    """Have that directory, made for the owner alone where there is none. Raises OSError where it is others' too."""
+    make_private(directory)
+    check_own(directory)
 
 
 def user_at_host() -> str:

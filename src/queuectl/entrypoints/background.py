@@ -37,13 +37,16 @@ class Started:
     log: Path
 
 
-def start_supervisor(settings: Settings, arguments: Sequence[str], *, count: int) -> Started:
+def start_supervisor(
+    settings: Settings, arguments: Sequence[str], *, count: int, own_directory: Callable[[Path], None]
+) -> Started:
     """Start `worker start --foreground` with those arguments in a session of its own; returns when `count` are ready.
 
-    Raises QueueError, with the end of the log, when they cannot be started.
+    `own_directory` makes a directory, or raises OSError where it is not this user's alone. Raises QueueError, with the
+    end of the log, when they cannot be started.
     """
     settings.directory("spool-dir")  # told here, not by each worker in the log
-    log = _new_log(settings.directory("log-dir"))
+    log = _new_log(settings.directory("log-dir"), own_directory)
     told, tell = os.pipe()
     foreground = ["worker", "start", "--foreground", "--ready-fd", str(tell)]
     with log.open("ab") as output:
@@ -180,12 +183,11 @@ def _ready_workers(told: int, count: int) -> dict[int, str]:
     return workers
 
 
-def _new_log(directory: Path) -> Path:
+def _new_log(directory: Path, own_directory: Callable[[Path], None]) -> Path:
     """A log file that only its owner can read; its name has the moment and this process's pid."""
     log = directory / f"workers-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     try:
-        for each in reversed((directory, *directory.parents)):  # parents=True would make them by the umask
-            each.mkdir(mode=0o700, exist_ok=True)
+        own_directory(directory)
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

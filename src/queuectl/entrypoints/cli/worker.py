@@ -80,7 +80,9 @@ def start(
     from queuectl.entrypoints.background import start_supervisor
 
     arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
-    _tell_started(app, start_supervisor(app.settings, arguments, count=count))
+    _tell_started(
+        app, start_supervisor(app.settings, arguments, count=count, own_directory=app.container.own_directory())
+    )
 
 
 @worker.command("stop", short_help="Stop the workers of this machine when their jobs are done.")
