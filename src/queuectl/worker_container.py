@@ -5,6 +5,7 @@ import random
 from dependency_injector import providers
 
 from queuectl.adapters import containment, event_log, outcome_spool, system
+from queuectl.adapters.local_processes import FileLocalProcesses
 from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -33,24 +34,15 @@ class WorkerContainer(Container):
     take_over_logging = providers.Callable(event_log.take_over_logging)
     log_line = providers.Object(event_log.log_line)
     events = providers.Object(event_log.log_event)
-    runner = providers.Singleton(SubprocessRunner, system.elapsed)
+    local_processes = providers.Singleton(FileLocalProcesses, Container.private_directory)
+    runner = providers.Singleton(SubprocessRunner, system.elapsed, note=local_processes.provided.note)
+    kill_commands = providers.Object(containment.kill_commands_of)
     kill_orphans = providers.Object(containment.kill_orphans)
     examine_containment = providers.Callable(containment.examine)
     contain = providers.Callable(containment.become_subreaper)
 
     prepare_claims = providers.Callable(prepare_claims, Container.backend_name)
-    spool = providers.Singleton(
-        outcome_spool.FileOutcomeSpool,
-        providers.Callable(
-            outcome_spool.directory_for,
-            providers.Callable(lambda settings: settings.directory("spool-dir"), Container.settings),
-            providers.Selector(
-                Container.backend_name,
-                sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),
-                postgresql=Container.place,
-            ),
-        ),
-    )
+    spool = providers.Singleton(outcome_spool.FileOutcomeSpool, Container.private_directory)
     heartbeat = providers.Factory(
         Heartbeat, workers=Container.workers, clock=Container.clock, elapsed=elapsed, wake=runner.provided.wake
     )
@@ -58,20 +50,23 @@ class WorkerContainer(Container):
         rescue_lost_workers,
         jobs=Container.jobs,
         workers=Container.workers,
+        local=local_processes,
         events=events,
         machine=Container.machine_id,
-        is_alive=providers.Object(system.is_alive),
-        clear=providers.Object(containment.kill_commands_of),
+        is_alive=Container.is_alive,
+        clear=kill_commands,
         settle_kept=providers.Callable(settle_kept, jobs=Container.jobs, spool=spool, events=events).provider,
         at=providers.Callable(lambda clock: clock(), Container.clock),
+        elapsed=elapsed,
     )
     clear_leftovers = providers.Callable(
         clear_leftovers,
         workers=Container.workers,
+        local=local_processes,
         machine=Container.machine_id,
         owners=providers.Callable(containment.owners),
-        is_alive=providers.Object(system.is_alive),
-        clear=providers.Object(containment.kill_commands_of),
+        is_alive=Container.is_alive,
+        clear=kill_commands,
     )
     worker = providers.Factory(
         Worker,

@@ -105,8 +105,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/rescue.py",
-                "            clear(worker.id)  # also",
-                '            __import__("threading").Timer(1, clear, [worker.id]).start()  # also',
+                "            clear(worker.id, registered.commands if registered else ())",
+                '            __import__("threading").Timer(1, clear, [worker.id]).start()',
             )
         ],
         [
@@ -118,8 +118,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/rescue.py",
-                "if worker.lease_expires_at > at and not proved_dead:",
-                "if is_local and is_alive(worker.process) and worker.lease_expires_at == at:",
+                "if left > timedelta():",
+                "if not left:",
             ),
             Edit(
                 "queuectl/adapters/sql/jobs.py",

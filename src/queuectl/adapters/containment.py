@@ -13,10 +13,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
+from queuectl.adapters import system
 from queuectl.domain.findings import Finding, Grade
+from queuectl.domain.ports import NotedCommand
 
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
 """Variables in the environment of every command: whose it is."""
@@ -85,15 +88,23 @@ def kill_orphans(keep: Collection[int]) -> None:
         time.sleep(PAUSE)
 
 
-def kill_commands_of(worker_id: str) -> None:
+def kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None:
     """Kill every process on this machine that a command of that worker started, however it has moved since.
 
-    They are known by `QUEUECTL_WORKER_ID` in the environment they were started with; returns when none is left.
+    They are known by `QUEUECTL_WORKER_ID` in the environment they were started with, and by the sessions and outputs
+    of the commands that the worker has `noted`; returns when none is left.
     """
     give_up_at = time.monotonic() + LONGEST_SWEEP
-    while marked := [pid for pid in _pids() if is_marked(pid, WORKER_MARK, worker_id)]:
-        for pid in marked:
-            _kill_marked(pid, worker_id)
+    sessions = {command.pid: command.noted_at for command in noted if command.pid}
+    outputs = {f"pipe:[{command.output}]" for command in noted}
+
+    def is_left(pid: int) -> bool:
+        is_ours = is_marked(pid, WORKER_MARK, worker_id) or _is_in_session(pid, sessions)
+        return is_ours or (bool(outputs) and _has_open(pid, outputs))
+
+    while left := [pid for pid in _pids() if is_left(pid)]:
+        for pid in left:
+            _kill_if(is_left, pid)
         if time.monotonic() > give_up_at:
             return
         time.sleep(PAUSE)
@@ -142,13 +153,49 @@ def _has_pidfds() -> bool:
     return True
 
 
+def _is_in_session(pid: int, sessions: Mapping[int, timedelta]) -> bool:
+    """Whether the process lives and is of one of these sessions, which were there at these times since boot.
+
+    The id of a session is its leader's pid, and not given again while the session has members. A younger leader has
+    been given it after the session was gone.
+    """
+    if not sessions or (fields := system.stat_fields(pid)) is None:
+        return False
+    session = int(fields[3])
+    if session not in sessions or system.process(pid) is None:
+        return False
+    leader = system.stat_fields(session)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return leader is None or int(leader[19]) <= int(sessions[session].total_seconds() * ticks)
+
+
+def _has_open(pid: int, names: Collection[str]) -> bool:
+    """Whether the process has one of these open, by the names that /proc has for them."""
+    with contextlib.suppress(OSError):  # another user's, or gone
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor) in names:  # noqa: PTH115 - a name that is no path
+                    return True
+    return False
+
+
 def _variable(pid: int, name: str) -> str | None:
     prefix = f"{name}=".encode()
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # gone, or a zombie
-        return None
+    variables = _environment(pid)
     return next((os.fsdecode(each[len(prefix) :]) for each in variables if each.startswith(prefix)), None)
+
+
+def _environment(pid: int) -> list[bytes]:
+    """The variables that the process was started with; none of one that is gone or another user's."""
+    with contextlib.suppress(OSError):
+        if variables := Path(f"/proc/{pid}/environ").read_bytes():
+            return variables.split(b"\0")
+    with contextlib.suppress(OSError):  # the main thread may have ended, and others live
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                if variables := (thread / "environ").read_bytes():
+                    return variables.split(b"\0")
+    return []
 
 
 def _pids() -> list[int]:
@@ -158,12 +205,12 @@ def _pids() -> list[int]:
         return []
 
 
-def _kill_marked(pid: int, worker_id: str) -> None:
+def _kill_if(is_meant: Callable[[int], bool], pid: int) -> None:
     with contextlib.suppress(OSError):
         pidfd = os.pidfd_open(pid)
         try:
             # Looked at again while the pidfd holds it: the pid may have become another process's.
-            if is_marked(pid, WORKER_MARK, worker_id):
+            if is_meant(pid):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)

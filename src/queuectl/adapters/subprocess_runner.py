@@ -16,9 +16,10 @@ import signal
 import struct
 import termios
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 from queuectl.adapters import containment, run_result, system
@@ -53,6 +54,7 @@ class _Child:
     output: OutputBuffer
     times_out: timedelta | None
     spawned_at: timedelta
+    slot: int
     stopped_as: Outcome | None = None
     kill_at: timedelta | None = None
     buried: timedelta | None = None
@@ -78,8 +80,16 @@ class SubprocessRunner:
     The lock keeps a `stop` apart from the reaping of a child, after which its group's id may be another's.
     """
 
-    def __init__(self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        elapsed: Elapsed,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        note: Callable[[int, int, int], None] = lambda _slot, _pid, _output: None,
+    ) -> None:
+        """`note` hears in which slot a command runs, by its pid and its output: see `LocalProcesses`."""
         self._elapsed = elapsed
+        self._note = note
         inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE) and name != "OLDPWD"}
         self._environ = {os.fsencode(name): os.fsencode(text) for name, text in inherited.items()}
         self._environ.update(_present_directory(self._environ.pop(b"PWD", b"")))
@@ -153,14 +163,19 @@ class SubprocessRunner:
     def _spawned(self, run: Run) -> _Child:
         pipe, write_end = os.pipe()
         spawned_at = self._elapsed()
+        slot = next(slot for slot in count() if all(slot != child.slot for child in self._children))
+        number = os.fstat(pipe).st_ino
+        self._note(slot, 0, number)
         try:
             pid = self._spawn(run, write_end)
+            self._note(slot, pid, number)
         except BaseException:
+            self._note(slot, 0, 0)
             os.close(pipe)
             raise
         finally:
             os.close(write_end)
-        return self._watched(run, pid, pipe, spawned_at)
+        return self._watched(run, pid, pipe, spawned_at, slot)
 
     def _spawn(self, run: Run, output: int) -> int:
         """Start the command as the leader of a session; its pid. Raises OSError.
@@ -201,12 +216,13 @@ class SubprocessRunner:
                 os.fchdir(self._directory)
         raise error
 
-    def _watched(self, run: Run, pid: int, pipe: int, spawned_at: timedelta) -> _Child:
+    def _watched(self, run: Run, pid: int, pipe: int, spawned_at: timedelta, slot: int) -> _Child:
         os.set_blocking(pipe, False)
         child = _Child(
             run=run,
             pid=pid,
             spawned_at=spawned_at,
+            slot=slot,
             pidfd=_pidfd(pid),
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
@@ -293,6 +309,7 @@ class SubprocessRunner:
                 is_over = child.buried is not None and now > child.buried + LONGEST_BURIAL
                 if is_over or not (orphans_left or _group_exists(child)):
                     self._children.remove(child)
+                    self._note(child.slot, 0, 0)
                     ended.append((child.run, child.result()))
         return ended
 

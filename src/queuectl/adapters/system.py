@@ -105,7 +105,7 @@ def machine_id() -> str:
 
 
 def process(pid: int) -> Process | None:
-    """The process that has that pid on this machine now, or None; a zombie counts as none."""
+    """The process that has that pid on this machine now, or None; a zombie without living threads counts as none."""
     started = _start_time(pid)
     return None if started is None else Process(machine=machine_id(), pid=pid, started=started)
 
@@ -123,6 +123,12 @@ def is_younger(pid: int, *, than: timedelta) -> bool:
     started = _start_time(pid)
     ticks = os.sysconf("SC_CLK_TCK")
     return started is not None and started >= int(than.total_seconds() * ticks)
+
+
+def is_standing_still(candidate: Process) -> bool:
+    """Whether that process has been stopped by a signal, or by a debugger."""
+    fields = stat_fields(candidate.pid)
+    return fields is not None and fields[0] in "Tt" and process(candidate.pid) == candidate
 
 
 def is_alive(candidate: Process) -> bool:
@@ -145,13 +151,15 @@ def _is_hidden(pid: int) -> bool:
 def _start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of the process, or seconds since 1970 where there is no /proc."""
     if HAS_PROC:
-        fields = _stat_fields(pid)
-        return int(fields[19]) if fields and fields[0] not in "ZX" else None
+        fields = stat_fields(pid)
+        if fields is None or (fields[0] in "ZX" and not _has_other_threads(pid)):
+            return None
+        return int(fields[19])
     text = _asked_of_ps(pid, "lstart=")
     return int(time.mktime(time.strptime(text))) if text else None
 
 
-def _stat_fields(pid: int) -> list[str] | None:
+def stat_fields(pid: int | str) -> list[str] | None:
     """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`.
 
     The numbers of the fields, less three, are those of proc_pid_stat(5).
@@ -161,6 +169,16 @@ def _stat_fields(pid: int) -> list[str] | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return stat.rpartition(")")[2].split()
+
+
+def _has_other_threads(pid: int) -> bool:
+    """Whether a process whose main thread has ended, and which so looks like a zombie, lives on in others."""
+    try:
+        threads = [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+        states = [fields[0] for it in threads if it != pid and (fields := stat_fields(f"{pid}/task/{it}"))]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(state not in "ZX" for state in states)
 
 
 def _asked_of_ps(pid: int, column: str) -> str:

@@ -43,9 +43,13 @@ class Heartbeat:
         elapsed: Elapsed,
         wake: Callable[[], None],
         sent_at: timedelta | None = None,
+        renewed: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
-        """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
+        """`sent_at` is when the registration, and with it the first lease, was sent; None: now.
+
+        `renewed` hears of each new end of the lease, in time since boot.
+        """
         self._worker_id = worker_id
         self._workers = workers
         self._lease = lease
@@ -53,6 +57,7 @@ class Heartbeat:
         self._elapsed = elapsed
         self._wake = wake
         self._sent_at = elapsed() if sent_at is None else sent_at
+        self._renewed = renewed
         self._given_up = False
         self._error: str | None = None
         self._lost: str | None = None
@@ -96,6 +101,7 @@ class Heartbeat:
             return
         if renewed:
             self._sent_at, self._error = sent_at, None
+            self._renewed(sent_at + self._lease)
         else:
             self._given_up = True
             self._alarm.set()

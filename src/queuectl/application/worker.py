@@ -30,6 +30,9 @@ from queuectl.domain.ports import (
     WorkerState,
 )
 
+DOUBT = timedelta(seconds=5)
+"""How long a worker that is to stop waits to learn whether a claim was made whose answer was lost."""
+
 POLL = timedelta(seconds=1)
 """The longest wait of an idle worker. Wake-ups are hints: polling alone must be correct."""
 
@@ -38,6 +41,9 @@ CONTENDED = timedelta(milliseconds=20)
 
 LISTEN_AGAIN = timedelta(milliseconds=50)
 """The shortest time between two questions for jobs that are to be cancelled, however often the worker is woken."""
+
+SHORTEST_PAUSE = timedelta(milliseconds=250)
+"""The shortest time between two looks for lost workers that nobody asked for."""
 
 PAUSE_AFTER_TROUBLE = timedelta(seconds=1)
 """No new claim for this long after the worker itself was unable to start a command."""
@@ -56,7 +62,7 @@ class Worker:
         config: ConfigRepository,
         runner: Runner,
         heartbeat: Heartbeat,
-        rescue: Callable[[Policy], None],
+        rescue: Callable[[Policy], timedelta],
         clock: Clock,
         elapsed: Elapsed,
         new_lease_id: Callable[[], str],
@@ -80,7 +86,7 @@ class Worker:
 
         self._policy = Policy.of({})
         self._running: dict[str, Run] = {}
-        self._in_doubt = False
+        self._doubt_ends: timedelta | None = None
         self._unsettled = Unsettled(jobs=jobs, spool=spool, events=events)
         self._stops_asked = 0
         self._stops_done = 0
@@ -122,12 +128,21 @@ class Worker:
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more.
 
-        An outcome that the database does not take keeps it alive, but for a forced stop: when the outcome is kept, so
-        that the next worker of this machine will settle it, or when the lease is over and the job is the rescuers'.
+        An outcome that the database does not take keeps it alive only until that is kept: the next worker of this
+        machine will settle it. After a forced stop, also until the lease is over and the job is the rescuers'.
         """
-        must_end = self._lease_lost or (self._stops_done > 0 and not self._in_doubt)
-        gives_up = self._stops_done > 1 and (self._lease_lost or self._unsettled.are_kept)
-        return must_end and not self._running and (gives_up or not self._unsettled)
+        if self._running or not (self._lease_lost or self._stops_done):
+            return False
+        in_doubt = self._doubt_ends is not None and self._elapsed() < self._doubt_ends
+        if in_doubt and not self._lease_lost:
+            return False
+        is_safe = self._stops_done > 0 and self._unsettled.are_kept
+        return not self._unsettled or is_safe or (self._stops_done > 1 and self._lease_lost)
+
+    @property
+    def kill_grace(self) -> timedelta:
+        """What a forced stop gives the commands to end."""
+        return self._policy.kill_grace
 
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
@@ -223,8 +238,8 @@ class Worker:
         self._unsettled.settle()  # what has ended is no stray
         self._policy = Policy.of(self._config.stored())
         self._give_back_strays()
-        self._rescue(self._policy)
-        self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
+        pause = self._rescue(self._policy)
+        self._rescue_at = self._elapsed() + max(pause, SHORTEST_PAUSE) * (1 + self._chance() / 4)
 
     def _give_back_strays(self) -> None:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
@@ -232,7 +247,7 @@ class Worker:
         for job in self._jobs.held_by(self.id):
             if job.lease is not None and job.id not in self._running:
                 self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
-        self._in_doubt = False
+        self._doubt_ends = None
 
     def _settle_and_claim(self) -> None:
         free = self._free_slots
@@ -243,7 +258,7 @@ class Worker:
         try:
             claimed = self._unsettled.settle_and_claim(lease, queues=self._queues, limit=free, at=self._clock())
         except CommitUnknown:
-            self._in_doubt = True
+            self._doubt_ends = self._elapsed() + DOUBT
             raise
         for run in claimed:
             self._running[run.job.id] = run

@@ -26,6 +26,14 @@ class WorkerStopping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSignalled:
+    """A signal that its supervisor does not send would have ended a worker: it stops, and is replaced."""
+
+    worker: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStopped:
     """A worker has ended in good order."""
 
@@ -105,6 +113,7 @@ class DatabaseBack:
 Event = (
     WorkerStarted
     | WorkerStopping
+    | WorkerSignalled
     | WorkerStopped
     | JobStarted
     | CancelHeard
