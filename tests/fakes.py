@@ -294,9 +294,10 @@ class InMemoryLocalProcesses:
     def leave(self) -> None:
         self._machine.pop(self._own, None)
 
-    def renew(self, lease_ends: timedelta, kill_grace: timedelta) -> None:
+    def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
         if self._own in self._machine:
-            self._say(self._machine[self._own]._replace(lease_ends=lease_ends, kill_grace=kill_grace))
+            own = self._machine[self._own]
+            self._say(own._replace(lease_ends=lease_ends, kill_grace=kill_grace, fit_until=fit_until))
 
     def note(self, slot: int, pid: int, output: int) -> None:
         commands = [*self._machine[self._own].commands]

@@ -25,7 +25,7 @@ from queuectl.adapters.local_processes import FileLocalProcesses
 
 local = FileLocalProcesses(Path(sys.argv[1]))
 local.join(None, worker="w2")
-local.renew(timedelta(hours=1), timedelta(seconds=1))
+local.renew(timedelta(hours=1), kill_grace=timedelta(seconds=1), fit_until=timedelta(hours=2))
 local.note(1, 50, 7)
 print("joined", flush=True)
 sys.stdin.read()
@@ -73,11 +73,11 @@ def test_a_supervisor_is_its_own_and_has_no_id(local: LocalProcesses) -> None:
 
 def test_a_worker_says_how_long_its_lease_is_and_which_commands_run(local: LocalProcesses) -> None:
     local.join(SUPERVISOR, worker="w1")
-    local.renew(HOUR, SECOND)
+    local.renew(HOUR, kill_grace=SECOND, fit_until=2 * HOUR)
     local.note(0, 50, 7)
     local.note(2, 0, 9)
     [found] = local.registered()
-    assert (found.lease_ends, found.kill_grace) == (HOUR, SECOND)
+    assert (found.lease_ends, found.kill_grace, found.fit_until) == (HOUR, SECOND, 2 * HOUR)
     assert [(it.pid, it.output) for it in found.commands] == [(50, 7), (0, 9)]
     local.note(0, 0, 0)
     [found] = local.registered()

@@ -1,5 +1,7 @@
 """`worker stop` while the file of the queue is locked, gone or replaced."""
 
+import os
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from tests.integration.ledger import Ledger
 
 pytestmark = [pytest.mark.sqlite_only, pytest.mark.fault("F82")]
 
-BOUND = 20.0
+BOUND = 25.0
 """Seconds after which nobody would believe any more that `worker stop --force` works."""
 
 
@@ -69,3 +71,19 @@ def test_workers_are_stopped_whatever_has_become_of_the_file(
     witness.healed()
     history = witness.check()
     assert history.jobs[job_id].attempts == (2 if force else 1)
+
+
+def test_workers_that_cannot_be_registered_run_all_the_same_and_say_once_what_will_not_work(
+    cli: Cli, witness: Witness, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    cli.environ["QUEUECTL_SPOOL_DIR"] = str(tmp_path / "file" / "spool")
+    workers = cli.start_workers(2)
+    witness.enqueue()
+    witness.check(faultless=True)
+    workers.log.assert_exactly("this machine's workers cannot be registered in")
+    stopped = cli.run("worker", "stop", check=False)
+    assert stopped.code == 1
+    assert "2 workers of this machine cannot be reached" in stopped.stderr
+    os.kill(workers.supervisor, signal.SIGTERM)
+    wait_until(lambda: not cli.processes())

@@ -311,6 +311,9 @@ class WorkerProcess:
     def identity(self) -> Process:
         return Process(machine=self.host.machine, pid=self._pid, started=1)
 
+    def _tell_host(self, lease_ends: timedelta) -> None:
+        self.local.renew(lease_ends, kill_grace=self.world.policy.kill_grace, fit_until=timedelta())
+
     def _kill(self, target: LocalProcess) -> None:
         """What a rescuer does to one that has outlived its lease."""
         for it in self.host.members:
@@ -329,7 +332,7 @@ class WorkerProcess:
             world.promises.members[self.id] = Member(self.process, self.supervisor, host.name, lease, timeline.now)
             self.local.join(record.supervisor, worker=self.id)
             workers.register(record)
-            self.local.renew(sent_at + lease, world.policy.kill_grace)
+            self._tell_host(sent_at + lease)
         except DatabaseUnavailable:
             timeline.after(timedelta(), self._gone)
             return
@@ -350,7 +353,7 @@ class WorkerProcess:
             elapsed=world.elapsed,
             wake=runner.wake,
             sent_at=sent_at,
-            renewed=lambda ends: self.local.renew(ends, world.policy.kill_grace),
+            tell=self._tell_host,
             new_flag=lambda: SimulatedFlag(self.process),
         )
 

@@ -52,10 +52,18 @@ class Wreck:
         if process == HERE:
             self.register(is_alive=False)
 
-    def register(self, *, lease_ends: timedelta | None = None, is_alive: bool = True) -> None:
+    def register(
+        self, *, lease_ends: timedelta | None = None, is_alive: bool = True, fit_until: timedelta | None = None
+    ) -> None:
         """What `w-1` says of itself on its machine."""
         self.registered[HERE] = LocalProcess(
-            HERE, SUPERVISOR, "w-1", is_alive=is_alive, lease_ends=lease_ends, commands=[COMMAND]
+            HERE,
+            SUPERVISOR,
+            "w-1",
+            is_alive=is_alive,
+            lease_ends=lease_ends,
+            fit_until=fit_until,
+            commands=[] if fit_until else [COMMAND],
         )
 
     def rescue(
@@ -136,6 +144,16 @@ def test_a_worker_here_that_stands_still_is_killed_then_its_commands_and_then_it
     assert wreck.killed == ["w-1"]
     assert (wreck.cleared, wreck.noted) == ([("w-1", State.PROCESSING)], [COMMAND])
     assert wreck.registered == {}
+
+
+def test_a_worker_here_that_is_fit_and_runs_nothing_any_more_is_left_alive_when_its_jobs_are_put_back() -> None:
+    wreck = Wreck(HERE)
+    wreck.register(lease_ends=SINCE_BOOT, fit_until=SINCE_BOOT + SECOND)
+    wreck.rescue(at=NOON + MINUTE, alive=[HERE])
+    assert wreck.job_is == (State.PROCESSING, None)
+    wreck.rescue(at=NOON + HOUR, alive=[HERE])
+    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) did not renew its lease")
+    assert wreck.killed == []
 
 
 def test_a_worker_here_keeps_its_jobs_by_the_time_since_boot_wherever_the_clock_was_set() -> None:

@@ -29,8 +29,9 @@ from queuectl.domain.ports import LocalProcess, NotedCommand, Process
 LOCK = struct.Struct("hhqqi4x")
 """`struct flock` of Linux with 64 bits: kind, whence, start, length, pid of the holder."""
 
-HEADER, COMMAND = struct.Struct("=qq"), struct.Struct("=qqq")
-"""When the lease ends and the kill grace; a command's pid, when it was noted, and its output. Times in microseconds."""
+HEADER, COMMAND = struct.Struct("=qqq"), struct.Struct("=qqq")
+"""When the lease ends, the kill grace, when the next sign of life is overdue; a command's pid, when it was noted, and
+its output. Times in microseconds."""
 
 SUPERVISOR = "supervisor"
 """Stands in a file's name where a worker has its id."""
@@ -88,9 +89,10 @@ class FileLocalProcesses:
         self._own = path
         return True
 
-    def renew(self, lease_ends: timedelta, kill_grace: timedelta) -> None:
-        """Say when this worker's lease ends, in time since boot."""
-        HEADER.pack_into(self._content, 0, lease_ends // MICROSECOND, kill_grace // MICROSECOND)
+    def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
+        """Say what this worker's fields are from now on."""
+        times = (lease_ends, kill_grace, fit_until)
+        HEADER.pack_into(self._content, 0, *(each // MICROSECOND for each in times))
         self._write(0, self._content)  # all of it: a command may have written to our descriptor
 
     def note(self, slot: int, pid: int, output: int) -> None:
@@ -103,10 +105,10 @@ class FileLocalProcesses:
     def leave(self) -> None:
         """Remove this process's file: it holds nothing more that others would have to deal with."""
         if self._own is not None:
+            path, self._own = self._own, None
             with contextlib.suppress(OSError):
-                self._own.unlink()
+                path.unlink()
             os.close(self._file)
-            self._own = None
 
     def registered(self, *, of: Collection[str] = ()) -> list[LocalProcess]:
         """Those of this database, and the workers `of` these ids, with their supervisors, wherever they registered."""
@@ -170,14 +172,8 @@ class FileLocalProcesses:
             if (said := _parsed(path.name)) is not None:
                 holder = self._holder(path)
                 if holder is not None:
-                    lease_ends, kill_grace, commands = _understood(self._read(path))
-                    yield said._replace(
-                        directory=str(directory),
-                        is_alive=holder == said.process.pid,
-                        lease_ends=lease_ends,
-                        kill_grace=kill_grace,
-                        commands=commands,
-                    )
+                    found = said._replace(directory=str(directory), is_alive=holder == said.process.pid)
+                    yield _with_content(found, self._read(path))
 
     def _read(self, path: Path) -> bytes:
         if _is_own(path):
@@ -203,7 +199,10 @@ class FileLocalProcesses:
         return self._holder(self._path(target))
 
     def _holder(self, path: Path) -> int | None:
-        """The pid of the process that has the file locked, 0 when none has; None where there is no such file."""
+        """The pid of the process that has the file locked, 0 when none has; None where there is no such file.
+
+        -1 for a process of another pid namespace.
+        """
         if _is_own(path):
             return os.getpid()
         try:
@@ -215,7 +214,7 @@ class FileLocalProcesses:
         finally:
             os.close(file)
         kind, _, _, _, pid = LOCK.unpack(answer)
-        return 0 if kind == fcntl.F_UNLCK else pid
+        return 0 if kind == fcntl.F_UNLCK else pid or -1
 
     def _remove_old(self) -> None:
         """Remove what was left by an earlier boot, or a pid namespace that is gone."""
@@ -251,14 +250,16 @@ def _parsed(name: str) -> LocalProcess | None:
     )
 
 
-def _understood(content: bytes) -> tuple[timedelta | None, timedelta | None, tuple[NotedCommand, ...]]:
-    """The end of the lease, the kill grace, the commands; nothing of a content that somebody else has written."""
+def _with_content(found: LocalProcess, content: bytes) -> LocalProcess:
+    """The process with what its file holds; without what nobody has written yet, or somebody else."""
     if len(content) < HEADER.size or (len(content) - HEADER.size) % COMMAND.size:
-        return None, None, ()
-    lease_ends, kill_grace = (it * MICROSECOND for it in HEADER.unpack_from(content))
+        return found
+    lease_ends, kill_grace, fit_until = (it * MICROSECOND for it in HEADER.unpack_from(content))
     commands = tuple(
         NotedCommand(pid=pid, noted_at=noted_at * MICROSECOND, output=output)
         for pid, noted_at, output in COMMAND.iter_unpack(content[HEADER.size :])
         if output > 0
     )
-    return lease_ends or None, kill_grace, commands
+    if not lease_ends:
+        return found._replace(commands=commands)
+    return found._replace(lease_ends=lease_ends, kill_grace=kill_grace, fit_until=fit_until, commands=commands)

@@ -43,12 +43,12 @@ class Heartbeat:
         elapsed: Elapsed,
         wake: Callable[[], None],
         sent_at: timedelta | None = None,
-        renewed: Callable[[timedelta], None] = lambda _: None,
+        tell: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
         """`sent_at` is when the registration, and with it the first lease, was sent; None: now.
 
-        `renewed` hears of each new end of the lease, in time since boot.
+        `tell` hears at each beat when the lease ends, in time since boot: a sign of life, also when that is past.
         """
         self._worker_id = worker_id
         self._workers = workers
@@ -57,7 +57,7 @@ class Heartbeat:
         self._elapsed = elapsed
         self._wake = wake
         self._sent_at = elapsed() if sent_at is None else sent_at
-        self._renewed = renewed
+        self._tell = tell
         self._given_up = False
         self._error: str | None = None
         self._lost: str | None = None
@@ -98,10 +98,11 @@ class Heartbeat:
             renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self._lease)
         except DatabaseUnavailable as error:
             self._error = error.message
+            self._tell(self._sent_at + self._lease)
             return
         if renewed:
             self._sent_at, self._error = sent_at, None
-            self._renewed(sent_at + self._lease)
+            self._tell(sent_at + self._lease)
         else:
             self._given_up = True
             self._alarm.set()

@@ -45,11 +45,11 @@ def rescue_lost_workers(
     """Rescue the workers whose lease ran out before `at`, and those of this machine whose process is gone.
 
     Of a worker that is registered on this machine and alive, the lease goes by the machine's time since boot: the
-    clock may have been set. Where that is over too, its process is killed first, so that nobody is left who would take
-    the end of its commands for their own. Then `clear` ends what is left of its commands, before its jobs are put
-    back, so that no job runs twice at a time. `settle_kept` records what workers of this machine knew and could not
-    store: what has ended must not be taken back as lost and run again. Each worker is one transaction; any worker may
-    do this for any other.
+    clock may have been set. Where that is over too, its process is killed first, unless it runs nothing any more: so
+    nobody is left who would take the end of its commands for their own. Then `clear` ends what is left of these, before
+    its jobs are put back, so that no job runs twice at a time. `settle_kept` records what workers of this machine knew
+    and could not store: what has ended must not be taken back as lost and run again. Each worker is one transaction;
+    any worker may do this for any other.
 
     Returns how long the next look has time, at most: when the first lease is over, whatever the policy is now.
     """
@@ -68,7 +68,7 @@ def rescue_lost_workers(
             if left > timedelta():
                 pause = min(pause, left)
                 continue
-            proved_dead = local.kill(registered)
+            proved_dead = not registered.is_harmless(elapsed()) and local.kill(registered)
         else:
             proved_dead = is_local and not is_alive(worker.process)
         # Commands that have emptied their environment are found by its registration, or were killed by its supervisor.

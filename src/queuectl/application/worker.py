@@ -125,6 +125,11 @@ class Worker:
         return self._stops_asked > 0
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether the database could not be used when it was last tried."""
+        return self._retries.is_failing
+
+    @property
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more.
 

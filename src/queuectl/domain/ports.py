@@ -231,9 +231,15 @@ class LocalProcess(NamedTuple):
     """In time since boot; None when it is not known."""
     kill_grace: timedelta | None = None
     """What its commands are given when it is stopped by force."""
+    fit_until: timedelta | None = None
+    """When a sign of life, in time since boot, is overdue: also one that has lost its lease gives them."""
     commands: Sequence[NotedCommand] = ()
     directory: str = ""
     """Where it has registered."""
+
+    def is_harmless(self, at: timedelta) -> bool:
+        """Whether it runs no command and does not stand still: it may outlive its lease, as in a long outage."""
+        return not self.commands and self.fit_until is not None and at < self.fit_until
 
 
 class LocalProcesses(Protocol):
@@ -249,8 +255,8 @@ class LocalProcesses(Protocol):
     def leave(self) -> None:
         """Take the registration back: nothing is left that others would have to deal with."""
 
-    def renew(self, lease_ends: timedelta, kill_grace: timedelta) -> None:
-        """Say when this worker's lease ends, in time since boot, and what a forced stop would give its commands."""
+    def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
+        """Say what this worker's fields in `LocalProcess` are from now on."""
 
     def note(self, slot: int, pid: int, output: int) -> None:
         """Say which command runs in that slot: see `NotedCommand`; 0 and 0: none any more.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports import LocalProcess, LocalProcesses, Process
-from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, STOP_BOUND, UNAVAILABLE
+from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, LONGEST_RESCUE, STOP_BOUND, UNAVAILABLE
 from queuectl.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 0.05
 """Seconds between two looks whether a process has ended."""
 
-KILLED_AFTER = STOP_BOUND + 3.0
+KILLED_AFTER = STOP_BOUND + LONGEST_RESCUE + 3.0
 """Seconds beyond the kill grace after which a process that is to stop by force is killed from here.
 
 Its supervisor, unless that is frozen too, has killed it before.

@@ -60,7 +60,7 @@ MARGIN = 1.0
 LOOK_AGAIN = 1.0
 """Seconds between two looks at the lease of a worker that has told of none yet."""
 
-STOP_BOUND = 5.0
+STOP_BOUND = 8.0
 """Seconds that a worker may take to stop by force beyond its kill grace, or at all while it is not ready."""
 
 LONGEST_RESCUE = 5.0
@@ -317,6 +317,7 @@ class Supervisor:
             self._reap()
         if self._rescuer is not None:
             os.kill(self._rescuer, signal.SIGKILL)
+            os.waitpid(self._rescuer, 0)
 
     def _kill_overdue(self) -> None:
         """Kill the workers that have outlived their lease, or what they were given to stop by force.
@@ -354,6 +355,8 @@ class Supervisor:
         if found is None or found.lease_ends is None:
             return now + LOOK_AGAIN
         left = (found.lease_ends - self._elapsed()).total_seconds()
+        if found.is_harmless(self._elapsed()):
+            left = max(left, LOOK_AGAIN)
         if left > 0:
             slot.overdue_at = None
             return now + left

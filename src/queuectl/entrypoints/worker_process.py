@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,11 +26,14 @@ PATIENCE = timedelta(seconds=1)
 SHORTEST_SILENCE = timedelta(seconds=1)
 """How long the database may take for an answer however short the lease is."""
 
+LONGEST_SILENCE = timedelta(seconds=10)
+"""How much later than half of a lease after the last one a sign of life may come: each asks the database first."""
+
 STOPPING_SILENCE = timedelta(seconds=5)
 """How long it may take however long the lease is, when the worker is to stop."""
 
-LAST_WORDS = 5.0
-"""Seconds that a worker that holds nothing more waits for the database to hear that it has ended."""
+LAST_WORDS, LAST_TRY = 10.0, 1.0
+"""Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
 
 ORPHANED_WITHIN = 0.2
 """Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
@@ -71,45 +74,23 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
     container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
-    heartbeat = container.heartbeat(
-        record.id, lease=lease, sent_at=sent_at, renewed=lambda ends: local.renew(ends, worker.kill_grace)
-    )
+
+    def tell(lease_ends: timedelta) -> None:
+        fit_until = container.elapsed()() + lease / 2 + LONGEST_SILENCE
+        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
+
+    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at, tell=tell)
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    local.renew(sent_at + lease, worker.kill_grace)
+    tell(sent_at + lease)
 
-    def stop() -> None:
-        worker.stop()
-        container.database().expect_answers_within(STOPPING_SILENCE)
-
-    def force() -> None:
-        worker.stop(force=True)
-        container.database().expect_answers_within(STOPPING_SILENCE)
-        # From here, for the main thread may be waiting for the database.
-        container.runner().stop(Outcome.RELEASED, grace=worker.kill_grace)
-        time.sleep(worker.kill_grace.total_seconds())
-        container.runner().stop(Outcome.RELEASED, grace=timedelta())
-
-    signals: list[int] = []
-
-    def take_signals() -> None:
-        while True:
-            number = signal.sigwait(ENDING)
-            if _is_orphan(supervisor, within=ORPHANED_WITHIN if number == FORCE_SIGNAL else 0.0):
-                force() if number == FORCE_SIGNAL else stop()
-                continue
-            if not signals:
-                container.events()(WorkerSignalled(worker=record.id, signal=_name_of(number)))
-            signals.append(number)
-            stop()
-
+    stops = _Stops(worker, container, supervisor)
     container.wake_ups()(container.runner().wake)
     beating = _thread("heartbeat", heartbeat.run)
     _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
-    orders = {Order.STOP: stop, Order.FORCE: force, Order.RESCUE: worker.rescue_soon}
-    _thread("orders", lambda: _obey(line, orders))
-    _thread("signals", take_signals)
+    _thread("orders", lambda: stops.obey(line))
+    _thread("signals", stops.take_signals)
     container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
     with contextlib.suppress(OSError):  # the supervisor is gone
         line.sendall(record.id.encode())
@@ -124,11 +105,11 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
             local.leave()
         container.storage().close()
 
-    _thread("retire", retire).join(LAST_WORDS)
+    _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)
     container.events()(WorkerStopped(worker=record.id))
     if not in_good_order:
         return LEASE_LOST
-    return SIGNALLED + signals[0] if signals else 0
+    return SIGNALLED + stops.signal if stops.signal else 0
 
 
 def rescue_once(settings: Settings) -> None:
@@ -175,12 +156,49 @@ def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _obey(line: socket.socket, orders: Mapping[Order, Callable[[], None]]) -> None:
-    """Do what the supervisor orders; stop when it is gone."""
-    with contextlib.suppress(OSError):
-        while order := line.recv(1):
-            orders[Order(order)]()
-    orders[Order.STOP]()
+class _Stops:
+    """How a worker is stopped: by the orders and the end of its supervisor, or by a signal from anybody else."""
+
+    def __init__(self, worker: Worker, container: WorkerContainer, supervisor: int) -> None:
+        """`supervisor` is the pid of this process's parent."""
+        self.signal = 0
+        """The first signal that came although the supervisor was there."""
+        self._worker = worker
+        self._container = container
+        self._supervisor = supervisor
+
+    def obey(self, line: socket.socket) -> None:
+        """Do what the supervisor orders; stop when it is gone."""
+        orders = {Order.STOP: self._stop, Order.FORCE: self._force, Order.RESCUE: self._worker.rescue_soon}
+        with contextlib.suppress(OSError):
+            while order := line.recv(1):
+                orders[Order(order)]()
+        self._stop()
+
+    def take_signals(self) -> None:
+        """Wait for the signals that would end this process, and stop."""
+        while True:
+            number = signal.sigwait(ENDING)
+            if _is_orphan(self._supervisor, within=ORPHANED_WITHIN if number == FORCE_SIGNAL else 0.0):
+                self._force() if number == FORCE_SIGNAL else self._stop()
+                continue
+            if not self.signal:
+                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=_name_of(number)))
+            self.signal = self.signal or number
+            self._stop()
+
+    def _stop(self) -> None:
+        self._worker.stop()
+        self._container.database().expect_answers_within(STOPPING_SILENCE)
+
+    def _force(self) -> None:
+        self._worker.stop(force=True)
+        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        # From here, for the main thread may be waiting for the database.
+        runner, grace = self._container.runner(), self._worker.kill_grace
+        runner.stop(Outcome.RELEASED, grace=grace)
+        time.sleep(grace.total_seconds())
+        runner.stop(Outcome.RELEASED, grace=timedelta())
 
 
 def _is_orphan(supervisor: int, *, within: float) -> bool:
