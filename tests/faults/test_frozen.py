@@ -27,7 +27,7 @@ def signalled(number: signal.Signals, workers: Workers) -> None:
 
 
 @pytest.mark.fault("F13")
-def test_a_frozen_worker_that_outlives_its_lease_is_killed_and_its_commands_before_its_job_runs_again(
+def test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again(
     cli: Cli, ledger: Ledger, witness: Witness
 ) -> None:
     job_id = witness.enqueue_endless()

@@ -102,7 +102,8 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
         beating.join()
         with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
             container.workers().retire(record.id, at=container.clock()())
-            local.leave()
+            if not worker.has_loose_ends:  # else its registration proves to others that it is dead
+                local.leave()
         container.storage().close()
 
     _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)

@@ -222,7 +222,9 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
         rescue=lambda: rescue_once(app.settings),
     )
     container.contain()
-    return supervisor.run()
+    code = supervisor.run()
+    container.local_processes().leave()
+    return code
 
 
 def _known(app: App) -> "_Known | None":
