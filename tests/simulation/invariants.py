@@ -248,6 +248,8 @@ class Promises:
         self._must(run.is_over, f"{name} is {attempt.outcome} but still runs")
         if attempt.outcome is Outcome.SUCCEEDED:
             self._must(run.exit_code == 0, f"I1: {name} succeeded but ended with {run.exit_code}")
+        if attempt.outcome is Outcome.FAILED:
+            self._must(run.exit_code is not None, f"I6: {name} is told to have failed, and was killed by others")
 
     def _is_rescued_rightly(self, before: Job, caller: SimulatedProcess) -> None:
         assert before.lease is not None

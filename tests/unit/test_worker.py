@@ -57,6 +57,7 @@ class Shift:
         self.runner = ScriptedRunner(self.clock, self.scripts)
         self.events: list[Event] = []
         self.rescued_at: list[timedelta] = []
+        self.first_expiry = LEASE
         self.spool = InMemorySpool()
         self.workers.register(a_worker("w-1", lease_expires_at=NOON + LEASE))
         self.jobs.add(self.jobs_to_do)
@@ -86,9 +87,10 @@ class Shift:
             events=self.events.append,
         )
 
-    def rescue(self, _policy: Policy) -> None:
+    def rescue(self, policy: Policy) -> timedelta:
         with self.memory.transaction():
             self.rescued_at.append(self.clock.elapsed())
+        return min(policy.lease / 6, self.first_expiry)
 
     def turn(self, turns: int = 1, *, beat: bool = True) -> None:
         for _ in range(turns):
@@ -183,6 +185,13 @@ class TestWork:
         shift.turn(20)
         gaps = {later - earlier for earlier, later in zip(shift.rescued_at, shift.rescued_at[1:], strict=False)}
         assert gaps == {6 * SECOND}
+
+    def test_others_are_rescued_when_the_first_lease_is_over_whatever_the_policy_says_now(self) -> None:
+        shift = Shift(policy={"lease": "1h"})
+        shift.first_expiry = 3 * SECOND
+        shift.turn(20)
+        gaps = {later - earlier for earlier, later in zip(shift.rescued_at, shift.rescued_at[1:], strict=False)}
+        assert gaps == {3 * SECOND}
 
 
 class TestWaiting:

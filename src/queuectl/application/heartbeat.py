@@ -43,9 +43,13 @@ class Heartbeat:
         elapsed: Elapsed,
         wake: Callable[[], None],
         sent_at: timedelta | None = None,
+        tell: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
-        """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
+        """`sent_at` is when the registration, and with it the first lease, was sent; None: now.
+
+        `tell` hears at each beat when the lease ends, in time since boot: a sign of life, also when that is past.
+        """
         self._worker_id = worker_id
         self._workers = workers
         self._lease = lease
@@ -53,6 +57,7 @@ class Heartbeat:
         self._elapsed = elapsed
         self._wake = wake
         self._sent_at = elapsed() if sent_at is None else sent_at
+        self._tell = tell
         self._given_up = ""
         self._error: str | None = None
         self._lost: str | None = None
@@ -95,9 +100,11 @@ class Heartbeat:
             self.give_up(error.message)
         except DatabaseUnavailable as error:
             self._error = error.message
+            self._tell(self._sent_at + self._lease)
         else:
             if renewed:
                 self._sent_at, self._error = sent_at, None
+                self._tell(sent_at + self._lease)
             else:
                 self.give_up("others took the lease for lost and took the jobs back")
 

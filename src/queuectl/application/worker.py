@@ -32,6 +32,9 @@ from queuectl.domain.ports import (
     WorkerState,
 )
 
+DOUBT = timedelta(seconds=5)
+"""How long a worker that is to stop waits to learn whether a claim was made whose answer was lost."""
+
 POLL = timedelta(seconds=1)
 """The longest wait of an idle worker. Wake-ups are hints: polling alone must be correct."""
 
@@ -59,6 +62,9 @@ PATIENCE_WITH_OTHERS = (0.5, 4)
 Chance decides for each worker: so not all of them let their slots go empty for one suspect.
 """
 
+SHORTEST_PAUSE = timedelta(milliseconds=250)
+"""The shortest time between two looks for lost workers that nobody asked for."""
+
 
 class Worker:
     """One worker. `work_one` is one turn of its loop; `stop` asks it to end.
@@ -77,7 +83,7 @@ class Worker:
         config: ConfigRepository,
         runner: Runner,
         heartbeat: Heartbeat,
-        rescue: Callable[[Policy], None],
+        rescue: Callable[[Policy], timedelta],
         clock: Clock,
         elapsed: Elapsed,
         new_lease_id: Callable[[], str],
@@ -101,7 +107,7 @@ class Worker:
 
         self._policy = Policy.of({})
         self._running: dict[str, Run] = {}
-        self._in_doubt = False
+        self._doubt_ends: timedelta | None = None
         self._unsettled = Unsettled(jobs=jobs, spool=spool, events=events)
         self._stops_asked = 0
         self._stops_done = 0
@@ -143,15 +149,34 @@ class Worker:
         return self._stops_asked > 0
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether the database could not be used when it was last tried."""
+        return self._retries.is_failing
+
+    @property
+    def has_loose_ends(self) -> bool:
+        """Whether the database may take it for the holder of a job."""
+        return bool(self._running or self._unsettled) or self._doubt_ends is not None
+
+    @property
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more.
 
-        An outcome that the database does not take keeps it alive, but for a forced stop: when the outcome is kept, so
-        that the next worker of this machine will settle it, or when the lease is over and the job is the rescuers'.
+        An outcome that the database does not take keeps it alive only until that is kept: the next worker of this
+        machine will settle it. After a forced stop, also until the lease is over and the job is the rescuers'.
         """
-        must_end = self._lease_lost or (self._stops_done > 0 and not self._in_doubt)
-        gives_up = self._stops_done > 1 and (self._lease_lost or self._unsettled.are_kept)
-        return must_end and not self._running and (gives_up or not self._unsettled)
+        if self._running or not (self._lease_lost or self._stops_done):
+            return False
+        in_doubt = self._doubt_ends is not None and self._elapsed() < self._doubt_ends
+        if in_doubt and not self._lease_lost:
+            return False
+        is_safe = self._stops_done > 0 and self._unsettled.are_kept
+        return not self._unsettled or is_safe or (self._stops_done > 1 and self._lease_lost)
+
+    @property
+    def kill_grace(self) -> timedelta:
+        """What a forced stop gives the commands to end."""
+        return self._policy.kill_grace
 
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
@@ -308,10 +333,10 @@ class Worker:
         self._unsettled.settle()  # what has ended is no stray
         self._adopt(Policy.of(self._config.stored()))
         self._give_back_strays()
-        self._rescue(self._policy)
+        pause = self._rescue(self._policy)
         if self._concurrency > 1:
             self._note_suspects(self._jobs.first_due(queues=self._queues), self._clock())
-        self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
+        self._rescue_at = self._elapsed() + max(pause, SHORTEST_PAUSE) * (1 + self._chance() / 4)
 
     def _adopt(self, policy: Policy) -> None:
         """Stop commands by this policy from now on, whenever they were claimed."""
@@ -324,7 +349,7 @@ class Worker:
         for job in self._jobs.held_by(self.id):
             if job.lease is not None and job.id not in self._running and not self._unsettled.was_refused(job):
                 self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
-        self._in_doubt = False
+        self._doubt_ends = None
 
     def _settle_and_claim(self) -> None:
         free = self._free_slots
@@ -340,7 +365,7 @@ class Worker:
                 lease, queues=self._queues, limit=free, at=self._clock(), suspects=suspects
             )
         except CommitUnknown:
-            self._in_doubt = True
+            self._doubt_ends = self._elapsed() + DOUBT
             raise
         if claimed:
             self._adopt(claimed[0].policy)
