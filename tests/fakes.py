@@ -319,9 +319,6 @@ class InMemoryLocalProcesses:
         self._machine[self._own] = LocalProcess(self._own, supervisor or self._own, worker, is_alive=True)
         return True
 
-    def leave(self) -> None:
-        self._machine.pop(self._own, None)
-
     def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
         if self._own in self._machine:
             own = self._machine[self._own]

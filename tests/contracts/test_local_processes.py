@@ -43,26 +43,20 @@ def open_local(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], L
 
 
 @pytest.fixture
-def local(open_local: Callable[[], LocalProcesses]) -> Iterator[LocalProcesses]:
-    local = open_local()
-    yield local
-    local.leave()
+def local(open_local: Callable[[], LocalProcesses]) -> LocalProcesses:
+    return open_local()
 
 
 def test_nobody_is_registered_at_first(local: LocalProcesses) -> None:
     assert list(local.registered()) == []
 
 
-def test_who_has_joined_is_alive_until_it_leaves(
-    local: LocalProcesses, open_local: Callable[[], LocalProcesses]
-) -> None:
+def test_who_has_joined_is_alive(local: LocalProcesses, open_local: Callable[[], LocalProcesses]) -> None:
     assert local.join(SUPERVISOR, worker="w1")
     for _ in range(2):  # a look must not cost it its registration
         [found] = open_local().registered()
         assert (found.process, found.supervisor, found.worker) == (system.current_process(), SUPERVISOR, "w1")
         assert found.is_alive
-    local.leave()
-    assert list(open_local().registered()) == []
 
 
 def test_a_supervisor_is_its_own_and_has_no_id(local: LocalProcesses) -> None:

@@ -408,7 +408,6 @@ class WorkerProcess:
         heartbeat.close()
         try:
             workers.retire(self.id, at=world.clock(host))
-            self.local.leave()
         except DatabaseUnavailable:
             world.tell(f"{self} could not retire")
         timeline.after(timedelta(), self._gone)

@@ -102,14 +102,6 @@ class FileLocalProcesses:
         COMMAND.pack_into(self._content, place, pid, elapsed() // MICROSECOND, output)
         self._write(place, self._content[place : place + COMMAND.size])
 
-    def leave(self) -> None:
-        """Remove this process's file: it holds nothing more that others would have to deal with."""
-        if self._own is not None:
-            path, self._own = self._own, None
-            with contextlib.suppress(OSError):
-                path.unlink()
-            os.close(self._file)
-
     def registered(self, *, of: Collection[str] = ()) -> list[LocalProcess]:
         """Those of this database, and the workers `of` these ids, with their supervisors, wherever they registered."""
         found = list(self._found(self._directory))

@@ -111,7 +111,7 @@ def clear_leftovers(
     live = {worker.id for worker in workers.live()} if dead else set()
     for gone in dead:
         if gone.worker not in live:  # else it is left to the rescue
-            if gone.worker:
+            if gone.commands or gone.worker in owners:
                 clear(gone.worker, gone.commands)
             local.forget(gone)
     cleared = {gone.worker for gone in dead}

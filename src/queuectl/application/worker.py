@@ -154,11 +154,6 @@ class Worker:
         return self._retries.is_failing
 
     @property
-    def has_loose_ends(self) -> bool:
-        """Whether the database may take it for the holder of a job."""
-        return bool(self._running or self._unsettled) or self._doubt_ends is not None
-
-    @property
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more.
 

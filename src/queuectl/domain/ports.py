@@ -281,9 +281,6 @@ class LocalProcesses(Protocol):
     def join(self, supervisor: Process | None, *, worker: str = "") -> bool:
         """Register this process, a worker with its supervisor and id; False, told once, when that is impossible."""
 
-    def leave(self) -> None:
-        """Take the registration back: nothing is left that others would have to deal with."""
-
     def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
         """Say what this worker's fields in `LocalProcess` are from now on."""
 

@@ -65,11 +65,7 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
     worker_id = container.new_worker_id()
     local = container.local_processes()
     local.join(container.find_process()(supervisor) or container.current_process(), worker=worker_id)
-    try:
-        record, sent_at = _registered(settings, options, worker_id, local)
-    except DatabaseUnavailable:
-        local.leave()
-        raise
+    record, sent_at = _registered(settings, options, worker_id, local)
     # A connection of the pool's from now on, and so a log for the wake-ups to watch.
     container.storage().open(create=False)
     lease = record.lease_expires_at - record.started_at
@@ -103,8 +99,6 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
         beating.join()
         with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
             container.workers().retire(record.id, at=container.clock()())
-            if not worker.has_loose_ends:  # else its registration proves to others that it is dead
-                local.leave()
         container.storage().close()
 
     _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)

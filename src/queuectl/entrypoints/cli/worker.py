@@ -235,9 +235,7 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
         rescue=lambda: rescue_once(app.settings),
     )
     container.contain()
-    code = supervisor.run()
-    container.local_processes().leave()
-    return code
+    return supervisor.run()
 
 
 def _known(app: App) -> "_Known | None":
