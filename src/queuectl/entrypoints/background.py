@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports import LocalProcess, LocalProcesses, Process
 from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, LONGEST_RESCUE, STOP_BOUND, UNAVAILABLE
-from queuectl.settings import Settings
+from queuectl.settings import Settings, has_password
 
 if TYPE_CHECKING:
     from queuectl.container import Container
@@ -54,7 +54,12 @@ def start_supervisor(
     settings.directory("spool-dir")  # told here, not by each worker in the log
     log = _new_log(settings.directory("log-dir"), own_directory)
     told, tell = os.pipe()
-    foreground = ["worker", "start", "--foreground", "--ready-fd", str(tell)]
+    # Not by an argument, which everybody may read, nor by the environment, which the workers' commands may.
+    environ = os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url}
+    secrets = _secrets(environ)
+    handed_over = _in_a_pipe(secrets)
+    descriptors = ["--ready-fd", str(tell), "--secrets-fd", str(handed_over)]
+    foreground = ["worker", "start", "--foreground", *descriptors]
     with log.open("ab") as output:
         supervisor = subprocess.Popen(  # noqa: S603 - this program itself
             # -P: not a module of the directory that this happens to be called in.
@@ -63,11 +68,11 @@ def start_supervisor(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            pass_fds=[tell],
-            # By the environment, not by an argument: everybody may read arguments, and a URL may hold a password.
-            env=os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url},
+            pass_fds=[tell, handed_over],
+            env={name: text for name, text in environ.items() if name not in secrets},
         )
     os.close(tell)
+    os.close(handed_over)
     try:
         workers = _ready_workers(told, count)
     except BaseException:  # Ctrl-C: what the user gave up waiting for must not go on unseen
@@ -79,6 +84,37 @@ def start_supervisor(
     lines = log.read_bytes()[-TAIL:].decode(errors="replace").strip().split("\n")
     reason = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
     raise kind(f"the workers could not start: {reason or 'no reason was logged'}", hint=f"the log is {log}")
+
+
+def _secrets(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables that hold a password."""
+    url = environ.get("QUEUECTL_DATABASE_URL", "")
+    found = {"QUEUECTL_DATABASE_URL": url} if has_password(url) else {}
+    return found | ({"PGPASSWORD": environ["PGPASSWORD"]} if environ.get("PGPASSWORD") else {})
+
+
+def _in_a_pipe(secrets: Mapping[str, str]) -> int:
+    """A descriptor to read them from, once."""
+    reader, writer = os.pipe()
+    os.write(writer, json.dumps(dict(secrets)).encode())
+    os.close(writer)
+    return reader
+
+
+def take_secrets(descriptor: int) -> None:
+    """Have the variables that were handed over; the environment that others see has them not (proc_pid_environ(5))."""
+    with os.fdopen(descriptor, "rb") as pipe:
+        os.environ.update(json.loads(pipe.read()))
+
+
+def hide_secrets(arguments: Sequence[str]) -> None:
+    """Start this program anew where its environment holds a password, which commands could read from there."""
+    if secrets := _secrets(os.environ):
+        descriptor = _in_a_pipe(secrets)
+        os.set_inheritable(descriptor, True)
+        environ = {name: text for name, text in os.environ.items() if name not in secrets}
+        again = [sys.executable, "-P", "-m", "queuectl", *arguments, "--secrets-fd", str(descriptor)]
+        os.execve(sys.executable, again, environ)  # noqa: S606 - this program itself
 
 
 def told_to(ready_fd: int) -> Callable[[int, str], None]:

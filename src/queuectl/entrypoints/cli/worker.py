@@ -70,9 +70,16 @@ def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str,
 )
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, stop gracefully on Ctrl-C or SIGTERM.")
 @click.option("--ready-fd", type=int, hidden=True)
+@click.option("--secrets-fd", type=int, hidden=True)
 @pass_app
 def start(
-    app: App, count: int, concurrency: int, queues: tuple[str, ...], foreground: bool, ready_fd: int | None
+    app: App,
+    count: int,
+    concurrency: int,
+    queues: tuple[str, ...],
+    foreground: bool,
+    ready_fd: int | None,
+    secrets_fd: int | None,
 ) -> None:
     """Start workers on this machine, in the background unless --foreground.
 
@@ -87,15 +94,19 @@ def start(
 
     Plain output: pid and id of each worker.
     """
+    from queuectl.entrypoints.background import hide_secrets, start_supervisor, take_secrets
+
     _refuse_in_a_job()
+    if secrets_fd is not None:
+        take_secrets(secrets_fd)
+    elif foreground:
+        hide_secrets(app.args)
     app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
         from queuectl.entrypoints.worker_process import WorkerOptions
 
         raise SystemExit(_supervise(app, count, WorkerOptions(queues=queues, concurrency=concurrency), ready_fd))
-    from queuectl.entrypoints.background import start_supervisor
-
     arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
     _tell_started(
         app, start_supervisor(app.settings, arguments, count=count, own_directory=app.container.own_directory())
