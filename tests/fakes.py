@@ -246,9 +246,11 @@ class InMemoryWorkers:
         with self._memory.transaction():
             return self._live()
 
-    def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
+    def suspects(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         with self._memory.transaction():
-            return self._live(lambda worker: worker.lease_expires_at <= at or worker.process.machine == machine)
+            return self._live(
+                lambda worker: not at < worker.lease_expires_at <= beyond or worker.process.machine == machine
+            )
 
     def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
         with self._memory.transaction():

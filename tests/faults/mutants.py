@@ -118,7 +118,7 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/rescue.py",
-                "if worker.lease_expires_at > at and not proved_dead:",
+                "if not is_over and not proved_dead:",
                 "if is_local and is_alive(worker.process) and worker.lease_expires_at == at:",
             ),
             Edit(

@@ -4,13 +4,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from queuectl.application.heartbeat import Heartbeat
-from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.rescue import LeaseWatch, rescue_lost_workers
 from queuectl.application.settling import Unsettled
 from queuectl.application.worker import POLL, Worker
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Decide, Run, Settlement, WorkerState
+from queuectl.domain.ports import Decide, Run, Settlement, WorkerRecord, WorkerState
 from tests.fakes import InMemoryJobs, InMemorySpool, InMemoryWorkers
 from tests.simulation.simulate import Mode
 from tests.simulation.world import Parts
@@ -147,6 +147,13 @@ class WorkerThatDropsOutcomes(Worker):
         super().work_one(patience)
 
 
+class WatchThatTrustsTheClock(LeaseWatch):
+    """Takes a step of the server's clock for time that has passed."""
+
+    def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
+        return worker.lease_expires_at <= at
+
+
 def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> None:
     rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
 
@@ -177,6 +184,7 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a worker that forgets strays": (Parts(worker=WorkerThatForgetsStrays), LIVENESS),
     "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
     "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
+    "a rescue that takes a step of the clock for time": (Parts(watch=WatchThatTrustsTheClock), SAFETY),
     "no rescue at all": (Parts(rescue=rescue_nobody), LIVENESS),
     "a rescue that does not clear its host first": (Parts(clear=False), SAFETY),
     "workers that go by their own clocks": (Parts(server_clock=False), SAFETY),

@@ -8,7 +8,7 @@ from functools import partial
 
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.queue import Queue
-from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.rescue import LeaseWatch, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
@@ -16,7 +16,7 @@ from queuectl.domain.events import Event
 from queuectl.domain.job import JobRequest
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Process, Run, WorkerRecord, WorkerState
+from queuectl.domain.ports import Elapsed, Process, Run, WorkerRecord, WorkerState
 from queuectl.domain.state import TERMINAL
 from tests.builders import NOON
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemorySpool, InMemoryWorkers
@@ -40,6 +40,7 @@ class Parts:
     heartbeat: type[Heartbeat] = Heartbeat
     worker: type[Worker] = Worker
     rescue: Callable[..., None] = rescue_lost_workers
+    watch: Callable[[Elapsed], LeaseWatch] = LeaseWatch
     clear: bool = True
     """Whether a rescuer ends what is left on its own host first."""
     server_clock: bool = True
@@ -88,6 +89,8 @@ class Host:
     stepped: timedelta = timedelta()
     """How far its own clock has been set from the true time."""
     most_stepped: timedelta = timedelta()
+    server_stepped: timedelta = timedelta()
+    """How far the server's clock has been set, as far as this host has heard."""
     supervisor: SimulatedProcess | None = None
     members: list["WorkerProcess"] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -117,6 +120,7 @@ class World:
         self.scripts = {order.job: order.scripts for order in plan.orders}
         self._trace = trace
         self._pids = 100
+        self.server_stepped = self.most_stepped = timedelta()
         self.ordered = 0
         for host in self.hosts:
             self.start_workers(host)
@@ -128,13 +132,14 @@ class World:
 
     def latest(self) -> datetime:
         """The latest moment that the database's clock can have shown to anybody."""
-        return NOON + self.timeline.now + (self.hosts[0].most_stepped if self.plan.shares_a_file else timedelta())
+        stepped = self.hosts[0].most_stepped if self.plan.shares_a_file else self.most_stepped
+        return NOON + self.timeline.now + stepped
 
     def clock(self, host: Host) -> datetime:
         """The database's clock as that host knows it."""
         if self.plan.shares_a_file or not self.parts.server_clock:
             return NOON + self.timeline.now + host.stepped
-        return NOON + self.timeline.now + host.clock_error
+        return NOON + self.timeline.now + host.clock_error + host.server_stepped
 
     def elapsed(self) -> timedelta:
         return SINCE_BOOT + self.timeline.now
@@ -240,6 +245,14 @@ class World:
         host.stepped = wrong_by
         host.most_stepped = max(host.most_stepped, wrong_by)
 
+    def set_server_clock(self, wrong_by: timedelta) -> None:
+        """Each host hears of it when it asks for the time next, within ten seconds."""
+        self.server_stepped = wrong_by
+        self.most_stepped = max(self.most_stepped, wrong_by)
+        for host in self.hosts:
+            news = self.span(0, 9.9)
+            self.timeline.after(news, lambda host=host: setattr(host, "server_stepped", self.server_stepped))
+
     def spawn(self, worker: "WorkerProcess", run: Run, on_end: Action) -> Command:
         scripts = self.scripts[run.job.id]
         script = scripts[min(run.job.attempts, len(scripts)) - 1]
@@ -327,6 +340,8 @@ class WorkerProcess:
             new_flag=lambda: SimulatedFlag(self.process),
         )
 
+        watch = world.parts.watch(world.elapsed)
+
         def rescue(policy: Policy) -> None:
             world.parts.rescue(
                 policy,
@@ -338,6 +353,7 @@ class WorkerProcess:
                 clear=lambda worker_id: world.parts.clear and world.kill_commands(host, worker_id, self.id),
                 settle_kept=partial(settle_kept, jobs=jobs, spool=host.spool, events=self._tell),
                 at=world.clock(host),
+                watch=watch,
             )
 
         lease_ids = (f"{self.id}-{number}" for number in range(1, 1_000_000))
