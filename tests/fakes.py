@@ -69,9 +69,9 @@ class Memory:
     def held_by(self, worker_id: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
 
-    def lost_by(self, worker_id: str) -> list[Attempt]:
+    def lost_by(self, worker_id: str, at: datetime) -> list[Attempt]:
         worker = self.workers[worker_id]
-        since = worker.renewed_at - (worker.lease_expires_at - worker.renewed_at)
+        since = min(worker.renewed_at, at) - (worker.lease_expires_at - worker.renewed_at)
         lost = [it for it in self.attempts.values() if it.outcome is Outcome.LOST and it.lease.worker == worker_id]
         return [it for it in lost if it.finished_at is not None and it.finished_at >= since]
 
@@ -238,12 +238,23 @@ class InMemoryJobs:
                 self._memory.remove(job.id)
             return [job.id for job in removed]
 
-    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(
+        self,
+        worker_id: str,
+        decide: DecideLost,
+        *,
+        at: datetime,
+        proved_dead: bool,
+        silent_since: datetime | None = None,
+    ) -> Sequence[Job]:
         with self._memory.transaction():
             worker = self._memory.workers.get(worker_id)
-            if worker is None or worker.state not in LIVE or (worker.lease_expires_at > at and not proved_dead):
+            if worker is None or worker.state not in LIVE:
                 return []
-            held, before = self._memory.held_by(worker_id), self._memory.lost_by(worker_id)
+            is_gone = proved_dead or worker.renewed_at == silent_since
+            if worker.lease_expires_at > at and not is_gone:
+                return []
+            held, before = self._memory.held_by(worker_id), self._memory.lost_by(worker_id, at)
             rescued = [decide(job, len(held) == 1 and not before) for job in held]
             for job in rescued:
                 self._memory.jobs[job.id] = job
@@ -286,9 +297,11 @@ class InMemoryWorkers:
         with self._memory.transaction():
             return self._live()
 
-    def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
+    def suspects(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         with self._memory.transaction():
-            return self._live(lambda worker: worker.lease_expires_at <= at or worker.process.machine == machine)
+            return self._live(
+                lambda worker: not at < worker.lease_expires_at <= beyond or worker.process.machine == machine
+            )
 
     def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
         with self._memory.transaction():

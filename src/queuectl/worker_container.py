@@ -11,7 +11,7 @@ from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
 from queuectl.adapters.subprocess_runner import SubprocessRunner, make_room_for
 from queuectl.application.heartbeat import Heartbeat
-from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
+from queuectl.application.rescue import LeaseWatch, clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.container import Container, late
@@ -78,6 +78,7 @@ class WorkerContainer(Container):
         at=providers.Callable(lambda clock: clock(), Container.clock),
         elapsed=elapsed,
     )
+    watch = providers.Singleton(LeaseWatch, providers.Object(system.elapsed))
     clear_leftovers = providers.Callable(
         clear_leftovers,
         workers=Container.workers,
@@ -92,7 +93,9 @@ class WorkerContainer(Container):
         jobs=Container.jobs,
         config=Container.config,
         runner=runner,
-        rescue=rescue.provider,
+        rescue=providers.Callable(
+            rescue, watch=providers.Singleton(LeaseWatch, providers.Object(system.elapsed))
+        ).provider,
         clock=Container.clock,
         elapsed=elapsed,
         new_lease_id=providers.Object(system.new_lease_id),

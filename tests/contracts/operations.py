@@ -129,7 +129,7 @@ def held_by(desk: Desk) -> Ask:
 
 
 def suspects(desk: Desk) -> Ask:
-    return lambda: desk.workers.suspects(at=NOON, machine="machine-1")
+    return lambda: desk.workers.suspects(at=NOON, machine="machine-1", beyond=NOON + HOUR)
 
 
 def claim_suspects(desk: Desk, number: int, *, queues: Sequence[str] = ()) -> Ask:

@@ -724,6 +724,17 @@ class TestRescue:
         assert rescue(jobs) == []
         assert jobs.search() == claimed
 
+    def test_a_worker_that_was_silent_is_rescued_unless_it_has_renewed_meanwhile(
+        self, jobs: JobRepository, workers: WorkerRegistry
+    ) -> None:
+        jobs.add([a_job()])
+        claim(jobs)
+        [worker] = workers.live()
+        silent = {"at": NOON, "proved_dead": False, "silent_since": worker.renewed_at}
+        workers.renew("w-1", state=WorkerState.RUNNING, at=NOON + SECOND, until=NOON + HOUR)
+        assert jobs.rescue("w-1", lost, **silent) == []
+        assert ids(jobs.rescue("w-1", lost, **silent | {"silent_since": NOON + SECOND})) == ["job-1"]
+
     def test_a_worker_proved_dead_is_rescued_at_once(self, jobs: JobRepository) -> None:
         jobs.add([a_job()])
         claim(jobs)

@@ -105,7 +105,7 @@ def test_suspects_are_the_expired_ones_and_those_of_the_machine(workers: WorkerR
     workers.register(a_worker("renewed", process=there, lease_expires_at=NOON + MINUTE + timedelta(microseconds=1)))
     workers.register(a_worker("stopped", process=here))
     workers.retire("stopped", at=NOON)
-    found = workers.suspects(at=NOON + MINUTE, machine="here")
+    found = workers.suspects(at=NOON + MINUTE, machine="here", beyond=NOON + 2 * HOUR)
     assert sorted(worker.id for worker in found) == ["expired", "here"]
 
 

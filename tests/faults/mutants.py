@@ -123,8 +123,8 @@ MUTANTS = [
             ),
             Edit(
                 "queuectl/adapters/sql/jobs.py",
-                "if worker is None or (worker.lease_expires_at > at and not proved_dead):",
-                "if worker is None:",
+                "if worker.lease_expires_at > at and not is_gone:",
+                "if False:",
             ),
         ],
         ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],

@@ -73,6 +73,31 @@ def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
     assert re.search(r"clock is 3[56]\d\d\.\d s off", cli.run("doctor", check=False, env=wrong_clock).stdout)
 
 
+def test_running_jobs_survive_a_step_of_the_servers_clock(
+    cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness
+) -> None:
+    name = postgres_url.rpartition("/")[2].partition("?")[0]
+    with psycopg.connect(postgres_url, autocommit=True) as session:
+        session.execute("CREATE TABLE step (by interval)")
+        session.execute("INSERT INTO step VALUES ('0')")
+        session.execute(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+            " 'SELECT pg_catalog.clock_timestamp() + by FROM public.step'"
+        )
+        session.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")  # type: ignore[call-overload]
+        cli.run("config", "set", "lease", "3s")
+        workers = cli.start_workers(3)
+        jobs = witness.enqueue_some(2, "sleep 30")
+        wait_until(lambda: ledger.started(2))
+        time.sleep(3)
+        session.execute("UPDATE step SET by = '1 hour'")
+    for job_id in jobs:
+        cli.wait_for(job_id, timeout=90)
+    witness.check(faultless=True)
+    assert {job["losses"] for job in cli.jobs().values()} == {0}
+    workers.log.assert_without("lost", "taken back")
+
+
 def _server_clock(url: str) -> float:
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()

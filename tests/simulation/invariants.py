@@ -213,7 +213,9 @@ class Promises:
         attempt = self.memory.attempts.get((before.id, before.attempts))
         if before.lease is None or attempt is None or attempt.outcome is not Outcome.LOST:
             return False
-        return before.suspect or (what == "rescue" and self.memory.lost_by(before.lease.worker) == [attempt])
+        return before.suspect or (
+            what == "rescue" and self.memory.lost_by(before.lease.worker, attempt.finished_at) == [attempt]
+        )
 
     def _suspected(self, before: Job, after: Job) -> None:
         if after.suspect and after.state in CLAIMABLE:

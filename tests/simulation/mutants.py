@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from queuectl.application.heartbeat import Heartbeat
-from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.rescue import LeaseWatch, rescue_lost_workers
 from queuectl.application.settling import Unsettled
 from queuectl.application.worker import POLL, Worker
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import DecideLost, LocalProcess, Run, Settlement, WorkerState
+from queuectl.domain.ports import DecideLost, LocalProcess, Run, Settlement, WorkerRecord, WorkerState
 from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWorkers
 from tests.simulation.simulate import Mode
 from tests.simulation.world import Parts
@@ -76,15 +77,15 @@ class JobsThatForgetACancel(InMemoryJobs):
 class JobsForWhomeverAsks(InMemoryJobs):
     """Rescues a worker without a look at its lease."""
 
-    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
-        return super().rescue(worker_id, decide, at=at, proved_dead=True)
+    def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
+        return super().rescue(worker_id, decide, **said | {"proved_dead": True})
 
 
 class JobsThatBlameAll(InMemoryJobs):
     """Counts a loss for each job that the worker held."""
 
-    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
-        return super().rescue(worker_id, lambda job, _alone: decide(job, True), at=at, proved_dead=proved_dead)
+    def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
+        return super().rescue(worker_id, lambda job, _alone: decide(job, True), **said)
 
 
 class JobsThatRunBesideSuspects(InMemoryJobs):
@@ -105,11 +106,11 @@ class JobsThatRunBesideSuspects(InMemoryJobs):
 class JobsThatForgetSuspicion(InMemoryJobs):
     """Puts a job that was lost with others back as if nothing had been."""
 
-    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
         def cleared(job: Job, alone: bool) -> Job:
             return decide(job, alone)._replace(suspect=False)
 
-        return super().rescue(worker_id, cleared, at=at, proved_dead=proved_dead)
+        return super().rescue(worker_id, cleared, **said)
 
 
 class WorkersThatRenewTheDead(InMemoryWorkers):
@@ -187,6 +188,13 @@ class WorkerThatDropsOutcomes(Worker):
         super().work_one(patience)
 
 
+class WatchThatTrustsTheClock(LeaseWatch):
+    """Takes a step of the server's clock for time that has passed."""
+
+    def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
+        return worker.lease_expires_at <= at
+
+
 class WorkerThatClaimsBesideASuspect(Worker):
     """Fills its other slots when it runs one."""
 
@@ -245,8 +253,9 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a worker that forgets strays": (Parts(worker=WorkerThatForgetsStrays), LIVENESS),
     "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
     "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
+    "a rescue that takes a step of the clock for time": (Parts(watch=WatchThatTrustsTheClock), SAFETY),
     "no rescue at all": (Parts(rescue=rescue_nobody), LIVENESS),
-    "a machine where nobody is registered": (Parts(local=NobodyRegistered), SAFETY),
+    "a machine where nobody is registered": (Parts(local=NobodyRegistered, watch=WatchThatTrustsTheClock), SAFETY),
     "a rescue that does not clear its host first": (Parts(clear=False), SAFETY),
     "workers that go by their own clocks": (Parts(server_clock=False), SAFETY),
 }

@@ -189,6 +189,7 @@ class Faults:
             self._partition,
             self._outage,
             self._step_clock,
+            self._step_server_clock,
             self._stop_worker,
         ]
         self._kinds = chosen.sample(kinds, chosen.randint(1, 4))
@@ -276,6 +277,11 @@ class Faults:
         wrong_by = LARGEST_STEP * self._random.uniform(-1, 1)
         self._world.tell(f"** the clock of {host.name} is set to be wrong by {wrong_by.total_seconds():.1f} s")
         self._world.set_clock(host, wrong_by)
+
+    def _step_server_clock(self) -> None:
+        wrong_by = LARGEST_STEP * self._random.uniform(-1, 1)
+        self._world.tell(f"** the server's clock is set to be wrong by {wrong_by.total_seconds():.1f} s")
+        self._world.set_server_clock(wrong_by)
 
     def _stop_worker(self) -> None:
         if worker := self._worker():

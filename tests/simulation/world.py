@@ -8,7 +8,7 @@ from functools import partial
 
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.queue import Queue
-from queuectl.application.rescue import rescue_lost_workers
+from queuectl.application.rescue import LeaseWatch, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.application.worker import Worker
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
@@ -16,7 +16,7 @@ from queuectl.domain.events import Event
 from queuectl.domain.job import JobRequest
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import LocalProcess, Process, Run, WorkerRecord, WorkerState
+from queuectl.domain.ports import Elapsed, LocalProcess, Process, Run, WorkerRecord, WorkerState
 from queuectl.domain.state import TERMINAL
 from tests.builders import NOON
 from tests.fakes import (
@@ -48,6 +48,7 @@ class Parts:
     worker: type[Worker] = Worker
     rescue: Callable[..., timedelta] = rescue_lost_workers
     local: type[InMemoryLocalProcesses] = InMemoryLocalProcesses
+    watch: Callable[[Elapsed], LeaseWatch] = LeaseWatch
     clear: bool = True
     """Whether a rescuer ends what is left on its own host first."""
     server_clock: bool = True
@@ -98,6 +99,8 @@ class Host:
     stepped: timedelta = timedelta()
     """How far its own clock has been set from the true time."""
     most_stepped: timedelta = timedelta()
+    server_stepped: timedelta = timedelta()
+    """How far the server's clock has been set, as far as this host has heard."""
     supervisor: SimulatedProcess | None = None
     members: list["WorkerProcess"] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -136,6 +139,7 @@ class World:
         self._trace = trace
         self._pids = 100
         self._longer = plan.first_replaced_after
+        self.server_stepped = self.most_stepped = timedelta()
         self.ordered = 0
         for host in self.hosts:
             self.start_workers(host)
@@ -147,13 +151,14 @@ class World:
 
     def latest(self) -> datetime:
         """The latest moment that the database's clock can have shown to anybody."""
-        return NOON + self.timeline.now + (self.hosts[0].most_stepped if self.plan.shares_a_file else timedelta())
+        stepped = self.hosts[0].most_stepped if self.plan.shares_a_file else self.most_stepped
+        return NOON + self.timeline.now + stepped
 
     def clock(self, host: Host) -> datetime:
         """The database's clock as that host knows it."""
         if self.plan.shares_a_file or not self.parts.server_clock:
             return NOON + self.timeline.now + host.stepped
-        return NOON + self.timeline.now + host.clock_error
+        return NOON + self.timeline.now + host.clock_error + host.server_stepped
 
     def elapsed(self) -> timedelta:
         return SINCE_BOOT + self.timeline.now
@@ -259,6 +264,14 @@ class World:
     def set_clock(self, host: Host, wrong_by: timedelta) -> None:
         host.stepped = wrong_by
         host.most_stepped = max(host.most_stepped, wrong_by)
+
+    def set_server_clock(self, wrong_by: timedelta) -> None:
+        """Each host hears of it when it asks for the time next, within ten seconds."""
+        self.server_stepped = wrong_by
+        self.most_stepped = max(self.most_stepped, wrong_by)
+        for host in self.hosts:
+            news = self.span(0, 9.9)
+            self.timeline.after(news, lambda host=host: setattr(host, "server_stepped", self.server_stepped))
 
     def spawn(self, worker: "WorkerProcess", run: Run, on_end: Action) -> Command:
         scripts = self.scripts[run.job.id]
@@ -370,6 +383,8 @@ class WorkerProcess:
             new_flag=lambda: SimulatedFlag(self.process),
         )
 
+        watch = world.parts.watch(world.elapsed)
+
         def rescue(policy: Policy) -> timedelta:
             return world.parts.rescue(
                 policy,
@@ -383,6 +398,7 @@ class WorkerProcess:
                 settle_kept=partial(settle_kept, jobs=jobs, spool=host.spool, events=self._tell),
                 at=world.clock(host),
                 elapsed=world.elapsed,
+                watch=watch,
             )
 
         lease_ids = (f"{self.id}-{number}" for number in range(1, 1_000_000))

@@ -3,14 +3,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from queuectl.application.rescue import clear_leftovers, rescue_lost_workers
+from queuectl.application.rescue import LeaseWatch, clear_leftovers, rescue_lost_workers
 from queuectl.application.settling import settle_kept
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import Event, JobRescued, JobSettled, ResultLate
 from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import KeptOutcome, LocalProcess, NotedCommand, Process
+from queuectl.domain.ports import KeptOutcome, LocalProcess, NotedCommand, Process, WorkerState
 from queuectl.domain.state import State
 from tests.builders import (
     ANN,
@@ -67,10 +67,17 @@ class Wreck:
         )
 
     def rescue(
-        self, *, at: datetime, alive: Collection[Process] = (), lease: str = "30s", max_losses: str = "3"
+        self,
+        *,
+        at: datetime,
+        alive: Collection[Process] = (),
+        lease: str = "30s",
+        max_losses: str = "3",
+        watch: LeaseWatch | None = None,
     ) -> timedelta:
         return rescue_lost_workers(
             policy=a_policy(max_losses=max_losses, lease=lease),
+            watch=watch,
             jobs=self.jobs,
             workers=self.workers,
             local=self.local(),
@@ -231,6 +238,48 @@ def test_every_lost_worker_is_rescued() -> None:
     wreck.jobs.claim(a_lease(2, worker="w-2"), queues=(), limit=1, at=NOON)
     wreck.rescue(at=NOON + HOUR)
     assert {job.state for job in wreck.jobs.search()} == {State.PENDING}
+
+
+class TestWatch:
+    """A rescuer that looks every second at the wreck, whose worker's lease ends in an hour."""
+
+    @pytest.fixture(autouse=True)
+    def rescuer(self) -> None:
+        self.wreck, self.elapsed = Wreck(THERE), timedelta()
+        self.watch = LeaseWatch(lambda: self.elapsed)
+        self.renew(NOON)
+
+    def renew(self, at: datetime) -> None:
+        self.wreck.workers.renew("w-1", state=WorkerState.RUNNING, at=at, until=at + MINUTE)
+
+    def looks(self, seconds: int, *, at: datetime, renewed: timedelta | None = None) -> bool:
+        """Whether the job has been taken back after so many looks, while the worker renews by a clock that differs."""
+        for second in range(seconds):
+            self.elapsed += SECOND
+            now = at + second * SECOND
+            if renewed is not None and not second % 10:
+                self.renew(now + renewed)
+            self.wreck.rescue(at=now, watch=self.watch)
+        return self.wreck.job_is[0] is State.PENDING
+
+    def test_a_lease_that_runs_out_while_the_clock_is_watched_is_over_at_once(self) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())  # the last time after 90 seconds
+        assert not self.looks(49, at=NOON + 100 * SECOND)
+        assert self.looks(2, at=NOON + 149 * SECOND)
+
+    def test_a_worker_that_renews_by_the_clock_as_it_was_survives_a_step(self) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())
+        assert not self.looks(60, at=NOON + 2 * HOUR, renewed=-2 * HOUR)
+        assert not self.looks(200, at=NOON + 2 * HOUR + MINUTE, renewed=timedelta())
+
+    def test_after_a_step_a_worker_that_is_silent_for_a_lease_is_lost(self) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())
+        assert not self.looks(60, at=NOON + 2 * HOUR)
+        assert self.looks(2, at=NOON + 2 * HOUR + MINUTE)
+
+    def test_a_worker_that_died_before_the_clock_was_set_back_is_lost_too(self) -> None:
+        assert not self.looks(60, at=NOON - 10 * HOUR)
+        assert self.looks(2, at=NOON - 10 * HOUR + MINUTE)
 
 
 class TestKeptOutcomes:

@@ -1,13 +1,14 @@
 """Taking back the jobs of workers that died or lost their lease."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from queuectl.domain.events import JobRescued
 from queuectl.domain.job import Job
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
+    DecideLost,
     Elapsed,
     EventSink,
     JobRepository,
@@ -27,6 +28,63 @@ LONGEST_PAUSE = timedelta(seconds=5)
 Clear = Callable[[str, Sequence[NotedCommand]], None]
 """Ends what is left on this machine of the commands of a worker, by its id and by what it has noted of them."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+STEP = timedelta(milliseconds=500)
+"""A clock that is ahead of the time since boot by so much more than before has been set: well below a third of the
+shortest lease, for which a worker that could not renew has stopped its commands already."""
+
+NEWS = timedelta(seconds=10)
+"""How long another process may go by the clock as it was before a step: it asks for the time every ten seconds."""
+
+
+class LeaseWatch:
+    """Whether leases are over, for one that looks again and again: also when the database's clock steps.
+
+    A lease that has run out by that clock is over. But after a step, or before this process has watched the clock for
+    the length of a lease, only that counts which this process has seen itself: that a worker did not renew for the
+    length of a lease, in time since boot. Such a worker has stopped its commands, or is dead, whatever the clocks say.
+    """
+
+    def __init__(self, elapsed: Elapsed) -> None:
+        self._elapsed = elapsed
+        self._now = timedelta()
+        self._clock_ahead: timedelta | None = None
+        self._stepped_at = timedelta()
+        self._seen: dict[str, tuple[datetime, timedelta]] = {}
+
+    def look(self, at: datetime) -> None:
+        """A look begins, at that moment of the database's clock."""
+        self._now = self._elapsed()
+        clock_ahead = at - EPOCH - self._now
+        if self._clock_ahead is None or abs(clock_ahead - self._clock_ahead) > STEP:
+            self._stepped_at = self._now
+        self._clock_ahead = clock_ahead
+
+    def see(self, workers: Collection[WorkerRecord]) -> None:
+        """What the look has found."""
+        now, seen = self._elapsed(), self._seen
+        self._seen = {
+            worker.id: seen[worker.id]
+            if worker.id in seen and seen[worker.id][0] == worker.renewed_at
+            else (worker.renewed_at, now)
+            for worker in workers
+        }
+
+    def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
+        """Whether the lease of a worker that was found is over."""
+        trusts_the_clock = self._now - self._stepped_at >= _lease_of(worker) + NEWS
+        return (trusts_the_clock and worker.lease_expires_at <= at) or self.is_silent(worker)
+
+    def is_silent(self, worker: WorkerRecord) -> bool:
+        """Whether it was seen not to renew for the length of its lease."""
+        return self._now - self._seen[worker.id][1] >= _lease_of(worker)
+
+
+def _lease_of(worker: WorkerRecord) -> timedelta:
+    """The length of its lease, which is the one that was in force when it started."""
+    return worker.lease_expires_at - worker.renewed_at
+
 
 def rescue_lost_workers(
     policy: Policy,
@@ -41,8 +99,11 @@ def rescue_lost_workers(
     settle_kept: Callable[[Policy], None],
     at: datetime,
     elapsed: Elapsed,
+    watch: LeaseWatch | None = None,
 ) -> timedelta:
-    """Rescue the workers whose lease ran out before `at`, and those of this machine whose process is gone.
+    """Rescue the workers whose lease is over, and those of this machine whose process is gone.
+
+    A lease is over when it ran out before `at`; for whoever looks again and again, when `watch` says so.
 
     Of a worker that is registered on this machine and alive, the lease goes by the machine's time since boot: the
     clock may have been set. Where that is over too, its process is killed first, unless it runs nothing any more: so
@@ -54,14 +115,17 @@ def rescue_lost_workers(
     Returns how long the next look has time, at most: when the first lease is over, whatever the policy is now.
     """
     pause = min(policy.lease / LOOKS_PER_LEASE, LONGEST_PAUSE)
+    if watch is not None:
+        watch.look(at)
     settle_kept(policy)
     # Those too whose lease will be over before the next look, so that it can be in time for them.
-    found = workers.suspects(at=at + pause, machine=machine)
+    found = workers.suspects(at=at + pause, machine=machine, beyond=at + 2 * policy.lease)
+    if watch is not None:
+        watch.see(found)
     here = {it.worker: it for it in local.registered(of=[it.id for it in found if it.process.machine == machine])}
     for worker in found:
         is_local = worker.process.machine == machine
         registered = here.get(worker.id)
-        has_expired = worker.lease_expires_at <= at
         if registered is not None and registered.is_alive:
             ends = registered.lease_ends
             left = worker.lease_expires_at - at if ends is None else ends - elapsed()
@@ -73,24 +137,31 @@ def rescue_lost_workers(
             proved_dead = is_local and not is_alive(worker.process)
         # Commands that have emptied their environment are found by its registration, or were killed by its supervisor.
         is_unknown = is_local and registered is None and not is_alive(worker.supervisor)
-        if not has_expired and (is_unknown or not proved_dead):
-            pause = min(pause, worker.lease_expires_at - at)
+        is_over = worker.lease_expires_at <= at if watch is None else watch.is_over(worker, at)
+        if not is_over and (is_unknown or not proved_dead):
+            pause = min(pause, worker.lease_expires_at - at if worker.lease_expires_at > at else pause)
             continue
         if is_local:
             settle_kept(policy)  # again, for what it kept just before it died
             clear(worker.id, registered.commands if registered else ())
         reason = _reason(worker, proved_dead, waited=proved_dead and is_unknown)
-
-        def lost(job: Job, alone: bool, reason: str = reason) -> Job:
-            error = reason if alone else f"{reason}; it had other jobs too"
-            result = RunResult(outcome=Outcome.LOST, error=error)
-            return job.settled(result, at, policy, chance=0, alone=alone)
-
-        for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead):
+        silent_since = worker.renewed_at if watch is not None and watch.is_silent(worker) else None
+        lost = _lost(reason, at, policy)
+        for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
             events(JobRescued(job=job, worker=worker.id))
         if registered is not None:
             local.forget(registered)
     return pause
+
+
+def _lost(reason: str, at: datetime, policy: Policy) -> DecideLost:
+    """What becomes of a job that was lost for that reason, alone or with others."""
+
+    def lost(job: Job, alone: bool) -> Job:
+        error = reason if alone else f"{reason}; it had other jobs too"
+        return job.settled(RunResult(outcome=Outcome.LOST, error=error), at, policy, chance=0, alone=alone)
+
+    return lost
 
 
 def clear_leftovers(

@@ -171,13 +171,22 @@ class JobRepository(Protocol):
     def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
         """Delete up to `limit` jobs of a state with their attempts; the ids of those that were there."""
 
-    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(
+        self,
+        worker_id: str,
+        decide: DecideLost,
+        *,
+        at: datetime,
+        proved_dead: bool,
+        silent_since: datetime | None = None,
+    ) -> Sequence[Job]:
         """Take back every job that the worker holds; the jobs as written, empty when there was nothing to rescue.
 
         Ends its attempts as `lost` with the `last_error` that `decide` left on the job, writes each job as decided,
-        and only then marks the worker as lost. Does nothing for a worker that has ended already, nor, unless it is
-        `proved_dead`, for one whose lease still runs at `at`. Does not wait for what other transactions hold: the
-        worker stays as it is, with those jobs, for a later rescue.
+        and only then marks the worker as lost. `decide` hears too whether the job was lost alone. Does nothing for a
+        worker that has ended already, nor, unless it is `proved_dead` or has not renewed since `silent_since`, for one
+        whose lease still runs at `at`. Does not wait for what other transactions hold: the worker stays as it is, with
+        those jobs, for a later rescue.
         """
 
 
@@ -338,8 +347,11 @@ class WorkerRegistry(Protocol):
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, also those whose lease has run out, in order of their start."""
 
-    def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
-        """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
+    def suspects(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
+        """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`.
+
+        Also those whose lease ends `beyond` where one can: the clock has been set back since they renewed it.
+        """
 
     def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
         """The workers of that machine that are stopped or given up as lost, as long as they are remembered: for a day.

@@ -989,8 +989,8 @@ WHERE workers.state IN ('running', 'stopping') ORDER BY workers.started_at, work
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= :at OR workers.machine = :machine) ORDER BY workers.started_at, workers.id""",
-        {'at': 'moment', 'machine': None},
+WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= :at OR workers.lease_expires_at > :beyond OR workers.machine = :machine) ORDER BY workers.started_at, workers.id""",
+        {'at': 'moment', 'beyond': 'moment', 'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
     ('sqlite', 'ended_workers', ()): (
@@ -1956,8 +1956,8 @@ WHERE workers.state IN ('running', 'stopping') ORDER BY workers.started_at, work
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= %(at)s::BIGINT OR workers.machine = %(machine)s::VARCHAR) ORDER BY workers.started_at, workers.id""",
-        {'at': 'moment', 'machine': None},
+WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= %(at)s::BIGINT OR workers.lease_expires_at > %(beyond)s::BIGINT OR workers.machine = %(machine)s::VARCHAR) ORDER BY workers.started_at, workers.id""",
+        {'at': 'moment', 'beyond': 'moment', 'machine': None},
         {'id': None, 'host': None, 'machine': None, 'pid': None, 'pid_started': None, 'supervisor_pid': None, 'supervisor_started': None, 'queues': 'texts', 'concurrency': None, 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'jobs': None},
     ),
     ('postgresql', 'ended_workers', ()): (

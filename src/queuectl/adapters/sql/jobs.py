@@ -264,16 +264,27 @@ class SqlJobRepository:
 
         return self._database.write(work, recall=recall)
 
-    def rescue(self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool) -> Sequence[Job]:
+    def rescue(
+        self,
+        worker_id: str,
+        decide: DecideLost,
+        *,
+        at: datetime,
+        proved_dead: bool,
+        silent_since: datetime | None = None,
+    ) -> Sequence[Job]:
         """Take back every job that the worker holds, then mark the worker as lost."""
 
         def work(connection: Connection) -> list[Job]:
             worker = connection.row("worker_to_rescue", {"worker": worker_id})
-            if worker is None or (worker.lease_expires_at > at and not proved_dead):
+            if worker is None:
+                return []
+            is_gone = proved_dead or worker.renewed_at == silent_since
+            if worker.lease_expires_at > at and not is_gone:
                 return []
             good, bad = _sorted_out(connection.rows("held_to_rescue", {"worker": worker_id}))
             # What of it was lost before, it gave back itself within its last lease, or another rescue took.
-            since = worker.renewed_at - (worker.lease_expires_at - worker.renewed_at)
+            since = min(worker.renewed_at, at) - (worker.lease_expires_at - worker.renewed_at)  # the clock may step
             before = {"worker": worker_id, "since": since}
             alone = worker.jobs == len(good) + len(bad) == 1 and connection.row("lost_by", before) is None
             rescued = [*(decide(job, alone) for job in good), *_set_aside(connection, bad, at)]

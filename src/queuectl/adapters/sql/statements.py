@@ -550,9 +550,10 @@ def _with_jobs() -> AnySelect:
 
 @statement()
 def suspects() -> AnySelect:
-    """Of these, those whose lease has run out `:at` that moment, and all on `:machine`."""
+    """Of these, those whose lease has run out `:at` that moment, or ends `:beyond`, and all on `:machine`."""
     ran_out = workers.c.lease_expires_at <= bindparam("at", type_=Moment)
-    return live_workers().where(ran_out | (workers.c.machine == bindparam("machine")))
+    is_odd = workers.c.lease_expires_at > bindparam("beyond", type_=Moment)
+    return live_workers().where(ran_out | is_odd | (workers.c.machine == bindparam("machine")))
 
 
 @statement()

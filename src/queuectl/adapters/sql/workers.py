@@ -63,9 +63,9 @@ class SqlWorkerRegistry:
         """The workers that are running or stopping, in order of their start."""
         return self._database.read(lambda connection: [read_worker(row) for row in connection.rows("live_workers")])
 
-    def suspects(self, *, at: datetime, machine: str) -> Sequence[WorkerRecord]:
-        """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`."""
-        values = {"at": at, "machine": machine}
+    def suspects(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
+        """Of the live workers, those whose lease has run out at `at` or ends `beyond`, and those on `machine`."""
+        values = {"at": at, "machine": machine, "beyond": beyond}
         return self._database.read(lambda connection: [read_worker(row) for row in connection.rows("suspects", values)])
 
     def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
