@@ -64,6 +64,11 @@ def test_a_list_is_one_json_document(views: list[View]) -> None:
     assert json.loads(written("json", iter(views))) == views
 
 
+def test_a_list_is_indented_json_as_other_tools_write_it() -> None:
+    views = [{"a": 1}, {"a": "x\ny", "b": {"c": [2]}}]
+    assert written("json", views) == json.dumps(views, indent=2) + "\n"
+
+
 def test_jsonl_is_one_object_per_line() -> None:
     assert written("jsonl", [{"a": 1}, {"a": "\n"}]) == '{"a": 1}\n{"a": "\\n"}\n'
     assert written("jsonl", {"a": 1}) == '{"a": 1}\n'
