@@ -35,7 +35,7 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) 
     Examples:
       queuectl cancel nightly-backup
       queuectl cancel --no-wait nightly-backup
-      queuectl list --queue mail --state pending --state processing --output id | xargs queuectl cancel
+      queuectl list --state pending --limit 0 --output id | xargs queuectl cancel
 
     Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """
@@ -44,7 +44,7 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) 
     if no_wait:
         _write(app, asked, {})
         if running:
-            app.note(f"asked the workers of {counted(len(running), 'running job')} to stop them, and did not wait")
+            app.note(f"did not wait: {counted(len(running), 'command')} may still run")
         ctx.exit(code)
     cancelled = {job.id: job for job in asked if job.id not in running}
     watch = _Watch(app)

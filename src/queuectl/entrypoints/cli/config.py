@@ -77,7 +77,7 @@ def _get_all(app: App) -> int:
     return app.reporter.queue_error(trouble) if trouble else 0
 
 
-@config.command("show")
+@config.command("show", short_help="Show all settings, where each is from, and what it means.")
 @pass_app
 @click.pass_context
 def show(ctx: click.Context, app: App) -> None:
@@ -122,7 +122,7 @@ def set_(app: App, key: str, value: str) -> None:
     return _tell(app, key)
 
 
-@config.command("unset")
+@config.command("unset", short_help="Put KEY back to its default.")
 @click.argument("key")
 @pass_app
 def unset(app: App, key: str) -> None:

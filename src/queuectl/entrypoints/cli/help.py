@@ -45,10 +45,16 @@ def help_(ctx: click.Context, words: Sequence[str]) -> None:
       queuectl help global-options
     """
     root = ctx.find_root()
-    if len(words) == 1 and words[0] in TOPICS:
-        click.echo(_topic(root, words[0]), nl=False)
+    if (topic := _topic_of(words)) in TOPICS:
+        click.echo(_topic(root, topic), nl=False)
     else:
         click.echo(_help_of(root, words))
+
+
+def _topic_of(words: Sequence[str]) -> str:
+    """The topic that the words name: also `exit codes`, and the singular."""
+    topic = "-".join(words)
+    return f"{topic}s" if f"{topic}s" in TOPICS else topic
 
 
 def _help_of(root: click.Context, words: Sequence[str]) -> str:
