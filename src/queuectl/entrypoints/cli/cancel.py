@@ -35,7 +35,8 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) 
     Examples:
       queuectl cancel nightly-backup
       queuectl cancel --no-wait nightly-backup
-      queuectl list --state pending --limit 0 --output id | xargs queuectl cancel
+      queuectl list --state pending --limit 0 --output id |
+        xargs -r queuectl cancel
 
     Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """

@@ -93,7 +93,7 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
 
     Examples:
       queuectl retry nightly-backup
-      queuectl list --state cancelled --output id | xargs queuectl retry
+      queuectl list --state cancelled --output id | xargs -r queuectl retry
     """
     from queuectl.entrypoints.cli.listing import write_changed
 
