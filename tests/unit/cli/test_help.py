@@ -4,6 +4,7 @@ import re
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from queuectl.entrypoints.cli.foreign_words import COMMANDS, OPTIONS
 from queuectl.entrypoints.cli.help import TOPICS
@@ -133,6 +134,21 @@ def test_a_number_out_of_range_is_told_in_plain_words(queuectl: CommandLine, com
     answer = queuectl(*command.split(), "--limit", limit)
     assert answer.code == 2
     assert f"must be a whole number from 0 to 1,000,000,000, not '{limit}'\n" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "completed"),
+    [
+        (("config", "set"), "backoff-", ["backoff-base", "backoff-max", "backoff-jitter"]),
+        (("config", "get"), "db", ["db-path"]),
+        (("help",), "e", ["enqueue", "exit-codes"]),
+        (("help", "worker"), "st", ["start", "stop", "status"]),
+        (("help", "list"), "", []),
+    ],
+)
+def test_a_shell_completes_keys_commands_and_topics(words: tuple[str, ...], begun: str, completed: list[str]) -> None:
+    complete = ShellComplete(program, {}, "queuectl", "_QUEUECTL_COMPLETE")
+    assert [each.value for each in complete.get_completions(list(words), begun)] == completed
 
 
 def commands_of(group: click.Group, path: str = "") -> dict[str, click.Command]:

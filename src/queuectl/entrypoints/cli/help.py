@@ -33,8 +33,19 @@ TOPICS: Mapping[str, str] = {
 }
 
 
+def _begun(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Sequence[str]:
+    """The commands, after a group its own, and the topics that begin so, for completion in a shell."""
+    root = ctx.find_root()
+    words: Sequence[str] = ctx.params.get("words") or ()
+    group: click.Command | None = root.command
+    for word in words:
+        group = group.get_command(root, word) if isinstance(group, Group) else None
+    known = group.list_commands(root) if isinstance(group, Group) else []
+    return [name for name in (*known, *(() if words else TOPICS)) if name.startswith(incomplete)]
+
+
 @click.command("help", cls=Command)
-@click.argument("words", metavar="[COMMAND | TOPIC]", nargs=-1)
+@click.argument("words", metavar="[COMMAND | TOPIC]", nargs=-1, shell_complete=_begun)
 @click.pass_context
 def help_(ctx: click.Context, words: Sequence[str]) -> None:
     """Show the help of a command, or of a topic: global-options, exit-codes.
