@@ -4,6 +4,7 @@ SHELL = /bin/sh
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 RUNS ?= 10000
+MINUTES ?= 20
 BENCH_ARGS ?=
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
@@ -17,7 +18,7 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check sql test faults mutants simulate demo dist bench clean
+.PHONY: help setup format check sql test faults soak mutants simulate demo dist bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -44,6 +45,9 @@ test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is 
 
 faults: $(READY) ## Inject every fault of docs/reliability.md, the slow ones too; FAULT=F04 chooses one
 	$(RUN) pytest tests/faults -n $(PROCESSES) $(if $(FAULT),--fault $(FAULT)) $(PYTEST_ARGS)
+
+soak: $(READY) ## Work and do harm for MINUTES (20) on each database; nothing may be lost, doubled, stuck or grow
+	$(RUN) pytest tests/faults/test_soak.py --soak $(MINUTES) -n 2 -rP $(PYTEST_ARGS)
 
 mutants: $(READY) ## Break queuectl in known ways; the fault suite must notice each
 	$(RUN) tests.faults.mutants $(MUTANT)

@@ -12,6 +12,9 @@ settings.load_profile("queuectl")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault", help="run only the tests that inject this fault of docs/reliability.md")
+    parser.addoption(
+        "--soak", type=float, default=1.0, metavar="MINUTES", help="how long the soak works on each database"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

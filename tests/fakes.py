@@ -1,6 +1,7 @@
 """The ports served from memory. Each of these passes the contract suite that the real adapters pass."""
 
 import math
+import signal
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ from queuectl.domain.ports import (
     Ended,
     FirstDue,
     KeptOutcome,
+    LocalProcess,
+    NotedCommand,
+    Process,
     Run,
     Settlement,
     WorkerRecord,
@@ -297,6 +301,58 @@ class InMemoryWorkers:
         return [replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in in_order]
 
 
+class InMemoryLocalProcesses:
+    """What one process sees and says in a `machine`'s registrations, by process; `end` has another one killed."""
+
+    def __init__(
+        self,
+        machine: dict[Process, LocalProcess],
+        own: Process,
+        *,
+        end: Callable[[LocalProcess], None] = lambda _: None,
+    ) -> None:
+        self._machine = machine
+        self._own = own
+        self._end = end
+
+    def join(self, supervisor: Process | None, *, worker: str = "") -> bool:
+        self._machine[self._own] = LocalProcess(self._own, supervisor or self._own, worker, is_alive=True)
+        return True
+
+    def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
+        if self._own in self._machine:
+            own = self._machine[self._own]
+            self._say(own._replace(lease_ends=lease_ends, kill_grace=kill_grace, fit_until=fit_until))
+
+    def note(self, slot: int, pid: int, output: int) -> None:
+        commands = [*self._machine[self._own].commands]
+        commands += [NotedCommand(0, timedelta(), 0)] * (slot + 1 - len(commands))
+        commands[slot] = NotedCommand(pid, timedelta(), output)
+        self._say(self._machine[self._own]._replace(commands=commands))
+
+    def registered(self, *, of: Collection[str] = ()) -> Sequence[LocalProcess]:
+        return [it._replace(commands=[each for each in it.commands if each.output]) for it in self._machine.values()]
+
+    def send(self, target: LocalProcess, number: signal.Signals) -> bool:
+        return self._is_alive(target)
+
+    def kill(self, target: LocalProcess) -> bool:
+        self._end(target)
+        if self._is_alive(target):
+            self._say(self._machine[target.process]._replace(is_alive=False))
+        return True
+
+    def forget(self, gone: LocalProcess) -> None:
+        if not self._is_alive(gone):
+            self._machine.pop(gone.process, None)
+
+    def _is_alive(self, target: LocalProcess) -> bool:
+        return target.process in self._machine and self._machine[target.process].is_alive
+
+    def _say(self, said: LocalProcess) -> None:
+        self._machine[said.process] = said
+
+
 class InMemoryConfig:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -437,6 +493,7 @@ class ScriptedRunner:
         self.waited: list[timedelta] = []
         self.stops: list[tuple[Outcome, timedelta]] = []
         self.stuck = 0
+        self.grace = timedelta()
 
     def start(self, run: Run) -> None:
         self.started.append(run.job.id)
@@ -454,6 +511,9 @@ class ScriptedRunner:
         self._woken = False
         ended, self._ended = self._ended, []
         return ended
+
+    def set_grace(self, grace: timedelta) -> None:
+        self.grace = grace
 
     def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
         self.stops.append((outcome, grace))

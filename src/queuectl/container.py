@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 from dependency_injector import containers, providers
 
@@ -14,7 +15,7 @@ from queuectl.adapters.sql.sqlite_announcements import SqliteAnnouncements
 from queuectl.adapters.sql.sqlite_storage import SqliteStorage
 from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
 from queuectl.application.queue import Queue
-from queuectl.domain.ports import Archive
+from queuectl.domain.ports import Archive, LocalProcesses
 from queuectl.settings import Settings
 
 
@@ -31,6 +32,18 @@ def _archive(database: Database) -> Archive:
     from queuectl.adapters.sql.archive import SqlArchive  # for `transfer` alone
 
     return SqlArchive(database)
+
+
+def _private_directory(settings: Settings, database: str) -> Path:
+    from queuectl.adapters.outcome_spool import directory_for
+
+    return directory_for(settings.directory("spool-dir"), database)
+
+
+def _local_processes(directory: Path) -> LocalProcesses:
+    from queuectl.adapters.local_processes import FileLocalProcesses  # for those who start and stop workers
+
+    return FileLocalProcesses(directory)
 
 
 class Container(containers.DeclarativeContainer):
@@ -72,7 +85,20 @@ class Container(containers.DeclarativeContainer):
     archive = providers.Singleton(_archive, database)
 
     machine_id = providers.Callable(system.machine_id)
+    own_directory = providers.Object(system.own_directory)
     find_process = providers.Object(system.process)
+    is_alive = providers.Object(system.is_alive)
+    is_standing_still = providers.Object(system.is_standing_still)
+    private_directory = providers.Callable(
+        _private_directory,
+        settings,
+        providers.Selector(
+            backend_name,
+            sqlite=providers.Callable(lambda path: str(path.resolve()), path),
+            postgresql=place,
+        ),
+    )
+    local_processes = providers.Singleton(_local_processes, private_directory)
 
     queue = providers.Singleton(
         Queue,

@@ -5,6 +5,7 @@ import random
 from dependency_injector import providers
 
 from queuectl.adapters import containment, directory_examination, event_log, log_stream, outcome_spool, system
+from queuectl.adapters.local_processes import FileLocalProcesses
 from queuectl.adapters.sql.claiming import prepare_claims
 from queuectl.adapters.sql.sqlite_scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite_wake_ups import SqliteWakeUps
@@ -44,28 +45,23 @@ class WorkerContainer(Container):
             postgresql=providers.Callable(late("postgres_handover", "without_secrets"), Container.url),
         ),
     )
-    runner = providers.Singleton(SubprocessRunner, system.elapsed, handed_on=handed_on)
-    make_room_for = providers.Callable(make_room_for)
-    kill_orphans = providers.Object(containment.kill_orphans)
-    spool_directory = providers.Callable(
-        outcome_spool.directory_for,
-        providers.Callable(lambda settings: settings.directory("spool-dir"), Container.settings),
-        providers.Selector(
-            Container.backend_name,
-            sqlite=providers.Callable(lambda path: str(path.resolve()), Container.path),
-            postgresql=Container.place,
-        ),
+    local_processes = providers.Singleton(FileLocalProcesses, Container.private_directory)
+    runner = providers.Singleton(
+        SubprocessRunner, system.elapsed, handed_on=handed_on, note=local_processes.provided.note
     )
+    make_room_for = providers.Callable(make_room_for)
+    kill_commands = providers.Object(containment.kill_commands_of)
+    kill_orphans = providers.Object(containment.kill_orphans)
     examine_containment = providers.Callable(containment.examine)
     examine_directories = providers.Callable(
         directory_examination.examine,
         providers.Callable(lambda settings: settings.directory("log-dir"), Container.settings),
-        spool_directory,
+        Container.private_directory,
     )
     contain = providers.Callable(containment.become_subreaper)
 
     prepare_claims = providers.Callable(prepare_claims, Container.backend_name)
-    spool = providers.Singleton(outcome_spool.FileOutcomeSpool, spool_directory)
+    spool = providers.Singleton(outcome_spool.FileOutcomeSpool, Container.private_directory)
     heartbeat = providers.Factory(
         Heartbeat, workers=Container.workers, clock=Container.clock, elapsed=elapsed, wake=runner.provided.wake
     )
@@ -73,20 +69,23 @@ class WorkerContainer(Container):
         rescue_lost_workers,
         jobs=Container.jobs,
         workers=Container.workers,
+        local=local_processes,
         events=events,
         machine=Container.machine_id,
-        is_alive=providers.Object(system.is_alive),
-        clear=providers.Object(containment.kill_commands_of),
+        is_alive=Container.is_alive,
+        clear=kill_commands,
         settle_kept=providers.Callable(settle_kept, jobs=Container.jobs, spool=spool, events=events).provider,
         at=providers.Callable(lambda clock: clock(), Container.clock),
+        elapsed=elapsed,
     )
     clear_leftovers = providers.Callable(
         clear_leftovers,
         workers=Container.workers,
+        local=local_processes,
         machine=Container.machine_id,
         owners=providers.Callable(containment.owners),
-        is_alive=providers.Object(system.is_alive),
-        clear=providers.Object(containment.kill_commands_of),
+        is_alive=Container.is_alive,
+        clear=kill_commands,
     )
     worker = providers.Factory(
         Worker,

@@ -105,8 +105,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/rescue.py",
-                "            clear(worker.id)  # also",
-                '            __import__("threading").Timer(1, clear, [worker.id]).start()  # also',
+                "            clear(worker.id, registered.commands if registered else ())",
+                '            __import__("threading").Timer(1, clear, [worker.id]).start()',
             )
         ],
         [
@@ -118,8 +118,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/rescue.py",
-                "if worker.lease_expires_at > at and not proved_dead:",
-                "if is_local and is_alive(worker.process) and worker.lease_expires_at == at:",
+                "if left > timedelta():",
+                "if not left:",
             ),
             Edit(
                 "queuectl/adapters/sql/jobs.py",
@@ -128,6 +128,24 @@ MUTANTS = [
             ),
         ],
         ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],
+    ),
+    Mutant(
+        "a worker may outlive its lease",
+        [Edit("queuectl/entrypoints/supervisor.py", "now >= slot.overdue_at:", "self._is_forced:")],
+        [
+            "test_frozen.py::test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again[sqlite]",
+        ],
+    ),
+    Mutant(
+        "a signal to a worker ends it for good",
+        [
+            Edit(
+                "queuectl/entrypoints/worker_process.py",
+                "return SIGNALLED + stops.signal if stops.signal else 0",
+                "return 0",
+            )
+        ],
+        ["test_signals.py::test_a_command_that_signals_its_worker_does_not_end_it_for_good[sqlite-TERM]"],
     ),
     Mutant(
         "losses are not counted",

@@ -1,14 +1,16 @@
 """`kill -9` of workers, supervisors and everything: no job is lost, none runs twice at a time, nothing is left over."""
 
 import random
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.witness import Tree, Witness
 from tests.integration.conftest import HeldUp
-from tests.integration.driver import Cli, Workers, is_running, kill, wait_until
+from tests.integration.driver import Cli, Workers, is_running, kill, wait_until, workers_of
 from tests.integration.ledger import Ledger
 
 RESCUED_WITHIN = 2.0
@@ -30,10 +32,30 @@ container.rescue(policy, at=container.clock()() + timedelta(minutes=10))
 """A process of its own: two SQLite libraries in one process would break each other's locks on the file."""
 
 
-def workers_of(supervisor: int) -> list[int]:
-    """The worker processes that a supervisor has now."""
-    with open(f"/proc/{supervisor}/task/{supervisor}/children") as children:  # noqa: PTH123 - a file of the kernel's
-        return [int(pid) for pid in children.read().split()]
+WORKER_ELSEWHERE = """
+import sys
+from datetime import timedelta
+from queuectl.domain.job import Lease
+from queuectl.domain.ports import Process, WorkerRecord, WorkerState
+from queuectl.settings import load_settings
+from queuectl.worker_container import WorkerContainer
+
+container = WorkerContainer(settings=load_settings())
+container.storage().open()
+now = container.clock()()
+there = Process(machine="elsewhere", pid=1, started=1)
+worker = WorkerRecord(
+    id="elsewhere", host="elsewhere", process=there, supervisor=there, queues=(), concurrency=1,
+    state=WorkerState.RUNNING, started_at=now, renewed_at=now, lease_expires_at=now + timedelta(seconds=4),
+)
+container.workers().register(worker)
+[run] = container.jobs().claim(Lease(id="0" * 32, worker="elsewhere"), queues=["lost"], limit=1, at=now)
+print(run.job.id)
+"""
+"""A worker of another host that claims a job and is never heard of again."""
+
+TAKES_UP_A_POLICY_WITHIN = 2.0
+"""Seconds in which a worker with the shortest lease has looked several times for what has changed."""
 
 
 def running(cli: Cli) -> list[int]:
@@ -80,6 +102,40 @@ def test_other_workers_take_over_at_once_where_the_next_one_starts_only_after_a_
     wait_until(lambda: ledger.started(2))
     assert ledger.entries("start")[1].at - killed_at < RESCUED_WITHIN + held_up()
     witness.healed()
+    witness.check()
+
+
+@pytest.mark.fault("F85")
+def test_the_job_of_a_worker_that_is_replaced_later_and_later_is_taken_back_at_once_all_the_same(
+    cli: Cli, ledger: Ledger, witness: Witness, held_up: HeldUp
+) -> None:
+    workers = cli.start_workers()
+    for kills in range(1, 7):  # by then, the supervisor waits for more than six seconds
+        kill(*wait_until(lambda: running(cli)))
+        workers.log.wait_for("ended unexpectedly", kills)
+    job_id = witness.enqueue_endless()
+    wait_until(lambda: ledger.entries("alive"))
+    killed_at = time.monotonic()
+    kill(*running(cli))
+    wait_until(lambda: witness.rows().jobs[job_id].state == "pending")
+    assert time.monotonic() - killed_at < RESCUED_WITHIN + held_up()
+    witness.healed()
+    witness.check()
+
+
+@pytest.mark.fault("F85")
+def test_dead_workers_are_looked_for_by_the_leases_that_they_have_whatever_the_policy_has_been_since(
+    cli: Cli, witness: Witness
+) -> None:
+    cli.run("config", "set", "lease", "2s")
+    cli.start_workers(queues=["default"])
+    cli.run("config", "set", "lease", "1h")
+    job_id = witness.enqueue(queue="lost")
+    assert cli.run("-c", WORKER_ELSEWHERE, program=[sys.executable]).stdout.strip() == job_id
+    time.sleep(TAKES_UP_A_POLICY_WITHIN)
+    cli.run("config", "set", "lease", "2s")
+    assert cli.wait_for(job_id, "pending")["losses"] == 1
+    cli.start_workers(queues=["lost"])
     witness.check()
 
 
@@ -214,6 +270,67 @@ def test_the_next_start_or_stop_kills_the_whole_tree_that_was_left_running(
     assert tree.alive == []
 
 
+@pytest.mark.fault("F86")
+@pytest.mark.parametrize("left", ["the command", "a child"])
+def test_after_everything_was_killed_a_command_without_a_mark_is_killed_before_its_job_runs_again(
+    cli: Cli, witness: Witness, tmp_path: Path, left: str
+) -> None:
+    tree, overlap = Tree(), tmp_path / "overlap"
+    endless, other, *_ = tree.lengths = tree.lengths[:2]
+    unmarked = (
+        f"exec env -i sleep {endless}" if left == "the command" else f"env -i sh -c 'sleep {endless} & sleep {other}'"
+    )
+    job_id = witness.enqueue_silent(
+        f"[ $QUEUECTL_ATTEMPT = 1 ] || {{ pgrep -xf 'sleep {endless}' >{overlap}; exit 0; }}; {unmarked}"
+    )
+    witness.watch_tree(job_id, tree)
+    workers = cli.start_workers()
+    wait_until(lambda: endless in tree.alive)
+    kill_all(workers)
+    if left == "a child":  # its session is all that tells whose it is
+        subprocess.run(["pkill", "-KILL", "-xf", f"sleep {other}"], check=True)
+    assert endless in tree.alive
+    cli.start_workers()
+    witness.healed()
+    witness.check()
+    assert witness.outcomes(job_id) == ["lost", "succeeded"]
+    assert overlap.read_text() == ""
+
+
+HEADLESS = """
+import ctypes, os, sys, threading, time
+def live():
+    while True:
+        open(sys.argv[1], "a").write(os.environ["QUEUECTL_ATTEMPT"])
+        time.sleep(0.05)
+if os.environ["QUEUECTL_ATTEMPT"] == "1":
+    threading.Thread(target=live).start()
+    ctypes.CDLL(None).pthread_exit(None)
+"""
+"""A process whose main thread ends and leaves it to another: it looks like a zombie, and lives."""
+
+
+@pytest.mark.fault("F86")
+def test_after_everything_was_killed_a_command_whose_main_thread_has_ended_is_killed_too(
+    cli: Cli, witness: Witness, tmp_path: Path
+) -> None:
+    signs = tmp_path / "signs"
+    job_id = witness.enqueue_silent([sys.executable, "-c", HEADLESS, str(signs)])
+    workers = cli.start_workers()
+    wait_until(signs.exists)
+    kill_all(workers)
+    before = wait_until(lambda: signs.stat().st_size)
+    wait_until(lambda: signs.stat().st_size > before)  # it lives
+    cli.start_workers()
+    assert cli.wait_for(job_id)["state"] == "completed"
+    after = signs.stat().st_size
+    time.sleep(0.5)
+    assert signs.stat().st_size == after
+    witness.healed()
+    witness.check()
+    assert witness.outcomes(job_id) == ["lost", "succeeded"]
+
+
 @pytest.mark.fault("F01")
 def test_a_job_that_kills_its_workers_does_not_run_for_ever(cli: Cli, witness: Witness) -> None:
     cli.run("config", "set", "max-losses", "2")
@@ -262,7 +379,8 @@ def test_what_was_lost_with_others_runs_apart_also_where_every_worker_has_other_
     witness.healed()
     wait_until(lambda: all(cli.job(job_id)["state"] == "completed" for job_id in lost), 60)
     assert cli.job(more[-1])["state"] == "pending", "the others were not at work any more"
-    history = witness.check(within=90, waiting=more)
+    cli.run("worker", "stop", "--force")  # so that what the witness reads belongs to one moment
+    history = witness.check(waiting=more)
     assert [history.jobs[job_id].losses for job_id in lost] == [0, 0]
 
 

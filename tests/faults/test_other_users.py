@@ -99,6 +99,18 @@ def test_a_directory_that_everyone_can_write_is_refused(newcomer: Cli) -> None:
     assert not list(public.iterdir())
 
 
+@pytest.mark.parametrize("whose", ["another user's", "everyone's"])
+def test_a_log_directory_of_others_is_refused(newcomer: Cli, another_user: int, whose: str) -> None:
+    newcomer.logs.mkdir()
+    if whose == "everyone's":
+        newcomer.logs.chmod(0o1777)
+    else:
+        os.chown(newcomer.logs, another_user, another_user)
+    result = newcomer.run("worker", "start", check=False)
+    assert (result.code, newcomer.own_processes(), list(newcomer.logs.iterdir())) == (1, [], [])
+    assert "no directory of our own, or others may write to it" in result.errors[0]
+
+
 def test_a_planted_symlink_is_not_followed(newcomer: Cli) -> None:
     victim = newcomer.directory / "victim"
     (newcomer.directory / "queue.db").symlink_to(victim)

@@ -10,8 +10,9 @@ from queuectl.application.queue import Queue
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
+from tests.faults.tracing import strace
 from tests.faults.witness import Witness
-from tests.integration.driver import Cli, Result, wait_until
+from tests.integration.driver import QUEUECTL, Cli, Result, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.proxy import Proxy
 
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.fault("F47")
 JOB = '{"id": "a", "command": "true"}'
 MOST_COMMITS = 20
 """More than any of the commands makes."""
+
+MOST_ANSWERS = 24
+"""More reads of the server's answers than a command makes."""
 
 made = pytest.mark.parametrize("is_made", [True, False], ids=["made", "not made"])
 
@@ -55,6 +59,21 @@ def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Pr
     ids = [f"a{number}" for number in range(after + 1)]
     assert sorted(cli.jobs()) == sorted(ids)
     witness.check(within=None, waiting=ids)
+
+
+@pytest.mark.parametrize("errors", [1, 2], ids=["once", "twice"])
+def test_an_answer_that_this_machine_cannot_read_is_looked_up_too(cli: Cli, witness: Witness, errors: int) -> None:
+    for number in range(1, MOST_ANSWERS):
+        job_id = f"a{number}"
+        inject = f"--inject=recvfrom:error=ENOMEM:when={number}..{number + errors - 1}"
+        program = [*strace("-o", "/dev/null", "--trace=recvfrom", inject), QUEUECTL]
+        result = cli.run("enqueue", witness.document(job_id), program=program, check=False)
+        witness.heard([job_id], result)
+        assert (result.code, result.stdout) in [(0, f"{job_id}\n"), (6, "")]
+        if result.code:
+            assert "was made" in result.errors[0] or job_id not in cli.jobs()
+    assert f"a{MOST_ANSWERS - 1}" in cli.jobs()
+    witness.check(within=None, waiting=list(cli.jobs()))
 
 
 @made

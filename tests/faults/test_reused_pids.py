@@ -25,7 +25,7 @@ wait
 for pid in $supervisor $worker; do
     tries=0
     while [ "$bystander" != $pid ]; do
-        [ $((tries += 1)) -le 50 ] || exit 98
+        [ $((tries += 1)) -le 1000 ] || exit 98
         echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid || exit 99
         sleep 600 & bystander=$!
         [ $bystander = $pid ] || kill $bystander

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import Popen
 
@@ -159,3 +160,48 @@ def test_a_forced_stop_kills_what_ignores_sigterm_after_the_grace(cli: Cli, ledg
     assert (attempt["outcome"], attempt["signal"]) == ("released", 9)
     cli.start_workers()
     witness.check()
+
+
+NAME_AN_INNOCENT = """
+import sys
+from datetime import timedelta
+from queuectl.domain.ports import WorkerRecord, WorkerState
+from queuectl.settings import load_settings
+from queuectl.worker_container import WorkerContainer
+
+container = WorkerContainer(settings=load_settings())
+container.storage().open()
+now, process = container.clock()(), container.find_process()(int(sys.argv[1]))
+container.workers().register(WorkerRecord(
+    id="innocent", host="here", process=process, supervisor=process, queues=(), concurrency=1,
+    state=WorkerState.RUNNING, started_at=now, renewed_at=now, lease_expires_at=now + timedelta(seconds=3),
+))
+"""
+"""Whoever may write to the database may say of any process that it is a worker."""
+
+
+@pytest.mark.fault("F87")
+@pytest.mark.parametrize("option", [[], ["--force"]], ids=["graceful", "forced"])
+def test_no_process_is_signalled_because_the_database_names_it(
+    cli: Cli, witness: Witness, option: Sequence[str], tmp_path: Path
+) -> None:
+    signals = tmp_path / "signals"
+    trap = f'for name in TERM INT HUP QUIT USR1 USR2; do trap "echo $name >>{signals}" $name; done'
+    with Popen(
+        ["bash", "-c", f"{trap}; : >{signals}; while :; do sleep 0.05; done"], start_new_session=True
+    ) as innocent:
+        try:
+            wait_until(signals.exists)
+            cli.run("-c", NAME_AN_INNOCENT, str(innocent.pid), program=[sys.executable])
+            stopped = cli.run("worker", "stop", *option, "--timeout", "10", check=False)
+            assert stopped.code == 1
+            assert "1 worker of this machine cannot be reached" in stopped.stderr
+            cli.start_workers()
+            witness.enqueue()
+            witness.check()
+            wait_until(lambda: len(cli.json("worker", "status")) == 1)  # the lease of the innocent is over
+            cli.run("worker", "stop", *option)
+            assert innocent.poll() is None
+            assert signals.read_text() == ""
+        finally:
+            innocent.kill()

@@ -113,6 +113,51 @@ def test_a_row_in_a_state_that_is_none_is_shown_and_can_be_removed(cli: Cli, wit
     witness.check(faultless=True)
 
 
+def test_texts_of_rows_move_no_cursor(cli: Cli, witness: Witness) -> None:
+    evil = "a\x1b]0;owned\x07\u202eb\nc"
+    witness.enqueue()
+    cli.enqueue_all([{"id": name, "command": "true"} for name in ("x", "y")])
+    cli.start_workers(2, concurrency=2)
+    cli.wait_for_all()
+    tell(
+        witness.url,
+        *(f"UPDATE jobs SET {column} = '{evil}' WHERE id = 'x'" for column in ("queue", "cancel_requested_by")),
+        f"UPDATE attempts SET host = '{evil}', worker = '{evil}'",
+        f"UPDATE workers SET host = '{evil}', queues = '[\"a\\u001b[2J\"]'",
+        f"INSERT INTO config VALUES ('max-losses', '{evil}')",
+        "UPDATE jobs SET state = 'dead' WHERE id = 'y'",
+        f"INSERT INTO jobs SELECT 1000, '{evil}', command, queue, priority, max_retries, timeout, run_at, created_at,"
+        " updated_at, cwd, env, 'dead', 0, 0, 0, started_at, finished_at, worker, lease_id, exit_code, last_error,"
+        " cancel_requested_at, cancel_requested_by FROM jobs WHERE id = 'y'",
+    )
+    for output in ("table", "plain", "id"):
+        for command in (
+            "list",
+            "info x",
+            f"info {evil}",
+            "status",
+            "worker status",
+            "dlq list",
+            "config show",
+            "doctor",
+        ):
+            words = ["info", evil] if evil in command else command.split()
+            said = cli.run("--output", output, *words, check=False)
+            for text in (said.stdout, said.stderr):
+                assert {character for character in text if not character.isprintable()} <= {"\n", "\t"}, command
+    for words in (["cancel", evil], ["dlq", "retry", evil], ["--output", "table", "dlq", "retry", "--all"]):
+        said = cli.run(*words, check=False)
+        assert "\x1b" not in said.stdout + said.stderr
+    gone = "id IN ('x', 'y') OR seq = 1000"
+    tell(
+        witness.url,
+        f"DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE {gone})",
+        f"DELETE FROM jobs WHERE {gone}",
+    )
+    witness.healed()
+    witness.check(faultless=True)
+
+
 def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli, witness: Witness) -> None:
     cli.run("config", "set", "max-losses", "3")
     tell(witness.url, "UPDATE config SET value = 'many'", "INSERT INTO config VALUES ('lease', '')")

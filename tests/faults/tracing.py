@@ -65,18 +65,20 @@ class Trace:
                 yield unfinished.pop(int(found["thread"]))
 
     def unsynced_at(self, said: str, database: str) -> list[tuple[str, set[str]]]:
-        """For each text that was written which matches `said`: what that thread had not yet synced of the database."""
-        unsynced: dict[int, set[str]] = {}
+        """For each text that was written which matches `said`: what nobody had synced yet of the database.
+
+        By whichever thread: what one has recorded, another may say.
+        """
+        unsynced: set[str] = set()
         found = []
         for call in self.calls():
-            own = unsynced.setdefault(call.thread, set())
             if call.path.startswith(database) and not call.path.endswith("-shm"):
                 if "sync" in call.name:
-                    own.discard(call.path)
+                    unsynced.discard(call.path)
                 else:
-                    own.add(call.path)
-            elif call.name == "write" and (text := re.search(said, call.data)):
-                found.append((text[0], set(own)))
+                    unsynced.add(call.path)
+            elif call.name == "write":
+                found += [(text[0], set(unsynced)) for text in re.finditer(said, call.data)]
         return found
 
     def syncs(self, path: str) -> int:

@@ -250,6 +250,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def workers_of(supervisor: int) -> list[int]:
+    """The worker processes that a supervisor has now."""
+    with contextlib.suppress(FileNotFoundError):
+        return [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
+    return []
+
+
 def kill(*pids: int) -> None:
     """`kill -9`, all in one burst."""
     for pid in pids:

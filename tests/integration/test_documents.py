@@ -8,6 +8,7 @@ JOB = [
     "id", "queue", "command", "state", "priority", "max_retries", "timeout", "run_at", "created_at", "updated_at",
     "started_at", "finished_at", "cwd", "env", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
     "last_error", "output", "cancel_requested_at", "cancel_requested_by",
+    "suspect",
 ]  # fmt: skip
 ATTEMPT = [
     "attempt", "outcome", "exit_code", "signal", "started_at", "finished_at", "worker", "host", "error", "output",

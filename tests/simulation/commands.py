@@ -141,6 +141,7 @@ class SimulatedRunner:
         self._spawn = spawn
         self._take_up = take_up
         self._children: list[_Child] = []
+        self._grace = timedelta()
         self._is_woken = False
         self._wakers: list[Action] = []
         self.stuck = 0
@@ -166,6 +167,11 @@ class SimulatedRunner:
             self._process.pause(max(timedelta(), soon - self._timeline.now), self._wakers)
             self._wakers.clear()
 
+    def set_grace(self, grace: timedelta) -> None:
+        self._grace = grace
+        for child in self._children:
+            child.kill_at = min(child.kill_at, NEVER if child.kill_at == NEVER else self._timeline.now + grace)
+
     def stop(self, outcome: Outcome, *, grace: timedelta, job_id: str | None = None) -> None:
         for child in self._children:
             if job_id in (None, child.command.job):
@@ -181,7 +187,7 @@ class SimulatedRunner:
         now = self._timeline.now
         for child in self._children:
             if now >= child.times_out:
-                self._stop(child, Outcome.TIMEOUT, child.command.run.policy.kill_grace)
+                self._stop(child, Outcome.TIMEOUT, self._grace)
             if now >= child.kill_at:
                 child.kill_at = NEVER
                 child.command.kill()

@@ -170,7 +170,12 @@ class Promises:
             self._must(what == "add", f"{after.id} appears by {what}")
             return
         told = f"{what} makes {before.state} {after.id} {after.state}"
-        asked = after._replace(updated_at=before.updated_at, cancel_requested_at=None, cancel_requested_by=None)
+        request = (before.cancel_requested_at, before.cancel_requested_by)
+        asked = after._replace(
+            updated_at=before.updated_at, cancel_requested_at=request[0], cancel_requested_by=request[1]
+        )
+        if request[0] is not None and asked == before:  # asked again: the first request stands
+            self._must((after.cancel_requested_at, after.cancel_requested_by) == request, f"{told}: a request is gone")
         self._must(after.state in MOVES[before.state] or asked == before or after == before, f"not a move: {told}")
         self._must(
             what != "claim" or before.cancel_requested_at is None,
@@ -243,6 +248,8 @@ class Promises:
         self._must(run.is_over, f"{name} is {attempt.outcome} but still runs")
         if attempt.outcome is Outcome.SUCCEEDED:
             self._must(run.exit_code == 0, f"I1: {name} succeeded but ended with {run.exit_code}")
+        if attempt.outcome is Outcome.FAILED:
+            self._must(run.exit_code is not None, f"I6: {name} is told to have failed, and was killed by others")
 
     def _is_rescued_rightly(self, before: Job, caller: SimulatedProcess) -> None:
         assert before.lease is not None

@@ -10,8 +10,8 @@ from queuectl.application.worker import POLL, Worker
 from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import DecideLost, Run, Settlement, WorkerState
-from tests.fakes import InMemoryJobs, InMemorySpool, InMemoryWorkers
+from queuectl.domain.ports import DecideLost, LocalProcess, Run, Settlement, WorkerState
+from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWorkers
 from tests.simulation.simulate import Mode
 from tests.simulation.world import Parts
 
@@ -176,7 +176,7 @@ class WorkerThatStartsWhateverItClaimed(Worker):
 
 class WorkerThatForgetsStrays(Worker):
     def _give_back_strays(self) -> None:
-        self._in_doubt = False
+        self._doubt_ends = None
 
 
 class WorkerThatDropsOutcomes(Worker):
@@ -203,12 +203,19 @@ class WorkerThatMakesNoRoom(Worker):
         return any(run.job.suspect for run in self._running.values()) and self._concurrency > 1
 
 
-def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> None:
-    rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
+def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> timedelta:
+    return rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
 
 
-def rescue_nobody(_policy: Policy, **_ports: object) -> None:
-    return
+def rescue_nobody(policy: Policy, **_ports: object) -> timedelta:
+    return policy.lease / 6
+
+
+class NobodyRegistered(InMemoryLocalProcesses):
+    """Knows nothing of the others on its machine: leases go by the clock, and who stands still is left alive."""
+
+    def registered(self, *, of: Collection[str] = ()) -> Sequence[LocalProcess]:
+        return []
 
 
 SAFETY, LIVENESS, CALM, POISON = (Mode.SAFETY,), (Mode.LIVENESS,), (Mode.CALM,), (Mode.POISON,)
@@ -239,6 +246,7 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
     "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
     "no rescue at all": (Parts(rescue=rescue_nobody), LIVENESS),
+    "a machine where nobody is registered": (Parts(local=NobodyRegistered), SAFETY),
     "a rescue that does not clear its host first": (Parts(clear=False), SAFETY),
     "workers that go by their own clocks": (Parts(server_clock=False), SAFETY),
 }

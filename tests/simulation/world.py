@@ -16,10 +16,17 @@ from queuectl.domain.events import Event
 from queuectl.domain.job import JobRequest
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Process, Run, WorkerRecord, WorkerState
+from queuectl.domain.ports import LocalProcess, Process, Run, WorkerRecord, WorkerState
 from queuectl.domain.state import TERMINAL
 from tests.builders import NOON
-from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemorySpool, InMemoryWorkers
+from tests.fakes import (
+    InMemoryConfig,
+    InMemoryJobs,
+    InMemoryLocalProcesses,
+    InMemoryMeasurements,
+    InMemorySpool,
+    InMemoryWorkers,
+)
 from tests.simulation.commands import Command, Script, SimulatedRunner
 from tests.simulation.invariants import Member, Promises
 from tests.simulation.network import Weather, Wire
@@ -39,7 +46,8 @@ class Parts:
     workers: type[InMemoryWorkers] = InMemoryWorkers
     heartbeat: type[Heartbeat] = Heartbeat
     worker: type[Worker] = Worker
-    rescue: Callable[..., None] = rescue_lost_workers
+    rescue: Callable[..., timedelta] = rescue_lost_workers
+    local: type[InMemoryLocalProcesses] = InMemoryLocalProcesses
     clear: bool = True
     """Whether a rescuer ends what is left on its own host first."""
     server_clock: bool = True
@@ -94,6 +102,7 @@ class Host:
     members: list["WorkerProcess"] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     spool: InMemorySpool = field(default_factory=InMemorySpool)
+    registered: dict[Process, LocalProcess] = field(default_factory=dict)
 
     @property
     def machine(self) -> str:
@@ -292,6 +301,7 @@ class WorkerProcess:
         self.supervisor = host.supervisor
         self.worker: Worker | None = None
         self._pid = pid
+        self.local = world.parts.local(host.registered, self.identity, end=self._kill)
         host.members.append(self)
         self.process.start(self._work)
 
@@ -301,12 +311,29 @@ class WorkerProcess:
     def end(self) -> None:
         """Its process is gone."""
         self.process.die()
+        if self.identity in self.host.registered:
+            self.host.registered[self.identity] = self.host.registered[self.identity]._replace(is_alive=False)
         if self in self.host.members:
             self.host.members.remove(self)
 
     def stop(self, *, force: bool) -> None:
         if self.worker is not None:
             self.worker.stop(force=force)
+
+    @property
+    def identity(self) -> Process:
+        return Process(machine=self.host.machine, pid=self._pid, started=1)
+
+    def _tell_host(self, lease_ends: timedelta) -> None:
+        self.local.renew(lease_ends, kill_grace=self.world.policy.kill_grace, fit_until=timedelta())
+
+    def _kill(self, target: LocalProcess) -> None:
+        """What a rescuer does to one that has outlived its lease."""
+        for it in self.host.members:
+            if it.id == target.worker:
+                self.world.tell(f"{self} kills {it}")
+                self.world.timeline.after(timedelta(), partial(self.world.crash, it))
+        self.process.pause(timedelta(milliseconds=5))
 
     def _work(self) -> None:
         world, host, timeline = self.world, self.host, self.world.timeline
@@ -316,7 +343,9 @@ class WorkerProcess:
             lease = Policy.of(config.stored()).lease
             sent_at, record = world.elapsed(), self._record(lease)
             world.promises.members[self.id] = Member(self.process, self.supervisor, host.name, lease, timeline.now)
+            self.local.join(record.supervisor, worker=self.id)
             workers.register(record)
+            self._tell_host(sent_at + lease)
         except DatabaseUnavailable:
             timeline.after(timedelta(), self._gone)
             return
@@ -337,20 +366,23 @@ class WorkerProcess:
             elapsed=world.elapsed,
             wake=runner.wake,
             sent_at=sent_at,
+            tell=self._tell_host,
             new_flag=lambda: SimulatedFlag(self.process),
         )
 
-        def rescue(policy: Policy) -> None:
-            world.parts.rescue(
+        def rescue(policy: Policy) -> timedelta:
+            return world.parts.rescue(
                 policy,
                 jobs=jobs,
                 workers=workers,
+                local=self.local,
                 events=self._tell,
                 machine=host.machine,
                 is_alive=self._is_alive,
-                clear=lambda worker_id: world.parts.clear and world.kill_commands(host, worker_id, self.id),
+                clear=lambda worker_id, _noted: world.parts.clear and world.kill_commands(host, worker_id, self.id),
                 settle_kept=partial(settle_kept, jobs=jobs, spool=host.spool, events=self._tell),
                 at=world.clock(host),
+                elapsed=world.elapsed,
             )
 
         lease_ids = (f"{self.id}-{number}" for number in range(1, 1_000_000))
@@ -391,7 +423,7 @@ class WorkerProcess:
         return WorkerRecord(
             id=self.id,
             host=self.host.name,
-            process=Process(machine=self.host.machine, pid=self._pid, started=1),
+            process=self.identity,
             supervisor=Process(machine=self.host.machine, pid=1, started=1),
             queues=(),
             concurrency=self.world.plan.concurrency,

@@ -170,9 +170,19 @@ def test_to_cancel_a_job_that_runs_is_a_request_that_stands_until_it_has_ended()
     assert (asked.cancel_requested_at, asked.cancel_requested_by) == (NOON + MINUTE, ANN)
 
 
-def test_to_ask_again_changes_nothing() -> None:
+def test_to_ask_again_is_to_have_it_killed() -> None:
     asked = a_job_that_is(State.PROCESSING).cancelled(NOON, ANN)
-    assert asked.cancelled(NOON + MINUTE, "bob@web-2") == asked
+    again = asked.cancelled(NOON + MINUTE, "bob@web-2")
+    assert again == asked._replace(updated_at=NOON + MINUTE)
+    assert [job.is_to_be_killed for job in (a_job_that_is(State.PROCESSING), asked, again)] == [False, False, True]
+
+
+def test_a_cancel_now_is_like_one_that_is_asked_for_twice_whatever_the_clock_says() -> None:
+    running = a_job_that_is(State.PROCESSING)
+    for job in (running.cancelled(NOON, ANN, now=True), running.cancelled(NOON, ANN).cancelled(NOON - MINUTE, ANN)):
+        assert job.is_to_be_killed
+        assert (job.state, job.cancel_requested_at) == (State.PROCESSING, NOON)
+    assert a_job().cancelled(NOON, ANN, now=True) == a_job().cancelled(NOON, ANN)
 
 
 @pytest.mark.parametrize(

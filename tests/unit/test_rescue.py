@@ -1,5 +1,5 @@
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from queuectl.domain.events import Event, JobRescued, JobSettled, ResultLate
 from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import KeptOutcome, Process
+from queuectl.domain.ports import KeptOutcome, LocalProcess, NotedCommand, Process
 from queuectl.domain.state import State
 from tests.builders import (
     ANN,
@@ -27,9 +27,12 @@ from tests.builders import (
     a_result,
     a_worker,
 )
-from tests.fakes import InMemoryJobs, InMemorySpool, InMemoryWorkers, Memory
+from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWorkers, Memory
 
 HERE, THERE = a_process(machine="here", pid=1), a_process(machine="there", pid=2)
+SUPERVISOR = a_process(machine="here", pid=99)
+COMMAND = NotedCommand(pid=50, noted_at=MINUTE, output=1)
+SINCE_BOOT = HOUR
 
 
 class Wreck:
@@ -38,25 +41,56 @@ class Wreck:
     def __init__(self, process: Process = THERE) -> None:
         self.memory = Memory()
         self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
-        self.workers.register(a_worker("w-1", process=process))
+        self.workers.register(a_worker("w-1", process=process, supervisor=SUPERVISOR))
         self.jobs.add([a_job()])
         self.jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
         self.cleared: list[tuple[str, State]] = []
         self.events: list[Event] = []
         self.spool = InMemorySpool()
+        self.killed: list[str] = []
+        self.registered: dict[Process, LocalProcess] = {}
+        if process == HERE:
+            self.register(is_alive=False)
 
-    def rescue(self, *, at: datetime, alive: Collection[Process] = (), max_losses: str = "3") -> None:
-        rescue_lost_workers(
-            policy=a_policy(max_losses=max_losses),
+    def register(
+        self, *, lease_ends: timedelta | None = None, is_alive: bool = True, fit_until: timedelta | None = None
+    ) -> None:
+        """What `w-1` says of itself on its machine."""
+        self.registered[HERE] = LocalProcess(
+            HERE,
+            SUPERVISOR,
+            "w-1",
+            is_alive=is_alive,
+            lease_ends=lease_ends,
+            fit_until=fit_until,
+            commands=[] if fit_until else [COMMAND],
+        )
+
+    def rescue(
+        self, *, at: datetime, alive: Collection[Process] = (), lease: str = "30s", max_losses: str = "3"
+    ) -> timedelta:
+        return rescue_lost_workers(
+            policy=a_policy(max_losses=max_losses, lease=lease),
             jobs=self.jobs,
             workers=self.workers,
+            local=self.local(),
             events=self.events.append,
             machine="here",
             is_alive=lambda process: process in alive,
-            clear=lambda worker: self.cleared.append((worker, self.memory.jobs["job-1"].state)),
+            clear=self.clear,
             settle_kept=self.settle_kept,
             at=at,
+            elapsed=lambda: SINCE_BOOT,
         )
+
+    def local(self) -> InMemoryLocalProcesses:
+        return InMemoryLocalProcesses(
+            self.registered, a_process(machine="here", pid=7), end=lambda it: self.killed.append(it.worker)
+        )
+
+    def clear(self, worker: str, noted: Sequence[NotedCommand]) -> None:
+        self.cleared.append((worker, self.memory.jobs["job-1"].state))
+        self.noted = noted
 
     def settle_kept(self, policy: Policy) -> None:
         settle_kept(policy, jobs=self.jobs, spool=self.spool, events=self.events.append)
@@ -99,11 +133,69 @@ def test_a_worker_here_that_lives_is_left_alone() -> None:
     assert wreck.job_is == (State.PROCESSING, None)
 
 
-def test_the_commands_of_a_frozen_worker_here_are_ended_before_its_jobs_are_put_back() -> None:
+@pytest.mark.parametrize("at", [NOON + MINUTE, NOON + HOUR])
+def test_a_worker_here_that_stands_still_is_killed_then_its_commands_and_then_its_jobs_are_put_back(
+    at: datetime,
+) -> None:
     wreck = Wreck(HERE)
+    wreck.register(lease_ends=SINCE_BOOT)
+    wreck.rescue(at=at, alive=[HERE])
+    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) died")
+    assert wreck.killed == ["w-1"]
+    assert (wreck.cleared, wreck.noted) == ([("w-1", State.PROCESSING)], [COMMAND])
+    assert wreck.registered == {}
+
+
+def test_a_worker_here_that_is_fit_and_runs_nothing_any_more_is_left_alive_when_its_jobs_are_put_back() -> None:
+    wreck = Wreck(HERE)
+    wreck.register(lease_ends=SINCE_BOOT, fit_until=SINCE_BOOT + SECOND)
+    wreck.rescue(at=NOON + MINUTE, alive=[HERE])
+    assert wreck.job_is == (State.PROCESSING, None)
     wreck.rescue(at=NOON + HOUR, alive=[HERE])
     assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) did not renew its lease")
-    assert wreck.cleared == [("w-1", State.PROCESSING)]
+    assert wreck.killed == []
+
+
+def test_a_worker_here_keeps_its_jobs_by_the_time_since_boot_wherever_the_clock_was_set() -> None:
+    wreck = Wreck(HERE)
+    wreck.register(lease_ends=SINCE_BOOT + SECOND)
+    wreck.rescue(at=NOON + 24 * HOUR, alive=[HERE])
+    assert wreck.job_is == (State.PROCESSING, None)
+    assert wreck.killed == wreck.cleared == []
+
+
+def test_the_commands_of_a_worker_here_that_is_not_registered_are_ended_when_its_lease_is_over() -> None:
+    wreck = Wreck(HERE)
+    wreck.registered.clear()
+    wreck.rescue(at=NOON + HOUR, alive=[HERE])
+    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) did not renew its lease")
+    assert (wreck.cleared, wreck.noted) == ([("w-1", State.PROCESSING)], ())
+
+
+def test_the_lease_of_a_dead_worker_here_that_is_not_registered_is_waited_out_and_its_end_says_so() -> None:
+    wreck = Wreck(HERE)
+    wreck.registered.clear()
+    wreck.rescue(at=NOON + MINUTE)
+    assert wreck.job_is == (State.PROCESSING, None)
+    wreck.rescue(at=NOON + HOUR)
+    state, reason = wreck.job_is
+    assert state is State.PENDING
+    assert reason is not None
+    assert "was not registered on this machine" in reason
+
+
+def test_a_dead_worker_here_that_is_not_registered_is_rescued_at_once_while_its_supervisor_lives() -> None:
+    wreck = Wreck(HERE)
+    wreck.registered.clear()
+    wreck.rescue(at=NOON + MINUTE, alive=[SUPERVISOR])
+    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) died")
+
+
+def test_the_next_look_comes_when_the_first_lease_is_over_if_that_is_sooner_than_the_policy_says() -> None:
+    wreck = Wreck(THERE)
+    assert wreck.rescue(at=NOON + HOUR - 4 * SECOND, lease="30s") == 4 * SECOND
+    assert wreck.rescue(at=NOON, lease="30s") == 5 * SECOND
+    assert wreck.rescue(at=NOON, lease="1h") == 5 * SECOND
 
 
 @pytest.mark.parametrize("at", [NOON + MINUTE, NOON + HOUR])
@@ -225,6 +317,7 @@ class TestLeftovers:
 
     def wreck(self) -> Wreck:
         wreck = Wreck(HERE)
+        wreck.registered.clear()
         wreck.jobs.rescue(
             "w-1", lambda job, _alone: job.settled(a_loss("gone"), NOON, a_policy(), 0), at=NOON, proved_dead=True
         )
@@ -236,15 +329,22 @@ class TestLeftovers:
         cleared: list[str] = []
         clear_leftovers(
             workers=wreck.workers,
+            local=wreck.local(),
             machine=machine,
             owners=owners,
             is_alive=lambda process: process in alive,
-            clear=cleared.append,
+            clear=lambda worker, _noted: cleared.append(worker),
         )
         return cleared
 
     def test_it_is_cleared(self) -> None:
         assert self.clear(self.wreck(), owners={"w-1", "of another queue"}) == ["w-1"]
+
+    def test_what_it_has_noted_is_cleared_too_and_its_registration_removed(self) -> None:
+        wreck = self.wreck()
+        wreck.register(is_alive=False)
+        assert self.clear(wreck, owners=()) == ["w-1"]
+        assert wreck.registered == {}
 
     def test_nothing_is_cleared_where_nothing_runs(self) -> None:
         assert self.clear(self.wreck(), owners=()) == []

@@ -57,6 +57,7 @@ class Shift:
         self.runner = ScriptedRunner(self.clock, self.scripts)
         self.events: list[Event] = []
         self.rescued_at: list[timedelta] = []
+        self.first_expiry = LEASE
         self.spool = InMemorySpool()
         self.workers.register(a_worker("w-1", lease_expires_at=NOON + LEASE))
         self.jobs.add(self.jobs_to_do)
@@ -86,9 +87,10 @@ class Shift:
             events=self.events.append,
         )
 
-    def rescue(self, _policy: Policy) -> None:
+    def rescue(self, policy: Policy) -> timedelta:
         with self.memory.transaction():
             self.rescued_at.append(self.clock.elapsed())
+        return min(policy.lease / 6, self.first_expiry)
 
     def turn(self, turns: int = 1, *, beat: bool = True) -> None:
         for _ in range(turns):
@@ -184,6 +186,13 @@ class TestWork:
         gaps = {later - earlier for earlier, later in zip(shift.rescued_at, shift.rescued_at[1:], strict=False)}
         assert gaps == {6 * SECOND}
 
+    def test_others_are_rescued_when_the_first_lease_is_over_whatever_the_policy_says_now(self) -> None:
+        shift = Shift(policy={"lease": "1h"})
+        shift.first_expiry = 3 * SECOND
+        shift.turn(20)
+        gaps = {later - earlier for earlier, later in zip(shift.rescued_at, shift.rescued_at[1:], strict=False)}
+        assert gaps == {3 * SECOND}
+
 
 class TestWaiting:
     def test_an_idle_worker_looks_for_jobs_every_second(self) -> None:
@@ -275,7 +284,7 @@ class TestSuspects:
         shift.turn()
         shift.clock.advance(SECOND)
 
-    @pytest.mark.parametrize(("chance", "leases"), [(0, 0.5), (0.5, 4.25), (0.999, 8)])
+    @pytest.mark.parametrize(("chance", "leases"), [(0, 0.5), (0.5, 2.25), (0.999, 4)])
     def test_a_busy_worker_makes_room_for_one_that_waits_for_long_by_chance(self, chance: float, leases: float) -> None:
         shift = self.busy(chance)
         began = shift.clock.elapsed()
@@ -398,6 +407,15 @@ class TestCancel:
         assert shift.state("job-000") is State.PROCESSING
         assert [event.job.id for event in shift.events if isinstance(event, CancelHeard)] == ["job-001"]
 
+    def test_the_grace_is_that_of_the_policy_of_now(self) -> None:
+        shift = Shift([a_job()], policy={"kill-grace": "1h"})
+        shift.turn()
+        shift.memory.config["kill-grace"] = "3s"
+        self.ask(shift)
+        shift.turn(2)
+        assert shift.runner.stops == [(Outcome.CANCELLED, 3 * SECOND)]
+        assert shift.runner.grace == 3 * SECOND
+
     def test_without_a_wake_up_it_is_heard_of_within_a_second(self) -> None:
         shift = Shift([a_job()])
         shift.turn(3)
@@ -415,7 +433,7 @@ class TestCancel:
         shift.turn_until(lambda: shift.worker.is_done)
         assert shift.state() is State.CANCELLED
 
-    def test_it_is_stopped_once_however_often_it_is_asked_for(self) -> None:
+    def test_it_is_stopped_twice_however_often_it_is_asked_for(self) -> None:
         shift = Shift([a_job()])
         shift.turn()
         shift.runner.end = lambda job_id, result: None  # it takes its time
@@ -423,7 +441,7 @@ class TestCancel:
             self.ask(shift)
             shift.clock.advance(SECOND)
             shift.turn()
-        assert len(shift.runner.stops) == 1
+        assert shift.runner.stops == [(Outcome.CANCELLED, 5 * SECOND), (Outcome.CANCELLED, 0 * SECOND)]
 
     @pytest.mark.parametrize(
         ("result", "state"),

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from typing import NamedTuple
 from queuectl.adapters import system
 from queuectl.domain.errors import HostTrouble
 from queuectl.domain.findings import Finding, Grade
+from queuectl.domain.ports import NotedCommand
 
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
 """Variables in the environment of every command: whose it is."""
@@ -35,7 +36,10 @@ LONGEST_SWEEP = 5.0
 MOST_TEXT = 1 << 20
 """Bytes of the longest list of children: more than a hundred thousand pids."""
 
-CLEAN_SWEEPS = 3
+HUNT = 0.05
+"""Seconds for which the newest processes are looked at, after a look at all."""
+
+CLEAN_SWEEPS = 2
 """Looks in a row that must find nothing: a process that forks its successor and ends may be missed by one."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -181,19 +185,27 @@ def _session(pid: int) -> int:
         return 0
 
 
-def kill_commands_of(worker_id: str) -> None:
+def kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None:
     """Kill every process on this machine that a command of that worker started, however it has moved since.
 
-    They are known by `QUEUECTL_WORKER_ID` in the environment they were started with; returns when none is left.
+    They are known by `QUEUECTL_WORKER_ID` in the environment they were started with, and by the sessions and outputs
+    of the commands that the worker has `noted`; returns when none is left.
     """
     give_up_at, clean = time.monotonic() + LONGEST_SWEEP, 0
+    sessions = {command.pid: command.noted_at for command in noted if command.pid}
+    outputs = {f"pipe:[{command.output}]" for command in noted}
+
+    def is_left(pid: int) -> bool:
+        is_ours = is_marked(pid, WORKER_MARK, worker_id) or _is_in_session(pid, sessions)
+        return is_ours or (bool(outputs) and _has_open(pid, outputs))
+
     while clean < CLEAN_SWEEPS and time.monotonic() < give_up_at:
-        marked = [pid for pid in _pids() if is_marked(pid, WORKER_MARK, worker_id)]
-        for pid in marked:
-            _kill_marked(pid, worker_id)
-        clean = 0 if marked else clean + 1
-        if marked:
+        left = [pid for pid in _pids() if is_left(pid)]
+        for pid in left:
+            _kill_if(is_left, pid)
+        if left:
             time.sleep(PAUSE)
+        clean = 0 if left or _hunt(is_left) else clean + 1
 
 
 def marked(name: str, value: str) -> dict[int, str | None]:
@@ -239,15 +251,52 @@ def _has_pidfds() -> bool:
     return True
 
 
+def _is_in_session(pid: int, sessions: Mapping[int, timedelta]) -> bool:
+    """Whether the process lives and is of one of these sessions, which were there at these times since boot.
+
+    The id of a session is its leader's pid, and not given again while the session has members. A younger leader has
+    been given it after the session was gone.
+    """
+    if not sessions or (fields := system.stat_fields(pid)) is None:
+        return False
+    session = int(fields[3])
+    if session not in sessions or system.process(pid) is None:
+        return False
+    leader = system.stat_fields(session)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return leader is None or int(leader[19]) <= int(sessions[session].total_seconds() * ticks)
+
+
+def _has_open(pid: int, names: Collection[str]) -> bool:
+    """Whether the process has one of these open, by the names that /proc has for them."""
+    with contextlib.suppress(OSError):  # another user's, or gone
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor) in names:  # noqa: PTH115 - a name that is no path
+                    return True
+    return False
+
+
 def _variable(pid: int, name: str) -> str | None:
     prefix = f"{name}=".encode()
+    variables = _environment(pid)
+    return next((os.fsdecode(each[len(prefix) :]) for each in variables if each.startswith(prefix)), None)
+
+
+def _environment(pid: int) -> list[bytes]:
+    """The variables that the process was started with; none of one that is gone or another user's."""
     try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        if variables := Path(f"/proc/{pid}/environ").read_bytes():
+            return variables.split(b"\0")
     except OSError as error:
         if error.errno in system.EXHAUSTED:
             raise system.host_trouble(error) from error
-        return None  # gone, a zombie, or another user's
-    return next((os.fsdecode(each[len(prefix) :]) for each in variables if each.startswith(prefix)), None)
+    with contextlib.suppress(OSError):  # the main thread may have ended, and others live
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                if variables := (thread / "environ").read_bytes():
+                    return variables.split(b"\0")
+    return []
 
 
 def _pids() -> list[int]:
@@ -259,8 +308,32 @@ def _pids() -> list[int]:
         raise system.host_trouble(error) from error
 
 
-def _kill_marked(pid: int, worker_id: str) -> None:
-    """Kill the process if it is still that worker's, held by a pidfd meanwhile: its pid may have become another's."""
+def _hunt(is_meant: Callable[[int], bool]) -> bool:
+    """Kill what forks its successor and ends before a look at all processes comes to it; whether there was any.
+
+    The newest pid of the system is such a one's again and again. Over when none has been met for a moment.
+    """
+    was_any, until = False, time.monotonic() + HUNT
+    while time.monotonic() < until:
+        newest = _newest_pid()
+        if newest is None:
+            break
+        if is_meant(newest):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(newest, signal.SIGKILL)  # it has been met this very moment: its pid is nobody else's yet
+            was_any, until = True, time.monotonic() + HUNT
+    return was_any
+
+
+def _newest_pid() -> int | None:
+    try:
+        return int(Path("/proc/sys/kernel/ns_last_pid").read_text())
+    except (OSError, ValueError):  # a kernel without it
+        return None
+
+
+def _kill_if(is_meant: Callable[[int], bool], pid: int) -> None:
+    """Kill the process if it is still that one, held by a pidfd meanwhile: its pid may have become another's."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -268,7 +341,7 @@ def _kill_marked(pid: int, worker_id: str) -> None:
     except (AttributeError, OSError):  # not to be had here, or no descriptor left: all but sure has to do
         pidfd = None
     with contextlib.suppress(OSError):
-        if is_marked(pid, WORKER_MARK, worker_id):
+        if is_meant(pid):
             if pidfd is None:
                 os.kill(pid, signal.SIGKILL)
             else:

@@ -86,7 +86,8 @@ class _Lines(io.RawIOBase):
     def flush(self) -> None:
         """Wait for what is not written yet, a moment at most, and not again while the log takes nothing."""
         with self._changed:
-            if self._thread is not None and not self._is_given_up:
+            is_over = self._thread is None or (self._is_idle and not self._waiting)
+            if not is_over and not self._is_given_up:
                 self._changed.notify_all()
                 self._is_given_up = not self._changed.wait_for(
                     lambda: self._is_idle and not self._waiting, LAST_LINES_WITHIN

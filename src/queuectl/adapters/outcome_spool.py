@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from queuectl.adapters.system import EPOCH, MICROSECOND, make_private
+from queuectl.adapters.system import EPOCH, MICROSECOND, check_own, own_directory
 from queuectl.domain.job import Lease
 from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.ports import KeptOutcome
@@ -71,7 +71,7 @@ class FileOutcomeSpool:
     def kept(self) -> Iterator[KeptOutcome]:
         """All of them, one after the other."""
         try:
-            self._check_directory()
+            check_own(self._directory)
             paths = sorted(self._directory.iterdir())
         except FileNotFoundError:
             return
@@ -101,14 +101,7 @@ class FileOutcomeSpool:
         return self._directory / (hashlib.sha256(whose.encode()).hexdigest()[:32] + SUFFIX)
 
     def _make_directory(self) -> None:
-        make_private(self._directory)
-        self._check_directory()
-
-    def _check_directory(self) -> None:
-        found = self._directory.lstat()
-        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-        if not is_ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(errno.EPERM, "it is no directory of our own, or others may write to it")
+        own_directory(self._directory)
 
     def _store(self, content: bytes, path: Path, room: int) -> None:
         if self._used() + len(content) > room:

@@ -24,10 +24,11 @@ import struct
 import termios
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from queuectl.adapters import containment, run_result
@@ -100,6 +101,7 @@ class _Child:
     output: OutputBuffer
     times_out: timedelta | None
     spawned_at: timedelta
+    slot: int
     thread: int | None = None
     """The thread that starts it, as the kernel numbers it, while it does."""
     pid: int | None = None
@@ -131,13 +133,23 @@ class SubprocessRunner:
     """
 
     def __init__(
-        self, elapsed: Elapsed, environ: Mapping[str, str] = os.environ, handed_on: Mapping[str, str] = NO_VARIABLES
+        self,
+        elapsed: Elapsed,
+        environ: Mapping[str, str] = os.environ,
+        handed_on: Mapping[str, str] = NO_VARIABLES,
+        *,
+        note: Callable[[int, int, int], None] = lambda _slot, _pid, _output: None,
     ) -> None:
-        """Commands get `environ` less what is `PRIVATE`, and what is `handed_on`."""
+        """Commands get `environ` less what is `PRIVATE`, and what is `handed_on`.
+
+        `note` hears in which slot a command runs, by its pid and its output: see `LocalProcesses`.
+        """
         self._elapsed = elapsed
+        self._note = note
         inherited = {name: text for name, text in environ.items() if not name.startswith(PRIVATE) and name != "OLDPWD"}
         self._environ = {os.fsencode(name): os.fsencode(text) for name, text in (inherited | dict(handed_on)).items()}
         self._environ.update(_present_directory(self._environ.pop(b"PWD", b"")))
+        self._grace = timedelta()
         self._lock = threading.RLock()
         self._children: list[_Child] = []
         self._stuck: list[_Child] = []
@@ -173,12 +185,14 @@ class SubprocessRunner:
         now = self._elapsed()
         child = _Child(
             run=run,
+            slot=self._free_slot(),
             pipe=pipe,
             output=OutputBuffer(run.policy.output_limit),
             times_out=None if run.job.timeout is None else now + run.job.timeout,
             spawned_at=now,
         )
         self._watch(pipe, child)
+        self._note(child.slot, 0, os.fstat(pipe).st_ino)  # before there is a process: nobody may come in between
         with self._lock:
             self._children.append(child)
         try:
@@ -218,6 +232,14 @@ class SubprocessRunner:
                 if job_id in (None, child.run.job.id):
                     self._stop(child, outcome, grace)
         self.wake()
+
+    def set_grace(self, grace: timedelta) -> None:
+        """From now on, a run has this long between SIGTERM and SIGKILL, or no longer if it has had its SIGTERM."""
+        self._grace = grace
+        with self._lock:
+            for child in self._children:
+                if child.kill_at is not None:
+                    child.kill_at = min(child.kill_at, self._elapsed() + grace)
 
     def wake(self) -> None:
         """Make a `wait` return early. Safe from any thread or signal handler."""
@@ -260,6 +282,8 @@ class SubprocessRunner:
             os.close(output)
         with self._lock:
             child.thread, child.pid, child.failure = None, pid, failure
+            if pid is not None and child.pipe is not None:
+                self._note(child.slot, pid, os.fstat(child.pipe).st_ino)
             if child.stopped_as is not None:  # meanwhile
                 _signal_group(child, signal.SIGTERM if child.kill_at else signal.SIGKILL)
         self._started.append(child)
@@ -281,6 +305,7 @@ class SubprocessRunner:
         self._close_pipe(child)
         with self._lock:
             self._children.remove(child)
+        self._note(child.slot, 0, 0)
         self._failed.append((child.run, result))
 
     def _watch(self, descriptor: int, child: _Child) -> None:
@@ -297,7 +322,7 @@ class SubprocessRunner:
         with self._lock:
             for child in self._children:
                 if child.times_out is not None and now >= child.times_out:
-                    self._stop(child, Outcome.TIMEOUT, child.run.policy.kill_grace)
+                    self._stop(child, Outcome.TIMEOUT, self._grace)
                 if child.kill_at is not None and now >= child.kill_at:
                     self._kill(child, now)
 
@@ -341,6 +366,10 @@ class SubprocessRunner:
         if any(child.pid is None for child in young):
             return WHILE_STARTING
         return WHILE_YOUNG if young else timedelta()
+
+    def _free_slot(self) -> int:
+        taken = {child.slot for child in [*self._children, *self._stuck]}
+        return next(slot for slot in count() if slot not in taken)
 
     def _is_anyone_starting(self) -> bool:
         return any(child.pid is None for child in self._children)
@@ -391,6 +420,7 @@ class SubprocessRunner:
                 is_over = child.reaped_at is not None and now > child.reaped_at + REAP_TIMEOUT
                 if (is_over or not (orphans_left or _group_exists(child))) and self._has_words(child, now):
                     self._children.remove(child)
+                    self._note(child.slot, 0, 0)
                     ended.append((child.run, self._result(child, orphans_left)))
             ended += [(child.run, self._give_up(child)) for child in self._children[:] if self._is_stuck(child, now)]
         return ended
@@ -479,6 +509,7 @@ class SubprocessRunner:
                     continue  # its start still hangs
                 if child.failure is not None or (_is_dead(child) and _reaped(child) is not None):
                     self._stuck.remove(child)
+                    self._note(child.slot, 0, 0)
                 else:
                     _signal_group(child, signal.SIGKILL)
 

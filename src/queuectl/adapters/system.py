@@ -6,6 +6,7 @@ import os
 import pwd
 import random
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -90,6 +91,20 @@ def make_private(directory: Path) -> None:
         each.mkdir(mode=0o700, exist_ok=True)
 
 
+def check_own(directory: Path) -> None:
+    """Raise PermissionError unless the directory is this user's, and nobody else may write to it."""
+    found = directory.lstat()
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not is_ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "it is no directory of our own, or others may write to it")
+
+
+def own_directory(directory: Path) -> None:
+    """Have that directory, made for the owner alone where there is none. Raises OSError where it is others' too."""
+    make_private(directory)
+    check_own(directory)
+
+
 def user_at_host() -> str:
     """Who runs this process, and where: `ann@web-1`."""
     try:
@@ -110,7 +125,7 @@ def machine_id() -> str:
 
 
 def process(pid: int) -> Process | None:
-    """The process that has that pid on this machine now, or None; a zombie counts as none."""
+    """The process that has that pid on this machine now, or None; a zombie without living threads counts as none."""
     started = start_time(pid)
     return None if started is None else Process(machine=machine_id(), pid=pid, started=started)
 
@@ -121,6 +136,12 @@ def current_process() -> Process:
     if found is None:
         raise RuntimeError("neither /proc nor ps tells when this process started")
     return found
+
+
+def is_standing_still(candidate: Process) -> bool:
+    """Whether that process has been stopped by a signal, or by a debugger."""
+    fields = stat_fields(candidate.pid)
+    return fields is not None and fields[0] in "Tt" and process(candidate.pid) == candidate
 
 
 def is_alive(candidate: Process) -> bool:
@@ -149,7 +170,9 @@ def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of the process, or seconds since 1970 where there is no /proc."""
     if HAS_PROC:
         fields = stat_fields(pid)
-        return int(fields[19]) if fields and fields[0] not in "ZX" else None
+        if fields is None or (fields[0] in "ZX" and not _has_other_threads(pid)):
+            return None
+        return int(fields[19])
     text = _asked_of_ps(pid, "lstart=")
     return int(time.mktime(time.strptime(text))) if text else None
 
@@ -159,7 +182,7 @@ def host_trouble(error: OSError) -> HostTrouble:
     return HostTrouble(f"this process cannot look at others now: {(error.strerror or str(error)).lower()}")
 
 
-def stat_fields(pid: int) -> list[str] | None:
+def stat_fields(pid: int | str) -> list[str] | None:
     """The fields of /proc/PID/stat from the third (state) on: the second, the name, may hold anything, even `)`.
 
     The numbers of the fields, less three, are those of proc_pid_stat(5).
@@ -171,6 +194,16 @@ def stat_fields(pid: int) -> list[str] | None:
     except OSError as error:
         raise host_trouble(error) from error
     return stat.rpartition(")")[2].split()
+
+
+def _has_other_threads(pid: int) -> bool:
+    """Whether a process whose main thread has ended, and which so looks like a zombie, lives on in others."""
+    try:
+        threads = [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+        states = [fields[0] for it in threads if it != pid and (fields := stat_fields(f"{pid}/task/{it}"))]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(state not in "ZX" for state in states)
 
 
 def _asked_of_ps(pid: int, column: str) -> str:

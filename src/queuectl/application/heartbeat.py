@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
-from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.errors import DatabaseReplaced, DatabaseUnavailable
 from queuectl.domain.ports import Clock, Elapsed, WorkerRegistry, WorkerState
 
 BEATS_PER_LEASE = 6
@@ -43,9 +43,13 @@ class Heartbeat:
         elapsed: Elapsed,
         wake: Callable[[], None],
         sent_at: timedelta | None = None,
+        tell: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
-        """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
+        """`sent_at` is when the registration, and with it the first lease, was sent; None: now.
+
+        `tell` hears at each beat when the lease ends, in time since boot: a sign of life, also when that is past.
+        """
         self._worker_id = worker_id
         self._workers = workers
         self._lease = lease
@@ -53,7 +57,8 @@ class Heartbeat:
         self._elapsed = elapsed
         self._wake = wake
         self._sent_at = elapsed() if sent_at is None else sent_at
-        self._given_up = False
+        self._tell = tell
+        self._given_up = ""
         self._error: str | None = None
         self._lost: str | None = None
         self._due = new_flag()
@@ -71,7 +76,7 @@ class Heartbeat:
     def _judge(self) -> None:
         if self._lost is None:
             if self._given_up:
-                self._lost = "others took the lease for lost and took the jobs back"
+                self._lost = self._given_up
             elif self.time_left <= timedelta():
                 self._lost = f"the lease could not be renewed: {self._error or 'this process was held up'}"
 
@@ -91,15 +96,23 @@ class Heartbeat:
         sent_at, now = self._elapsed(), self._clock()
         try:
             renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self._lease)
+        except DatabaseReplaced as error:
+            self.give_up(error.message)
         except DatabaseUnavailable as error:
             self._error = error.message
-            return
-        if renewed:
-            self._sent_at, self._error = sent_at, None
+            self._tell(self._sent_at + self._lease)
         else:
-            self._given_up = True
-            self._alarm.set()
-            self._wake()
+            if renewed:
+                self._sent_at, self._error = sent_at, None
+                self._tell(sent_at + self._lease)
+            else:
+                self.give_up("others took the lease for lost and took the jobs back")
+
+    def give_up(self, reason: str) -> None:
+        """Take the lease for lost now, for that reason."""
+        self._given_up = reason
+        self._alarm.set()
+        self._wake()
 
     def soon(self) -> None:
         """Have `run` beat now, for example to tell a new `state`."""

@@ -123,10 +123,13 @@ class Queue:
         """What the last ended attempt of each job wrote, by job id."""
         return self._jobs.outputs_of([job.id for job in jobs])
 
-    def cancel(self, job_id: str) -> Job:
-        """Cancel a job that waits; ask for it of one that runs: see `ended`. Raises JobNotFound, WrongState."""
+    def cancel(self, job_id: str, *, now: bool = False) -> Job:
+        """Cancel a job that waits; ask for it of one that runs: see `ended`. With `now` its command gets no grace.
+
+        Raises JobNotFound, WrongState.
+        """
         at = self._clock()
-        return self._jobs.change(job_id, lambda job: job.cancelled(at, self._operator))
+        return self._jobs.change(job_id, lambda job: job.cancelled(at, self._operator, now=now))
 
     def ended(self, asked: Job) -> Job | None:
         """The job, once the attempt is over that ran when its cancel was asked for; None before. Raises JobNotFound."""

@@ -25,7 +25,8 @@ class RetryClock:
         self._first = first
         self._longest = longest
         self._wait = first
-        self._is_failing = False
+        self.is_failing = False
+        """Whether the last try did not work."""
         self.next_try = elapsed()
 
     @property
@@ -35,13 +36,13 @@ class RetryClock:
 
     def failed(self) -> bool:
         """It did not work; whether it is the first try of some that did not."""
-        was_failing, self._is_failing = self._is_failing, True
+        was_failing, self.is_failing = self.is_failing, True
         self.next_try = self._elapsed() + self._wait * (0.5 + self._chance() / 2)
         self._wait = min(self._wait * 2, self._longest)
         return not was_failing
 
     def worked(self) -> bool:
         """It did; whether tries before had not."""
-        was_failing, self._is_failing = self._is_failing, False
+        was_failing, self.is_failing = self.is_failing, False
         self._wait = self._first
         return was_failing

@@ -92,6 +92,13 @@ class Unsettled:
         self._refused.add((job.id, job.attempts))
         self._events(OutcomeRefused(job=job, result=each.ended.result, error=error.message))
 
+    def drop(self) -> None:
+        """Forget them: their jobs are gone with the database that held them."""
+        for each in self._waiting:
+            if each.is_kept:
+                self._spool.forget(each.outcome)
+        self._waiting = []
+
     def keep(self) -> None:
         """Have them outlive this process, as far as there is room: the database does not take them now."""
         for each in self._waiting:

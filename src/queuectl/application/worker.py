@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from queuectl.application.heartbeat import Heartbeat
 from queuectl.application.retry_clock import RetryClock
 from queuectl.application.settling import Unsettled
-from queuectl.domain.errors import CommitUnknown, DatabaseUnavailable, HostTrouble
+from queuectl.domain.errors import CommitUnknown, DatabaseReplaced, DatabaseUnavailable, HostTrouble
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
@@ -16,7 +16,7 @@ from queuectl.domain.events import (
     WorkerInTrouble,
     WorkerStopping,
 )
-from queuectl.domain.job import Lease
+from queuectl.domain.job import Job, Lease
 from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports import (
@@ -31,6 +31,9 @@ from queuectl.domain.ports import (
     Runner,
     WorkerState,
 )
+
+DOUBT = timedelta(seconds=5)
+"""How long a worker that is to stop waits to learn whether a claim was made whose answer was lost."""
 
 POLL = timedelta(seconds=1)
 """The longest wait of an idle worker. Wake-ups are hints: polling alone must be correct."""
@@ -53,11 +56,14 @@ SIGNALLED = 128
 SHUTDOWN_NOTICE = timedelta(seconds=1)
 """How long an end by one of these waits for word that the worker is to stop as well: they are sent to all at once."""
 
-PATIENCE_WITH_OTHERS = (0.5, 8)
+PATIENCE_WITH_OTHERS = (0.5, 4)
 """How many leases, at least and at most, a busy worker leaves a suspect to others before it makes room for it.
 
 Chance decides for each worker: so not all of them let their slots go empty for one suspect.
 """
+
+SHORTEST_PAUSE = timedelta(milliseconds=250)
+"""The shortest time between two looks for lost workers that nobody asked for."""
 
 
 class Worker:
@@ -77,7 +83,7 @@ class Worker:
         config: ConfigRepository,
         runner: Runner,
         heartbeat: Heartbeat,
-        rescue: Callable[[Policy], None],
+        rescue: Callable[[Policy], timedelta],
         clock: Clock,
         elapsed: Elapsed,
         new_lease_id: Callable[[], str],
@@ -101,11 +107,12 @@ class Worker:
 
         self._policy = Policy.of({})
         self._running: dict[str, Run] = {}
-        self._in_doubt = False
+        self._doubt_ends: timedelta | None = None
         self._unsettled = Unsettled(jobs=jobs, spool=spool, events=events)
         self._stops_asked = 0
         self._stops_done = 0
         self._lease_lost = False
+        self._is_replaced = False
         self._rescue_at = elapsed()
         self._rescue_asked = False
         self._claim_at = elapsed()
@@ -142,15 +149,29 @@ class Worker:
         return self._stops_asked > 0
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether the database could not be used when it was last tried."""
+        return self._retries.is_failing
+
+    @property
     def is_done(self) -> bool:
         """Whether it was asked to stop (or lost its lease) and holds nothing any more.
 
-        An outcome that the database does not take keeps it alive, but for a forced stop: when the outcome is kept, so
-        that the next worker of this machine will settle it, or when the lease is over and the job is the rescuers'.
+        An outcome that the database does not take keeps it alive only until that is kept: the next worker of this
+        machine will settle it. After a forced stop, also until the lease is over and the job is the rescuers'.
         """
-        must_end = self._lease_lost or (self._stops_done > 0 and not self._in_doubt)
-        gives_up = self._stops_done > 1 and (self._lease_lost or self._unsettled.are_kept)
-        return must_end and not self._running and (gives_up or not self._unsettled)
+        if self._running or not (self._lease_lost or self._stops_done):
+            return False
+        in_doubt = self._doubt_ends is not None and self._elapsed() < self._doubt_ends
+        if in_doubt and not self._lease_lost:
+            return False
+        is_safe = self._stops_done > 0 and self._unsettled.are_kept
+        return not self._unsettled or is_safe or (self._stops_done > 1 and self._lease_lost)
+
+    @property
+    def kill_grace(self) -> timedelta:
+        """What a forced stop gives the commands to end."""
+        return self._policy.kill_grace
 
     def work_one(self, patience: timedelta = POLL) -> None:
         """One turn: wait for something to happen, at most `patience`, then settle, obey, rescue and claim."""
@@ -167,6 +188,10 @@ class Worker:
             self._hear_cancels()
             self._rescue_others()
             self._settle_and_claim()
+        except DatabaseReplaced as error:
+            self._is_replaced = True  # and the outcomes of what it held are nobody's
+            self._unsettled.drop()
+            self._heartbeat.give_up(error.message)
         except (DatabaseUnavailable, HostTrouble) as error:
             if self._retries.failed():
                 self._events(DatabaseLost(worker=self.id, error=error.message))
@@ -231,6 +256,8 @@ class Worker:
         return was_any
 
     def _end(self, run: Run, result: RunResult) -> None:
+        if self._is_replaced:
+            return
         was_started = result.exit_code is not None or result.signal is not None
         if was_started:
             self._starts.worked()
@@ -272,28 +299,44 @@ class Worker:
         if self._is_woken_again:
             return
         self._listen_at = now + LISTEN_AGAIN
-        for job in self._jobs.asked_to_cancel(self.id, self._running):
-            run = self._running.get(job.id)
-            if run is None or run.job.cancel_requested_at is not None:
-                continue
-            job = run.job._replace(
-                cancel_requested_at=job.cancel_requested_at, cancel_requested_by=job.cancel_requested_by
-            )
-            self._running[job.id] = run._replace(job=job)
+        asked = self._jobs.asked_to_cancel(self.id, self._running)
+        news = [heard for job in asked if (heard := self._heard(job))]
+        if news:
+            self._adopt(Policy.of(self._config.stored()))  # whoever asks again may have changed the grace
+        for job in news:
+            self._running[job.id] = self._running[job.id]._replace(job=job)
             self._events(CancelHeard(job=job))
-            self._runner.stop(Outcome.CANCELLED, grace=run.policy.kill_grace, job_id=job.id)
+            grace = timedelta() if job.is_to_be_killed else self._policy.kill_grace
+            self._runner.stop(Outcome.CANCELLED, grace=grace, job_id=job.id)
+
+    def _heard(self, asked: Job) -> Job | None:
+        """The job that runs with what is asked of it now; None where that is no news."""
+        run = self._running.get(asked.id)
+        if run is None or run.job.is_to_be_killed:
+            return None
+        heard = run.job._replace(
+            updated_at=asked.updated_at,
+            cancel_requested_at=asked.cancel_requested_at,
+            cancel_requested_by=asked.cancel_requested_by,
+        )
+        return None if heard == run.job else heard
 
     def _rescue_others(self) -> None:
         if self._lease_lost or (self._elapsed() < self._rescue_at and not self._rescue_asked):
             return
         self._rescue_asked = False
         self._unsettled.settle()  # what has ended is no stray
-        self._policy = Policy.of(self._config.stored())
+        self._adopt(Policy.of(self._config.stored()))
         self._give_back_strays()
-        self._rescue(self._policy)
+        pause = self._rescue(self._policy)
         if self._concurrency > 1:
             self._note_suspects(self._jobs.first_due(queues=self._queues), self._clock())
-        self._rescue_at = self._elapsed() + self._policy.lease / 6 * (1 + self._chance() / 4)
+        self._rescue_at = self._elapsed() + max(pause, SHORTEST_PAUSE) * (1 + self._chance() / 4)
+
+    def _adopt(self, policy: Policy) -> None:
+        """Stop commands by this policy from now on, whenever they were claimed."""
+        self._policy = policy
+        self._runner.set_grace(policy.kill_grace)
 
     def _give_back_strays(self) -> None:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
@@ -301,7 +344,7 @@ class Worker:
         for job in self._jobs.held_by(self.id):
             if job.lease is not None and job.id not in self._running and not self._unsettled.was_refused(job):
                 self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
-        self._in_doubt = False
+        self._doubt_ends = None
 
     def _settle_and_claim(self) -> None:
         free = self._free_slots
@@ -317,8 +360,10 @@ class Worker:
                 lease, queues=self._queues, limit=free, at=self._clock(), suspects=suspects
             )
         except CommitUnknown:
-            self._in_doubt = True
+            self._doubt_ends = self._elapsed() + DOUBT
             raise
+        if claimed:
+            self._adopt(claimed[0].policy)
         for run in claimed:
             self._running[run.job.id] = run
             self._start(run)

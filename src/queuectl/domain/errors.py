@@ -11,6 +11,7 @@
     └── DatabaseUnavailable   the queue's database cannot serve now
         ├── DatabaseUnreachable   it is missing, refused, broken or not ours
         │   ├── DatabaseFull      it has no room left
+        │   ├── DatabaseReplaced  it is not the one any more that it was
         │   └── ValueRefused      a value is none that it can hold
         ├── DatabaseBusy          it serves others, or is about to serve again: the same may succeed later
         ├── CommitUnknown         the connection broke during the commit: it may or may not have happened
@@ -106,6 +107,10 @@ class DatabaseFull(DatabaseUnreachable):
     """There is no room left for what was to be written."""
 
     code = "database_full"
+
+
+class DatabaseReplaced(DatabaseUnreachable):
+    """The queue that was here is gone, and nothing that was known of it holds: removed, or another is in its place."""
 
 
 class ValueRefused(DatabaseUnreachable):

@@ -26,6 +26,14 @@ class WorkerStopping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSignalled:
+    """A signal that its supervisor does not send would have ended a worker: it stops, and is replaced."""
+
+    worker: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStopped:
     """A worker has ended in good order."""
 
@@ -122,6 +130,7 @@ class WorkerInTrouble:
 Event = (
     WorkerStarted
     | WorkerStopping
+    | WorkerSignalled
     | WorkerStopped
     | JobStarted
     | CancelHeard

@@ -29,6 +29,9 @@ file may have any name. Python calls this `surrogateescape` (PEP 383).
 
 DEFAULT_QUEUE = "default"
 
+MICROSECOND = timedelta(microseconds=1)
+"""The least between two moments that are stored."""
+
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -116,16 +119,23 @@ class Job(NamedTuple):
             return self
         return self._finished(State.CANCELLED, self.updated_at)
 
-    def cancelled(self, at: datetime, by: str) -> "Job":
+    def cancelled(self, at: datetime, by: str, *, now: bool = False) -> "Job":
         """An operator cancels the job: at once while it waits; while it runs, the request stands until it has ended.
 
-        To ask again changes nothing. Raises WrongState for a job that has ended.
+        With `now`, or to ask again, is to have its command killed without a grace. Raises WrongState for a job that has
+        ended.
         """
         if self.state in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that waits or runs can be cancelled")
         if self.cancel_requested_at is not None:
-            return self
-        return self._replace(updated_at=at, cancel_requested_at=at, cancel_requested_by=by).heeding_cancel()
+            return self._replace(updated_at=max(at, self.cancel_requested_at + MICROSECOND))
+        asked = self._replace(updated_at=at, cancel_requested_at=at, cancel_requested_by=by).heeding_cancel()
+        return asked.cancelled(at, by) if now and asked.state is State.PROCESSING else asked
+
+    @property
+    def is_to_be_killed(self) -> bool:
+        """Whether its cancel was asked for more than once, or with `now`: nothing else changes a job while it runs."""
+        return self.cancel_requested_at is not None and self.updated_at > self.cancel_requested_at
 
     def retried(self, at: datetime) -> "Job":
         """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""

@@ -5,7 +5,9 @@ changed. Each may raise `DatabaseUnavailable`. Moments come from the caller's `C
 A port with a single method is a plain callable.
 """
 
+import signal
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -233,6 +235,77 @@ class Process:
     started: int
 
 
+class NotedCommand(NamedTuple):
+    """A command of a worker, by what its processes keep when they have emptied their environment."""
+
+    pid: int
+    """The id of its session too; 0 while it is being started, and only its output is known."""
+    noted_at: timedelta
+    """A moment since boot at which it ran."""
+    output: int
+    """The number of the pipe that it writes to."""
+
+
+class LocalProcess(NamedTuple):
+    """A supervisor or worker that is or was on this machine, as its own registration says."""
+
+    process: Process
+    supervisor: Process
+    """A supervisor's own process."""
+    worker: str
+    """A worker's id; empty for a supervisor."""
+    is_alive: bool = False
+    """The kernel's word: it holds its registration. Also while it is frozen."""
+    lease_ends: timedelta | None = None
+    """In time since boot; None when it is not known."""
+    kill_grace: timedelta | None = None
+    """What its commands are given when it is stopped by force."""
+    fit_until: timedelta | None = None
+    """When a sign of life, in time since boot, is overdue: also one that has lost its lease gives them."""
+    commands: Sequence[NotedCommand] = ()
+    directory: str = ""
+    """Where it has registered."""
+
+    def is_harmless(self, at: timedelta) -> bool:
+        """Whether it runs no command and does not stand still: it may outlive its lease, as in a long outage."""
+        return not self.commands and self.fit_until is not None and at < self.fit_until
+
+
+class LocalProcesses(Protocol):
+    """The supervisors and workers of a database that run on this machine, known without the database.
+
+    Each registers itself, and only its life holds the registration: so what is alive here is proved, and safe to be
+    signalled. Nothing raises; where nothing can be registered, nothing is found.
+    """
+
+    def join(self, supervisor: Process | None, *, worker: str = "") -> bool:
+        """Register this process, a worker with its supervisor and id; False, told once, when that is impossible."""
+
+    def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
+        """Say what this worker's fields in `LocalProcess` are from now on."""
+
+    def note(self, slot: int, pid: int, output: int) -> None:
+        """Say which command runs in that slot: see `NotedCommand`; 0 and 0: none any more.
+
+        Called before its start and after: who is killed in between must not leave it unknown.
+        """
+
+    def registered(self, *, of: Collection[str] = ()) -> Sequence[LocalProcess]:
+        """All that are registered, dead ones too until they are forgotten.
+
+        And of those that know the database by another name, the workers `of` these ids with their supervisors.
+        """
+
+    def send(self, target: LocalProcess, number: signal.Signals) -> bool:
+        """Signal that very process, if it is alive; whether it was."""
+
+    def kill(self, target: LocalProcess) -> bool:
+        """Kill that very process and wait until it is gone, for two seconds at most; whether it is."""
+
+    def forget(self, gone: LocalProcess) -> None:
+        """Remove the registration of a dead process, whose jobs and commands have been dealt with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
     """A worker as the registry knows it. `id` is fresh at every start; `jobs` is how many it holds now."""
@@ -325,6 +398,12 @@ class Runner(Protocol):
         Safe from any thread. The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
         """
 
+    def set_grace(self, grace: timedelta) -> None:
+        """From now on, a run whose time is up has this long between SIGTERM and SIGKILL.
+
+        One that has had its SIGTERM, whatever for, has no longer than that either.
+        """
+
     def wake(self) -> None:
         """Make a `wait`, the present or the next one, return early. Safe from any thread or signal handler."""
 
@@ -375,6 +454,12 @@ class Scratch(Protocol):
 
 class Archive(Protocol):
     """A whole queue as rows, to be copied from one database to another. Places count up in order of arrival."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody else writes to this queue while the body runs: a claim, a new job or a new worker waits.
+
+        Raises DatabaseUnavailable when it cannot be held, and at the end when somebody has broken the hold.
+        """
 
     def size(self) -> int:
         """How many jobs there are."""

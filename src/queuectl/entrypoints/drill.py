@@ -25,7 +25,7 @@ from pathlib import Path
 from queuectl.application.drill import FROZEN_LEASES, Fault, History, Step, plan, read_ledger
 from queuectl.domain.errors import QueueError
 from queuectl.domain.outcome import Outcome
-from queuectl.domain.ports import Process, WorkerRecord
+from queuectl.domain.ports import LocalProcess, Process
 from queuectl.domain.state import TERMINAL
 from queuectl.entrypoints.background import LocalWorkers, local_workers, signal_process
 from queuectl.settings import Settings
@@ -118,7 +118,7 @@ class Drill:
     """By worker: when, by the database's clock, it was killed or frozen."""
     _looks: list[tuple[float, str]] = field(default_factory=list, init=False)
     """When to look whether anything is left of the commands of a worker that was hit."""
-    _frozen: list[tuple[float, WorkerRecord]] = field(default_factory=list, init=False)
+    _frozen: list[tuple[float, LocalProcess]] = field(default_factory=list, init=False)
     _container: WorkerContainer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -173,7 +173,7 @@ class Drill:
         match step.fault:
             case Fault.KILL_WORKER:
                 self._hit_worker(step, victim, signal.SIGKILL)
-                self._looks.append((time.monotonic() + SOON, victim.id))
+                self._looks.append((time.monotonic() + SOON, victim.worker))
             case Fault.FREEZE:
                 self._hit_worker(step, victim, signal.SIGSTOP)
                 self._frozen.append((time.monotonic() + (LEASE * FROZEN_LEASES).total_seconds(), victim))
@@ -187,10 +187,10 @@ class Drill:
                 self._queuectl("worker", "stop", "--timeout", str(PATIENCE), *force, may_fail=True)
                 self._start()
 
-    def _hit_worker(self, step: Step, victim: WorkerRecord, number: signal.Signals) -> None:
+    def _hit_worker(self, step: Step, victim: LocalProcess, number: signal.Signals) -> None:
         at = self._container.clock()()
         if self._signal(step, victim.process, number):
-            self._hit[victim.id] = at
+            self._hit[victim.worker] = at
 
     def _signal(self, step: Step, target: Process, number: signal.Signals) -> bool:
         was_there = signal_process(target, number, self._container.find_process())
@@ -205,7 +205,7 @@ class Drill:
             self._frozen.remove((due, worker))
             if signal_process(worker.process, signal.SIGCONT, self._container.find_process()):
                 self.tell(f"worker goes on: pid {worker.process.pid}")
-                self._looks.append((now + SOON, worker.id))
+                self._looks.append((now + SOON, worker.worker))
 
     def _wait_for_the_end(self) -> None:
         """Until every job has ended, or longer than that may take."""
@@ -292,7 +292,7 @@ class Drill:
             self._thaw(at_once=True)
             self._queuectl("worker", "stop", "--force", "--timeout", str(PATIENCE), may_fail=True)
             for target in self._workers().targets:
-                signal_process(target, signal.SIGKILL, find)
+                signal_process(target.process, signal.SIGKILL, find)
         finally:
             while left := [process for pid in marked(MARK, self.scene.token) if (process := find(pid)) is not None]:
                 for process in left:

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,10 +13,10 @@ from datetime import timedelta
 from queuectl.application.heartbeat import BEATS_PER_LEASE
 from queuectl.application.worker import Worker
 from queuectl.domain.errors import DatabaseUnavailable
-from queuectl.domain.events import WorkerStarted, WorkerStopped
+from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
 from queuectl.domain.outcome import Outcome
-from queuectl.domain.ports import WorkerRecord, WorkerState
-from queuectl.entrypoints.supervisor import FORCE_SIGNAL, GRACEFUL_SIGNAL, RESCUE_SIGNAL, is_forced
+from queuectl.domain.ports import LocalProcesses, WorkerRecord, WorkerState
+from queuectl.entrypoints.supervisor import ENDING, FORCE_SIGNAL, Order
 from queuectl.settings import Settings
 from queuectl.worker_container import WorkerContainer
 
@@ -24,8 +26,23 @@ PATIENCE = timedelta(seconds=1)
 SHORTEST_SILENCE = timedelta(seconds=1)
 """How long the database may take for an answer however short the lease is."""
 
+LONGEST_SILENCE = timedelta(seconds=10)
+"""How much later than half of a lease after the last one a sign of life may come: each asks the database first."""
+
+STOPPING_SILENCE = timedelta(seconds=5)
+"""How long it may take however long the lease is, when the worker is to stop."""
+
+LAST_WORDS, LAST_TRY = 10.0, 1.0
+"""Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
+
+ORPHANED_WITHIN = 0.2
+"""Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
+
 LEASE_LOST = 75
 """The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
+
+SIGNALLED = 128
+"""Plus the signal: the exit code of a worker that a signal has ended, as of a command in a shell; likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,56 +53,84 @@ class WorkerOptions:
     concurrency: int = 1
 
 
-def run_worker(settings: Settings, options: WorkerOptions, *, lifeline: int, ready: Callable[[str], None]) -> int:
-    """Work until a stop signal, or until `lifeline`, a pipe from the supervisor, closes.
+def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) -> int:
+    """Work until the supervisor, at the other end of the line, orders to stop or is gone.
 
-    A second SIGTERM or SIGINT, or `FORCE_SIGNAL`, forces. `ready` is called with the worker's id once it may claim. The
-    exit code: 0, or LEASE_LOST. Raises DatabaseUnavailable when the queue cannot be used at the start.
+    A signal that would end this process, which anybody may send and a command by mistake, stops it gracefully and has
+    it replaced. Writes the worker's id to the line once it may claim. The exit code: 0, LEASE_LOST, or SIGNALLED and
+    the signal. Raises DatabaseUnavailable when the queue cannot be used at the start.
     """
-    record, sent_at = _registered(settings, options)
     container = WorkerContainer(settings=settings, patience=PATIENCE)
-    container.storage().open()  # a connection of the pool's from now on, and so a log for the wake-ups to watch
+    supervisor = os.getppid()
+    worker_id = container.new_worker_id()
+    local = container.local_processes()
+    local.join(container.find_process()(supervisor) or container.current_process(), worker=worker_id)
+    record, sent_at = _registered(settings, options, worker_id, local)
+    # A connection of the pool's from now on, and so a log for the wake-ups to watch.
+    container.storage().open(create=False)
     lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
     container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
-    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at)
+
+    def tell(lease_ends: timedelta) -> None:
+        fit_until = container.elapsed()() + lease / 2 + LONGEST_SILENCE
+        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
+
+    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at, tell=tell)
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, GRACEFUL_SIGNAL, FORCE_SIGNAL):
-        signal.signal(number, lambda number, _frame: worker.stop(force=is_forced(number, worker.is_stopping)))
-    signal.signal(RESCUE_SIGNAL, lambda _number, _frame: worker.rescue_soon())
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor held signals back until there are handlers
+    tell(sent_at + lease)
+
+    stops = _Stops(worker, container, supervisor)
     container.wake_ups()(container.runner().wake)
     beating = _thread("heartbeat", heartbeat.run)
     _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
-    _thread("lifeline", lambda: _stop_with_supervisor(lifeline, worker))
+    _thread("orders", lambda: stops.obey(line))
+    _thread("signals", stops.take_signals)
     container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
-    ready(record.id)
+    with contextlib.suppress(OSError):  # the supervisor is gone
+        line.sendall(record.id.encode())
 
     in_good_order = worker.run()
     heartbeat.close()
-    beating.join()
-    with contextlib.suppress(DatabaseUnavailable):  # others will see that the process is gone, and that it held nothing
-        container.workers().retire(record.id, at=container.clock()())
+
+    def retire() -> None:
+        beating.join()
+        with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
+            container.workers().retire(record.id, at=container.clock()())
+        container.storage().close()
+
+    _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)
     container.events()(WorkerStopped(worker=record.id))
+    if not in_good_order:
+        return LEASE_LOST
+    return SIGNALLED + stops.signal if stops.signal else 0
+
+
+def rescue_once(settings: Settings) -> None:
+    """Take back the jobs of dead workers, as a worker would. Raises DatabaseUnavailable."""
+    container = WorkerContainer(settings=settings)
+    container.storage().open(create=False)
+    container.rescue(container.queue().policy())
     container.storage().close()
-    return 0 if in_good_order else LEASE_LOST
 
 
-def _registered(settings: Settings, options: WorkerOptions) -> tuple[WorkerRecord, timedelta]:
-    """The new worker, in the registry with its first lease; and when that was sent, in time since boot.
+def _registered(
+    settings: Settings, options: WorkerOptions, worker_id: str, local: LocalProcesses
+) -> tuple[WorkerRecord, timedelta]:
+    """The new worker, in the database with its first lease; and when that was sent, in time since boot.
 
     With a user's patience, not a worker's, and after all that takes a while: there is no lease yet to be watched.
     """
-    container = WorkerContainer(settings=settings)
-    container.storage().open()
+    container = WorkerContainer(settings=settings, local_processes=local)
+    container.storage().open(create=False)  # whoever started the workers has made it; it may have been removed since
     container.contain()
     container.clear_leftovers()
     lease = container.queue().policy().lease
     sent_at, now = container.elapsed()(), container.clock()()
     record = WorkerRecord(
-        id=container.new_worker_id(),
+        id=worker_id,
         host=container.host_name(),
         process=container.current_process(),
         supervisor=container.find_process()(os.getppid()) or container.current_process(),
@@ -107,7 +152,63 @@ def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _stop_with_supervisor(lifeline: int, worker: Worker) -> None:
-    """Nobody writes to the lifeline: a read returns when its other end, the supervisor, is gone."""
-    os.read(lifeline, 1)
-    worker.stop()
+class _Stops:
+    """How a worker is stopped: by the orders and the end of its supervisor, or by a signal from anybody else."""
+
+    def __init__(self, worker: Worker, container: WorkerContainer, supervisor: int) -> None:
+        """`supervisor` is the pid of this process's parent."""
+        self.signal = 0
+        """The first signal that came although the supervisor was there."""
+        self._worker = worker
+        self._container = container
+        self._supervisor = supervisor
+
+    def obey(self, line: socket.socket) -> None:
+        """Do what the supervisor orders; stop when it is gone."""
+        orders = {Order.STOP: self._stop, Order.FORCE: self._force, Order.RESCUE: self._worker.rescue_soon}
+        with contextlib.suppress(OSError):
+            while order := line.recv(1):
+                orders[Order(order)]()
+        self._stop()
+
+    def take_signals(self) -> None:
+        """Wait for the signals that would end this process, and stop."""
+        while True:
+            number = signal.sigwait(ENDING)
+            if _is_orphan(self._supervisor, within=ORPHANED_WITHIN if number == FORCE_SIGNAL else 0.0):
+                self._force() if number == FORCE_SIGNAL else self._stop()
+                continue
+            if not self.signal:
+                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=_name_of(number)))
+            self.signal = self.signal or number
+            self._stop()
+
+    def _stop(self) -> None:
+        self._worker.stop()
+        self._container.database().expect_answers_within(STOPPING_SILENCE)
+
+    def _force(self) -> None:
+        self._worker.stop(force=True)
+        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        # From here, for the main thread may be waiting for the database.
+        runner, grace = self._container.runner(), self._worker.kill_grace
+        runner.stop(Outcome.RELEASED, grace=grace)
+        time.sleep(grace.total_seconds())
+        runner.stop(Outcome.RELEASED, grace=timedelta())
+
+
+def _is_orphan(supervisor: int, *, within: float) -> bool:
+    """Whether the supervisor is gone: then anybody may stop this worker."""
+    give_up_at = time.monotonic() + within
+    while os.getppid() == supervisor:
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(within / 20)
+    return True
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

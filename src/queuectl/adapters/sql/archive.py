@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from queuectl.adapters.sql.database import Connection, Database, Duplicate
 from queuectl.adapters.sql.prepared import Row
@@ -19,6 +20,10 @@ class SqlArchive:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody else writes to this queue while the body runs. Raises DatabaseUnavailable."""
+        return self._database.held()
 
     def size(self) -> int:
         """How many jobs there are."""

@@ -3,13 +3,13 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from queuectl.adapters.sql.prepared import Columns, Prepared, Row, Shape, Values, prepared
-from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseUnavailable
+from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
 
 T = TypeVar("T")
 
@@ -69,22 +69,28 @@ class Backend:
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
     good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
     where it does not keep its settings from one to the next. `keeps_the_dead` says that the entries of rows that have
-    changed stay in an index while somebody holds an older snapshot.
+    changed stay in an index while somebody holds an older snapshot. `hold` follows `begin_writing` where nobody else is
+    to write. `identity` says which database is at its place now, where that can be told from outside, and `replaced` is
+    the error when that is not the one that was opened.
     """
 
     name: str
     connect: Callable[[], Driver]
     begin_reading: str
     begin_writing: str
-    error: type[Exception]
+    error: tuple[type[Exception], ...]
     explain: Callable[[Exception, bool], DatabaseUnavailable]
     is_duplicate: Callable[[Exception], bool]
     load: Callable[[Cursor, str, Iterable[Columns]], object]
+    hold: str = ""
+    identity: Callable[[], object] = lambda: None
     is_lost: Callable[[Driver], bool] = lambda _: False
+    is_unanswered: Callable[[Exception], bool] = lambda _: False
     write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
     after_begin: Callable[[Driver], str] = lambda _: ""
+    replaced: Callable[[], DatabaseReplaced] = lambda: DatabaseReplaced("another database is in its place")
     keeps_the_dead: bool = False
 
 
@@ -159,7 +165,7 @@ class Connection:
     def close(self) -> None:
         """Roll back what is not committed. Remembers whether the connection was lost before."""
         self.was_lost = self.backend.is_lost(self.driver)
-        with contextlib.suppress(self.backend.error):
+        with contextlib.suppress(*self.backend.error):
             self.driver.close()
 
     def _executed(self, name: str, values: Values | None, shape: Shape) -> Prepared:
@@ -179,6 +185,7 @@ class Database:
         self.backend = backend
         self.patience = patience
         self._idle: list[Connection] = []
+        self._identity: object = None
 
     def read(self, work: Work[T]) -> T:
         """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
@@ -223,6 +230,33 @@ class Database:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
         self._transact(None, work, patience=patience)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes while the body runs; reading goes on.
+
+        By a transaction that stays open, on a connection of its own. Raises DatabaseUnavailable, at the end too: for a
+        hold that has been broken meanwhile.
+        """
+        with contextlib.closing(self._made()) as connection:
+            self._asked(connection, self.backend.begin_writing + self.backend.after_begin(connection.driver))
+            if self.backend.hold:
+                self._asked(connection, self.backend.hold)
+            yield
+            self._asked(connection, "SELECT 1")
+
+    def _made(self) -> Connection:
+        try:
+            return Connection(self.backend)
+        except self.backend.error as error:
+            raise self.backend.explain(error, False) from error
+
+    def _asked(self, connection: Connection, text: str) -> None:
+        try:
+            connection.tell(text)
+        except self.backend.error as error:
+            connection.close()
+            raise self.backend.explain(error, connection.was_lost) from error
+
     def expect_answers_within(self, longest: timedelta) -> None:
         """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
         self.backend.expect_answers_within(longest)
@@ -241,6 +275,7 @@ class Database:
         while True:
             connection = None
             try:
+                self._check_identity()
                 connection = self._idle_connection() or Connection(self.backend)
                 with self.backend.write_turn() if begin == self.backend.begin_writing else NO_TURN:
                     result = self._tried(connection, begin, work, recall if in_doubt else None)
@@ -249,7 +284,7 @@ class Database:
                     connection.close()
                 if not isinstance(error, self.backend.error):
                     raise
-                is_lost = connection is not None and connection.was_lost
+                is_lost = connection is not None and (connection.was_lost or self.backend.is_unanswered(error))
                 if is_lost:
                     self.close()  # the idle ones are likely to be lost with it
                 in_doubt = in_doubt or (is_lost and connection is not None and connection.is_committing)
@@ -281,6 +316,15 @@ class Database:
         connection.driver.commit()
         connection.is_committing = False
         return result
+
+    def _check_identity(self) -> None:
+        """Raises DatabaseReplaced, and then always: the old connections would go on with a file that has no name."""
+        identity = self.backend.identity()
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            self.close()
+            raise self.backend.replaced()
 
     def _idle_connection(self) -> Connection | None:
         try:

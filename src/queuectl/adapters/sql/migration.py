@@ -11,7 +11,9 @@ SCHEMA_VERSION = "0002"
 
 _HAS_VERSION = {
     "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'",
-    "postgresql": "SELECT to_regclass('alembic_version')",
+    # Asked of a table: by opening one, a session hears what others have done since its transaction began. Else it goes
+    # by what it remembers, which is that there was no such table before it waited for the lock.
+    "postgresql": "SELECT to_regclass('alembic_version') FROM pg_class LIMIT 1",
 }
 
 _AS_ALEMBIC_DOES = (

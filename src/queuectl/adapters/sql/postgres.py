@@ -17,7 +17,14 @@ from queuectl.adapters.sql.database import Backend, Connection, Database, Driver
 from queuectl.adapters.sql.postgres_url import check_ports, check_url
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.system import elapsed
-from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable, ValueRefused
+from queuectl.domain.errors import (
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseReplaced,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    ValueRefused,
+)
 
 T = TypeVar("T")
 
@@ -38,6 +45,14 @@ CONNECTION: Mapping[str, str | int] = {
 TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s"}
 """No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
+
+HOLD = "; ".join(
+    [
+        "SET LOCAL idle_in_transaction_session_timeout = 0",
+        "LOCK TABLE jobs, attempts, workers, config IN SHARE MODE",
+    ]
+)
+"""Who writes waits until the transaction ends, however long it says nothing."""
 
 MEANING = {
     "standard_conforming_strings": "on",
@@ -162,15 +177,24 @@ def postgres_backend(url: str) -> Backend:
         begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         begin_writing="BEGIN ISOLATION LEVEL READ COMMITTED",
         after_begin=lambda driver: cast("ImpatientConnection", driver).local_settings,
-        error=psycopg.Error,
+        error=(psycopg.Error, OSError, MemoryError),
         explain=lambda error, broke: explained(error, place, broke=broke),
         is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
         is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
+        is_unanswered=_is_unanswered,
+        hold=HOLD,
         load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
         expect_answers_within=silence.shorten,
         forget_plans="DISCARD PLANS",
         keeps_the_dead=True,
     )
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether the error came from this machine or from libpq, and not from the server: its errors have a code."""
+    if isinstance(error, psycopg.OperationalError):
+        return not error.sqlstate
+    return isinstance(error, OSError | MemoryError)
 
 
 def display_name(url: str) -> str:
@@ -224,14 +248,23 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
         return DatabaseBusy(f"the connection to {place} broke: {said}", hint="try again; the server's log says more")
     if not state and isinstance(error, psycopg.OperationalError):
         return _not_connected(said, place)
+    if isinstance(error, OSError | MemoryError):
+        return DatabaseBusy(f"this machine cannot connect to {place}: {said or 'out of memory'}", hint="try again")
     if isinstance(error, psycopg.DataError) or state.startswith(REFUSED):
         return ValueRefused(f"{place} does not take a value: {said}")
+    return _answered(state, said, place)
+
+
+def _answered(state: str, said: str, place: str) -> DatabaseUnavailable:
+    """What the server means by that SQLSTATE."""
     match state:
         case "25006":
             return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")
         case "42501":
             return DatabaseUnreachable(f"{place} refuses: {said}", hint="grant the role rights on the queue's tables")
-        case "42P01" | "42703":
+        case "42P01":
+            return DatabaseReplaced(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
+        case "42703":
             return DatabaseUnreachable(f"{place} lacks the queue's tables: {said}", hint="run `queuectl init`")
     if state == "53100":
         return DatabaseFull(f"{place} has no disk space left", hint="free some space on the server")

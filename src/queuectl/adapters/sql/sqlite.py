@@ -15,7 +15,14 @@ from queuectl.adapters.sql.database import Backend, Connection, Cursor
 from queuectl.adapters.sql.prepared import Columns
 from queuectl.adapters.sql.write_queue import WriteQueue
 from queuectl.adapters.system import make_private
-from queuectl.domain.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseUnreachable, ValueRefused
+from queuectl.domain.errors import (
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseReplaced,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    ValueRefused,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,10 +75,29 @@ def sqlite_backend(path: Path) -> Backend:
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
         write_turn=_line(queue_path(path)).turn,
-        error=sqlite3.Error,
+        error=(sqlite3.Error,),
         explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
+        identity=lambda: _identity(path),
+        replaced=lambda: _replaced(path),
         load=_inserted,
+    )
+
+
+def _identity(path: Path) -> object:
+    """The file's device and inode, which no other file has as long as somebody has this one open; None: no file."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - with each transaction, and a Path takes twice as long
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _replaced(path: Path) -> DatabaseReplaced:
+    what = "another file is" if path.exists() else "no file is"
+    return DatabaseReplaced(
+        f"{what} where the database file {path} was opened: it was removed or replaced",
+        hint="stop the workers before you put a backup in its place",
     )
 
 

@@ -90,8 +90,9 @@ class App:
     def note(self, text: str) -> None:
         """Tell the user something that is not data: on stderr."""
         from queuectl.entrypoints.cli.failures import tell
+        from queuectl.entrypoints.cli.wording import LINES, escaped
 
-        tell(text)
+        tell(escaped(text, keep=LINES))
 
     def tell_lost(self, lost: "Mapping[str, LostWorker]") -> None:
         """Say on stderr of each lost worker what becomes of its jobs; JSON says so itself."""

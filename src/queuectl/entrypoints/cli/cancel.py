@@ -22,13 +22,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 @click.command("cancel", cls=Command)
 @click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
 @click.option("--no-wait", is_flag=True, help="Only ask: do not wait until the commands that run have ended.")
+@click.option("--now", is_flag=True, help="Kill the commands that run at once, without the time of kill-grace.")
 @pass_app
 @click.pass_context
-def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) -> None:
+def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, now: bool) -> None:
     """Cancel jobs, whether they wait or run, on whatever host.
 
-    A command that runs gets SIGTERM, and SIGKILL after kill-grace; this returns when nothing of it is left. All are
-    asked first and waited for then. Ctrl-C ends only the waiting: what was asked for still happens. A job that
+    A command that runs gets SIGTERM, and SIGKILL after kill-grace, or at once with --now or when the same job is
+    cancelled again; this returns when nothing of it is left. All are asked first and waited for then. Ctrl-C ends
+    only the waiting: what was asked for still happens. A job that
     ends by itself first stays as it ended, but does not run again. Each ID is tried; the exit code is that of the
     first failure: 3 for an unknown job, 4 for one that had ended or completed before it could be stopped.
 
@@ -40,7 +42,7 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool) 
 
     Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """
-    asked, code = app.each(job_ids, app.queue.cancel)
+    asked, code = app.each(job_ids, lambda job_id: app.queue.cancel(job_id, now=now))
     running = {job.id: job for job in asked if job.state is State.PROCESSING}
     if no_wait:
         _write(app, asked, {})

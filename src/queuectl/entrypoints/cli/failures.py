@@ -39,9 +39,12 @@ def tell(text: str, *, color: bool | None = None) -> None:
 
 def discard(stream: TextIO) -> None:
     """Have what is still buffered, and all to come, go nowhere: the interpreter would try to write it at exit."""
+    descriptor = stream.fileno()
+    os.close(descriptor)  # first: there may be no other descriptor to be had
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    if nowhere != descriptor:
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def exit_code(error: QueueError) -> int:

@@ -10,7 +10,7 @@ import click
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.entrypoints.cli.failures import discard, tell
-from queuectl.entrypoints.cli.wording import escaped
+from queuectl.entrypoints.cli.wording import LINES, escaped
 from queuectl.formats import COLORS, FORMATS, is_coloured
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class Out:
             case "table":
                 return self._draw(table())
             case "id" if ids is not None:
-                lines = iter(ids)
+                lines = map(escaped, ids)
             case _ if plain is None:
-                lines = iter(ids or ())
+                lines = map(escaped, ids or ())
             case _:
                 lines = (plain_line(row) for row in plain)
         self.stream.writelines(f"{line}\n" for line in lines)  # click's echo would flush each
@@ -95,12 +95,12 @@ class Out:
             reason = (error.strerror or str(error)).lower()
             tell(f"warning: the output cannot be written ({reason}), but this was done:")
             for sentence in said():
-                tell(sentence)
+                tell(escaped(sentence, keep=LINES))
 
     def _draw(self, parts: "Sequence[Grid | str]") -> None:
         if all(isinstance(part, str) for part in parts):
             for part in parts:
-                click.echo(part, file=self.stream)
+                click.echo(escaped(str(part), keep=LINES), file=self.stream)
             return
         from queuectl.entrypoints.cli.terminal import draw
 

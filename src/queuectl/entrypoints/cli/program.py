@@ -1,9 +1,10 @@
 """The program itself: the list of commands, and the one place where every error ends."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -102,6 +103,7 @@ def program(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line of this process, and exit."""
+    _fill_closed_descriptors()
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # between the places where click waits for it
@@ -109,11 +111,18 @@ def main() -> None:
     sys.exit(code)
 
 
+def _fill_closed_descriptors() -> None:
+    """Have nothing that is opened from now on become stdin, stdout or stderr, of this process or of what it starts."""
+    with suppress(OSError):
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(descriptor)
+
+
 def run(args: list[str], app: App | None = None) -> int:
     """Run one command line; its exit code. Whatever a user can cause ends here as a message."""
     app = app or App(args)
     if sys.stdout is None:
-        # The next file to be opened, perhaps the database, would become descriptor 1.
         return app.reporter.trouble("stdout is closed; redirect it to /dev/null if it is not wanted")
     _never_fail_to_encode()
     try:

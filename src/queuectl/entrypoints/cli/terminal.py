@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -19,6 +20,7 @@ from queuectl.domain.findings import Grade
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.tables import Grid, Mark
+from queuectl.entrypoints.cli.wording import LINES, escaped
 
 STYLES: Mapping[str, str] = {
     State.PENDING: "cyan",
@@ -48,13 +50,21 @@ NARROWEST = 10
 
 
 def draw(parts: Sequence[Grid | str], stream: TextIO, *, colour: bool) -> None:
-    """Draw tables and paragraphs one below the other. Texts are taken as they are: they must be escaped already."""
+    """Draw tables and paragraphs one below the other; what would move the cursor in them is made visible."""
     width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
     for part in parts:
         if isinstance(part, Grid):
-            _draw(part, stream, width, colour=colour)
-        else:
-            stream.write(f"{part}\n")  # past rich, which would wrap and pad lines that a user may want to copy
+            _draw(_safe(part), stream, width, colour=colour)
+        else:  # past rich, which would wrap and pad lines that a user may want to copy
+            stream.write(f"{escaped(part, keep=LINES)}\n")
+
+
+def _safe(grid: Grid) -> Grid:
+    """A cell can hold any text of a row, whoever has written that."""
+    rows = [
+        [cell if cell.isprintable() else type(cell)(escaped(cell, keep=LINES)) for cell in row] for row in grid.rows
+    ]
+    return replace(grid, rows=rows, below=[escaped(text, keep=LINES) for text in grid.below])
 
 
 def spinner(text: str) -> AbstractContextManager[object]:

@@ -26,7 +26,8 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
 
     For moving from SQLite to PostgreSQL, or back. It goes on where an earlier
     transfer was interrupted, and does nothing but verify when all is there.
-    Refused while workers are alive on either side. Passwords belong in
+    Refused while workers are alive on either side; until it has ended, nobody
+    can write to the source. Passwords belong in
     ~/.pgpass or PGPASSWORD: everybody may see the arguments of a command.
 
     Examples:
@@ -44,11 +45,12 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
     source, target = _opened(app, source_url), _opened(app, target_url, new=True)
     if drain:
         _drain(app, source)
-    for side in (source, target):
-        refuse_if_working(side.storage().name, side.workers().live(), side.clock()())
-    total = 2 * source.archive().size()
-    with app.progress(f"transferring {counted(total // 2, 'job')}", total) as advance:
-        done = copy_all(source.archive(), target.archive(), copied=advance)
+    with source.archive().held():  # from the first look to the last: what is verified is what there is
+        for side in (source, target):
+            refuse_if_working(side.storage().name, side.workers().live(), side.clock()())
+        total = 2 * source.archive().size()
+        with app.progress(f"transferring {counted(total // 2, 'job')}", total) as advance:
+            done = copy_all(source.archive(), target.archive(), copied=advance)
     tables = [{"table": table, "rows": each.rows, "checksum": each.checksum} for table, each in done.digests.items()]
     view = {"from": source.storage().name, "to": target.storage().name, "jobs": done.jobs, "tables": tables}
     plain = [list(row.values()) for row in tables]
@@ -75,7 +77,7 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
 def _drain(app: App, source: "Container") -> None:
     from queuectl.entrypoints.background import local_workers
 
-    local = local_workers(source)
+    local = local_workers(source, of=[worker.id for worker in source.workers().live()])
     if local.alive:
         app.note(f"stopping {counted(len(local.alive), 'worker')} of {source.storage().name}")
         local.ask_to_stop()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from queuectl.domain.job import Command
 
+LINES = "\n\t"
+"""What `escaped` keeps in a paragraph."""
+
 DLQ_EMPTY = "the dead letter queue is empty"
 
 
@@ -35,7 +38,7 @@ def shown_command(command: "Command") -> str:
 
 def shown_output(content: bytes) -> str:
     """What a command wrote, its lines kept, everything else that could move the cursor made visible."""
-    return escaped(content.decode(errors="replace").replace("\r\n", "\n"), keep="\n\t")
+    return escaped(content.decode(errors="replace").replace("\r\n", "\n"), keep=LINES)
 
 
 def local_time(moment: datetime) -> str:

@@ -1,9 +1,10 @@
 """`queuectl worker`: start and stop the workers of this machine."""
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import click
 
@@ -14,11 +15,27 @@ from queuectl.entrypoints.cli.wording import counted
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
+    from queuectl.domain.ports import WorkerRecord
     from queuectl.entrypoints.background import LocalWorkers, Started
     from queuectl.entrypoints.worker_process import WorkerOptions
 
 ASKED = "they are asked to stop, and end when their jobs do, this one too"
+T = TypeVar("T")
+
+DATABASE_ANSWERS = 2.0
+"""Seconds that `worker stop` waits for what it would like to know of the database."""
+
+RESCUED_WITHIN = 20.0
+"""Seconds that it waits for the jobs of dead workers to be taken back."""
+
 STILL_STOPPING = "they are still stopping; `queuectl worker stop --force` stops their commands as well"
+
+
+class _Known(NamedTuple):
+    """The workers that the database takes for alive: those of this machine by id, and how many there are elsewhere."""
+
+    here: "Mapping[str, WorkerRecord]"
+    elsewhere: int
 
 
 @click.group("worker", cls=Group)
@@ -53,9 +70,16 @@ def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str,
 )
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, stop gracefully on Ctrl-C or SIGTERM.")
 @click.option("--ready-fd", type=int, hidden=True)
+@click.option("--secrets-fd", type=int, hidden=True)
 @pass_app
 def start(
-    app: App, count: int, concurrency: int, queues: tuple[str, ...], foreground: bool, ready_fd: int | None
+    app: App,
+    count: int,
+    concurrency: int,
+    queues: tuple[str, ...],
+    foreground: bool,
+    ready_fd: int | None,
+    secrets_fd: int | None,
 ) -> None:
     """Start workers on this machine, in the background unless --foreground.
 
@@ -70,17 +94,23 @@ def start(
 
     Plain output: pid and id of each worker.
     """
+    from queuectl.entrypoints.background import hide_secrets, start_supervisor, take_secrets
+
     _refuse_in_a_job()
+    if secrets_fd is not None:
+        take_secrets(secrets_fd)
+    elif foreground:
+        hide_secrets(app.args)
     app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
         from queuectl.entrypoints.worker_process import WorkerOptions
 
         raise SystemExit(_supervise(app, count, WorkerOptions(queues=queues, concurrency=concurrency), ready_fd))
-    from queuectl.entrypoints.background import start_supervisor
-
     arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
-    _tell_started(app, start_supervisor(app.settings, arguments, count=count))
+    _tell_started(
+        app, start_supervisor(app.settings, arguments, count=count, own_directory=app.container.own_directory())
+    )
 
 
 @worker.command("stop", short_help="Stop the workers of this machine when their jobs are done.")
@@ -97,7 +127,8 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
     """Stop the workers of this machine: they claim no more, and finish the jobs in hand.
 
     Waits until they have ended. If --timeout passes first, they go on stopping
-    and the exit code is 1. In a job that one of them runs it only asks.
+    and the exit code is 1. Works without the database too. In a job that one of
+    them runs it only asks.
 
     Examples:
       queuectl worker stop
@@ -107,29 +138,40 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
     """
     from queuectl.entrypoints.background import local_workers
 
-    _ = app.queue  # its database is open from now on
-    local = local_workers(app.container)
-    taken_back: Sequence[Job] = ()
-    if local.dead:
-        app.note(f"{counted(local.dead, 'worker')} of this machine died: taking their jobs back")
-        taken_back = app.rescue()
-        for job in taken_back:
-            app.note(f"job {job.id}: taken back, now {job.state}")
-    if local.elsewhere:
-        app.note(f"{counted(local.elsewhere, 'worker')} on other machines: stop them there")
-    workers, jobs = counted(len(local.alive), "worker"), counted(sum(each.jobs for each in local.alive), "job")
+    _ = app.out  # a bad output setting must be told before anything is done
+    known = _known(app)
+    local = local_workers(app.container, of=[] if known is None else list(known.here))
+    taken_back, unregistered = ([], 0) if known is None else _beside(app, known, local)
+    workers = counted(len(local.alive), "worker")
+    jobs = {it.worker: known.here[it.worker].jobs for it in local.alive if known and it.worker in known.here}
     has_stopped, own = True, None
     wait = None if timeout is None else timeout.total_seconds()
     if local.targets:
-        how = f"{'by force ' if force else ''}with {jobs}"
-        app.note(f"stopping {f'{workers} {how}' if local.alive else 'the processes of ended workers'}")
+        with_jobs = "" if known is None else f" with {counted(sum(jobs.values()), 'job')}"
+        how = f"{' by force' if force else ''}{with_jobs}"
+        app.note(f"stopping {f'{workers}{how}' if local.alive else 'the processes of ended workers'}")
+        for each in [] if force else local.frozen:
+            what = f"worker {each.worker}" if each.worker else "the supervisor"
+            app.note(
+                f"{what} (pid {each.process.pid}) was frozen by a signal: `worker stop --force` ends it all the same"
+            )
         local.ask_to_stop(force=force)
         if own := _own_worker(local):
             job_id = os.environ.get("QUEUECTL_JOB_ID")
             app.note(f"this is a command of job {job_id}, which worker {own} runs: not waiting")
             wait = 0.0
-        has_stopped = local.wait(wait)
-    stopped = {worker.process.pid: worker.id for worker in local.alive} if has_stopped else {}
+        has_stopped = local.wait(wait, force=force)
+        for killed in local.killed:
+            app.note(f"worker {killed.worker} (pid {killed.process.pid}) did not stop, and was killed")
+            app.worker_container.kill_commands()(killed.worker, killed.commands)
+        if local.killed and known is not None:
+            taken_back += _taken_back(app)
+    if unregistered:
+        app.note(
+            f"{counted(unregistered, 'worker')} of this machine cannot be reached: "
+            "started by another user, or with another spool-dir; stop them as they were started"
+        )
+    stopped = {worker.process.pid: worker.worker for worker in local.alive} if has_stopped else {}
     said = [_stopped(local, workers)] if has_stopped else [ASKED if own else STILL_STOPPING]
     if not app.out.is_table:
         app.note(said[0])
@@ -137,15 +179,15 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
         {
             "stopped": has_stopped,
             "forced": force,
-            "workers": [{"pid": worker.process.pid, "id": worker.id, "jobs": worker.jobs} for worker in local.alive],
+            "workers": [{"pid": it.process.pid, "id": it.worker, "jobs": jobs.get(it.worker)} for it in local.alive],
             "taken_back": [job.id for job in taken_back],
-            "elsewhere": local.elsewhere,
+            "elsewhere": None if known is None else known.elsewhere,
         },
         plain=stopped.items(),
         said=lambda: said,
         ids=stopped.values(),
     )
-    ctx.exit(0 if has_stopped or own else 1)
+    ctx.exit(0 if (has_stopped or own) and not unregistered else 1)
 
 
 @worker.command("status", short_help="Show the live workers, on all machines, and the lost ones.")
@@ -185,28 +227,97 @@ def _refuse_in_a_job() -> None:
 def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
     from queuectl.entrypoints.background import TellSystemd, told_to
     from queuectl.entrypoints.supervisor import Supervisor
-    from queuectl.entrypoints.worker_process import run_worker
+    from queuectl.entrypoints.worker_process import rescue_once, run_worker
 
     container = app.worker_container
     container.make_room_for(options.concurrency)
     container.take_over_logging()
     container.unblock_stderr()
     container.prepare_claims(options.queues)
+    container.local_processes().join(None)
     supervisor = Supervisor(
         count,
-        lambda lifeline, ready: run_worker(app.settings, options, lifeline=lifeline, ready=ready),
+        lambda line: run_worker(app.settings, options, line),
         tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
         log=container.log_line(),
         kill_orphans=container.kill_orphans(),
+        local=container.local_processes(),
+        elapsed=container.elapsed(),
+        rescue=lambda: rescue_once(app.settings),
     )
     container.contain()
     return supervisor.run()
 
 
+def _known(app: App) -> "_Known | None":
+    """The live workers that the database knows; None, and a line that says so, when it does not tell them soon."""
+    machine = app.container.machine_id()
+
+    def look() -> _Known:
+        app.storage.open(create=False)
+        live = app.container.workers().live()
+        here = {worker.id: worker for worker in live if worker.process.machine == machine}
+        return _Known(here, len(live) - len(here))
+
+    return _soon(
+        app, look, "how many jobs the workers hold, and which there are elsewhere, is left out", DATABASE_ANSWERS
+    )
+
+
+def _beside(app: App, known: _Known, local: "LocalWorkers") -> "tuple[list[Job], int]":
+    """Look after the workers that cannot be stopped from here: take back the jobs of those that have died.
+
+    These jobs, and how many workers of this machine live and have not registered where we look.
+    """
+    others = [it for it in known.here.values() if it.id not in {each.worker for each in local.alive}]
+    unregistered = sum(app.container.is_alive()(it.process) for it in others)
+    dead, taken_back = len(others) - unregistered, cast("list[Job]", [])
+    if dead:
+        app.note(f"{counted(dead, 'worker')} of this machine died: taking their jobs back")
+        taken_back += _taken_back(app)
+    if known.elsewhere:
+        app.note(f"{counted(known.elsewhere, 'worker')} on other machines: stop them there")
+    return taken_back, unregistered
+
+
+def _taken_back(app: App) -> "Sequence[Job]":
+    """Take back the jobs of workers of this machine that have died, and say so."""
+    jobs = _soon(app, app.rescue, "the next worker takes the jobs back", RESCUED_WITHIN) or ()
+    for job in jobs:
+        app.note(f"job {job.id}: taken back, now {job.state}")
+    return jobs
+
+
+def _soon(app: App, ask: Callable[[], T], what_if_not: str, seconds: float) -> T | None:
+    """What the database answers, if it does so in time; else None and a note. Workers are stopped without it too.
+
+    In a thread, which is left behind: a call may hang for as long as it likes.
+    """
+    from queuectl.domain.errors import DatabaseUnavailable
+
+    answers: list[T] = []
+    troubles = []
+
+    def work() -> None:
+        try:
+            answers.append(ask())
+        except DatabaseUnavailable as error:
+            troubles.append(error.message)
+
+    asking = threading.Thread(target=work, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if answers:
+        return answers[0]
+    trouble = troubles[0] if troubles else f"the database has not answered within {seconds:g} s"
+    app.note(f"{trouble}: {what_if_not}")
+    return None
+
+
 def _own_worker(local: "LocalWorkers") -> str | None:
     """The id of the worker that runs this very command, if it is one of those: to wait for it would be for ever."""
     own = os.environ.get("QUEUECTL_WORKER_ID")
-    return own if own in [worker.id for worker in local.alive] else None
+    return own if own in [worker.worker for worker in local.alive] else None
 
 
 def _stopped(local: "LocalWorkers", workers: str) -> str:
@@ -236,10 +347,6 @@ def _tell_started(app: App, started: "Started") -> None:
 
 def _running_here(app: App, started: "Started") -> int:
     """The workers of the queue that run on this machine now, those just started at least."""
-    from queuectl.domain.errors import DatabaseUnavailable
     from queuectl.entrypoints.background import local_workers
 
-    try:
-        return max(len(local_workers(app.container).alive), len(started.workers))
-    except DatabaseUnavailable:  # the workers run all the same, and say so in their log
-        return len(started.workers)
+    return max(len(local_workers(app.container).alive), len(started.workers))
