@@ -22,7 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 @click.command("cancel", cls=Command)
 @click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
 @click.option("--no-wait", is_flag=True, help="Only ask: do not wait until the commands that run have ended.")
-@click.option("--now", is_flag=True, help="Kill the commands that run at once, without the time of kill-grace.")
+@click.option("--now", is_flag=True, help="Kill the commands at once, without kill-grace.")
 @pass_app
 @click.pass_context
 def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, now: bool) -> None:
