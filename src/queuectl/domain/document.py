@@ -48,7 +48,7 @@ def decode(text: str | bytes) -> dict[str, object]:
     return document
 
 
-QUOTING = """put JSON in single quotes: '{"command": "echo hello"}'; or a plain command after --: -- echo hello"""
+QUOTING = """put JSON in single quotes: '{"command": "echo hello"}'; or leave JSON out: -c 'echo hello'"""
 
 
 A_LIST = "a list of jobs is made lines, which are taken as one batch: jq -c '.[]' FILE | queuectl enqueue -"

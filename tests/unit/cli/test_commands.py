@@ -116,6 +116,11 @@ def test_list_filters_and_says_when_there_is_more(queuectl: CommandLine) -> None
     assert queuectl("list", "--limit", "3").err == ""
 
 
+def test_a_state_may_be_written_in_capitals(queuectl: CommandLine) -> None:
+    enqueue(queuectl, "a")
+    assert queuectl("list", "--state", "PENDING", "--output", "id").lines == ["a"]
+
+
 def test_plain_lines_of_list_have_documented_columns(queuectl: CommandLine) -> None:
     enqueue(queuectl, "a")
     assert queuectl("list").out == "a\tpending\tdefault\t5\t0\t2030-01-31T12:00:00.000000Z\ttrue\n"

@@ -23,7 +23,7 @@ MOST = 1_000_000_000
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([str(state) for state in State]),
+    type=click.Choice([str(state) for state in State], case_sensitive=False),
     help="Only the jobs in this state. Repeatable.",
 )
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
