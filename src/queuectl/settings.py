@@ -303,16 +303,18 @@ def _path(text: str, here: bool) -> str:
         raise ValueError(f"must be a path, not {text!r}")
     path = _expanded(text)
     if _is_of_a_home(path):
-        user = text[1:].partition("/")[0]
+        if user := text[1:].partition("/")[0]:
+            raise ValueError(f"is {text}, but there is no user {user}")
         raise NoHome(
-            f"is {text}, but there is no user {user}"
-            if user
-            else f"is {text}, but nobody knows the home directory: HOME is not set, and uid {os.getuid()} has no name"
+            f"is {text}, but nobody knows the home directory: HOME is not set, and uid {os.getuid()} has no name"
         )
     if not here and not path.startswith("/"):
         # Relative to what? To the present directory, each directory would have a queue of its own.
         raise ValueError(f"must be an absolute path, or begin with ~, not {text!r}")
-    return str(Path(path).absolute())
+    try:
+        return str(Path(path).absolute())
+    except FileNotFoundError:
+        raise ValueError("must be an absolute path: the present directory does not exist any more") from None
 
 
 def _expanded(text: str) -> str:

@@ -160,6 +160,7 @@ def test_before_the_first_job_it_says_what_to_do_next(newcomer: Cli) -> None:
     found = findings(newcomer, QUEUECTL_DATABASE_URL=f"sqlite:///{path}")
     assert found["database"] == ("warn", f"there is no queue at {path} yet")
     assert "writes" not in found
+    assert "fail" not in [grade for grade, _ in found.values()]
     assert not list(newcomer.directory.iterdir())
     found = findings(newcomer, QUEUECTL_DATABASE_URL="sqlite:////proc/queue.db")
     assert found["writes"][0] == "fail"

@@ -28,7 +28,7 @@ def test_the_first_call_makes_the_queue_in_the_users_data_directory(newcomer: Cl
 
 READERS = (
     *("status", "list", "info x", "cancel x", "retry x", "dlq list", "dlq retry x", "dlq remove x", "metrics"),
-    *("config get", "config show", "config set max-retries 1", "config unset lease", "worker stop", "worker status"),
+    *("config get", "config show", "config set max-retries 1", "config unset lease", "worker status"),
 )
 
 
@@ -42,6 +42,15 @@ def test_no_other_command_makes_a_queue_where_there_is_none(newcomer: Cli) -> No
         assert [error.endswith(f"there is no queue at {path}") for error in result.errors] == [True], command
         assert "`queuectl init` or `queuectl enqueue` creates it" in result.stderr
         assert not list(newcomer.directory.iterdir())
+
+
+def test_worker_stop_needs_no_queue_says_that_there_is_none_and_makes_none(newcomer: Cli) -> None:
+    path = newcomer.directory / "new" / "queue.db"
+    newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{path}"
+    result = newcomer.run("worker", "stop")
+    assert f"there is no queue at {path}" in result.stderr
+    assert "no workers are running on this machine\n" in result.stderr
+    assert not list(newcomer.directory.iterdir())
 
 
 @pytest.mark.parametrize("command", ["init", "enqueue -- true", "worker start"])

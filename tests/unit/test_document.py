@@ -259,6 +259,10 @@ class TestWhatIsWrong:
     def test_a_field_that_does_not_exist_names_the_one_that_was_meant(self) -> None:
         assert the_problem(priorty=1) == 'unknown field "priorty": did you mean priority?'
 
+    def test_a_word_of_another_tool_gets_the_field(self) -> None:
+        assert the_problem(cmd="ls") == 'unknown field "cmd": did you mean command?'
+        assert the_problem(retries=1) == 'unknown field "retries": did you mean max_retries?'
+
     def test_a_field_like_no_other_names_them_all(self) -> None:
         assert the_problem(colour="red") == f'unknown field "colour"; the fields are {", ".join(FIELDS)}'
 

@@ -112,6 +112,20 @@ def test_a_relative_path_of_a_flag_or_variable_is_of_the_present_directory(tmp_p
 
 
 @pytest.mark.parametrize(
+    "environ", [{"QUEUECTL_DATABASE_URL": "sqlite:///q.db"}, {"QUEUECTL_CONFIG": "q.toml"}, {"QUEUECTL_LOG_DIR": "log"}]
+)
+def test_a_relative_path_needs_a_present_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    problem = "must be an absolute path: the present directory does not exist any more"
+    assert refused(environ).message == f"{next(iter(environ))} {problem}"
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [("db-path", "q.db"), ("log-dir", "log"), ("spool-dir", "./s"), ("database-url", "sqlite:///q.db")],
 )
@@ -149,6 +163,7 @@ def test_a_path_whose_name_is_not_utf8_stays_as_it_is() -> None:
 def test_a_bad_variable_is_named(environ: dict[str, str], message: str) -> None:
     error = refused(environ)
     assert (type(error), error.message) == (InvalidSetting, message)
+    assert "HOME" not in (error.hint or "")
 
 
 @pytest.mark.parametrize(

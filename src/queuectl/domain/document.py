@@ -48,7 +48,7 @@ def decode(text: str | bytes) -> dict[str, object]:
     return document
 
 
-QUOTING = """put JSON in single quotes: '{"command": "echo hello"}'; or a plain command after --: -- echo hello"""
+QUOTING = """put JSON in single quotes: '{"command": "echo hello"}'; or leave JSON out: -c 'echo hello'"""
 
 
 A_LIST = "a list of jobs is made lines, which are taken as one batch: jq -c '.[]' FILE | queuectl enqueue -"
@@ -226,8 +226,18 @@ def _refused_constant(name: str) -> object:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refused_constant)
 
 
+MEANT = {
+    **dict.fromkeys(("cmd", "args", "argv", "exec", "run", "script", "shell"), "command"),
+    **dict.fromkeys(("name", "job_id", "key"), "id"),
+    **dict.fromkeys(("retries", "max_attempts", "attempts"), "max_retries"),
+    **dict.fromkeys(("at", "when", "eta", "scheduled_at"), "run_at"),
+    **dict.fromkeys(("dir", "directory", "workdir", "working_dir"), "cwd"),
+}
+"""Words of other tools for a field, which are too unlike it to be found by likeness."""
+
+
 def _unknown_field(key: str) -> str:
-    near = nearest(key, FIELDS, likeness=0.6)
+    near = MEANT.get(key.lower()) or nearest(key, FIELDS, likeness=0.6)
     return f"unknown field {_shown(key)}" + (
         f": did you mean {near}?" if near else f"; the fields are {', '.join(FIELDS)}"
     )

@@ -90,7 +90,7 @@ def test_without_waiting_it_only_asks_and_says_so(queuectl: CommandLine) -> None
     queuectl.start_next()
     answer = queuectl("cancel", "--no-wait", "a", "b", "--output", "table")
     assert (answer.code, answer.lines) == (0, ["job a is asked to stop", "cancelled job b"])
-    assert answer.err == "asked the workers of 1 running job to stop them, and did not wait\n"
+    assert answer.err == "did not wait: 1 command may still run\n"
     [asked, done] = queuectl("cancel", "--no-wait", "a", "--output", "json").document, queuectl("info", "b").lines
     assert (asked[0]["state"], asked[0]["cancel_requested_at"] is not None) == ("processing", True)
     assert "state\tcancelled" in done

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,25 @@ def test_every_command_has_help_with_an_example(
         in answer.out
     )
     assert queuectl(*path, "-h").out == answer.out
+
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
+
+
+@pytest.mark.parametrize(("path", "command"), list(every_command()))
+def test_every_command_is_in_the_reference_with_all_its_options(path: tuple[str, ...], command: click.Command) -> None:
+    text = REFERENCE.read_text()
+    command_name = "info" if path == ("show",) else path[0]
+    assert f"queuectl {' '.join(path)}" in text
+    sections = [section for section in text.split("\n### ") if section.startswith(f"queuectl {command_name}")]
+    options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+    missing = [
+        name
+        for option in options
+        for name in option.opts
+        if not any(re.search(rf"{name}(?![\w-])", section) for section in sections)
+    ]
+    assert missing == []
 
 
 def test_global_options_stand_before_or_after_the_command(queuectl: CommandLine) -> None:
@@ -94,6 +114,11 @@ def test_list_filters_and_says_when_there_is_more(queuectl: CommandLine) -> None
     assert answer.lines == ["c", "b"]
     assert "--limit 0 shows all" in answer.err
     assert queuectl("list", "--limit", "3").err == ""
+
+
+def test_a_state_may_be_written_in_capitals(queuectl: CommandLine) -> None:
+    enqueue(queuectl, "a")
+    assert queuectl("list", "--state", "PENDING", "--output", "id").lines == ["a"]
 
 
 def test_plain_lines_of_list_have_documented_columns(queuectl: CommandLine) -> None:

@@ -223,7 +223,7 @@ def test_a_job_for_later_is_told_with_its_moment_and_its_zone(
 
 def test_the_time_limit_that_the_policy_gives_is_told(queuectl: CommandLine) -> None:
     queuectl("config", "set", "default-timeout", "5m")
-    said = "stopped after 5m, by default-timeout"
+    said = "timeout 5m, from default-timeout"
     assert said in queuectl("enqueue", "--output", "table", "--id", "a", "-c", "x").out
     assert f"b: {said}\n" in queuectl("enqueue", "--id", "b", "-c", "x").err
     for own in ("--timeout=5m", "--timeout=none"):
@@ -411,3 +411,35 @@ def test_a_delay_and_a_documents_own_moment_exclude_each_other(queuectl: Command
     answer = queuectl("enqueue", "--delay", "5m", '{"command": "x", "run_at": "2031-01-01T00:00Z"}')
     assert answer.code == 5
     assert "run_at and delay exclude each other" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("args", "command"),
+    [
+        (("-c", "echo", "hi"), "'echo hi'"),
+        (("--command", "ls", "-la"), "'ls -la'"),
+        (("--id", "x", "-c", "echo", "a b", "--priority", "3"), "'echo a b'"),
+    ],
+)
+def test_a_shell_command_without_quotes_gets_the_quotes(
+    queuectl: CommandLine, args: tuple[str, ...], command: str
+) -> None:
+    answer = queuectl("enqueue", *args)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"quote the command as a whole: queuectl enqueue -c {command}\n" in answer.err
+    assert not queuectl.jobs.search(limit=None)
+
+
+def test_of_two_shell_commands_none_is_dropped_unsaid(queuectl: CommandLine) -> None:
+    answer = queuectl("enqueue", "-c", "make", "-c", "make install")
+    assert (answer.code, answer.out) == (2, "")
+    assert "-c is given twice" in answer.err
+
+
+def test_a_home_directory_that_the_shell_has_not_expanded_is_expanded(
+    queuectl: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "jobs.jsonl").write_text('{"command": "true"}')
+    [job_id] = queuectl("enqueue", "@~/jobs.jsonl", "--cwd=~/site").lines
+    assert queuectl.queue.find(job_id).cwd == f"{tmp_path}/site"

@@ -4,6 +4,7 @@ import re
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from queuectl.entrypoints.cli.foreign_words import COMMANDS, OPTIONS
 from queuectl.entrypoints.cli.help import TOPICS
@@ -81,12 +82,73 @@ def test_help_of_a_wrong_word_knows_the_right_one(queuectl: CommandLine, words: 
         ("list --all", "--limit 0"),
         ("list --dead", "--state dead"),
         ("list --stat dead", "--state"),
+        ("dlq count", "status"),
+        ("pause", "worker stop"),
+        ("enq", "enqueue"),
+        ("config max-retries 5", "config set max-retries VALUE"),
+        ("config db_path", "config set db-path VALUE"),
     ],
 )
 def test_a_word_of_another_tool_gets_the_right_one(queuectl: CommandLine, line: str, meant: str) -> None:
     answer = queuectl(*line.split())
     assert (answer.code, answer.out) == (2, "")
     assert f": did you mean '{meant}'?\n" in answer.err
+
+
+@pytest.mark.parametrize(
+    "line", ["dlq list --state dead", "doctor --fix", "init --force", "info --follow x", "wait x", "list --bogus"]
+)
+def test_a_word_that_is_like_nothing_gets_no_wrong_advice(queuectl: CommandLine, line: str) -> None:
+    answer = queuectl(*line.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert "did you mean" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("status hello", "`queuectl info hello` shows a job with that id"),
+        ("list hello", "`queuectl info hello` shows a job with that id"),
+        ("list DEAD", "`queuectl list --state dead` lists those jobs"),
+        ("worker start 2", "`queuectl worker start --count 2` starts that many"),
+        ("info a b", "`queuectl list` shows many"),
+        ("worker stop help", "`queuectl help worker stop` shows its help"),
+        ("worker status x y", "`queuectl worker status --help` shows how it is used"),
+    ],
+)
+def test_an_argument_too_many_gets_the_command_that_takes_it(queuectl: CommandLine, line: str, hint: str) -> None:
+    answer = queuectl(*line.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: unexpected argument")
+    assert f"{hint}\n" in answer.err
+
+
+@pytest.mark.parametrize("words", ["exit-codes", "exit codes", "exit-code", "global options"])
+def test_a_topic_is_found_by_its_words(queuectl: CommandLine, words: str) -> None:
+    assert queuectl("help", *words.split()).code == 0
+
+
+@pytest.mark.parametrize("limit", ["-1", "x", "9" * 30, "9" * 5000])
+@pytest.mark.parametrize("command", ["list", "dlq list"])
+def test_a_number_out_of_range_is_told_in_plain_words(queuectl: CommandLine, command: str, limit: str) -> None:
+    answer = queuectl(*command.split(), "--limit", limit)
+    assert answer.code == 2
+    assert f"must be a whole number from 0 to 1,000,000,000, not '{limit}'\n" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "completed"),
+    [
+        (("config", "set"), "backoff-", ["backoff-base", "backoff-max", "backoff-jitter"]),
+        (("config", "get"), "db", ["db-path"]),
+        (("help",), "e", ["enqueue", "exit-codes"]),
+        (("help", "worker"), "st", ["start", "stop", "status"]),
+        (("help", "list"), "", []),
+    ],
+)
+def test_a_shell_completes_keys_commands_and_topics(words: tuple[str, ...], begun: str, completed: list[str]) -> None:
+    complete = ShellComplete(program, {}, "queuectl", "_QUEUECTL_COMPLETE")
+    assert [each.value for each in complete.get_completions(list(words), begun)] == completed
 
 
 def commands_of(group: click.Group, path: str = "") -> dict[str, click.Command]:

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.job import Attempt
+from queuectl.domain.outcome import Outcome, Output
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
@@ -62,6 +63,11 @@ def written(format_: str, view: View | Iterable[View], **parts: object) -> str:
 @pytest.mark.parametrize("views", [[], [{"a": 1}], [{"a": "x\ny"}, {"b": [1, {"c": 2}]}]])
 def test_a_list_is_one_json_document(views: list[View]) -> None:
     assert json.loads(written("json", iter(views))) == views
+
+
+def test_a_list_is_indented_json_as_other_tools_write_it() -> None:
+    views = [{"a": 1}, {"a": "x\ny", "b": {"c": [2]}}]
+    assert written("json", views) == json.dumps(views, indent=2) + "\n"
 
 
 def test_jsonl_is_one_object_per_line() -> None:
@@ -145,6 +151,34 @@ def test_a_job_that_is_to_be_cancelled_shows_that_while_it_runs() -> None:
     [facts, *_] = info_parts(asked, [], NOON + HOUR, show_env=False)
     assert isinstance(facts, Grid)
     assert ("cancel", f"asked for by {ANN}, 59 min ago") in facts.rows
+
+
+def an_attempt_that_wrote(content: bytes, *, truncated: bool = False) -> Attempt:
+    output = Output(content=content, truncated=truncated)
+    running = Attempt(job_id="job-1", number=1, lease=a_lease(), host="host-1", started_at=NOON)
+    return running._replace(outcome=Outcome.SUCCEEDED, output=output)
+
+
+@pytest.mark.parametrize(
+    ("output", "title", "shown"),
+    [
+        (b"a\nb\n", "output of the last attempt:", "a\nb"),
+        (b"".join(b"%d\n" % number for number in range(1, 51)), "output of the last attempt:", None),
+        (b"".join(b"%d\n" % number for number in range(60)), "(its end: --raw shows all):", None),
+        (b"x" * 20_000 + "é\nlast\n".encode(), "(its end: --raw shows all):", "last"),
+        (b"x" * 20_000, "(its end: --raw shows all):", "x" * 10_000),
+    ],
+    ids=["short", "50 lines", "60 lines", "long lines", "one line"],
+)
+def test_a_long_output_does_not_push_all_else_out_of_sight(output: bytes, title: str, shown: str | None) -> None:
+    *_, said, end = info_parts(a_job(), [an_attempt_that_wrote(output)], NOON, show_env=False)
+    assert str(said).endswith(title)
+    assert str(end) == shown if shown else str(end).split("\n") == output.decode().split()[-50:]
+
+
+def test_the_end_of_an_output_whose_middle_was_not_kept_says_both() -> None:
+    parts = info_parts(a_job(), [an_attempt_that_wrote(b"x\n" * 60, truncated=True)], NOON, show_env=False)
+    assert "output of the last attempt (its end: --raw shows all; its middle was not kept):" in parts
 
 
 def test_queue_and_priority_are_columns_only_when_they_differ() -> None:

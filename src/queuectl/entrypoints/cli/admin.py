@@ -51,13 +51,20 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     findings = [*_local_findings(app), app.worker_container.examine_containment(), *_directory_findings(app)]
     findings += app.storage.examine()
-    if all(finding.grade is not Grade.FAIL for finding in findings):
+    if not any(finding.grade is Grade.FAIL or _is_no_queue(finding) for finding in findings):
         findings += _worker_findings(app)
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
     plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
     app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
     ctx.exit(0 if is_well else 1)
+
+
+def _is_no_queue(finding: "Finding") -> bool:
+    """Whether it says that there is no queue yet, whose workers could be looked for."""
+    from queuectl.domain.findings import Grade
+
+    return finding.subject == "database" and finding.grade is Grade.WARN
 
 
 def _directory_findings(app: App) -> "Sequence[Finding]":

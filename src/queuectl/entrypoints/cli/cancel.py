@@ -22,7 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 @click.command("cancel", cls=Command)
 @click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
 @click.option("--no-wait", is_flag=True, help="Only ask: do not wait until the commands that run have ended.")
-@click.option("--now", is_flag=True, help="Kill the commands that run at once, without the time of kill-grace.")
+@click.option("--now", is_flag=True, help="Kill the commands at once, without kill-grace.")
 @pass_app
 @click.pass_context
 def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, now: bool) -> None:
@@ -37,7 +37,8 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, 
     Examples:
       queuectl cancel nightly-backup
       queuectl cancel --no-wait nightly-backup
-      queuectl list --queue mail --state pending --state processing --output id | xargs queuectl cancel
+      queuectl list --state pending --limit 0 --output id |
+        xargs -r queuectl cancel
 
     Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """
@@ -46,7 +47,7 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, 
     if no_wait:
         _write(app, asked, {})
         if running:
-            app.note(f"asked the workers of {counted(len(running), 'running job')} to stop them, and did not wait")
+            app.note(f"did not wait: {counted(len(running), 'command')} may still run")
         ctx.exit(code)
     cancelled = {job.id: job for job in asked if job.id not in running}
     watch = _Watch(app)

@@ -46,6 +46,25 @@ GLOBAL_OPTIONS: list[click.Parameter] = [
 ]
 
 
+class Whole(click.ParamType[int]):
+    """A whole number on the command line, from `least` to `most`."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a usage error."""
+        try:
+            number = int(str(value))
+        except ValueError:  # also of thousands of digits
+            number = self._least - 1
+        if not self._least <= number <= self._most:
+            self.fail(f"must be a whole number from {self._least:,} to {self._most:,}, not '{value}'", param, ctx)
+        return number
+
+
 class Command(click.Command):
     """A command that takes the global options too, so that they may stand before or after its name."""
 
@@ -54,20 +73,28 @@ class Command(click.Command):
         return super().get_params(ctx) + GLOBAL_OPTIONS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; an unknown option is a usage error that knows what was probably meant."""
+        """Parse; what the command does not take is a usage error that knows what was probably meant."""
+        ctx.allow_extra_args = True  # click would refuse them without a hint
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise self.wrong_option(ctx, error) from None
+        if rest and not isinstance(self, click.Group) and not ctx.resilient_parsing:
+            raise _too_many(ctx, rest)
+        return rest
 
     def wrong_option(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
         """What to say of an option that the command does not have."""
+        meant = self.meant_by(ctx, error.option_name)
+        said = f"no such option '{error.option_name}'" + (f": did you mean '{meant}'?" if meant else "")
+        return click.UsageError(said, ctx)
+
+    def meant_by(self, ctx: click.Context, option: str) -> str | None:
+        """The option of ours that somebody meant by one that the command does not have."""
         from queuectl.entrypoints.cli.foreign_words import option_for
 
         known = [name for param in self.get_params(ctx) if isinstance(param, click.Option) for name in param.opts]
-        meant = option_for(error.option_name, path_of(ctx), known)
-        said = f"no such option '{error.option_name}'" + (f": did you mean '{meant}'?" if meant else "")
-        return click.UsageError(said, ctx)
+        return option_for(option, path_of(ctx), known)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """The help, its paragraphs filled; but those with indented lines, the examples, are kept as they are."""
@@ -124,7 +151,9 @@ class Group(Command, click.Group):
         if meant := command_for(name, group):
             command, does = meant
             return WrongUsage(f"{said}: did you mean '{command}'?", hint=f"`queuectl {command}` {does}", ctx=ctx)
-        if near := nearest(name, self.list_commands(ctx)):
+        known = self.list_commands(ctx)
+        begun = [command for command in known if command.startswith(name)]
+        if near := begun[0] if len(begun) == 1 else nearest(name, known, likeness=0.65):
             said += f": did you mean '{group} {near}'?" if group else f": did you mean '{near}'?"
         return click.UsageError(said, ctx)
 
@@ -136,6 +165,15 @@ class Group(Command, click.Group):
             return
         with formatter.section("Commands"):
             formatter.write_dl(lines)
+
+
+def _too_many(ctx: click.Context, arguments: Sequence[str]) -> click.UsageError:
+    """What to say of arguments that the command does not take."""
+    from queuectl.entrypoints.cli.foreign_words import hint_for_argument
+
+    said = f"unexpected argument{'s'[: len(arguments) - 1]} '{' '.join(arguments)}'"
+    hint = hint_for_argument(arguments[0], path_of(ctx))
+    return WrongUsage(said, hint=hint, ctx=ctx) if hint else click.UsageError(said, ctx)
 
 
 def path_of(ctx: click.Context) -> str:

@@ -45,8 +45,16 @@ def config() -> None:
     """
 
 
+def _begun(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Sequence[str]:
+    """The keys that begin so, for completion in a shell."""
+    from queuectl.domain.policy import SETTINGS
+    from queuectl.settings import LOCAL
+
+    return [key for key in (*SETTINGS, *LOCAL) if key.startswith(incomplete)]
+
+
 @config.command("get")
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=_begun)
 @pass_app
 @click.pass_context
 def get(ctx: click.Context, app: App, key: str | None) -> None:
@@ -77,7 +85,7 @@ def _get_all(app: App) -> int:
     return app.reporter.queue_error(trouble) if trouble else 0
 
 
-@config.command("show")
+@config.command("show", short_help="Show all settings, where each is from, and what it means.")
 @pass_app
 @click.pass_context
 def show(ctx: click.Context, app: App) -> None:
@@ -103,7 +111,7 @@ def show(ctx: click.Context, app: App) -> None:
 
 
 @config.command("set", cls=KeysCommand, context_settings={"ignore_unknown_options": True})
-@click.argument("key")
+@click.argument("key", shell_complete=_begun)
 @click.argument("value")
 @pass_app
 def set_(app: App, key: str, value: str) -> None:
@@ -122,8 +130,8 @@ def set_(app: App, key: str, value: str) -> None:
     return _tell(app, key)
 
 
-@config.command("unset")
-@click.argument("key")
+@config.command("unset", short_help="Put KEY back to its default.")
+@click.argument("key", shell_complete=_begun)
 @pass_app
 def unset(app: App, key: str) -> None:
     """Put KEY back to its default: a key of the queue for all workers and hosts, one of this user in the config file.

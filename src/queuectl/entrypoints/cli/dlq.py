@@ -7,8 +7,8 @@ import click
 
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.jobs import LIMIT
+from queuectl.entrypoints.cli.commands import Group, Whole
+from queuectl.entrypoints.cli.jobs import LIMIT, MOST
 from queuectl.entrypoints.cli.wording import DLQ_EMPTY, counted
 
 
@@ -25,7 +25,7 @@ def dlq() -> None:
 @dlq.command("list")
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
-    "--limit", type=click.IntRange(min=0), default=LIMIT, show_default=True, help="At most so many; 0 for all."
+    "--limit", type=Whole(0, MOST), default=LIMIT, metavar="N", help=f"At most so many, else {LIMIT}; 0 for all."
 )
 @pass_app
 def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
@@ -33,7 +33,7 @@ def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
 
     Examples:
       queuectl dlq list
-      queuectl dlq list --limit 0 --output jsonl | jq -r .last_error | sort | uniq -c
+      queuectl dlq list --limit 0 --output jsonl | jq .last_error | sort | uniq -c
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command, finished_at, last_error.
     """

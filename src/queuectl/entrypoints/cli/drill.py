@@ -7,7 +7,7 @@ import click
 
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.commands import Command, Whole
 from queuectl.entrypoints.cli.params import Duration
 from queuectl.entrypoints.cli.wording import counted
 
@@ -23,10 +23,10 @@ from queuectl.entrypoints.cli.wording import counted
     help="How long faults go on.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(1, 100_000), metavar="N", help="Jobs. Default: one a second for each worker."
+    "--jobs", type=Whole(1, 100_000), metavar="N", help="Jobs, 1 to 100,000; else one a second for each worker."
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Worker processes.")
-@click.option("--seed", type=click.IntRange(0), help="Repeat the jobs and faults of an earlier drill.")
+@click.option("--workers", type=Whole(1, 64), default=4, metavar="N", help="Worker processes, 1 to 64; else 4.")
+@click.option("--seed", type=Whole(0, 10**18), metavar="N", help="Repeat the jobs and faults of an earlier drill.")
 @click.option("--keep", is_flag=True, help="Leave the scratch queue, and say where it is.")
 @pass_app
 def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int | None, keep: bool) -> None:

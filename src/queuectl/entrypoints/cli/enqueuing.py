@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
-from queuectl.entrypoints.cli.enqueue import looks_like_a_document, program_without_dashes
+from queuectl.entrypoints.cli.enqueue import command_without_quotes, looks_like_a_document, program_without_dashes
 from queuectl.entrypoints.cli.views import View, job_view
 from queuectl.entrypoints.cli.wording import counted, local_moment
 
@@ -75,8 +75,11 @@ def _refuse_mixed_forms(
     documents: Sequence[str], program: Sequence[str] | None, command: object, words: Sequence[str]
 ) -> None:
     """Raise UsageError unless the job, or the batch, is said in one way."""
+    ctx = click.get_current_context()
     if documents and not looks_like_a_document(documents[0]):
-        raise program_without_dashes(words or documents, click.get_current_context())
+        if unquoted := ctx.meta["queuectl.unquoted"]:
+            raise command_without_quotes(unquoted, ctx)
+        raise program_without_dashes(words or documents, ctx)
     forms = [*documents[:1], *(["-c"] if command is not None else []), *(["--"] if program is not None else [])]
     if len(forms) > 1:
         raise click.UsageError(f"'{forms[0]}' and {forms[1]} are two ways to say the job: give one, not both")
@@ -114,7 +117,7 @@ def _program(app: App, program: Sequence[str]) -> Line:
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return Path(_expanded(path)).read_bytes()
     except OSError as error:
         raise click.UsageError(f"cannot read the file '{path}': {error.strerror}") from error
 
@@ -182,8 +185,14 @@ def _here(requests: Sequence[JobRequest]) -> str:
     return "/" if all("cwd" in request for request in requests) else _absolute(".")
 
 
+def _expanded(path: str) -> str:
+    """The path with the home directory for its `~`: no shell expands it in `@~/jobs` and `--cwd=~/site`."""
+    return os.path.expanduser(path)  # noqa: PTH111  # which leaves what it does not know as it is
+
+
 def _absolute(directory: str) -> str:
     """The directory as seen from anywhere. Raises InvalidJob when the present one is gone."""
+    directory = _expanded(directory)
     try:
         return _in_utf8(directory if directory.startswith("/") else str(_present() / directory))
     except OSError:
@@ -245,7 +254,7 @@ def _some(ids: Sequence[str]) -> str:
 def _limit(limited: Sequence[Job]) -> str:
     """The time limit that jobs have which say none."""
     timeout = limited[0].timeout
-    return f"stopped after {format_duration(timeout)}, by default-timeout" if timeout else ""
+    return f"timeout {format_duration(timeout)}, from default-timeout" if timeout else ""
 
 
 def _warn_if_unserved(app: App, jobs: Sequence[Job]) -> None:

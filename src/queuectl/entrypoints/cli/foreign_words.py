@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from queuectl.domain.suggestion import nearest
 
+STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
+
 ANYWHERE = ""
 """The key of options that mean the same after every command."""
 
@@ -35,6 +37,10 @@ COMMANDS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("copy import export dump backup restore move mv", "transfer", "copies a queue to another database"),
         ("version", "--version", "prints the version"),
         ("man usage", "help", "shows the help"),
+        ("pause suspend hold drain", "worker stop", "stops the workers of this machine, and the jobs wait"),
+        ("resume unpause continue", "worker start", "starts workers"),
+        ("cron every repeat", "enqueue", "adds a job; nothing repeats by itself, but cron can call this"),
+        ("count size length depth web ui gui dashboard", "status", "shows the jobs by state, and the workers"),
     ),
     "worker": (
         ("list ls ps show info top", "worker status", "shows the live workers"),
@@ -48,6 +54,7 @@ COMMANDS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("info inspect view describe", "info ID", "shows everything about a job"),
         ("requeue rerun replay restart redrive resubmit run", "dlq retry ID", "runs dead jobs again"),
         ("rm delete del purge clear empty drop flush prune", "dlq remove ID", "deletes dead jobs"),
+        ("count size length depth", "status", "shows how many jobs are dead"),
     ),
     "config": (
         ("list ls all view print describe status", "config show", "shows all settings"),
@@ -96,10 +103,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "-s --status --states": "--state",
         "-n -l --max --count --head": "--limit",
         "-a --all": "--limit 0",
-        **{
-            f"--{state}": f"--state {state}"
-            for state in ("pending", "processing", "completed", "failed", "dead", "cancelled")
-        },
+        **{f"--{state}": f"--state {state}" for state in STATES},
         "--running": "--state processing",
         "--queues": "--queue",
     },
@@ -118,14 +122,50 @@ def command_for(word: str, group: str) -> tuple[str, str] | None:
     for words, command, does in COMMANDS.get(group, ()):
         if word.lower() in words.split():
             return command, does
+    if group == "config" and (key := _key(word)):
+        return f"config set {key} VALUE", f"changes it, `queuectl config get {key}` prints it"
+    return None
+
+
+def _key(word: str) -> str | None:
+    """The setting of that name."""
+    from queuectl.domain.policy import SETTINGS
+    from queuectl.settings import LOCAL
+
+    key = word.partition("=")[0].replace("_", "-")
+    return key if key in SETTINGS or key in LOCAL else None
+
+
+def hint_for_argument(argument: str, command: str) -> str | None:
+    """What somebody meant by an argument after a command (`worker start`) that takes none, or no more."""
+    if argument == "help":
+        return f"`queuectl help {command}` shows its help"
+    if command == "list" and argument.lower() in STATES:
+        return f"`queuectl list --state {argument.lower()}` lists those jobs"
+    if command in ("list", "status", "metrics"):
+        return f"`queuectl info {argument}` shows a job with that id"
+    if command in ("info", "show"):
+        return "it shows one job; `queuectl list` shows many"
+    if command == "worker start" and argument.isdecimal():
+        return f"`queuectl worker start --count {argument}` starts that many"
+    if command == "dlq list":
+        return f"`queuectl info {argument}` shows a job with that id"
     return None
 
 
 def option_for(option: str, command: str, known: Sequence[str]) -> str | None:
     """What somebody meant by an option that the command (`worker start`) does not have; `known` are those it has."""
-    meant = {name: name for name in known}
+    theirs: dict[str, str] = {}
     for table in (OPTIONS[ANYWHERE], OPTIONS.get(command, {})):
         for options, ours in table.items():
             if not ours.startswith("-") or ours.split()[0] in known:
-                meant |= dict.fromkeys(options.split(), ours)
-    return meant.get(option) or meant.get(nearest(option, meant, likeness=0.6) or "")
+                theirs |= dict.fromkeys(options.split(), ours)
+    # A word that is only a little like one of another tool is most likely neither.
+    own = {name: name for name in known}
+    return theirs.get(option) or _nearest(option, own, likeness=0.6) or _nearest(option, theirs, likeness=0.8)
+
+
+def _nearest(option: str, meant: Mapping[str, str], *, likeness: float) -> str | None:
+    """What the option means that is most like this one, the dashes left aside: they are alike in all."""
+    words = {name.removeprefix("--"): ours for name, ours in meant.items() if name.startswith("--")}
+    return words.get(nearest(option.lstrip("-"), words, likeness=likeness) or "")

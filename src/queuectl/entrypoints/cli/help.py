@@ -33,8 +33,19 @@ TOPICS: Mapping[str, str] = {
 }
 
 
+def _begun(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Sequence[str]:
+    """The commands, after a group its own, and the topics that begin so, for completion in a shell."""
+    root = ctx.find_root()
+    words: Sequence[str] = ctx.params.get("words") or ()
+    group: click.Command | None = root.command
+    for word in words:
+        group = group.get_command(root, word) if isinstance(group, Group) else None
+    known = group.list_commands(root) if isinstance(group, Group) else []
+    return [name for name in (*known, *(() if words else TOPICS)) if name.startswith(incomplete)]
+
+
 @click.command("help", cls=Command)
-@click.argument("words", metavar="[COMMAND | TOPIC]", nargs=-1)
+@click.argument("words", metavar="[COMMAND | TOPIC]", nargs=-1, shell_complete=_begun)
 @click.pass_context
 def help_(ctx: click.Context, words: Sequence[str]) -> None:
     """Show the help of a command, or of a topic: global-options, exit-codes.
@@ -45,10 +56,16 @@ def help_(ctx: click.Context, words: Sequence[str]) -> None:
       queuectl help global-options
     """
     root = ctx.find_root()
-    if len(words) == 1 and words[0] in TOPICS:
-        click.echo(_topic(root, words[0]), nl=False)
+    if (topic := _topic_of(words)) in TOPICS:
+        click.echo(_topic(root, topic), nl=False)
     else:
         click.echo(_help_of(root, words))
+
+
+def _topic_of(words: Sequence[str]) -> str:
+    """The topic that the words name: also `exit codes`, and the singular."""
+    topic = "-".join(words)
+    return f"{topic}s" if f"{topic}s" in TOPICS else topic
 
 
 def _help_of(root: click.Context, words: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import click
 from queuectl.domain.errors import WrongState
 from queuectl.domain.state import State
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.commands import Command, Whole
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Attempt, Job
@@ -23,12 +23,12 @@ MOST = 1_000_000_000
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([str(state) for state in State]),
+    type=click.Choice([str(state) for state in State], case_sensitive=False),
     help="Only the jobs in this state. Repeatable.",
 )
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
-    "--limit", type=click.IntRange(0, MOST), default=LIMIT, show_default=True, help="At most so many; 0 for all."
+    "--limit", type=Whole(0, MOST), default=LIMIT, metavar="N", help=f"At most so many, else {LIMIT}; 0 for all."
 )
 @click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
 @pass_app
@@ -51,7 +51,7 @@ def list_jobs(app: App, states: Sequence[str], queues: Sequence[str], limit: int
 @click.argument("job_id", metavar="ID")
 @click.option("--show-env", is_flag=True, help="Show the values of env, which may be secrets.")
 @click.option("--raw", is_flag=True, help="Only what the last ended attempt wrote, byte for byte.")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="With --raw: what that attempt wrote.")
+@click.option("--attempt", type=Whole(1, MOST), metavar="N", help="Only what that attempt wrote, as with --raw.")
 @pass_app
 def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) -> None:
     """Everything about one job: its settings, its attempts, and the output of the last one.
@@ -93,7 +93,7 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
 
     Examples:
       queuectl retry nightly-backup
-      queuectl list --state cancelled --output id | xargs queuectl retry
+      queuectl list --state cancelled --output id | xargs -r queuectl retry
     """
     from queuectl.entrypoints.cli.listing import write_changed
 

@@ -127,11 +127,15 @@ def _document(view: "View | Iterable[View]", plain_ascii: bool) -> Iterator[str]
         yield _json(view, plain_ascii, indent=2)
         return
     # One element at a time: a list of many jobs with their output need not be in memory as text at once.
-    first = True
+    last = "["
     for each in view:
-        yield ("[" if first else ",") + ("\n" + _json(each, plain_ascii, indent=2)).replace("\n", "\n  ")
-        first = False
-    yield "[]" if first else "]"
+        yield last if last == "[" else f"{last},"
+        last = ("  " + _json(each, plain_ascii, indent=2)).replace("\n", "\n  ")
+    if last == "[":
+        yield "[]"
+    else:
+        yield last
+        yield "]"
 
 
 def _json(view: "View", plain_ascii: bool, indent: int | None = None) -> str:

@@ -69,7 +69,7 @@ class Program(Group):
         "cancel": (f"{COMMANDS}.cancel:cancel", "Cancel jobs, whether they wait or run."),
         "retry": (f"{COMMANDS}.jobs:retry", "Run jobs again that have ended."),
         "dlq": (f"{COMMANDS}.dlq:dlq", "The dead letter queue: jobs that used up their retries."),
-        "config": (f"{COMMANDS}.config:config", "Retries, backoff, timeouts: the settings of the queue."),
+        "config": (f"{COMMANDS}.config:config", "The settings: retries, timeouts; where the queue is."),
         "metrics": (f"{COMMANDS}.status:metrics", "What the queue got done lately, and how fast."),
         "transfer": (f"{COMMANDS}.transfer:transfer", "Copy a queue from one database to another."),
         "drill": (f"{COMMANDS}.drill:drill", "Prove that no job is lost: kill workers of a scratch queue."),

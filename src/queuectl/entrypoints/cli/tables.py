@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from queuectl.domain.metrics import Metrics, Spread, Tally
 
 
+MOST_LINES, MOST_BYTES = 50, 10_000
+"""How much of an output is shown: more would push all else out of sight."""
+
+
 class Mark(str):
     """The name of a state, an outcome or a grade, which has a colour; the same word of a user's own has none."""
 
@@ -99,9 +103,19 @@ def info_parts(
         parts += ["", _history_grid(history)]
     if output := last_output(history):
         truncated = any(attempt.output.truncated for attempt in history if attempt.output.content is output)
-        title = "output of the last attempt" + (" (its middle was not kept)" if truncated else "")
-        parts += ["", f"{title}:", shown_output(output).rstrip("\n")]
+        end, is_whole = _end_of(output)
+        remarks = ([] if is_whole else ["its end: --raw shows all"]) + ["its middle was not kept"] * truncated
+        parts += ["", "output of the last attempt" + (f" ({'; '.join(remarks)})" if remarks else "") + ":", end]
     return parts
+
+
+def _end_of(output: bytes) -> tuple[str, bool]:
+    """The last lines of the output, and whether they are all."""
+    lines = shown_output(output[-MOST_BYTES:]).rstrip("\n").split("\n")
+    is_whole = len(output) <= MOST_BYTES and len(lines) <= MOST_LINES
+    if len(output) > MOST_BYTES and len(lines) > 1:
+        del lines[0]  # its beginning is missing
+    return "\n".join(lines[-MOST_LINES:]), is_whole
 
 
 def _facts(job: Job, now: datetime, lost: Collection[str], show_env: bool) -> list[tuple[str, str]]:

@@ -31,8 +31,8 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
     ~/.pgpass or PGPASSWORD: everybody may see the arguments of a command.
 
     Examples:
-      queuectl transfer --from sqlite:////srv/queue.db --to postgresql://queue@db.example/queue
-      queuectl transfer --drain --from sqlite:////srv/queue.db --to postgresql:///queue
+      queuectl transfer --from sqlite:////srv/q.db --to postgresql://me@db/queue
+      queuectl transfer --drain --from sqlite:////srv/q.db --to postgresql:///jobs
 
     Plain output: table, rows, checksum (SHA-256) of each table.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 import click
 
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.commands import Group, Whole
 from queuectl.entrypoints.cli.params import Duration
 from queuectl.entrypoints.cli.wording import counted
 
@@ -57,13 +57,13 @@ def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str,
 
 
 @worker.command("start", short_help="Start workers on this machine.")
-@click.option("--count", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
+@click.option("--count", type=Whole(1, 256), default=1, metavar="N", help="Worker processes, 1 to 256; else 1.")
 @click.option(
     "--concurrency",
-    type=click.IntRange(1, 1024),
+    type=Whole(1, 1024),
     default=1,
-    show_default=True,
-    help="Commands at once in each of them.",
+    metavar="N",
+    help="Commands at once in each of them, 1 to 1,024; else 1.",
 )
 @click.option(
     "--queue", "queues", multiple=True, metavar="NAME", callback=_queue_names, help="Only this queue. Repeatable."
@@ -190,7 +190,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
     ctx.exit(0 if (has_stopped or own) and not unregistered else 1)
 
 
-@worker.command("status")
+@worker.command("status", short_help="Show the live workers, on all machines, and the lost ones.")
 @pass_app
 def status(app: App) -> None:
     """Show the live workers, on all machines, and those that are lost with their jobs.
