@@ -147,7 +147,7 @@ def test_a_worker_here_that_stands_still_is_killed_then_its_commands_and_then_it
     wreck = Wreck(HERE)
     wreck.register(lease_ends=SINCE_BOOT)
     wreck.rescue(at=at, alive=[HERE])
-    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) died")
+    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) did not renew its lease")
     assert wreck.killed == ["w-1"]
     assert (wreck.cleared, wreck.noted) == ([("w-1", State.PROCESSING)], [COMMAND])
     assert wreck.registered == {}

@@ -144,7 +144,8 @@ def rescue_lost_workers(
         if is_local:
             settle_kept(policy)  # again, for what it kept just before it died
             clear(worker.id, registered.commands if registered else ())
-        reason = _reason(worker, proved_dead, waited=proved_dead and is_unknown)
+        has_died = proved_dead and not (registered is not None and registered.is_alive)  # and was not killed just now
+        reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
         silent_since = worker.renewed_at if watch is not None and watch.is_silent(worker) else None
         lost = _lost(reason, at, policy)
         for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
@@ -191,7 +192,7 @@ def clear_leftovers(
             clear(worker.id, ())
 
 
-def _reason(worker: WorkerRecord, proved_dead: bool, *, waited: bool) -> str:
-    how = "died" if proved_dead else "did not renew its lease"
+def _reason(worker: WorkerRecord, has_died: bool, *, waited: bool) -> str:
+    how = "died" if has_died else "did not renew its lease"
     why = "; what it ran was not registered on this machine, so its lease was waited out" if waited else ""
     return f"worker {worker.id} (pid {worker.process.pid} on {worker.host}) {how}{why}"
