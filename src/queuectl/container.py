@@ -88,6 +88,7 @@ class Container(containers.DeclarativeContainer):
     own_directory = providers.Object(system.own_directory)
     find_process = providers.Object(system.process)
     is_alive = providers.Object(system.is_alive)
+    signal_process = providers.Object(system.signal_process)
     is_standing_still = providers.Object(system.is_standing_still)
     private_directory = providers.Callable(
         _private_directory,

@@ -1,15 +1,22 @@
 """Trouble of the worker's own, and of its machine: no job pays for it."""
 
+import contextlib
 import os
 import resource
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.driver import QUEUECTL, Cli, wait_until
+from tests.faults.tracing import strace
+from tests.faults.witness import Witness
+from tests.integration.driver import QUEUECTL, Cli, kill, wait_until
+from tests.integration.ledger import Ledger
+from tests.requirements import require
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -109,3 +116,86 @@ def test_what_was_there_before_the_workers_is_none_of_their_business(cli: Cli) -
         supervisor.wait(30)
         assert is_there(bystander)
         os.kill(bystander, signal.SIGKILL)
+
+
+WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+"""The command line before a program that may enter and read no more than its user, though that is root."""
+
+WITHOUT_ROOTS_HANDS = ["setpriv", "--bounding-set=-kill"]
+"""The command line before a program that may signal no processes but those of its own user, though that is root."""
+
+
+@pytest.mark.fault("F22")
+def test_a_worker_whose_own_directory_cannot_be_entered_any_more_runs_each_job_once(
+    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path
+) -> None:
+    require("users")
+    start = tmp_path / "start"
+    start.mkdir()
+    cli.start_in_foreground(before=WITHOUT_ROOTS_EYES, cwd=start)
+    start.chmod(0)
+    ids = witness.enqueue_some(3, "sleep 0.3", cwd="/", max_retries=0)
+    history = witness.check(faultless=True)
+    assert {(history.jobs[each].state, history.jobs[each].attempts) for each in ids} == {("completed", 1)}
+
+
+@pytest.mark.fault("F17")
+def test_what_became_another_users_process_is_named_when_it_cannot_be_killed(cli: Cli, tmp_path: Path) -> None:
+    require("users")
+    cli.run("config", "set", "kill-grace", "1s")
+    cli.start_in_foreground(before=WITHOUT_ROOTS_HANDS)
+    pid_file = tmp_path / "pid"
+    job_id = cli.enqueue(f"setpriv --reuid=65534 --clear-groups sleep 600 & echo $! >{pid_file}; wait")
+    pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text().strip()))
+    wait_until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0])
+    try:
+        said = cli.run("cancel", job_id, "--output", "table").stdout
+        error = cli.job(job_id)["history"][0]["error"]
+        assert f"processes of it live on that could not be killed, another user's perhaps: pid {pid}" in error
+        assert f"pid {pid}" in said
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.fault("F04")
+@pytest.mark.parametrize("hop", ["", "os.setsid()"], ids=["in one session", "each in a session of its own"])
+def test_a_chain_of_processes_that_fork_their_successor_is_killed_with_the_rest(cli: Cli, hop: str) -> None:
+    loop = f"while time.time() < end:\n if os.fork(): os._exit(0)\n {hop or 'pass'}"
+    chain = f"import os, time\nend = time.time() + 90\n{loop}"
+    job_id = cli.enqueue(["sh", "-c", f'{sys.executable} -c "$0" & sleep 600', chain])
+    workers = cli.start_workers()
+    cli.wait_for(job_id, "processing")
+    wait_until(lambda: chain_forks(3))
+    kill(workers.supervisor, *workers.pids)
+    assert chain_forks(3)
+    cli.run("worker", "stop")
+    assert not chain_forks(1, within=1.0)
+
+
+def chain_forks(links: int, within: float = 5.0) -> bool:
+    """Whether so many links of the chain are met, each the newest process of the system for a moment."""
+    met, end = set(), time.monotonic() + within
+    while len(met) < links and time.monotonic() < end:
+        pid = int(Path("/proc/sys/kernel/ns_last_pid").read_text())
+        with contextlib.suppress(OSError):
+            if b"os._exit(0)" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                met.add(pid)
+    return len(met) >= links
+
+
+@pytest.mark.fault("F02")
+def test_where_pidfds_are_refused_everything_is_killed_all_the_same(cli: Cli) -> None:
+    """As by an old kernel, or the filter of a sandbox."""
+    job_id = cli.enqueue("sleep 600 & sleep 600")
+    workers = cli.start_workers()
+    cli.wait_for(job_id, "processing")
+    kill(workers.supervisor, *workers.pids)
+    refused = strace("-o", "/dev/null", "--trace=pidfd_open", "--inject=pidfd_open:error=EPERM")
+    stopped = cli.run("worker", "stop", program=[*refused, QUEUECTL])
+    assert "taken back, now pending" in stopped.stderr
+    assert [line for line in cli.processes().values() if "sleep" in line] == []
+    cli.start_in_foreground(before=refused)
+    cli.wait_for(job_id, "processing")
+    cli.run("cancel", job_id)
+    cli.run("worker", "stop", program=[*refused, QUEUECTL])
+    assert cli.processes() == {}

@@ -189,18 +189,27 @@ class Cli:
         return Workers(started["supervisor_pid"], [each["pid"] for each in started["workers"]], Path(started["log"]))
 
     def start_in_foreground(
-        self, count: int = 1, *, concurrency: int = 1, pass_fds: Sequence[int] = ()
+        self,
+        count: int = 1,
+        *,
+        concurrency: int = 1,
+        pass_fds: Sequence[int] = (),
+        before: Sequence[str] = (),
+        cwd: Path | None = None,
     ) -> "subprocess.Popen[bytes]":
-        """Start workers in the foreground of a session of their own; returns when they are ready."""
+        """Start workers in the foreground of a session of their own; returns when they are ready.
+
+        `before` is a command line that runs another one.
+        """
         path = self.directory / f"foreground-{len(self._foreground)}.log"
         with path.open("wb") as output:
             process = subprocess.Popen(
-                [QUEUECTL, "worker", "start", "--foreground", *_arguments(count, concurrency, ())],
+                [*before, QUEUECTL, "worker", "start", "--foreground", *_arguments(count, concurrency, ())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=self.environ,
-                cwd=self.directory,
+                cwd=cwd or self.directory,
                 start_new_session=True,
                 pass_fds=pass_fds,
             )

@@ -333,18 +333,5 @@ def _newest_pid() -> int | None:
 
 
 def _kill_if(is_meant: Callable[[int], bool], pid: int) -> None:
-    """Kill the process if it is still that one, held by a pidfd meanwhile: its pid may have become another's."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    except (AttributeError, OSError):  # not to be had here, or no descriptor left: all but sure has to do
-        pidfd = None
-    with contextlib.suppress(OSError):
-        if is_meant(pid):
-            if pidfd is None:
-                os.kill(pid, signal.SIGKILL)
-            else:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    if pidfd is not None:
-        os.close(pidfd)
+    with contextlib.suppress(OSError):  # another user's
+        system.send_signal(pid, signal.SIGKILL, is_meant=is_meant)

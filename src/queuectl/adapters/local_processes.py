@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.system import MICROSECOND, current_process, elapsed, machine_id, make_private
+from queuectl.adapters.system import MICROSECOND, current_process, elapsed, machine_id, make_private, send_signal
 from queuectl.domain.ports import LocalProcess, NotedCommand, Process
 
 LOCK = struct.Struct("hhqqi4x")
@@ -115,19 +115,8 @@ class FileLocalProcesses:
 
     def send(self, target: LocalProcess, number: signal.Signals) -> bool:
         """Signal that very process, if it holds its file still; whether it did."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if not hasattr(os, "pidfd_open"):
-                if self._holder_of(target) == target.process.pid:
-                    os.kill(target.process.pid, number)
-                    return True
-                return False
-            pidfd = os.pidfd_open(target.process.pid)
-            try:
-                if self._holder_of(target) == target.process.pid:  # now that the pidfd holds it
-                    signal.pidfd_send_signal(pidfd, number)
-                    return True
-            finally:
-                os.close(pidfd)
+        with contextlib.suppress(PermissionError):
+            return send_signal(target.process.pid, number, is_meant=lambda pid: self._holder_of(target) == pid)
         return False
 
     def kill(self, target: LocalProcess) -> bool:

@@ -5,11 +5,13 @@ import functools
 import os
 import pwd
 import random
+import signal
 import socket
 import stat
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -142,6 +144,38 @@ def is_standing_still(candidate: Process) -> bool:
     """Whether that process has been stopped by a signal, or by a debugger."""
     fields = stat_fields(candidate.pid)
     return fields is not None and fields[0] in "Tt" and process(candidate.pid) == candidate
+
+
+def send_signal(pid: int, number: signal.Signals, *, is_meant: Callable[[int], bool]) -> bool:
+    """Signal the process that has that pid, if it is the one that is meant; whether it was. Raises PermissionError.
+
+    It is looked at while a pidfd holds it: the pid may have become another's. Where there is none to be had (an old
+    kernel, a sandbox, no descriptor left), a look just before has to do.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    except (AttributeError, OSError):
+        pidfd = None
+    try:
+        if not is_meant(pid):
+            return False
+        if pidfd is None:
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+    return True
+
+
+def signal_process(target: Process, number: signal.Signals) -> bool:
+    """Signal that very process, and no other that has its pid by now; whether it was there. Raises PermissionError."""
+    return send_signal(target.pid, number, is_meant=lambda pid: process(pid) == target)
 
 
 def is_alive(candidate: Process) -> bool:

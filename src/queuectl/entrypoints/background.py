@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -208,29 +207,6 @@ class LocalWorkers:
 def local_workers(container: "Container", of: Collection[str] = ()) -> LocalWorkers:
     """The workers of the container's queue that run on this machine."""
     return LocalWorkers(container.local_processes(), of=of, stands_still=container.is_standing_still())
-
-
-def signal_process(target: Process, number: signal.Signals, find: Callable[[int], Process | None]) -> bool:
-    """Signal that very process, and no other that has its pid by now; whether it was there.
-
-    A pidfd first, then a look whether it is still the one that was meant. `find` tells which process has a pid now.
-    """
-    try:
-        if not hasattr(os, "pidfd_open"):
-            if find(target.pid) == target:
-                os.kill(target.pid, number)
-                return True
-            return False
-        pidfd = os.pidfd_open(target.pid)
-        try:
-            if find(target.pid) == target:
-                signal.pidfd_send_signal(pidfd, number)
-                return True
-        finally:
-            os.close(pidfd)
-    except ProcessLookupError:
-        pass
-    return False
 
 
 def _ready_workers(told: int, count: int) -> dict[int, str]:

@@ -27,7 +27,7 @@ from queuectl.domain.errors import QueueError
 from queuectl.domain.outcome import Outcome
 from queuectl.domain.ports import LocalProcess, Process
 from queuectl.domain.state import TERMINAL
-from queuectl.entrypoints.background import LocalWorkers, local_workers, signal_process
+from queuectl.entrypoints.background import LocalWorkers, local_workers
 from queuectl.settings import Settings
 from queuectl.worker_container import WorkerContainer
 
@@ -193,7 +193,7 @@ class Drill:
             self._hit[victim.worker] = at
 
     def _signal(self, step: Step, target: Process, number: signal.Signals) -> bool:
-        was_there = signal_process(target, number, self._container.find_process())
+        was_there = self._container.signal_process()(target, number)
         if was_there:
             self.faults[step.fault] += 1
             self.tell(f"{step.fault}: pid {target.pid}")
@@ -203,7 +203,7 @@ class Drill:
         now = time.monotonic()
         for due, worker in [it for it in self._frozen if at_once or it[0] <= now]:
             self._frozen.remove((due, worker))
-            if signal_process(worker.process, signal.SIGCONT, self._container.find_process()):
+            if self._container.signal_process()(worker.process, signal.SIGCONT):
                 self.tell(f"worker goes on: pid {worker.process.pid}")
                 self._looks.append((now + SOON, worker.worker))
 
@@ -288,15 +288,16 @@ class Drill:
     def _stop_everything(self) -> None:
         """However the drill has ended: let the frozen go on, stop the workers by force, kill what is left."""
         find, marked = self._container.find_process(), self._container.marked()
+        send = self._container.signal_process()
         try:
             self._thaw(at_once=True)
             self._queuectl("worker", "stop", "--force", "--timeout", str(PATIENCE), may_fail=True)
             for target in self._workers().targets:
-                signal_process(target.process, signal.SIGKILL, find)
+                send(target.process, signal.SIGKILL)
         finally:
             while left := [process for pid in marked(MARK, self.scene.token) if (process := find(pid)) is not None]:
                 for process in left:
-                    signal_process(process, signal.SIGKILL, find)
+                    send(process, signal.SIGKILL)
                 time.sleep(TICK)
             self._container.storage().close()
 

@@ -124,10 +124,16 @@ def _sentence(job: "Job", attempt: "Attempt | None") -> str:
     if attempt.outcome is not Outcome.CANCELLED:
         return f"{said}, which will not run again; its attempt had ended otherwise: {escaped(attempt.error or '')}"
     if attempt.signal is not None:
-        return f"{said}: its command was killed by {_signal_name(attempt.signal)}"
+        return f"{said}: its command was killed by {_signal_name(attempt.signal)}{_left(attempt)}"
     if attempt.exit_code is not None:
-        return f"{said}: its command ended on SIGTERM with exit code {attempt.exit_code}"
+        return f"{said}: its command ended on SIGTERM with exit code {attempt.exit_code}{_left(attempt)}"
     return f"{said}: its command had not been started"
+
+
+def _left(attempt: "Attempt") -> str:
+    """What the attempt's error says beyond how the command ended: which processes of it live on."""
+    note = (attempt.error or "").partition("); ")[2]
+    return f"; {escaped(note)}" if note else ""
 
 
 def _signal_name(number: int) -> str:
