@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.tracing import strace
 from tests.faults.witness import Witness
-from tests.integration.driver import QUEUECTL, Cli, kill, wait_until
+from tests.integration.driver import QUEUECTL, Cli, kill, processes_with, wait_until
 from tests.integration.ledger import Ledger
 from tests.requirements import require
 
@@ -79,7 +79,7 @@ def test_a_signal_to_every_process_at_once_is_no_jobs_fault(cli: Cli, number: si
     commands = ["sleep 60", "exec sleep 60", ["sleep", "60"], handler, "sleep 60; sleep 60"]
     ids = cli.enqueue_all([{"command": command, "max_retries": 0} for command in commands * 4])
     workers = cli.start_workers(2, concurrency=10)
-    wait_until(lambda: sum(job["state"] == "processing" for job in cli.jobs().values()) == len(ids))
+    wait_until(lambda: all(any(processes_with(f"QUEUECTL_JOB_ID={each}")) for each in ids))
     everyone = sorted(pid for pid in cli.processes() if is_there(pid))
     assert {workers.supervisor, *workers.pids} < set(everyone)
     # The commands first: their ends are seen before anybody has told the workers.
