@@ -171,6 +171,18 @@ def test_a_worker_here_keeps_its_jobs_by_the_time_since_boot_wherever_the_clock_
     assert wreck.killed == wreck.cleared == []
 
 
+def test_a_dead_worker_here_whose_jobs_are_locked_stays_registered_for_the_next_rescue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wreck = Wreck(HERE)
+    with monkeypatch.context() as locked:
+        locked.setattr(wreck.jobs, "rescue", lambda *_, **__: [])
+        wreck.rescue(at=NOON + MINUTE)
+    wreck.rescue(at=NOON + MINUTE)
+    assert wreck.job_is == (State.PENDING, "worker w-1 (pid 1 on host-1) died")
+    assert wreck.registered == {}
+
+
 def test_the_commands_of_a_worker_here_that_is_not_registered_are_ended_when_its_lease_is_over() -> None:
     wreck = Wreck(HERE)
     wreck.registered.clear()

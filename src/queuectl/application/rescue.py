@@ -12,6 +12,7 @@ from queuectl.domain.ports import (
     Elapsed,
     EventSink,
     JobRepository,
+    LocalProcess,
     LocalProcesses,
     NotedCommand,
     Process,
@@ -122,6 +123,7 @@ def rescue_lost_workers(
     found = workers.suspects(at=at + pause, machine=machine, beyond=at + 2 * policy.lease)
     if watch is not None:
         watch.see(found)
+    cleared: list[LocalProcess] = []
     here = {it.worker: it for it in local.registered(of=[it.id for it in found if it.process.machine == machine])}
     for worker in found:
         is_local = worker.process.machine == machine
@@ -150,9 +152,18 @@ def rescue_lost_workers(
         lost = _lost(reason, at, policy)
         for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
             events(JobRescued(job=job, worker=worker.id))
-        if registered is not None:
-            local.forget(registered)
+        cleared += [registered] if registered is not None else []
+    if cleared:
+        _forget_ended(cleared, workers, local)
     return pause
+
+
+def _forget_ended(cleared: Sequence[LocalProcess], workers: WorkerRegistry, local: LocalProcesses) -> None:
+    """Those that are still live have jobs that another transaction holds: they will have to prove their death again."""
+    live = {worker.id for worker in workers.live()}
+    for it in cleared:
+        if it.worker not in live:
+            local.forget(it)
 
 
 def _lost(reason: str, at: datetime, policy: Policy) -> DecideLost:
