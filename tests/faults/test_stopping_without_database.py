@@ -64,7 +64,7 @@ def test_workers_are_stopped_whatever_has_become_of_the_file(
         result = cli.run("worker", "stop", *(["--force"] if force else []), "--timeout", str(PATIENCE))
         assert time.monotonic() - asked_at < BOUND
         assert "stopped 2 workers" in result.stderr
-        assert ("is left out" in result.stderr) is (trouble is not locked)  # which keeps nobody from reading
+        assert ("without it" in result.stderr) is (trouble is not locked)  # which keeps nobody from reading
         assert not any(is_running(pid) for pid in [workers.supervisor, *workers.pids])
         assert cli.processes() == {}
     cli.start_workers()

@@ -259,9 +259,7 @@ def _known(app: App) -> "_Known | None":
         here = {worker.id: worker for worker in live if worker.process.machine == machine}
         return _Known(here, len(live) - len(here))
 
-    return _soon(
-        app, look, "how many jobs the workers hold, and which there are elsewhere, is left out", DATABASE_ANSWERS
-    )
+    return _soon(app, look, "stopping this machine's workers without it", DATABASE_ANSWERS)
 
 
 def _beside(app: App, known: _Known, local: "LocalWorkers") -> "tuple[list[Job], int]":
