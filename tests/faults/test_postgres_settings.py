@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import psycopg
 import pytest
 
 from tests.faults.test_pgbouncer import pooled_url  # noqa: F401 - a fixture
@@ -96,7 +97,10 @@ def test_a_database_that_cannot_hold_every_text_is_refused_in_one_line(
     postgres_url: str, tmp_path: Path, encoding: str
 ) -> None:
     name = f"queuectl_{encoding.lower()}_{os.getpid()}"
-    execute(postgres_url, f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    with psycopg.connect(postgres_url) as server:
+        # What may have been set otherwise for the whole server, and takes no encoding but some; older ones have one.
+        provider = "LOCALE_PROVIDER libc" if server.info.server_version >= 150000 else ""
+    execute(postgres_url, f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' {provider} TEMPLATE template0")
     user = Cli(tmp_path, urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
     try:
         for command in (["init"], ["status"], ["enqueue", "--", "true"], ["worker", "start", "--foreground"]):

@@ -116,8 +116,8 @@ def test_an_acknowledged_job_is_synced_before_its_id_is_printed(cli: Cli, witnes
 def test_an_outcome_is_synced_before_it_is_logged(
     cli: Cli, ledger: Ledger, witness: Witness, trace: Trace, tmp_path: Path
 ) -> None:
-    cli.run("config", "set", "lease", "1h")  # no renewal is under way when something is said
-    ids = witness.enqueue_some(5)
+    cli.run("config", "set", "lease", "1h")  # no renewal is under way when something is said,
+    ids = witness.enqueue_some(5, "sleep 0.5")  # nor the next commit: the log's thread writes a moment later
     path = reading.path_of(witness.url)
     log = cli.directory / "traced.log"
     with _kept_log(path):

@@ -45,7 +45,7 @@ class Trace:
         self._path = path
         self.command = strace(
             "--seccomp-bpf",  # many times faster; with it, no signal is injected (strace 6.1)
-            *("-o", str(path), "--decode-fds=path", "--string-limit=200", f"--trace=write,pwrite64,ftruncate,{SYNCS}"),
+            *("-o", str(path), "--decode-fds=path", "--string-limit=5000", f"--trace=write,pwrite64,ftruncate,{SYNCS}"),
         )
 
     def calls(self) -> list[SystemCall]:

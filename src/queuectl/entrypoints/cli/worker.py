@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
@@ -15,12 +16,15 @@ from queuectl.entrypoints.cli.wording import counted
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
-    from queuectl.domain.ports import WorkerRecord
+    from queuectl.domain.ports import Process, WorkerRecord
     from queuectl.entrypoints.background import LocalWorkers, Started
     from queuectl.entrypoints.worker_process import WorkerOptions
 
 ASKED = "they are asked to stop, and end when their jobs do, this one too"
 T = TypeVar("T")
+
+GONE_WITHIN = 1.0
+"""Seconds that a killed process may take to be gone."""
 
 DATABASE_ANSWERS = 2.0
 """Seconds that `worker stop` waits for what it would like to know of the database."""
@@ -268,7 +272,7 @@ def _beside(app: App, known: _Known, local: "LocalWorkers") -> "tuple[list[Job],
     These jobs, and how many workers of this machine live and have not registered where we look.
     """
     others = [it for it in known.here.values() if it.id not in {each.worker for each in local.alive}]
-    unregistered = sum(app.container.is_alive()(it.process) for it in others)
+    unregistered = _outliving(others, app.container.is_alive())
     dead, taken_back = len(others) - unregistered, cast("list[Job]", [])
     if dead:
         app.note(f"{counted(dead, 'worker')} of this machine died: taking their jobs back")
@@ -276,6 +280,14 @@ def _beside(app: App, known: _Known, local: "LocalWorkers") -> "tuple[list[Job],
     if known.elsewhere:
         app.note(f"{counted(known.elsewhere, 'worker')} on other machines: stop them there")
     return taken_back, unregistered
+
+
+def _outliving(workers: "Sequence[WorkerRecord]", is_alive: "Callable[[Process], bool]") -> int:
+    """How many of them live on; one that was killed lets go of its registration a moment before it is gone."""
+    give_up_at = time.monotonic() + GONE_WITHIN
+    while (alive := sum(is_alive(it.process) for it in workers)) and time.monotonic() < give_up_at:
+        time.sleep(GONE_WITHIN / 20)
+    return alive
 
 
 def _taken_back(app: App) -> "Sequence[Job]":
