@@ -60,8 +60,12 @@ def fill(database: Database) -> None:
             connection.tell(statement)
 
     database.write(work)
+    looked_over(database)
+
+
+def looked_over(database: Database) -> None:
+    """As the server's autovacuum does by itself. On SQLite nobody does: there the planner knows nothing of the data."""
     if database.backend.name == "postgresql":
-        # As the server's autovacuum does by itself. On SQLite nobody does: there the planner knows nothing of the data.
         database.outside_transactions(lambda it: it.tell("VACUUM (ANALYZE) jobs, attempts, workers, config"))
 
 

@@ -12,7 +12,7 @@ import pytest
 from queuectl.adapters.sql import database
 from queuectl.adapters.sql.database import Backend, Driver
 from tests.builders import NOON, a_result
-from tests.contracts.filling import fill
+from tests.contracts.filling import fill, looked_over
 from tests.contracts.operations import OPERATIONS, WORKER, Desk
 from tests.contracts.plans import DECIDED, Finding, findings
 
@@ -81,6 +81,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         desk = Desk(url, directory)
         fill(desk.database)
         told = [each for prepare in OPERATIONS.values() for each in desk.told(prepare(desk))]
+        looked_over(desk.database)  # as in a queue that has been at work for a while: the costs are steady from then on
         desk.close()
         return findings(desk.backend, told)
 

@@ -280,43 +280,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -336,43 +336,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -392,43 +392,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -448,43 +448,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -504,43 +504,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -560,43 +560,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -616,43 +616,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -672,43 +672,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_10, :seq_10) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_9, :seq_9) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_8, :seq_8) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_7, :seq_7) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_6, :seq_6) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_5, :seq_5) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_4, :seq_4) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_3, :seq_3) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_2, :seq_2) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 OFFSET 0) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= :now AND (jobs.run_at, jobs.seq) >= (:run_at_1, :seq_1) AND jobs.queue = :queue_0 ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 OFFSET 0) AS p1_0) AS due
+ LIMIT 24 OFFSET 0) AS p1_0) AS due
  LIMIT :limit + 0 OFFSET 0),
 owner AS
 (SELECT workers.id AS id
@@ -1247,43 +1247,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1303,43 +1303,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1359,43 +1359,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1415,43 +1415,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1471,43 +1471,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1527,43 +1527,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1583,43 +1583,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND NOT jobs.suspect AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id
@@ -1639,43 +1639,43 @@ FROM (SELECT p10_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 10 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_10)s::BIGINT, %(seq_10)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p10_0 UNION ALL SELECT p9_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 9 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_9)s::BIGINT, %(seq_9)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p9_0 UNION ALL SELECT p8_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 8 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_8)s::BIGINT, %(seq_8)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p8_0 UNION ALL SELECT p7_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 7 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_7)s::BIGINT, %(seq_7)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p7_0 UNION ALL SELECT p6_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 6 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_6)s::BIGINT, %(seq_6)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p6_0 UNION ALL SELECT p5_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 5 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_5)s::BIGINT, %(seq_5)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p5_0 UNION ALL SELECT p4_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 4 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_4)s::BIGINT, %(seq_4)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p4_0 UNION ALL SELECT p3_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 3 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_3)s::BIGINT, %(seq_3)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p3_0 UNION ALL SELECT p2_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 2 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_2)s::BIGINT, %(seq_2)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p2_0 UNION ALL SELECT p1_0.seq AS seq
 FROM (SELECT jobs.seq AS seq, jobs.run_at AS run_at
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 1 AND jobs.run_at <= %(now)s::BIGINT AND (jobs.run_at, jobs.seq) >= (%(run_at_1)s::BIGINT, %(seq_1)s::BIGINT) AND jobs.queue = %(queue_0)s::VARCHAR ORDER BY jobs.run_at, jobs.seq
- LIMIT 32 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
+ LIMIT 24 FOR UPDATE SKIP LOCKED) AS p1_0) AS due
  LIMIT %(limit)s::BIGINT + 0),
 owner AS
 (SELECT workers.id AS id

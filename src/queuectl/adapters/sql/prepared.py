@@ -17,8 +17,9 @@ from queuectl.adapters.sql.values import KINDS, UNREADABLE, Codec
 PARAMETER = re.compile(r"(?<!:):(?P<colon>[a-z]\w*)|%\((?P<percent>\w+)\)s")
 """A parameter as SQLAlchemy writes it: `:name` for SQLite, `%(name)s` for PostgreSQL; a cast, `::BIGINT`, is none."""
 
-MOST_CLAIMED = 32
-"""Jobs that the statement `claim` can take. With many more, PostgreSQL finds no plan for any values cheap enough."""
+MOST_CLAIMED = 24
+"""Jobs that the statement `claim` can take. With many more, PostgreSQL finds no plan for any values cheap enough, and
+plans each claim anew: with 32 as soon as a full queue's statistics were steady."""
 
 PRIORITIES = range(10, 0, -1)
 """In the order in which a claim probes them."""
