@@ -26,6 +26,16 @@ def signalled(number: signal.Signals, workers: Workers) -> None:
         os.kill(pid, number)
 
 
+def frozen_with_supervisor(cli: Cli, ledger: Ledger, witness: Witness) -> tuple[str, Workers]:
+    """A job whose worker stands still with its supervisor, and these."""
+    job_id = witness.enqueue_endless()
+    frozen = cli.start_workers()
+    wait_until(lambda: ledger.entries("alive"))
+    os.kill(frozen.supervisor, signal.SIGSTOP)
+    signalled(signal.SIGSTOP, frozen)
+    return job_id, frozen
+
+
 @pytest.mark.fault("F13")
 def test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again(
     cli: Cli, ledger: Ledger, witness: Witness
@@ -45,11 +55,7 @@ def test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_a
 def test_a_worker_that_is_frozen_with_its_supervisor_is_killed_by_whoever_takes_its_jobs_back(
     cli: Cli, ledger: Ledger, witness: Witness
 ) -> None:
-    job_id = witness.enqueue_endless()
-    frozen = cli.start_workers()
-    wait_until(lambda: ledger.entries("alive"))
-    os.kill(frozen.supervisor, signal.SIGSTOP)
-    signalled(signal.SIGSTOP, frozen)
+    job_id, frozen = frozen_with_supervisor(cli, ledger, witness)
     cli.start_workers()
     wait_until(lambda: ledger.started(2))
     assert not is_running(frozen.pids[0])
@@ -62,11 +68,7 @@ def test_a_worker_that_is_frozen_with_its_supervisor_is_killed_by_whoever_takes_
 def test_workers_that_were_frozen_with_their_supervisor_lose_their_jobs_when_they_wake(
     cli: Cli, ledger: Ledger, witness: Witness
 ) -> None:
-    job_id = witness.enqueue_endless()
-    frozen = cli.start_workers()
-    wait_until(lambda: ledger.entries("alive"))
-    os.kill(frozen.supervisor, signal.SIGSTOP)
-    signalled(signal.SIGSTOP, frozen)
+    job_id, frozen = frozen_with_supervisor(cli, ledger, witness)
     frozen_at = ledger.entries()[-1].since_boot
     wait_until(lambda: ledger.entries("alive")[-1].since_boot > frozen_at + 3 * LEASE)
     assert witness.rows().jobs[job_id].state == "processing"  # nobody was there to take it back

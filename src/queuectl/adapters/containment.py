@@ -263,8 +263,7 @@ def _is_in_session(pid: int, sessions: Mapping[int, timedelta]) -> bool:
     if session not in sessions or system.process(pid) is None:
         return False
     leader = system.stat_fields(session)
-    ticks = os.sysconf("SC_CLK_TCK")
-    return leader is None or int(leader[19]) <= int(sessions[session].total_seconds() * ticks)
+    return leader is None or int(leader[19]) <= int(sessions[session].total_seconds() * TICKS)
 
 
 def _has_open(pid: int, names: Collection[str]) -> bool:

@@ -10,20 +10,26 @@ A process that closes any descriptor of a file loses its lock on it, so none ope
 """
 
 import contextlib
-import errno
 import fcntl
 import logging
 import os
 import shutil
 import signal
-import stat
 import struct
 import time
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.system import MICROSECOND, current_process, elapsed, machine_id, make_private, send_signal
+from queuectl.adapters.system import (
+    MICROSECOND,
+    check_own,
+    current_process,
+    elapsed,
+    machine_id,
+    make_private,
+    send_signal,
+)
 from queuectl.domain.ports import LocalProcess, NotedCommand, Process
 
 LOCK = struct.Struct("hhqqi4x")
@@ -68,10 +74,9 @@ class FileLocalProcesses:
         try:
             make_private(self._directory)
             for each in (self._directory.parent.parent, self._directory.parent, self._directory):
-                _check(each)
+                check_own(each)
             self._remove_old()
-            parent = supervisor or own
-            path = self._directory / f"{own.pid}-{own.started}-{parent.pid}-{parent.started}-{worker or SUPERVISOR}"
+            path = self._directory / _name(own, supervisor or own, worker)
             unfinished = path.with_name(path.name + UNFINISHED)
             self._file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,7 +150,7 @@ class FileLocalProcesses:
 
     def _found(self, directory: Path) -> Iterator[LocalProcess]:
         try:
-            _check(directory)
+            check_own(directory)
             paths = sorted(directory.iterdir())
         except OSError:
             return
@@ -173,8 +178,7 @@ class FileLocalProcesses:
         return []
 
     def _path(self, of: LocalProcess) -> Path:
-        name = f"{of.process.pid}-{of.process.started}-{of.supervisor.pid}-{of.supervisor.started}"
-        return Path(of.directory) / f"{name}-{of.worker or SUPERVISOR}"
+        return Path(of.directory) / _name(of.process, of.supervisor, of.worker)
 
     def _holder_of(self, target: LocalProcess) -> int | None:
         return self._holder(self._path(target))
@@ -211,11 +215,9 @@ def _is_own(path: Path) -> bool:
     return pid == str(os.getpid()) and rest.partition("-")[0] == str(current_process().started)
 
 
-def _check(directory: Path) -> None:
-    found = directory.lstat()
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-    if not is_ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(errno.EPERM, "it is no directory of our own, or others may write to it")
+def _name(process: Process, supervisor: Process, worker: str) -> str:
+    """The name of a process's file: what `_parsed` takes apart."""
+    return f"{process.pid}-{process.started}-{supervisor.pid}-{supervisor.started}-{worker or SUPERVISOR}"
 
 
 def _parsed(name: str) -> LocalProcess | None:

@@ -1,7 +1,7 @@
 """Taking back the jobs of workers that died or lost their lease."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from queuectl.domain.events import JobRescued
 from queuectl.domain.job import Job
@@ -29,8 +29,6 @@ LONGEST_PAUSE = timedelta(seconds=5)
 Clear = Callable[[str, Sequence[NotedCommand]], None]
 """Ends what is left on this machine of the commands of a worker, by its id and by what it has noted of them."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 STEP = timedelta(milliseconds=500)
 """A clock that is ahead of the time since boot by so much more than before has been set: well below a third of the
 shortest lease, for which a worker that could not renew has stopped its commands already."""
@@ -50,17 +48,17 @@ class LeaseWatch:
     def __init__(self, elapsed: Elapsed) -> None:
         self._elapsed = elapsed
         self._now = timedelta()
-        self._clock_ahead: timedelta | None = None
+        self._booted_at: datetime | None = None
         self._stepped_at = timedelta()
         self._seen: dict[str, tuple[datetime, timedelta]] = {}
 
     def look(self, at: datetime) -> None:
         """A look begins, at that moment of the database's clock."""
         self._now = self._elapsed()
-        clock_ahead = at - EPOCH - self._now
-        if self._clock_ahead is None or abs(clock_ahead - self._clock_ahead) > STEP:
+        booted_at = at - self._now  # by that clock
+        if self._booted_at is None or abs(booted_at - self._booted_at) > STEP:
             self._stepped_at = self._now
-        self._clock_ahead = clock_ahead
+        self._booted_at = booted_at
 
     def see(self, workers: Collection[WorkerRecord]) -> None:
         """What the look has found."""

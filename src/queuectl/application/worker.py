@@ -51,7 +51,7 @@ SHUTDOWN_SIGNALS = (1, 2, 9, 15)
 """SIGHUP, SIGINT, SIGKILL, SIGTERM: what a system sends to all processes when it, a session or a container ends."""
 
 SIGNALLED = 128
-"""A shell's exit code for a command that ended by a signal is this and the signal's number."""
+"""A shell's exit code for a command that ended by a signal is this and the signal's number; so is a worker's."""
 
 SHUTDOWN_NOTICE = timedelta(seconds=1)
 """How long an end by one of these waits for word that the worker is to stop as well: they are sent to all at once."""

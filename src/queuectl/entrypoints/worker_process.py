@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from queuectl.application.heartbeat import BEATS_PER_LEASE
-from queuectl.application.worker import Worker
+from queuectl.application.worker import SIGNALLED, Worker
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
 from queuectl.domain.outcome import Outcome
@@ -40,9 +40,6 @@ ORPHANED_WITHIN = 0.2
 
 LEASE_LOST = 75
 """The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
-
-SIGNALLED = 128
-"""Plus the signal: the exit code of a worker that a signal has ended, as of a command in a shell; likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
