@@ -38,7 +38,7 @@ check: $(READY) ## Check format, lint, types and imports, and run the unit tests
 	$(RUN) pytest tests/unit -q -n auto $(PYTEST_ARGS)
 
 sql: $(READY) ## Compile the statements and the schema ahead of time, after a change to either
-	$(RUN) queuectl.adapters.sql.compiling
+	$(RUN) queuectl.adapters.sql.engine.generate
 
 test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is passed on
 	$(RUN) pytest -n $(PROCESSES) -m "not slow" $(PYTEST_ARGS)

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from queuectl import __version__
-from queuectl.adapters.sql.sqlite import sqlite_version
+from queuectl.adapters.sql.sqlite.connection import sqlite_version
 
 
 def description(place: Path) -> dict[str, str]:

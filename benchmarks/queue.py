@@ -12,12 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
-from queuectl.adapters.sql.database import Connection
-from queuectl.domain.job import Job, Lease
-from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Process, Run, WorkerRecord, WorkerState
+from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.container import WorkerContainer
+from queuectl.domain.attempt import Outcome, RunResult
+from queuectl.domain.job import Job
+from queuectl.domain.ports.work import Run
+from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 from queuectl.settings import Settings
-from queuectl.worker_container import WorkerContainer
 
 PROGRAM = str(Path(sys.executable).with_name("queuectl"))
 LOOK_AGAIN = 0.02

@@ -22,11 +22,14 @@ from pathlib import Path
 from benchmarks import postgres
 from benchmarks.__main__ import HERE
 from benchmarks.queue import Hand, Queue
-from queuectl.adapters import containment, event_log, system
-from queuectl.adapters.sql import jobs, prepared
-from queuectl.adapters.sql.database import Connection, Database
-from queuectl.adapters.subprocess_runner import SubprocessRunner
-from queuectl.application.worker import Worker
+from queuectl.adapters.host import system
+from queuectl.adapters.observers import event_log
+from queuectl.adapters.processes import containment
+from queuectl.adapters.processes.runner import SubprocessRunner
+from queuectl.adapters.sql.engine import prepared
+from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.adapters.sql.stores import jobs
+from queuectl.application.work.worker import Worker
 from queuectl.domain.job import Job
 
 

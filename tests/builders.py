@@ -3,11 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from queuectl.domain.job import Job, Lease
-from queuectl.domain.outcome import Outcome, Output, RunResult
+from queuectl.domain.attempt import Outcome, Output, RunResult
+from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Process, WorkerRecord, WorkerState
-from queuectl.domain.state import State
+from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 
 NOON = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

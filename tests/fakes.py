@@ -9,26 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from queuectl.domain.attempt import Attempt, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
-from queuectl.domain.job import Attempt, Job, Lease
+from queuectl.domain.job import CLAIMABLE, Job, State
 from queuectl.domain.metrics import Metrics, Spread, Tally
-from queuectl.domain.outcome import Outcome, RunResult
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import (
-    Decide,
-    DecideLost,
-    Ended,
-    FirstDue,
-    KeptOutcome,
-    LocalProcess,
-    NotedCommand,
-    Process,
-    Run,
-    Settlement,
-    WorkerRecord,
-    WorkerState,
-)
-from queuectl.domain.state import CLAIMABLE, State
+from queuectl.domain.ports.host import KeptOutcome, LocalProcess, NotedCommand
+from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.ports.work import DecideLost, Ended, FirstDue, Run, Settlement
+from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 
 LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
 MEASURED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)

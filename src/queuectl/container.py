@@ -1,106 +1,154 @@
-"""Which adapter serves which port: for an operator's commands, which load nothing that only workers need."""
+"""The composition root: which adapter serves which port.
+
+A kind of database is a folder of `adapters/sql`, and one line of `SCHEMES`.
+"""
 
 import importlib
-from collections.abc import Callable
-from pathlib import Path
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeAlias
 
-from dependency_injector import containers, providers
-
-from queuectl.adapters import system
-from queuectl.adapters.sql.database import Database
-from queuectl.adapters.sql.jobs import SqlJobRepository
-from queuectl.adapters.sql.measurements import SqlMeasurements
-from queuectl.adapters.sql.sqlite import path_of, sqlite_backend
-from queuectl.adapters.sql.sqlite_announcements import SqliteAnnouncements
-from queuectl.adapters.sql.sqlite_storage import SqliteStorage
-from queuectl.adapters.sql.workers import SqlConfigRepository, SqlWorkerRegistry
-from queuectl.application.queue import Queue
-from queuectl.domain.ports import Archive, LocalProcesses
-from queuectl.settings import Settings
+from queuectl.adapters.host import system
+from queuectl.adapters.sql.stores.jobs import SqlJobRepository
+from queuectl.adapters.sql.stores.measurements import SqlMeasurements
+from queuectl.adapters.sql.stores.workers import SqlConfigRepository, SqlWorkerRegistry
+from queuectl.application.operate.queue import Queue
+from queuectl.settings import SCHEMES, Settings, handed_on
 
 
-def late(module: str, name: str) -> Callable[..., object]:
-    """Calls that adapter, imported only then: psycopg alone would cost SQLite's users a tenth of a second."""
-
-    def make(*args: object) -> object:
-        return getattr(importlib.import_module(f"queuectl.adapters.sql.{module}"), name)(*args)
-
-    return make
-
-
-def _archive(database: Database) -> Archive:
-    from queuectl.adapters.sql.archive import SqlArchive  # for `transfer` alone
-
-    return SqlArchive(database)
+@contextmanager
+def _hidden(*modules: str) -> Iterator[None]:
+    """While the body runs, these modules cannot be imported."""
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: the import system's word for it
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
-def _private_directory(settings: Settings, database: str) -> Path:
-    from queuectl.adapters.outcome_spool import directory_for
+# dependency_injector imports each web framework that is installed beside it, which takes up to a quarter of a second.
+with _hidden("fastapi", "fastapi.params", "starlette", "starlette.requests", "werkzeug", "werkzeug.local"):
+    from dependency_injector import containers, providers
 
-    return directory_for(settings.directory("spool-dir"), database)
+
+_Singleton: TypeAlias = "providers.Singleton[Any]"
+_Callable: TypeAlias = "providers.Callable[Any]"
 
 
-def _local_processes(directory: Path) -> LocalProcesses:
-    from queuectl.adapters.local_processes import FileLocalProcesses  # for those who start and stop workers
+class _Late:
+    """A class or function by its name, imported when it is first called: most commands call few of them."""
 
-    return FileLocalProcesses(directory)
+    all: list["_Late"] = []  # noqa: RUF012 - one list for all, by intent
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = f"queuectl.{module}"
+        self._name = name
+        self.all.append(self)
+
+    def load(self) -> Callable[..., Any]:
+        """What it names."""
+        found: Callable[..., Any] = getattr(importlib.import_module(self.module), self._name)
+        return found
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401  # whatever it makes
+        return self.load()(*args, **kwargs)
+
+
+def _one(module: str, name: str, *args: object, **kwargs: object) -> "_Singleton":
+    """One object of that class."""
+    return providers.Singleton(_Late(module, name), *args, **kwargs)
+
+
+def _call(module: str, name: str, *args: object, **kwargs: object) -> "_Callable":
+    """What that function returns."""
+    return providers.Callable(_Late(module, name), *args, **kwargs)
+
+
+def _function(module: str, name: str) -> "_Callable":
+    """That function itself."""
+    return providers.Callable(_Late(module, name).load)
+
+
+def _backends(url: "providers.Provider[str]", patience: "providers.Provider[timedelta]") -> "dict[str, _Singleton]":
+    """Each kind of database by its name, which is its folder's."""
+    kinds = set(SCHEMES.values())
+    return {kind: _one(f"adapters.sql.{kind}", "backend", url, patience=patience) for kind in kinds}
 
 
 class Container(containers.DeclarativeContainer):
-    """What an operator's commands use. `Container(settings=...)` builds it; each part is made at its first use."""
+    """`Container(settings=...)` builds it; each part is made, and its module imported, at its first use."""
 
     settings = providers.Dependency(instance_of=Settings)
-    backend_name = providers.Callable(lambda settings: settings.backend, settings)
-    url = providers.Callable(lambda settings: settings.database_url, settings)
-    path = providers.Callable(path_of, url)
-    place = providers.Callable(late("postgres", "display_name"), url)
+    url = settings.provided.database_url
+    patience = settings.provided.busy_timeout
 
-    backend = providers.Selector(
-        backend_name,
-        sqlite=providers.Singleton(sqlite_backend, path),
-        postgresql=providers.Singleton(late("postgres", "postgres_backend"), url),
-    )
-    patience = providers.Callable(lambda settings: settings.busy_timeout, settings)
-    database = providers.Singleton(Database, backend, patience=patience)
-    storage = providers.Selector(
-        backend_name,
-        sqlite=providers.Singleton(SqliteStorage, path, database),
-        postgresql=providers.Singleton(late("postgres_storage", "PostgresStorage"), place, database),
-    )
-    clock = providers.Selector(
-        backend_name,
-        sqlite=providers.Object(system.now),
-        postgresql=providers.Singleton(late("postgres", "ServerClock"), database),
-    )
-    announce = providers.Selector(
-        backend_name,
-        sqlite=providers.Singleton(SqliteAnnouncements, path),
-        postgresql=providers.Singleton(late("postgres_wake_ups", "PostgresAnnouncements"), database),
-    )
+    backend = providers.Selector(settings.provided.backend, **_backends(url, patience))
+    database = backend.provided.database
+    storage = backend.provided.storage
+    clock = backend.provided.clock
+    listen = backend.provided.listen
+    scratch = backend.provided.scratch.call()
 
-    jobs = providers.Singleton(SqlJobRepository, database, announce)
+    jobs = providers.Singleton(SqlJobRepository, database, backend.provided.notify)
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)
-    archive = providers.Singleton(_archive, database)
+    archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
+    # The machine.
+    elapsed = providers.Object(system.elapsed)
     machine_id = providers.Callable(system.machine_id)
+    host_name = providers.Callable(system.host_name)
+    current_process = providers.Callable(system.current_process)
+    new_worker_id = providers.Callable(system.new_worker_id)
     own_directory = providers.Object(system.own_directory)
     find_process = providers.Object(system.process)
     is_alive = providers.Object(system.is_alive)
     signal_process = providers.Object(system.signal_process)
     is_standing_still = providers.Object(system.is_standing_still)
-    private_directory = providers.Callable(
-        _private_directory,
-        settings,
-        providers.Selector(
-            backend_name,
-            sqlite=providers.Callable(lambda path: str(path.resolve()), path),
-            postgresql=place,
-        ),
+    sees_processes = providers.Object(system.HAS_PROC)
+    private_directory = _call(
+        "adapters.outcome_spool",
+        "directory_for",
+        settings.provided.directory.call("spool-dir"),
+        backend.provided.location,
     )
-    local_processes = providers.Singleton(_local_processes, private_directory)
+    local_processes = _one("adapters.host.local_processes", "FileLocalProcesses", private_directory)
+    spool = _one("adapters.outcome_spool", "FileOutcomeSpool", private_directory)
+    examine_directories = _call(
+        "adapters.host.directory_examination",
+        "examine",
+        settings.provided.directory.call("log-dir"),
+        private_directory,
+    )
 
+    # The log.
+    take_over_logging = _call("adapters.observers.event_log", "take_over_logging")
+    unblock_stderr = _call("adapters.observers.log_stream", "unblock_stderr")
+    log_line = _function("adapters.observers.event_log", "log_line")
+    events = _function("adapters.observers.event_log", "log_event")
+
+    # The commands of the jobs.
+    runner = _one(
+        "adapters.processes.runner",
+        "SubprocessRunner",
+        elapsed,
+        handed_on=providers.Callable(handed_on, settings, backend.provided.shareable_url.call()),
+        note=local_processes.provided.note,
+    )
+    make_room_for = _call("adapters.processes.runner", "make_room_for")
+    kill_commands = _function("adapters.processes.containment", "kill_commands_of")
+    kill_orphans = _function("adapters.processes.containment", "kill_orphans")
+    marked = _function("adapters.processes.containment", "marked")
+    examine_containment = _call("adapters.processes.containment", "examine")
+    contain = _call("adapters.processes.containment", "become_subreaper")
+
+    # What operators ask, and what workers do.
     queue = providers.Singleton(
         Queue,
         jobs=jobs,
@@ -112,3 +160,62 @@ class Container(containers.DeclarativeContainer):
         new_job_ids=providers.Singleton(system.JobIds),
         operator=providers.Callable(system.user_at_host),
     )
+    prepare_claims = _call("adapters.sql.stores.claiming", "prepare_claims", settings.provided.backend)
+    heartbeat = providers.Factory(
+        _Late("application.work.lease", "Heartbeat"),
+        workers=workers,
+        clock=clock,
+        elapsed=elapsed,
+        wake=runner.provided.wake,
+    )
+    rescue = _call(
+        "application.duties.rescue",
+        "rescue_lost_workers",
+        jobs=jobs,
+        workers=workers,
+        local=local_processes,
+        events=events,
+        machine=machine_id,
+        is_alive=is_alive,
+        clear=kill_commands,
+        settle_kept=_call("application.work.settle", "settle_kept", jobs=jobs, spool=spool, events=events).provider,
+        at=clock.call(),
+        elapsed=elapsed,
+    )
+    watch = _one("application.duties.rescue", "LeaseWatch", elapsed)
+    clear_leftovers = _call(
+        "application.duties.rescue",
+        "clear_leftovers",
+        workers=workers,
+        local=local_processes,
+        machine=machine_id,
+        owners=_call("adapters.processes.containment", "owners"),
+        is_alive=is_alive,
+        clear=kill_commands,
+    )
+    worker = providers.Factory(
+        _Late("application.work.worker", "Worker"),
+        jobs=jobs,
+        config=config,
+        runner=runner,
+        rescue=providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,
+        clock=clock,
+        elapsed=elapsed,
+        new_lease_id=providers.Object(system.new_lease_id),
+        chance=providers.Object(random.random),
+        spool=spool,
+        events=events,
+    )
+
+
+def load_for_workers(settings: Settings) -> None:
+    """Import all that workers need, before they are forked.
+
+    Else a worker that is replaced after an upgrade would be of two versions; and each would load it for itself.
+    """
+    unused = {f"queuectl.adapters.sql.{kind}" for kind in SCHEMES.values()} - {
+        f"queuectl.adapters.sql.{settings.backend}"
+    }
+    for late in _Late.all:
+        if late.module not in unused:
+            late.load()

@@ -16,9 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import platformdirs
 
 from queuectl.domain.duration import format_duration, parse_duration
-from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting, QueueError
-from queuectl.domain.suggestion import nearest
-from queuectl.formats import COLORS, FORMATS
+from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting, QueueError, nearest
+from queuectl.domain.formats import COLORS, FORMATS
 
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.sql import claiming
-from queuectl.domain.ports import ConfigRepository, JobRepository, Measurements, WorkerRegistry
+from queuectl.adapters.sql.stores import claiming
+from queuectl.domain.ports.config import ConfigRepository
+from queuectl.domain.ports.metrics import Measurements
+from queuectl.domain.ports.work import JobRepository
+from queuectl.domain.ports.workers import WorkerRegistry
 from tests.builders import a_worker
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, Memory
 from tests.postgres.plugin import emptied

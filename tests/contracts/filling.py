@@ -1,7 +1,7 @@
 """A queue with a past and a future, stored quickly: much that is over, much that waits for later, little to do now."""
 
-from queuectl.adapters.sql.database import Connection, Database
-from queuectl.adapters.sql.values import KINDS
+from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.adapters.sql.engine.values import KINDS
 from tests.builders import DAY, HOUR, NOON
 
 SCHEDULED = COMPLETED = 20_000

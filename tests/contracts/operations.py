@@ -7,13 +7,14 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from queuectl.adapters.sql.claiming import Walk
-from queuectl.adapters.sql.database import Backend, Database
-from queuectl.adapters.sql.jobs import SqlJobRepository
-from queuectl.adapters.sql.prepared import PRIORITIES
+from queuectl.adapters.sql.engine.prepared import PRIORITIES
+from queuectl.adapters.sql.engine.transactions import Backend, Database
+from queuectl.adapters.sql.stores.claiming import Walk
+from queuectl.adapters.sql.stores.jobs import SqlJobRepository
 from queuectl.container import Container
-from queuectl.domain.job import Job, JobRequest, Lease, State
-from queuectl.domain.ports import Ended, WorkerState
+from queuectl.domain.job import Job, JobRequest, State
+from queuectl.domain.ports.work import Ended
+from queuectl.domain.worker import Lease, WorkerState
 from queuectl.settings import Settings
 from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker
 from tests.contracts.recording import Recording, Told

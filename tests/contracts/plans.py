@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 
 from psycopg import sql
 
-from queuectl.adapters.sql import prepared
-from queuectl.adapters.sql.database import Backend, Driver
+from queuectl.adapters.sql.engine import prepared
+from queuectl.adapters.sql.engine.transactions import Backend, Driver
 from tests.contracts.recording import Told
 
 SMALL = {"workers", "config", "jobs_suspect"}

@@ -4,7 +4,7 @@ from itertools import count
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from queuectl.domain.ports import JobRepository
+from queuectl.domain.ports.work import JobRepository
 from tests.builders import NOON, a_lease
 
 start: Barrier

@@ -7,7 +7,7 @@ from typing import cast
 
 import psycopg
 
-from queuectl.adapters.sql.database import Backend, Cursor, Driver
+from queuectl.adapters.sql.engine.transactions import Backend, Cursor, Driver
 
 COMMIT, ROLLBACK = "COMMIT", "ROLLBACK"
 

@@ -7,9 +7,9 @@ from typing import cast
 import psycopg
 import pytest
 
-from queuectl.adapters.sql import claiming
-from queuectl.adapters.sql.database import Connection
-from queuectl.adapters.sql.jobs import SqlJobRepository
+from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.stores import claiming
+from queuectl.adapters.sql.stores.jobs import SqlJobRepository
 from tests.builders import HOUR, MINUTE, NOON, SECOND, a_policy, a_result
 from tests.contracts.operations import Desk
 from tests.postgres.plugin import emptied

@@ -1,6 +1,6 @@
 """What every ConfigRepository promises; see its docstrings in queuectl.domain.ports."""
 
-from queuectl.domain.ports import ConfigRepository
+from queuectl.domain.ports.config import ConfigRepository
 
 
 def test_a_new_queue_has_nothing_set(config: ConfigRepository) -> None:

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from queuectl.domain.attempt import Attempt, Outcome, Output, RunResult
 from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import Attempt, Job, Lease
-from queuectl.domain.outcome import Outcome, Output, RunResult
-from queuectl.domain.ports import Ended, FirstDue, JobRepository, Settlement, WorkerRegistry, WorkerState
-from queuectl.domain.state import CLAIMABLE, State
+from queuectl.domain.job import CLAIMABLE, Job, State
+from queuectl.domain.ports.work import Ended, FirstDue, JobRepository, Settlement
+from queuectl.domain.ports.workers import WorkerRegistry
+from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
     ANN,
     HOUR,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters import system
-from queuectl.adapters.local_processes import FileLocalProcesses
-from queuectl.domain.ports import LocalProcess, LocalProcesses, Process
+from queuectl.adapters.host import system
+from queuectl.adapters.host.local_processes import FileLocalProcesses
+from queuectl.domain.ports.host import LocalProcess, LocalProcesses
+from queuectl.domain.worker import Process
 from tests.builders import HOUR, SECOND, a_process
 from tests.fakes import InMemoryLocalProcesses
 
@@ -21,7 +22,7 @@ ANOTHER = """
 import sys
 from datetime import timedelta
 from pathlib import Path
-from queuectl.adapters.local_processes import FileLocalProcesses
+from queuectl.adapters.host.local_processes import FileLocalProcesses
 
 local = FileLocalProcesses(Path(sys.argv[1]))
 local.join(None, worker="w2")

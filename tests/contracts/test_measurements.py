@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from queuectl.domain.attempt import Outcome, RunResult
+from queuectl.domain.job import State
 from queuectl.domain.metrics import Spread, Tally
-from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Measurements
-from queuectl.domain.state import State
+from queuectl.domain.ports.metrics import Measurements
 from tests.builders import (
     HOUR,
     MINUTE,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.adapters.outcome_spool import FileOutcomeSpool
-from queuectl.domain.outcome import Outcome, Output, RunResult
-from queuectl.domain.ports import KeptOutcome, OutcomeSpool
+from queuectl.domain.attempt import Outcome, Output, RunResult
+from queuectl.domain.ports.host import KeptOutcome, OutcomeSpool
 from tests.builders import NOON, a_failure, a_lease, a_result
 from tests.fakes import InMemorySpool
 

@@ -9,8 +9,8 @@ from typing import Protocol, TypeAlias, cast
 
 import pytest
 
-from queuectl.adapters.sql import database
-from queuectl.adapters.sql.database import Backend, Driver
+from queuectl.adapters.sql.engine import transactions as database
+from queuectl.adapters.sql.engine.transactions import Backend, Driver
 from tests.builders import NOON, a_result
 from tests.contracts.filling import fill, looked_over
 from tests.contracts.operations import OPERATIONS, WORKER, Desk

@@ -8,9 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl.adapters.sql.migration import SCHEMA_VERSION, migrate
-from queuectl.adapters.sql.postgres import postgres_backend
-from queuectl.adapters.sql.sqlite import create_file, sqlite_backend
+from queuectl.adapters.sql.engine.migration import SCHEMA_VERSION, migrate
+from queuectl.adapters.sql.postgresql.connection import postgres_backend
+from queuectl.adapters.sql.sqlite.connection import create_file, sqlite_backend
 from tests.contracts.conftest import at_url
 from tests.postgres.plugin import emptied
 

@@ -18,12 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import Conflict, JobNotFound
-from queuectl.domain.job import Job, Lease
-from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Ended, WorkerState
-from queuectl.domain.state import CLAIMABLE, TERMINAL, State
+from queuectl.domain.ports.work import Ended
+from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_lease, a_loss, a_policy, a_result, a_worker
 from tests.contracts.conftest import QueueStore, in_memory
 

@@ -8,7 +8,7 @@ import pytest
 from queuectl.application.transfer import refuse_if_working, transfer
 from queuectl.container import Container
 from queuectl.domain.errors import Conflict
-from queuectl.domain.state import State
+from queuectl.domain.job import State
 from queuectl.settings import Settings
 from tests.builders import ANN, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker
 

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain.ports import JobRepository, WorkerRegistry, WorkerState
+from queuectl.domain.ports.work import JobRepository
+from queuectl.domain.ports.workers import WorkerRegistry
+from queuectl.domain.worker import WorkerState
 from tests.builders import (
     DAY,
     HOUR,

@@ -56,7 +56,7 @@ MUTANTS = [
         "heartbeats are skipped",
         [
             Edit(
-                "queuectl/application/heartbeat.py",
+                "queuectl/application/work/lease.py",
                 "BEATS_PER_LEASE\n                self.beat()",
                 "BEATS_PER_LEASE",
             )
@@ -67,12 +67,12 @@ MUTANTS = [
         "only the leader is killed",
         [
             Edit(
-                "queuectl/adapters/subprocess_runner.py",
+                "queuectl/adapters/processes/runner.py",
                 "os.killpg(child.pid, number)",
                 "os.kill(child.pid, number)",
             ),
             Edit(
-                "queuectl/adapters/subprocess_runner.py",
+                "queuectl/adapters/processes/runner.py",
                 "            self._orphans.kill(orphan)",
                 "            self._orphans.reap()",
             ),
@@ -83,7 +83,7 @@ MUTANTS = [
         "the end of the output is waited for",
         [
             Edit(
-                "queuectl/adapters/subprocess_runner.py",
+                "queuectl/adapters/processes/runner.py",
                 "    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
                 "    return child.pipe is None and (\n"
                 "        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
@@ -94,7 +94,13 @@ MUTANTS = [
     ),
     Mutant(
         "synchronous=NORMAL",
-        [Edit("queuectl/adapters/sql/sqlite.py", '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"')],
+        [
+            Edit(
+                "queuectl/adapters/sql/sqlite/connection.py",
+                '"PRAGMA synchronous = FULL"',
+                '"PRAGMA synchronous = NORMAL"',
+            )
+        ],
         [
             "test_power.py::test_an_acknowledged_job_is_synced_before_its_id_is_printed[sqlite]",
             "test_power.py::test_an_outcome_is_synced_before_it_is_logged[sqlite]",
@@ -104,7 +110,7 @@ MUTANTS = [
         "jobs are put back before what is left of them is killed",
         [
             Edit(
-                "queuectl/application/rescue.py",
+                "queuectl/application/duties/rescue.py",
                 "            clear(worker.id, registered.commands if registered else ())",
                 '            __import__("threading").Timer(1, clear, [worker.id]).start()',
             )
@@ -117,12 +123,12 @@ MUTANTS = [
         "workers are rescued whose lease is not over",
         [
             Edit(
-                "queuectl/application/rescue.py",
+                "queuectl/application/duties/rescue.py",
                 "if left > timedelta():",
                 "if not left:",
             ),
             Edit(
-                "queuectl/adapters/sql/jobs.py",
+                "queuectl/adapters/sql/stores/jobs.py",
                 "if worker.lease_expires_at > at and not is_gone:",
                 "if False:",
             ),
@@ -131,7 +137,7 @@ MUTANTS = [
     ),
     Mutant(
         "a worker may outlive its lease",
-        [Edit("queuectl/entrypoints/supervisor.py", "now >= slot.overdue_at:", "self._is_forced:")],
+        [Edit("queuectl/entrypoints/worker/supervisor.py", "now >= slot.overdue_at:", "self._is_forced:")],
         [
             "test_frozen.py::test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again[sqlite]",
         ],
@@ -140,7 +146,7 @@ MUTANTS = [
         "a signal to a worker ends it for good",
         [
             Edit(
-                "queuectl/entrypoints/worker_process.py",
+                "queuectl/entrypoints/worker/process.py",
                 "return SIGNALLED + stops.signal if stops.signal else 0",
                 "return 0",
             )
@@ -247,7 +253,7 @@ def _copy(edits: Sequence[Edit]) -> Iterator[Path]:
 
 def _compile(sources: Path) -> None:
     """What `make sql` does."""
-    compiling = [sys.executable, "-P", "-m", "queuectl.adapters.sql.compiling"]
+    compiling = [sys.executable, "-P", "-m", "queuectl.adapters.sql.engine.generate"]
     subprocess.run(compiling, env={**os.environ, "PYTHONPATH": str(sources)}, check=True)
 
 

@@ -19,11 +19,11 @@ RESCUED_WITHIN = 2.0
 RESCUE_FROM_ANOTHER_HOST = """
 from datetime import timedelta
 from dependency_injector import providers
-from queuectl.worker_container import WorkerContainer
+from queuectl.container import Container
 from queuectl.domain.policy import Policy
 from queuectl.settings import load_settings
 
-container = WorkerContainer(settings=load_settings())
+container = Container(settings=load_settings())
 container.storage().open()
 container.machine_id.override(providers.Object("another"))
 policy = Policy.of(container.config().stored())
@@ -35,12 +35,12 @@ container.rescue(policy, at=container.clock()() + timedelta(minutes=10))
 WORKER_ELSEWHERE = """
 import sys
 from datetime import timedelta
-from queuectl.domain.job import Lease
-from queuectl.domain.ports import Process, WorkerRecord, WorkerState
+from queuectl.domain.worker import Lease
+from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 from queuectl.settings import load_settings
-from queuectl.worker_container import WorkerContainer
+from queuectl.container import Container
 
-container = WorkerContainer(settings=load_settings())
+container = Container(settings=load_settings())
 container.storage().open()
 now = container.clock()()
 there = Process(machine="elsewhere", pid=1, started=1)

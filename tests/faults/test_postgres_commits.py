@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl.application.queue import Queue
+from queuectl.application.operate.queue import Queue
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings

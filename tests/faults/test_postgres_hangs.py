@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl.adapters.sql import postgres
-from queuectl.adapters.sql.postgres import Silence, connect
+from queuectl.adapters.sql.postgresql import connection as postgres
+from queuectl.adapters.sql.postgresql.connection import Silence, connect
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings

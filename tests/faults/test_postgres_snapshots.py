@@ -7,12 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl.domain.job import JobRequest, Lease
-from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.container import Container
+from queuectl.domain.attempt import Outcome, RunResult
+from queuectl.domain.job import JobRequest
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import WorkerRecord, WorkerState
+from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 from queuectl.settings import Settings
-from queuectl.worker_container import WorkerContainer
 from tests.faults import reading
 
 pytestmark = pytest.mark.fault("F50")
@@ -27,8 +27,8 @@ SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read FROM pg_sta
 
 
 @pytest.fixture
-def container(postgres_url: str) -> Iterator[WorkerContainer]:
-    container = WorkerContainer(settings=Settings(database_url=postgres_url, log_dir=Path()))
+def container(postgres_url: str) -> Iterator[Container]:
+    container = Container(settings=Settings(database_url=postgres_url, log_dir=Path()))
     yield container
     container.storage().close()
 
@@ -36,7 +36,7 @@ def container(postgres_url: str) -> Iterator[WorkerContainer]:
 class Claimer:
     """Does what a worker does with its jobs, as fast as it can."""
 
-    def __init__(self, container: WorkerContainer, url: str) -> None:
+    def __init__(self, container: Container, url: str) -> None:
         self._url = url
         self._jobs = container.jobs()
         self._clock = container.clock()
@@ -80,9 +80,7 @@ class Claimer:
 
 
 @pytest.mark.parametrize("churn", [500, pytest.param(2000, marks=pytest.mark.slow)])
-def test_claims_stay_cheap_while_a_snapshot_is_held_open(
-    container: WorkerContainer, postgres_url: str, churn: int
-) -> None:
+def test_claims_stay_cheap_while_a_snapshot_is_held_open(container: Container, postgres_url: str, churn: int) -> None:
     container.queue().enqueue([JobRequest(command="true")] * (churn + 6 * SAMPLE), cwd="/")
     claimer = Claimer(container, postgres_url)
     claimer.work(SAMPLE)

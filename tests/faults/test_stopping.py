@@ -165,11 +165,11 @@ def test_a_forced_stop_kills_what_ignores_sigterm_after_the_grace(cli: Cli, ledg
 NAME_AN_INNOCENT = """
 import sys
 from datetime import timedelta
-from queuectl.domain.ports import WorkerRecord, WorkerState
+from queuectl.domain.worker import WorkerRecord, WorkerState
 from queuectl.settings import load_settings
-from queuectl.worker_container import WorkerContainer
+from queuectl.container import Container
 
-container = WorkerContainer(settings=load_settings())
+container = Container(settings=load_settings())
 container.storage().open()
 now, process = container.clock()(), container.find_process()(int(sys.argv[1]))
 container.workers().register(WorkerRecord(

@@ -216,7 +216,7 @@ def _spool(cli: Cli, tmp_path: Path) -> Path:
     if url.startswith("sqlite"):
         name = str(Path(reading.path_of(url)).resolve())
     else:
-        from queuectl.adapters.sql.postgres import display_name
+        from queuectl.adapters.sql.postgresql.connection import display_name
 
         name = display_name(url)
     directory = directory_for(tmp_path / "spool", name)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.container import Container
-from queuectl.domain.findings import Finding, Grade
+from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.settings import Settings
 from tests.integration.driver import QUEUECTL, Cli
 

@@ -81,7 +81,7 @@ def test_ctrl_c_ends_a_drill_and_leaves_nothing(cli: Cli, places: Path) -> None:
 def test_a_program_that_leaves_processes_behind_is_found_out(cli: Cli, places: Path, tmp_path: Path) -> None:
     mutant = tmp_path / "mutant"
     shutil.copytree(Path(queuectl.__file__).parent, mutant / "queuectl")
-    containment = mutant / "queuectl" / "adapters" / "containment.py"
+    containment = mutant / "queuectl" / "adapters" / "processes" / "containment.py"
     for name in (
         "children() -> list[int]:",
         "kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None:",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters import posix_spawn
-from queuectl.adapters.posix_spawn import Spawn
+from queuectl.adapters.processes import posix_spawn
+from queuectl.adapters.processes.posix_spawn import Spawn
 
 IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 

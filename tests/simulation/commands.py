@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from queuectl.domain.outcome import Outcome, RunResult
-from queuectl.domain.ports import Run
+from queuectl.domain.attempt import Outcome, RunResult
+from queuectl.domain.ports.work import Run
 from tests.simulation.simulated_time import Action, SimulatedProcess, Timeline
 
 NEVER = timedelta.max

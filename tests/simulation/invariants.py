@@ -17,10 +17,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from queuectl.domain.job import Attempt, Job
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.ports import Run
-from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
+from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
+from queuectl.domain.ports.work import Run
 from tests.fakes import Memory
 from tests.simulation.commands import Command
 from tests.simulation.simulated_time import SimulatedProcess

@@ -4,14 +4,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.application.heartbeat import Heartbeat
-from queuectl.application.rescue import LeaseWatch, rescue_lost_workers
-from queuectl.application.settling import Unsettled
-from queuectl.application.worker import POLL, Worker
-from queuectl.domain.job import Job, Lease
-from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.settle import Unsettled
+from queuectl.application.work.worker import POLL, Worker
+from queuectl.domain.attempt import Outcome, RunResult
+from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import DecideLost, LocalProcess, Run, Settlement, WorkerRecord, WorkerState
+from queuectl.domain.ports.host import LocalProcess
+from queuectl.domain.ports.work import DecideLost, Run, Settlement
+from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWorkers
 from tests.simulation.simulate import Mode
 from tests.simulation.world import Parts

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable
-from queuectl.domain.job import Lease
-from queuectl.domain.ports import Ended, JobRepository
+from queuectl.domain.ports.work import Ended, JobRepository
+from queuectl.domain.worker import Lease
 from tests.simulation.simulated_time import SimulatedProcess, Timeline
 
 REPEATABLE = frozenset({"claim", "settle", "settle_and_claim", "renew", "rescue", "retire"})

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from queuectl.application.heartbeat import Heartbeat
-from queuectl.application.queue import Queue
-from queuectl.application.rescue import LeaseWatch, rescue_lost_workers
-from queuectl.application.settling import settle_kept
-from queuectl.application.worker import Worker
+from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.operate.queue import Queue
+from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.settle import settle_kept
+from queuectl.application.work.worker import Worker
+from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
-from queuectl.domain.job import JobRequest
-from queuectl.domain.outcome import Outcome
+from queuectl.domain.job import TERMINAL, JobRequest
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Elapsed, LocalProcess, Process, Run, WorkerRecord, WorkerState
-from queuectl.domain.state import TERMINAL
+from queuectl.domain.ports.host import Elapsed, LocalProcess
+from queuectl.domain.ports.work import Run
+from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 from tests.builders import NOON
 from tests.fakes import (
     InMemoryConfig,

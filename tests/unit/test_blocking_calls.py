@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from queuectl.adapters import blocking_calls
-from queuectl.adapters.blocking_calls import BlockingCalls
+from queuectl.adapters.processes import blocking_calls
+from queuectl.adapters.processes.blocking_calls import BlockingCalls
 
 
 def test_a_call_that_hangs_holds_up_those_behind_it_only_until_they_are_relieved(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.adapters.sql.postgres import display_name
-from queuectl.adapters.sql.sqlite import path_of
+from queuectl.adapters.sql.postgresql.connection import display_name
+from queuectl.adapters.sql.sqlite.connection import path_of
 from queuectl.domain.errors import DatabaseUnreachable
 
 

@@ -3,10 +3,9 @@ from itertools import pairwise
 
 import pytest
 
-from queuectl.application.drill import FROZEN_LEASES, Entry, Fault, History, judged, plan, read_ledger
-from queuectl.domain.job import Attempt, Job
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.state import State
+from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.job import Job, State
+from queuectl.drill.judge import FROZEN_LEASES, Entry, Fault, History, judged, plan, read_ledger
 from tests.builders import MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 
 LEASE = 2 * SECOND

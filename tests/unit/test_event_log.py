@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters import event_log
-from queuectl.adapters.log_stream import unblocked
+from queuectl.adapters.observers import event_log
+from queuectl.adapters.observers.log_stream import unblocked
 from queuectl.domain.events import JobSettled, JobStarted
-from queuectl.domain.state import State
+from queuectl.domain.job import State
 from tests.builders import SECOND, a_job_that_is, a_result
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) .+\n")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters import directory_examination
-from queuectl.adapters.directory_examination import trouble_of
-from queuectl.adapters.sql.sqlite_examination import lock_holders
-from queuectl.domain.findings import Finding, Grade
+from queuectl.adapters.host import directory_examination
+from queuectl.adapters.host.directory_examination import trouble_of
+from queuectl.adapters.sql.sqlite.checks import lock_holders
+from queuectl.domain.ports.storage import Finding, Grade
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from threading import Thread
 
 import pytest
 
-from queuectl.application.heartbeat import Heartbeat
-from queuectl.domain.ports import WorkerState
+from queuectl.application.work.lease import Heartbeat
+from queuectl.domain.worker import WorkerState
 from tests.builders import NOON, SECOND, a_worker
 from tests.fakes import InMemoryWorkers, ManualClock, Memory, ScriptedRunner
 

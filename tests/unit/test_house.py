@@ -22,8 +22,8 @@ OFFENCES = {
     "imports point inwards": ("utils.py", "import queuectl.domain"),
     "the core needs no library": ("domain/offence.py", "import click"),
     "settings know only the domain": ("settings.py", "import queuectl.application"),
-    "entrypoints reach adapters only through the containers": ("entrypoints/offence.py", "import queuectl.adapters"),
-    "only the containers import dependency_injector": ("entrypoints/offence.py", "import dependency_injector"),
+    "entrypoints reach adapters only through the container": ("entrypoints/offence.py", "import queuectl.adapters"),
+    "only the container imports dependency_injector": ("entrypoints/offence.py", "import dependency_injector"),
     "only adapters.sql imports SQLAlchemy and Alembic": ("adapters/offence.py", "import alembic"),
 }
 """For each contract, a file and a line in it that break the contract."""

@@ -5,10 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import Job
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
+from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
 from tests.builders import (
     ANN,
     MINUTE,

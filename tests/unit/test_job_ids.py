@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.adapters import system
-from queuectl.adapters.system import ALPHABET, RANDOM_BITS, JobIds
+from queuectl.adapters.host import system
+from queuectl.adapters.host.system import ALPHABET, RANDOM_BITS, JobIds
 
 ALL_ONES = 2 ** (RANDOM_BITS - 1) - 1
 

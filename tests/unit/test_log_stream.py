@@ -11,7 +11,7 @@ from select import PIPE_BUF
 
 import pytest
 
-from queuectl.adapters import log_stream
+from queuectl.adapters.observers import log_stream
 
 LINES = 20
 

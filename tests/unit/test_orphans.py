@@ -3,8 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.adapters import containment, system
-from queuectl.adapters.containment import Orphans
+from queuectl.adapters.host import system
+from queuectl.adapters.processes import containment
+from queuectl.adapters.processes.containment import Orphans
 from queuectl.domain.errors import HostTrouble
 from tests.builders import SECOND
 

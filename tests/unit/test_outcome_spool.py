@@ -12,8 +12,8 @@ import pytest
 
 from queuectl.adapters import outcome_spool
 from queuectl.adapters.outcome_spool import FileOutcomeSpool, directory_for
-from queuectl.domain.outcome import Output
-from queuectl.domain.ports import KeptOutcome
+from queuectl.domain.attempt import Output
+from queuectl.domain.ports.host import KeptOutcome
 from tests.builders import a_result
 from tests.contracts.test_outcome_spool import an_outcome
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.adapters import program_trouble
-from queuectl.adapters.run_result import has_more_to_tell, spawn_failure, told, words_of
+from queuectl.adapters.processes import program_trouble
+from queuectl.adapters.processes.run_result import has_more_to_tell, spawn_failure, told, words_of
+from queuectl.domain.attempt import Outcome, Output
 from queuectl.domain.job import Command
-from queuectl.domain.outcome import Outcome, Output
-from queuectl.domain.ports import Run
+from queuectl.domain.ports.work import Run
 from tests.builders import a_job, a_lease, a_policy
 
 

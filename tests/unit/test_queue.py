@@ -4,12 +4,11 @@ from itertools import count
 
 import pytest
 
-from queuectl.application import queue as queue_module
-from queuectl.application.queue import Queue
+from queuectl.application.operate import queue as queue_module
+from queuectl.application.operate.queue import Queue
+from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
-from queuectl.domain.job import Job, JobRequest
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.state import TERMINAL, State
+from queuectl.domain.job import TERMINAL, Job, JobRequest, State
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease, a_policy, a_result, a_worker
 from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
 

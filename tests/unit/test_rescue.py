@@ -3,15 +3,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from queuectl.application.rescue import LeaseWatch, clear_leftovers, rescue_lost_workers
-from queuectl.application.settling import settle_kept
+from queuectl.application.duties.rescue import LeaseWatch, clear_leftovers, rescue_lost_workers
+from queuectl.application.work.settle import settle_kept
+from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import Event, JobRescued, JobSettled, ResultLate
-from queuectl.domain.job import Lease
-from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.job import State
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import KeptOutcome, LocalProcess, NotedCommand, Process, WorkerState
-from queuectl.domain.state import State
+from queuectl.domain.ports.host import KeptOutcome, LocalProcess, NotedCommand
+from queuectl.domain.worker import Lease, Process, WorkerState
 from tests.builders import (
     ANN,
     HOUR,

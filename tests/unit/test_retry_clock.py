@@ -1,4 +1,4 @@
-from queuectl.application.retry_clock import FIRST_WAIT, LONGEST_WAIT, RetryClock
+from queuectl.application.work.retry_clock import FIRST_WAIT, LONGEST_WAIT, RetryClock
 from tests.builders import NOON
 from tests.fakes import ManualClock
 

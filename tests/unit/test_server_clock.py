@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from queuectl.adapters.sql import postgres
-from queuectl.adapters.sql.postgres import ServerClock
+from queuectl.adapters.sql.postgresql import connection as postgres
+from queuectl.adapters.sql.postgresql.connection import ServerClock
 
 MILLISECOND = timedelta(milliseconds=1)
 AT_BOOT = datetime(2026, 11, 22, 12, tzinfo=UTC)

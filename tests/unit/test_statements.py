@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.sql import compiling
-from queuectl.adapters.sql.compiled import STATEMENTS
-from queuectl.adapters.sql.database import GROUP
-from queuectl.adapters.sql.prepared import prepared
+from queuectl.adapters.sql.engine import generate as compiling
+from queuectl.adapters.sql.engine.compiled import STATEMENTS
+from queuectl.adapters.sql.engine.prepared import prepared
+from queuectl.adapters.sql.engine.transactions import GROUP
 from queuectl.adapters.sql.statements import SOURCES
 
-ADAPTERS = Path(compiling.__file__).parent
+ADAPTERS = Path(compiling.__file__).parents[1]
 RUNS = {"row", "rows", "only_row", "run", "run_for_each", "load"}
 
 
 def names_in_use() -> set[str]:
     """The texts that are handed to a connection as a statement's name."""
     named: set[str] = set()
-    for path in ADAPTERS.glob("*.py"):
+    for path in ADAPTERS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in RUNS:
                 texts = (each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant))

@@ -5,8 +5,9 @@ from itertools import count, pairwise
 
 import pytest
 
-from queuectl.application.heartbeat import Heartbeat
-from queuectl.application.worker import POLL, Worker
+from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.worker import POLL, Worker
+from queuectl.domain.attempt import Attempt, Outcome, RunResult
 from queuectl.domain.events import (
     CancelHeard,
     DatabaseBack,
@@ -20,11 +21,10 @@ from queuectl.domain.events import (
     WorkerInTrouble,
     WorkerStopping,
 )
-from queuectl.domain.job import Attempt, Job, Lease
-from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports import Run, WorkerState
-from queuectl.domain.state import State
+from queuectl.domain.ports.work import Run
+from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
 from tests.fakes import (
     InMemoryConfig,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.sql.write_queue import WriteQueue
+from queuectl.adapters.sql.sqlite.write_lock import WriteQueue
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
 HOLD = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from queuectl.adapters.system import EPOCH, MICROSECOND, check_own, own_directory
-from queuectl.domain.job import Lease
-from queuectl.domain.outcome import Outcome, Output, RunResult
-from queuectl.domain.ports import KeptOutcome
+from queuectl.adapters.host.system import EPOCH, MICROSECOND, check_own, own_directory
+from queuectl.domain.attempt import Outcome, Output, RunResult
+from queuectl.domain.ports.host import KeptOutcome
+from queuectl.domain.worker import Lease
 
 VERSION = 1
 

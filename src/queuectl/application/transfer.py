@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from queuectl.domain.archive import Digest
 from queuectl.domain.errors import Conflict
-from queuectl.domain.ports import Archive, WorkerRecord
+from queuectl.domain.ports.storage import Archive, Digest
+from queuectl.domain.worker import WorkerRecord
 
 BATCH = 50
 """Jobs per transaction: each may have megabytes of output."""

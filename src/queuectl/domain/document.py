@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, cast
 
 from queuectl.domain.duration import parse_duration
-from queuectl.domain.errors import InvalidJob
+from queuectl.domain.errors import InvalidJob, nearest
 from queuectl.domain.job import Command, JobRequest
-from queuectl.domain.suggestion import nearest
 
 MAX_ARGUMENT = 131_071
 """Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""

@@ -20,7 +20,7 @@
 A message says what happened to which thing, in lower case; `hint` is the next step, where there is one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class QueueError(Exception):
@@ -141,3 +141,10 @@ class SchemaMismatch(DatabaseUnavailable):
     """The database's schema is older or newer than this program."""
 
     code = "schema_mismatch"
+
+
+def nearest(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str | None:
+    """The known word that is most like this one, if any is enough like it: `likeness` is from 0 (any) to 1 (equal)."""
+    import difflib  # which a command that has no mistakes can do without
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)), None)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queuectl.domain.attempt import RunResult
 from queuectl.domain.job import Job
-from queuectl.domain.outcome import RunResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

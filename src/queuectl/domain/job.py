@@ -11,14 +11,15 @@ each attempt has one outcome, and no job runs again whose cancel was asked for.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, Required, TypedDict, assert_never
 
+from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import WrongState
-from queuectl.domain.outcome import Outcome, Output, RunResult
 from queuectl.domain.policy import Policy
 from queuectl.domain.retry import Backoff
-from queuectl.domain.state import CLAIMABLE, MOVES, TERMINAL, State
+from queuectl.domain.worker import Lease
 
 Command = str | tuple[str, ...]
 """Text is run by `/bin/sh -c`; a tuple is executed as it is, with no shell.
@@ -35,11 +36,36 @@ MICROSECOND = timedelta(microseconds=1)
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
-class Lease(NamedTuple):
-    """A worker's right to the jobs of one claim. `id` is the fencing token: 128 random bits, in hex."""
+class State(StrEnum):
+    """Where a job stands."""
 
-    id: str
-    worker: str
+    PENDING = "pending"
+    """Waits for its `run_at`, then for a worker. From: enqueue, a release, a loss, an operator's retry."""
+    PROCESSING = "processing"
+    """An attempt runs under a lease. From: a claim."""
+    COMPLETED = "completed"
+    """The command ended with exit code 0. Only an operator can have it run again."""
+    FAILED = "failed"
+    """The last attempt failed; it is tried again at `run_at`."""
+    DEAD = "dead"
+    """Retries used up, or lost too often: in the dead letter queue until an operator retries or removes it."""
+    CANCELLED = "cancelled"
+    """Stopped by an operator, while it waited or while it ran. Only an operator can have it run again."""
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.PROCESSING, State.CANCELLED}),
+    State.PROCESSING: frozenset({State.COMPLETED, State.FAILED, State.DEAD, State.PENDING, State.CANCELLED}),
+    State.COMPLETED: frozenset({State.PENDING}),
+    State.FAILED: frozenset({State.PROCESSING, State.CANCELLED}),
+    State.DEAD: frozenset({State.PENDING}),
+    State.CANCELLED: frozenset({State.PENDING}),
+}
+"""Every move that a job can make; from a terminal state, only by an operator's command."""
+
+
+CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
+TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
 class JobRequest(TypedDict, total=False):
@@ -189,26 +215,6 @@ class Job(NamedTuple):
         if state not in MOVES[self.state]:
             raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
         return self._replace(state=state, updated_at=at, **changes)  # type: ignore[arg-type]
-
-
-class Attempt(NamedTuple):
-    """One run of a job, numbered from 1. `outcome` is None while it runs.
-
-    `late` is what the worker reported after the job had been taken away from it; it changed nothing else.
-    """
-
-    job_id: str
-    number: int
-    lease: Lease
-    host: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    outcome: Outcome | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    error: str | None = None
-    output: Output = Output()
-    late: Outcome | None = None
 
 
 def job_of(request: JobRequest, *, new_id: str, policy: Policy, cwd: str, at: datetime) -> Job:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from queuectl.domain.outcome import Outcome
+from queuectl.domain.attempt import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

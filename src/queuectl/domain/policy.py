@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from queuectl.domain.duration import format_duration, parse_duration
-from queuectl.domain.errors import InvalidSetting
+from queuectl.domain.errors import InvalidSetting, nearest
 from queuectl.domain.retry import Backoff
-from queuectl.domain.suggestion import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

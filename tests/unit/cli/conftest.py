@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from queuectl.application.queue import Queue
+from queuectl.application.operate.queue import Queue
+from queuectl.domain.attempt import RunResult
 from queuectl.domain.errors import DatabaseUnavailable
-from queuectl.domain.findings import Finding, Grade
 from queuectl.domain.job import Job
-from queuectl.domain.outcome import RunResult
-from queuectl.domain.ports import Process, Run
+from queuectl.domain.ports.storage import Finding, Grade
+from queuectl.domain.ports.work import Run
+from queuectl.domain.worker import Process
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
 from tests.builders import ANN, NOON, SECOND, a_lease, a_policy, a_worker

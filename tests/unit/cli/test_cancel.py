@@ -2,9 +2,9 @@
 
 import pytest
 
+from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnreachable
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.state import State
+from queuectl.domain.job import State
 from tests.builders import ANN, HOUR, a_failure, a_loss, a_policy, a_result, a_worker
 from tests.unit.cli.conftest import CommandLine
 from tests.unit.cli.test_commands import enqueue

@@ -8,7 +8,7 @@ import click
 import pytest
 from _pytest.mark import ParameterSet
 
-from queuectl.domain.findings import Finding, Grade
+from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.program import program
 from tests.builders import a_failure, a_job, a_result, a_worker
 from tests.unit.cli.conftest import CommandLine

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.domain.errors import InvalidJob
-from queuectl.domain.ports import WorkerRecord, WorkerState
+from queuectl.domain.worker import WorkerRecord, WorkerState
 from queuectl.entrypoints.cli.batch import LocalTime, lines_of, requests_of
 from tests.builders import NOON, a_worker
 from tests.unit.cli.conftest import CommandLine

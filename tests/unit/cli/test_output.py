@@ -6,16 +6,15 @@ from datetime import timedelta
 import pytest
 from rich.cells import cell_len
 
+from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import InvalidSetting
-from queuectl.domain.job import Attempt
-from queuectl.domain.outcome import Outcome, Output
-from queuectl.domain.state import State
+from queuectl.domain.formats import is_coloured
+from queuectl.domain.job import State
 from queuectl.entrypoints.cli.output import Out, plain_line
-from queuectl.entrypoints.cli.tables import Grid, dead_grid, info_parts, jobs_grid, when
 from queuectl.entrypoints.cli.terminal import draw
-from queuectl.entrypoints.cli.views import View
-from queuectl.entrypoints.cli.wording import escaped, relative, shown_command, shown_output, span
-from queuectl.formats import is_coloured
+from queuectl.presentation.formatting import escaped, relative, shown_command, shown_output, span
+from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid, when
+from queuectl.presentation.views import View
 from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 
 

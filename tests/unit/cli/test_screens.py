@@ -19,9 +19,9 @@ import click
 import pytest
 from rich.cells import cell_len
 
+from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnreachable
-from queuectl.domain.findings import Finding, Grade
-from queuectl.domain.outcome import Outcome, RunResult
+from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli import admin
 from queuectl.entrypoints.cli.help import TOPICS
 from queuectl.entrypoints.cli.program import program
@@ -203,7 +203,7 @@ def fresh(
     monkeypatch.setattr(platform, "python_version", lambda: "3.14.0")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "release", lambda: "6.18.0")
-    monkeypatch.setattr(AppInMemory, "worker_container", Machine(), raising=False)
+    monkeypatch.setattr(AppInMemory, "container", Machine(), raising=False)
     time.tzset()
     yield lambda: CommandLine(capsys, monkeypatch)
     monkeypatch.undo()

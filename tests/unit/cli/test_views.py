@@ -5,16 +5,15 @@ from decimal import Decimal
 
 import pytest
 
-from queuectl.application.drill import Broken, Fault, Report
-from queuectl.application.queue import Status
+from queuectl.application.operate.queue import Status
+from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
-from queuectl.domain.job import Attempt
+from queuectl.domain.job import State
 from queuectl.domain.metrics import Metrics, Spread, Tally
-from queuectl.domain.outcome import Outcome, Output
-from queuectl.domain.state import State
-from queuectl.entrypoints.cli.drill_report import drill_view
+from queuectl.drill.judge import Broken, Fault, Report
+from queuectl.drill.report import drill_view
 from queuectl.entrypoints.cli.failures import error_view, exit_code
-from queuectl.entrypoints.cli.views import (
+from queuectl.presentation.views import (
     attempt_view,
     flat,
     info_view,

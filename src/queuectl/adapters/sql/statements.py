@@ -36,21 +36,11 @@ from sqlalchemy import (
     update,
 )
 
-from queuectl.adapters.sql.prepared import MOST_CLAIMED, PRIORITIES
-from queuectl.adapters.sql.schema import (
-    SUSPECT,
-    WAITING,
-    Moment,
-    Stored,
-    attempts,
-    config,
-    jobs,
-    metadata,
-    workers,
-)
-from queuectl.domain.outcome import RAN, Outcome
-from queuectl.domain.ports import WorkerState
-from queuectl.domain.state import State
+from queuectl.adapters.sql.engine.prepared import MOST_CLAIMED, PRIORITIES
+from queuectl.adapters.sql.schema import SUSPECT, WAITING, Moment, Stored, attempts, config, jobs, metadata, workers
+from queuectl.domain.attempt import RAN, Outcome
+from queuectl.domain.job import State
+from queuectl.domain.worker import WorkerState
 
 MOST_ATTEMPTS = 2**31 - 1
 

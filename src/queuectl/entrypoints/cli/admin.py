@@ -11,7 +11,7 @@ from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 
 if TYPE_CHECKING:
-    from queuectl.domain.findings import Finding
+    from queuectl.domain.ports.storage import Finding
 
 
 @click.command("init", cls=Command)
@@ -45,11 +45,11 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: grade (ok, warn, fail), subject, message, hint.
     """
-    from queuectl.domain.findings import Grade
-    from queuectl.entrypoints.cli.tables import findings_grid
-    from queuectl.entrypoints.cli.views import finding_view
+    from queuectl.domain.ports.storage import Grade
+    from queuectl.presentation.tables import findings_grid
+    from queuectl.presentation.views import finding_view
 
-    findings = [*_local_findings(app), app.worker_container.examine_containment(), *_directory_findings(app)]
+    findings = [*_local_findings(app), app.container.examine_containment(), *_directory_findings(app)]
     findings += app.storage.examine()
     if not any(finding.grade is Grade.FAIL or _is_no_queue(finding) for finding in findings):
         findings += _worker_findings(app)
@@ -62,17 +62,17 @@ def doctor(ctx: click.Context, app: App) -> None:
 
 def _is_no_queue(finding: "Finding") -> bool:
     """Whether it says that there is no queue yet, whose workers could be looked for."""
-    from queuectl.domain.findings import Grade
+    from queuectl.domain.ports.storage import Grade
 
     return finding.subject == "database" and finding.grade is Grade.WARN
 
 
 def _directory_findings(app: App) -> "Sequence[Finding]":
     from queuectl.domain.errors import InvalidSetting
-    from queuectl.domain.findings import Finding, Grade
+    from queuectl.domain.ports.storage import Finding, Grade
 
     try:
-        findings: Sequence[Finding] = app.worker_container.examine_directories()
+        findings: Sequence[Finding] = app.container.examine_directories()
     except InvalidSetting as error:  # HOME is unknown, and so is where they are
         return [Finding(subject="directories", grade=Grade.FAIL, message=error.message, hint=error.hint)]
     return findings
@@ -81,9 +81,9 @@ def _directory_findings(app: App) -> "Sequence[Finding]":
 def _worker_findings(app: App) -> "Sequence[Finding]":
     """Whether somebody does the work. A queue that nobody works on is not broken: its workers may start tonight."""
     from queuectl.domain.errors import DatabaseUnavailable
-    from queuectl.domain.findings import Finding, Grade
-    from queuectl.entrypoints.cli.views import lost_sentence
-    from queuectl.entrypoints.cli.wording import counted
+    from queuectl.domain.ports.storage import Finding, Grade
+    from queuectl.presentation.formatting import counted
+    from queuectl.presentation.views import lost_sentence
 
     try:
         status, unserved = app.queue.status(), app.queue.unserved_due()
@@ -103,7 +103,7 @@ def _worker_findings(app: App) -> "Sequence[Finding]":
 
 
 def _local_findings(app: App) -> "Sequence[Finding]":
-    from queuectl.domain.findings import Finding, Grade
+    from queuectl.domain.ports.storage import Finding, Grade
     from queuectl.settings import config_file
 
     path = config_file()

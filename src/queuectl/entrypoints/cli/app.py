@@ -11,15 +11,14 @@ import click
 
 if TYPE_CHECKING:
     # Imported late at run time: help and usage errors need none of them.
-    from queuectl.application.queue import LostWorker, Queue
+    from queuectl.application.operate.queue import LostWorker, Queue
     from queuectl.container import Container
     from queuectl.domain.events import Event
     from queuectl.domain.job import Job
-    from queuectl.domain.ports import Storage
+    from queuectl.domain.ports.storage import Storage
     from queuectl.entrypoints.cli.failures import Reporter
     from queuectl.entrypoints.cli.output import Out
     from queuectl.settings import Settings
-    from queuectl.worker_container import WorkerContainer
 
 T = TypeVar("T")
 
@@ -60,13 +59,6 @@ class App:
         return Container(settings=self.settings)
 
     @cached_property
-    def worker_container(self) -> "WorkerContainer":
-        """The composition root of what looks after workers, over the same database."""
-        from queuectl.worker_container import WorkerContainer
-
-        return WorkerContainer(settings=self.settings, database=self.container.database())
-
-    @cached_property
     def storage(self) -> "Storage":
         """The database as a place, not opened yet."""
         storage: Storage = self.container.storage()
@@ -90,14 +82,14 @@ class App:
     def note(self, text: str) -> None:
         """Tell the user something that is not data: on stderr."""
         from queuectl.entrypoints.cli.failures import tell
-        from queuectl.entrypoints.cli.wording import LINES, escaped
+        from queuectl.presentation.formatting import LINES, escaped
 
         tell(escaped(text, keep=LINES))
 
     def tell_lost(self, lost: "Mapping[str, LostWorker]") -> None:
         """Say on stderr of each lost worker what becomes of its jobs; JSON says so itself."""
         if lost and not self.out.is_json:
-            from queuectl.entrypoints.cli.views import lost_sentence
+            from queuectl.presentation.views import lost_sentence
 
             for each in lost.values():
                 self.note(lost_sentence(each))
@@ -111,8 +103,8 @@ class App:
         from queuectl.domain.events import JobRescued
 
         heard: list[Event] = []
-        self.worker_container.events.override(heard.append)
-        self.worker_container.rescue(self.queue.policy())
+        self.container.events.override(heard.append)
+        self.container.rescue(self.queue.policy())
         return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.domain.errors import DatabaseUnavailable, WrongState
-from queuectl.domain.state import State
+from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.wording import counted, escaped, relative
+from queuectl.presentation.formatting import counted, escaped, relative
 
 if TYPE_CHECKING:
-    from queuectl.domain.job import Attempt, Job
+    from queuectl.domain.attempt import Attempt
+    from queuectl.domain.job import Job
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two looks whether a job has ended; each is half as long again as the one before."""
@@ -114,7 +115,7 @@ def _attempt(app: App, asked: "Job") -> "Attempt | None":
 
 
 def _sentence(job: "Job", attempt: "Attempt | None") -> str:
-    from queuectl.domain.outcome import Outcome
+    from queuectl.domain.attempt import Outcome
 
     if job.state is State.PROCESSING:
         return f"job {job.id} is asked to stop"

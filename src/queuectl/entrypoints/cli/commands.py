@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from queuectl.domain.suggestion import nearest
+from queuectl.domain.errors import nearest
+from queuectl.domain.formats import COLORS, FORMATS
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.failures import WrongUsage
-from queuectl.formats import COLORS, FORMATS
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

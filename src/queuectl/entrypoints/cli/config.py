@@ -7,11 +7,11 @@ import click
 
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Group
-from queuectl.entrypoints.cli.wording import escaped
+from queuectl.presentation.formatting import escaped
 
 if TYPE_CHECKING:
     from queuectl.domain.errors import DatabaseUnavailable
-    from queuectl.entrypoints.cli.views import View
+    from queuectl.presentation.views import View
     from queuectl.settings import InForce
 
 
@@ -76,7 +76,7 @@ def _get(app: App, key: str) -> int:
 
 
 def _get_all(app: App) -> int:
-    from queuectl.entrypoints.cli.tables import Grid
+    from queuectl.presentation.tables import Grid
 
     policy, trouble = _policy(app)
     values = {str(view["key"]): view["value"] for view in [*(policy or ()), *_local(app)]}
@@ -100,7 +100,7 @@ def show(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: key, value, default, from, meaning.
     """
-    from queuectl.entrypoints.cli.tables import settings_parts
+    from queuectl.presentation.tables import settings_parts
 
     policy, trouble = _policy(app)
     local = [*_local(app), _config_file()]
@@ -157,7 +157,7 @@ def _is_local(key: str) -> bool:
 
 
 def _view(app: App, key: str) -> "View":
-    from queuectl.entrypoints.cli.views import local_view, setting_view
+    from queuectl.presentation.views import local_view, setting_view
     from queuectl.settings import in_force
 
     if _is_local(key):
@@ -169,7 +169,7 @@ def _policy(app: App) -> "tuple[Sequence[View] | None, DatabaseUnavailable | Non
     """The settings of the queue, or what keeps them from being read."""
     from queuectl.domain.errors import DatabaseUnavailable
     from queuectl.domain.policy import SETTINGS
-    from queuectl.entrypoints.cli.views import setting_view
+    from queuectl.presentation.views import setting_view
 
     _ = app.out
     try:
@@ -189,7 +189,7 @@ def _tell(app: App, key: str) -> None:
 def _set_local(app: App, key: str, value: str) -> None:
     from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting
     from queuectl.entrypoints.cli.config_file import change
-    from queuectl.entrypoints.cli.views import local_view
+    from queuectl.presentation.views import local_view
     from queuectl.settings import LOCAL, InForce, config_file, has_password, storable
 
     path, text = config_file(), storable(key, value)
@@ -213,7 +213,7 @@ def _set_local(app: App, key: str, value: str) -> None:
 
 def _unset_local(app: App, key: str) -> None:
     from queuectl.entrypoints.cli.config_file import change
-    from queuectl.entrypoints.cli.views import local_view
+    from queuectl.presentation.views import local_view
     from queuectl.settings import DEFAULT, config_file
 
     change(config_file(), key, None)
@@ -237,7 +237,7 @@ def _in_force_after(app: App, key: str, done: str) -> "InForce":
 
 
 def _local(app: App) -> "Sequence[View]":
-    from queuectl.entrypoints.cli.views import local_view
+    from queuectl.presentation.views import local_view
     from queuectl.settings import in_force
 
     return [local_view(key, _shown(key, found)) for key, found in in_force(**app.flags).items()]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import click
 
-from queuectl.domain.state import State
+from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group, Whole
 from queuectl.entrypoints.cli.jobs import LIMIT, MOST
-from queuectl.entrypoints.cli.wording import DLQ_EMPTY, counted
+from queuectl.presentation.formatting import DLQ_EMPTY, counted
 
 
 @click.group("dlq", cls=Group)

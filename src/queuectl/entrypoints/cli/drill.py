@@ -9,7 +9,7 @@ from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Whole
 from queuectl.entrypoints.cli.params import Duration
-from queuectl.entrypoints.cli.wording import counted
+from queuectl.presentation.formatting import counted
 
 
 @click.command("drill", cls=Command)
@@ -47,9 +47,9 @@ def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int |
     """
     import secrets
 
-    from queuectl.application.drill import judged
-    from queuectl.entrypoints.cli.drill_report import drill_grid, drill_view
-    from queuectl.entrypoints.drill import Drill, Order, scratch
+    from queuectl.drill.judge import judged
+    from queuectl.drill.report import drill_grid, drill_view
+    from queuectl.drill.run import Drill, Order, scratch
 
     out = app.out
     seed = secrets.randbelow(1_000_000) if seed is None else seed

@@ -16,8 +16,8 @@ from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.batch import MOST_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.enqueue import command_without_quotes, looks_like_a_document, program_without_dashes
-from queuectl.entrypoints.cli.views import View, job_view
-from queuectl.entrypoints.cli.wording import counted, local_moment
+from queuectl.presentation.formatting import counted, local_moment
+from queuectl.presentation.views import View, job_view
 
 MOST_NAMED = 5
 """Jobs of a batch that are named in the sentence about it."""
@@ -236,7 +236,7 @@ def _sentence(jobs: Sequence[Job], limited: Sequence[Job]) -> str:
     if len(jobs) > 1:
         limit = f"; {counted(len(limited), 'job')}: {_limit(limited)}" if limited else ""
         return f"enqueued {counted(len(jobs), 'job')}: {_some([job.id for job in jobs])}{limit}"
-    from queuectl.entrypoints.cli.tables import when
+    from queuectl.presentation.tables import when
 
     job = jobs[0]
     due = when(job, job.created_at)

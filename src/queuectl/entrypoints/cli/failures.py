@@ -9,8 +9,8 @@ from typing import TextIO
 import click
 
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
-from queuectl.entrypoints.cli.wording import escaped
-from queuectl.formats import is_coloured
+from queuectl.domain.formats import is_coloured
+from queuectl.presentation.formatting import escaped
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 

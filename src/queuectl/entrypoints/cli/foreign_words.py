@@ -5,7 +5,7 @@ Loaded only for the message about a word that queuectl does not know.
 
 from collections.abc import Mapping, Sequence
 
-from queuectl.domain.suggestion import nearest
+from queuectl.domain.errors import nearest
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.domain.errors import WrongState
-from queuectl.domain.state import State
+from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Whole
 
 if TYPE_CHECKING:
-    from queuectl.domain.job import Attempt, Job
+    from queuectl.domain.attempt import Attempt
+    from queuectl.domain.job import Job
 
 LIMIT = 50
 MOST = 1_000_000_000
@@ -63,8 +64,8 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 
     Plain output has a name and a value on each line. JSON has every attempt's output.
     """
-    from queuectl.entrypoints.cli.tables import info_parts
-    from queuectl.entrypoints.cli.views import flat, info_view
+    from queuectl.presentation.tables import info_parts
+    from queuectl.presentation.views import flat, info_view
 
     job = app.queue.find(job_id)
     history = app.queue.history(job_id)

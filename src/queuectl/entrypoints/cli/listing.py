@@ -3,12 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
-from queuectl.domain.job import Job
-from queuectl.domain.state import State
+from queuectl.domain.job import Job, State
 from queuectl.entrypoints.cli.app import App
-from queuectl.entrypoints.cli.tables import dead_grid, jobs_grid
-from queuectl.entrypoints.cli.views import View, job_view, timestamp
-from queuectl.entrypoints.cli.wording import DLQ_EMPTY, shown_command
+from queuectl.presentation.formatting import DLQ_EMPTY, shown_command
+from queuectl.presentation.tables import dead_grid, jobs_grid
+from queuectl.presentation.views import View, job_view, timestamp
 
 CHUNK = 100
 """Jobs whose output is in memory at a time: each may have megabytes of it."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from queuectl.domain.errors import InvalidSetting
+from queuectl.domain.formats import COLORS, FORMATS, is_coloured
 from queuectl.entrypoints.cli.failures import discard, tell
-from queuectl.entrypoints.cli.wording import LINES, escaped
-from queuectl.formats import COLORS, FORMATS, is_coloured
+from queuectl.presentation.formatting import LINES, escaped
 
 if TYPE_CHECKING:
-    from queuectl.entrypoints.cli.tables import Grid
-    from queuectl.entrypoints.cli.views import View
+    from queuectl.presentation.tables import Grid
+    from queuectl.presentation.views import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

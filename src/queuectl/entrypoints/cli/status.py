@@ -22,8 +22,8 @@ def status(app: App) -> None:
     Lines of the plain output: jobs, state, count; then for each worker:
     worker, id, host, pid, state, jobs, seconds since its heartbeat.
     """
-    from queuectl.entrypoints.cli.tables import status_parts
-    from queuectl.entrypoints.cli.views import status_view, worker_cells
+    from queuectl.presentation.tables import status_parts
+    from queuectl.presentation.views import status_view, worker_cells
 
     now = app.queue.status()
     plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
@@ -47,8 +47,8 @@ def metrics(app: App, window: timedelta, detailed: bool) -> None:
 
     Plain output has a name and a value on each line; times are in seconds.
     """
-    from queuectl.entrypoints.cli.tables import metrics_parts
-    from queuectl.entrypoints.cli.views import flat, metrics_view
+    from queuectl.presentation.tables import metrics_parts
+    from queuectl.presentation.views import flat, metrics_view
 
     measured = app.queue.metrics(window=window, detailed=detailed)
     view = metrics_view(measured, window, detailed=detailed)

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from queuectl.domain.findings import Grade
-from queuectl.domain.outcome import Outcome
-from queuectl.domain.state import State
-from queuectl.entrypoints.cli.tables import Grid, Mark
-from queuectl.entrypoints.cli.wording import LINES, escaped
+from queuectl.domain.attempt import Outcome
+from queuectl.domain.job import State
+from queuectl.domain.ports.storage import Grade
+from queuectl.presentation.formatting import LINES, escaped
+from queuectl.presentation.tables import Grid, Mark
 
 STYLES: Mapping[str, str] = {
     State.PENDING: "cyan",

@@ -7,7 +7,7 @@ import click
 
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.wording import counted
+from queuectl.presentation.formatting import counted
 
 if TYPE_CHECKING:
     from queuectl.container import Container
@@ -75,7 +75,7 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
 
 
 def _drain(app: App, source: "Container") -> None:
-    from queuectl.entrypoints.background import local_workers
+    from queuectl.entrypoints.worker.background import local_workers
 
     local = local_workers(source, of=[worker.id for worker in source.workers().live()])
     if local.alive:

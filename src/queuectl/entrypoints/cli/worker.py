@@ -12,13 +12,13 @@ import click
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group, Whole
 from queuectl.entrypoints.cli.params import Duration
-from queuectl.entrypoints.cli.wording import counted
+from queuectl.presentation.formatting import counted
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
-    from queuectl.domain.ports import Process, WorkerRecord
-    from queuectl.entrypoints.background import LocalWorkers, Started
-    from queuectl.entrypoints.worker_process import WorkerOptions
+    from queuectl.domain.worker import Process, WorkerRecord
+    from queuectl.entrypoints.worker.background import LocalWorkers, Started
+    from queuectl.entrypoints.worker.process import WorkerOptions
 
 ASKED = "they are asked to stop, and end when their jobs do, this one too"
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def start(
 
     Plain output: pid and id of each worker.
     """
-    from queuectl.entrypoints.background import hide_secrets, start_supervisor, take_secrets
+    from queuectl.entrypoints.worker.background import hide_secrets, start_supervisor, take_secrets
 
     _refuse_in_a_job()
     if secrets_fd is not None:
@@ -108,7 +108,7 @@ def start(
     app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
-        from queuectl.entrypoints.worker_process import WorkerOptions
+        from queuectl.entrypoints.worker.process import WorkerOptions
 
         raise SystemExit(_supervise(app, count, WorkerOptions(queues=queues, concurrency=concurrency), ready_fd))
     arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
@@ -140,7 +140,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
 
     Plain output: pid and id of each worker.
     """
-    from queuectl.entrypoints.background import local_workers
+    from queuectl.entrypoints.worker.background import local_workers
 
     _ = app.out  # a bad output setting must be told before anything is done
     known = _known(app)
@@ -167,7 +167,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
         has_stopped = local.wait(wait, force=force)
         for killed in local.killed:
             app.note(f"worker {killed.worker} (pid {killed.process.pid}) did not stop, and was killed")
-            app.worker_container.kill_commands()(killed.worker, killed.commands)
+            app.container.kill_commands()(killed.worker, killed.commands)
         if local.killed and known is not None:
             taken_back += _taken_back(app)
     if unregistered:
@@ -204,8 +204,8 @@ def status(app: App) -> None:
 
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
-    from queuectl.entrypoints.cli.tables import worker_parts
-    from queuectl.entrypoints.cli.views import worker_cells, worker_view
+    from queuectl.presentation.tables import worker_parts
+    from queuectl.presentation.views import worker_cells, worker_view
 
     now = app.queue.status()
     app.out.write(
@@ -229,11 +229,13 @@ def _refuse_in_a_job() -> None:
 
 
 def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
-    from queuectl.entrypoints.background import TellSystemd, told_to
-    from queuectl.entrypoints.supervisor import Supervisor
-    from queuectl.entrypoints.worker_process import rescue_once, run_worker
+    from queuectl.container import load_for_workers
+    from queuectl.entrypoints.worker.background import TellSystemd, told_to
+    from queuectl.entrypoints.worker.process import rescue_once, run_worker
+    from queuectl.entrypoints.worker.supervisor import Supervisor
 
-    container = app.worker_container
+    load_for_workers(app.settings)
+    container = app.container
     container.make_room_for(options.concurrency)
     container.take_over_logging()
     container.unblock_stderr()
@@ -357,6 +359,6 @@ def _tell_started(app: App, started: "Started") -> None:
 
 def _running_here(app: App, started: "Started") -> int:
     """The workers of the queue that run on this machine now, those just started at least."""
-    from queuectl.entrypoints.background import local_workers
+    from queuectl.entrypoints.worker.background import local_workers
 
     return max(len(local_workers(app.container).alive), len(started.workers))

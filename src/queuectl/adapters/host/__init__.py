@@ -1,0 +1,1 @@
+"""The machine: clocks, ids, processes, files."""

@@ -1,0 +1,79 @@
+"""Whether the directories of this installation can be written, tried without a trace, for `doctor`."""
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from queuectl.domain.ports.storage import Finding, Grade
+
+PROBE = bytes(64 * 1024)
+"""What is written to find out: more than a file system keeps for the file's own entry."""
+
+
+def examine(log_dir: Path, spool_dir: Path) -> Sequence[Finding]:
+    """Whether workers can log, and keep the outcomes that the database cannot take."""
+    return [
+        _finding("log directory", log_dir, Grade.FAIL, "workers in the background cannot be started without a log"),
+        _finding("spool directory", spool_dir, Grade.WARN, "outcomes outlive an outage in their worker's memory only"),
+    ]
+
+
+def trouble_of(directory: Path) -> str | None:
+    """Why nothing can be written in a directory, by trying it; None when all is well. An absent one could be made."""
+    try:
+        found = directory.stat()
+    except FileNotFoundError:
+        return _trouble_of_making(directory)
+    except OSError as error:
+        return f"{directory} cannot be reached: {_said(error)}"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{directory} is not a directory"
+    try:
+        _probe(directory)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk of {directory} is full ({_said(error)})"
+        return f"{directory} cannot be written: {_said(error)}"
+    return None
+
+
+def _finding(subject: str, directory: Path, grade: Grade, otherwise: str) -> Finding:
+    hint = f"{otherwise}; mend it, or name another directory"
+    if trouble := trouble_of(directory):
+        return Finding(subject=subject, grade=grade, message=trouble, hint=hint)
+    if not directory.exists():
+        return Finding(subject=subject, grade=Grade.OK, message=f"{directory}, which will be made when it is needed")
+    found = directory.stat()
+    if found.st_uid != os.geteuid():
+        message = f"{directory} belongs to another user (uid {found.st_uid})"
+        return Finding(subject=subject, grade=Grade.WARN, message=message, hint="use a directory of your own")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        message = f"other users can write to {directory} (mode {stat.S_IMODE(found.st_mode):04o})"
+        return Finding(subject=subject, grade=Grade.WARN, message=message, hint=f"chmod go-w {directory}")
+    return Finding(subject=subject, grade=Grade.OK, message=f"{directory} can be written")
+
+
+def _trouble_of_making(directory: Path) -> str | None:
+    if directory.is_symlink():
+        return f"{directory} is a link to {directory.readlink()}, which does not exist"
+    above = next(_present(directory))
+    trouble = trouble_of(above)
+    return f"{directory} cannot be made: {trouble}" if trouble else None
+
+
+def _present(directory: Path) -> Iterator[Path]:
+    return (each for each in directory.absolute().parents if os.path.lexists(each))
+
+
+def _probe(directory: Path) -> None:
+    """Write a file that has no name, where that can be had, and is gone when it is closed. Raises OSError."""
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        file.write(PROBE)
+        os.fsync(file.fileno())
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,1 @@
+"""The commands of jobs as processes: started, watched, stopped."""

@@ -1,0 +1,150 @@
+"""How the end of a command is told: its exit code or signal, and one line that says what went wrong."""
+
+import errno
+import os
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from queuectl.adapters.host.system import EXHAUSTED, printable
+from queuectl.adapters.processes import program_trouble
+from queuectl.domain.attempt import Outcome, Output, RunResult
+from queuectl.domain.duration import format_duration
+from queuectl.domain.ports.work import Run
+
+MEANINGS = {126: " (cannot be executed)", 127: " (command not found)"}
+"""What the shell says by these exit codes."""
+
+LONGEST_LINE = 200
+"""Characters of a command's last line of output that are repeated in its error."""
+
+LEFT_BEHIND = "left background processes, which were killed"
+
+
+def spawn_failure(run: Run, error: OSError | ValueError | MemoryError) -> RunResult:
+    """The command could not be started: by its own fault, as the shell would number it, or by the worker's."""
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    if isinstance(error, ValueError):  # a row that was written by hand
+        return RunResult(outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {error}")
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in EXHAUSTED:
+        return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
+    cwd = run.job.cwd
+    if cwd is not None and not _can_be_entered(_directory(run)):
+        return RunResult(
+            outcome=Outcome.FAILED, error=f"the working directory {printable(cwd)} cannot be entered: {reason}"
+        )
+    exit_code = 127 if error.errno == errno.ENOENT else 126
+    return RunResult(
+        outcome=Outcome.FAILED, exit_code=exit_code, error=f"exit code {exit_code} {_not_started(run, error, reason)}"
+    )
+
+
+def _not_started(run: Run, error: OSError, reason: str) -> str:
+    """Why the program was not started, and what would mend it."""
+    command = run.job.command
+    program, directory = "/bin/sh" if isinstance(command, str) else command[0], _directory(run)
+    trouble = program_trouble.of_start(error, directory)
+    name = program_trouble.named(program)
+    if trouble is not None and trouble.missing:
+        return f"({trouble.missing} is missing): {trouble.words}"
+    said = f"(command not found): {name}" if error.errno == errno.ENOENT else f"(cannot be executed): {name}: {reason}"
+    if trouble is not None:
+        return f"{said}; {trouble.words}"
+    if isinstance(command, str) or error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+        return said
+    return said + program_trouble.hint_for(program, directory, is_whole_command=len(command) == 1)
+
+
+def _directory(run: Run) -> Path:
+    """Where the command runs; a job without a directory runs where the worker does."""
+    return Path(os.fsdecode((run.job.cwd or ".").encode(errors="surrogateescape")))
+
+
+def _can_be_entered(directory: Path) -> bool:
+    return directory.is_dir() and os.access(directory, os.X_OK)
+
+
+def not_started(run: Run, stopped_as: Outcome, *, hangs: bool = False) -> RunResult:
+    """The result of a run that was stopped before its command had started.
+
+    `hangs`: the system still looks for its program or its directory.
+    """
+    why = "its program or its directory does not answer" if hangs else "its command had not been started"
+    if stopped_as is Outcome.TIMEOUT:
+        return RunResult(outcome=stopped_as, error=f"{_too_long(run)} ({why})")
+    return RunResult(outcome=stopped_as, error=f"was stopped ({why})")
+
+
+def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | None, pid: int) -> RunResult:
+    """The result of a run whose process has ended and cannot be reaped (`code` as far as known), or does not end."""
+    held = f"process {pid} cannot be reaped: a tracer holds it"
+    if code is not None:
+        result = told(run, code, output, stopped_as=stopped_as)
+        return result._replace(error=f"{result.error}; {held}" if result.error else held)
+    if stopped_as is None:
+        return RunResult(outcome=Outcome.FAILED, error=f"nobody knows how it ended: {held}", output=output)
+    ending = f"SIGKILL has not ended process {pid}: it waits in the kernel, or is frozen"
+    said = _too_long(run) if stopped_as is Outcome.TIMEOUT else "was stopped"
+    return RunResult(outcome=stopped_as, error=f"{said} ({ending})", output=output)
+
+
+def has_more_to_tell(code: int) -> bool:
+    """Whether `words_of` may have something to add to that exit code."""
+    return code in MEANINGS
+
+
+def words_of(run: Run, output: Output) -> str:
+    """What a look at the job's files adds to the end of its command. They may be where nothing answers."""
+    return program_trouble.after_shell(output.content, _directory(run))
+
+
+def told(
+    run: Run,
+    returncode: int,
+    output: Output,
+    *,
+    stopped_as: Outcome | None = None,
+    left_behind: bool = False,
+    cannot_be_killed: Sequence[int] = (),
+    words: str = "",
+) -> RunResult:
+    """The result of a run by what `subprocess` calls its returncode: an exit code, or a negative signal.
+
+    `stopped_as` is why it was stopped, if it was; `left_behind` that processes of it had to be killed after its end,
+    and `cannot_be_killed` are those that live on; `words` are what `words_of` found.
+    """
+    exit_code, number = (returncode, None) if returncode >= 0 else (None, -returncode)
+    ending = _ending(exit_code, number, output.content) + words
+    match stopped_as:
+        case None if returncode == 0:
+            outcome, error = Outcome.SUCCEEDED, None
+        case None:
+            outcome, error = Outcome.FAILED, ending
+        case Outcome.TIMEOUT:
+            outcome, error = Outcome.TIMEOUT, f"{_too_long(run)} ({ending})"
+        case stopped:
+            outcome, error = stopped, f"was stopped ({ending})"
+    notes = [LEFT_BEHIND] if left_behind and not cannot_be_killed else []
+    if cannot_be_killed:
+        pids = ", ".join(map(str, cannot_be_killed))
+        notes.append(f"processes of it live on that could not be killed, another user's perhaps: pid {pids}")
+    error = "; ".join(filter(None, [error, *notes])) or None
+    return RunResult(outcome=outcome, exit_code=exit_code, signal=number, error=error, output=output)
+
+
+def _too_long(run: Run) -> str:
+    return f"ran longer than its timeout of {format_duration(run.job.timeout or timedelta())} and was stopped"
+
+
+def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
+    if number is not None:
+        try:
+            return f"killed by {signal.Signals(number).name}"
+        except ValueError:  # a real-time signal
+            return f"killed by signal {number}"
+    meaning = MEANINGS.get(exit_code or 0, "")
+    last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
+    return f"exit code {exit_code}{meaning}" + (f": {last_line[:LONGEST_LINE]}" if last_line and exit_code else "")

@@ -1,0 +1,1 @@
+"""How statements are made, run and repeated."""

@@ -1,0 +1,82 @@
+"""Which schema a database has, and how it gets the newest: at once when it has none, else by Alembic's migrations."""
+
+from pathlib import Path
+
+from queuectl.adapters.sql.engine.compiled import SCHEMA
+from queuectl.adapters.sql.engine.transactions import Backend, Connection
+from queuectl.domain.errors import SchemaMismatch
+
+SCHEMA_VERSION = "0002"
+"""The newest migration's revision."""
+
+_HAS_VERSION = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'",
+    # Asked of a table: by opening one, a session hears what others have done since its transaction began. Else it goes
+    # by what it remembers, which is that there was no such table before it waited for the lock.
+    "postgresql": "SELECT to_regclass('alembic_version') FROM pg_class LIMIT 1",
+}
+
+_AS_ALEMBIC_DOES = (
+    """CREATE TABLE alembic_version (
+        version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+    )""",
+    f"INSERT INTO alembic_version (version_num) VALUES ('{SCHEMA_VERSION}')",  # noqa: S608 - a constant
+)
+
+
+def schema_version(connection: Connection) -> str | None:
+    """The revision that the database has; None without any of ours."""
+    if connection.ask(_HAS_VERSION[connection.backend.name]) is None:
+        return None
+    version = connection.ask("SELECT version_num FROM alembic_version")
+    return None if version is None else str(version)
+
+
+def check_version(version: str | None, database: str) -> None:
+    """Raises SchemaMismatch unless the database has the schema that this program was written for."""
+    if version == SCHEMA_VERSION:
+        return
+    if version is not None and version > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"{database} has schema {version}, which is newer than this queuectl knows ({SCHEMA_VERSION})",
+            hint="upgrade queuectl on this host",
+        )
+    if version is None:
+        raise SchemaMismatch(f"{database} holds no queue yet", hint="run `queuectl init` to create it")
+    raise SchemaMismatch(
+        f"{database} has schema {version}, this queuectl needs {SCHEMA_VERSION}",
+        hint="run `queuectl init` to bring it up to date",
+    )
+
+
+def create(connection: Connection) -> None:
+    """Make the newest schema in the running transaction, unless another has made one since we looked."""
+    if schema_version(connection) is None:
+        for statement in (*SCHEMA[connection.backend.name], *_AS_ALEMBIC_DOES):
+            connection.tell(statement)
+
+
+def migrate(backend: Backend, *, lock: str | None = None, to: str = "head") -> None:
+    """Bring an older schema up to date, in a transaction of its own that begins with `lock`.
+
+    Raises SchemaMismatch for an unknown one, and the driver's errors. Whoever comes second finds the work done.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+    from sqlalchemy import NullPool, create_engine
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
+    driver = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}[backend.name]
+    engine = create_engine(driver, creator=backend.connect, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(backend.begin_writing)
+        if lock:
+            connection.exec_driver_sql(lock)
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, to)
+        except CommandError as error:
+            raise SchemaMismatch(f"the database has a schema that no queuectl has made: {error}") from error
+        connection.commit()

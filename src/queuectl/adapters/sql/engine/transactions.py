@@ -1,0 +1,333 @@
+"""Transactions: begun as the backend wants, tried again when it says so, its errors told in the core's words."""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from queuectl.adapters.sql.engine.prepared import Columns, Prepared, Row, Shape, Values, prepared
+from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
+
+T = TypeVar("T")
+
+NO_TURN = contextlib.nullcontext()
+
+FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
+"""Seconds between two tries of a transaction; doubled each time, with jitter."""
+
+PLANS_LAST = 5.0
+"""Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
+
+GROUP = 40
+"""Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
+
+
+class Cursor(Protocol):
+    """What we use of a driver's cursor: PEP 249."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+
+    def execute(self, text: str, values: Sequence[object] = ..., /) -> object:
+        """Run a statement."""
+
+    def executemany(self, text: str, values: Iterable[Sequence[object]], /) -> object:
+        """Run a statement once with each of these values."""
+
+    def fetchall(self) -> Sequence[Sequence[object]]:
+        """All rows that the last statement gave."""
+
+
+class Driver(Protocol):
+    """What we use of a driver's connection. It begins no transaction by itself."""
+
+    def cursor(self) -> Cursor:
+        """A cursor for one statement after the other."""
+
+    def commit(self) -> object:
+        """Make the open transaction durable."""
+
+    def rollback(self) -> object:
+        """Undo the open transaction."""
+
+    def close(self) -> None:
+        """Close it; a transaction that is open is rolled back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """The seam between the two databases: their connections, how transactions begin, and what errors mean.
+
+    `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
+    says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
+    already. `load` runs an INSERT with each row of many groups. A transaction that writes is begun and ended within a
+    `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
+    `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
+    good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
+    where it does not keep its settings from one to the next. `keeps_the_dead` says that the entries of rows that have
+    changed stay in an index while somebody holds an older snapshot. `hold` follows `begin_writing` where nobody else is
+    to write. `identity` says which database is at its place now, where that can be told from outside, and `replaced` is
+    the error when that is not the one that was opened.
+    """
+
+    name: str
+    connect: Callable[[], Driver]
+    begin_reading: str
+    begin_writing: str
+    error: tuple[type[Exception], ...]
+    explain: Callable[[Exception, bool], DatabaseUnavailable]
+    is_duplicate: Callable[[Exception], bool]
+    load: Callable[[Cursor, str, Iterable[Columns]], object]
+    hold: str = ""
+    identity: Callable[[], object] = lambda: None
+    is_lost: Callable[[Driver], bool] = lambda _: False
+    is_unanswered: Callable[[Exception], bool] = lambda _: False
+    write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
+    expect_answers_within: Callable[[timedelta], None] = lambda _: None
+    forget_plans: str = ""
+    after_begin: Callable[[Driver], str] = lambda _: ""
+    replaced: Callable[[], DatabaseReplaced] = lambda: DatabaseReplaced("another database is in its place")
+    keeps_the_dead: bool = False
+
+
+class Duplicate(Exception):
+    """A row has a key that another has."""
+
+
+class Connection:
+    """A connection in a transaction: runs the statements of `statements.py` by their names."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Raises the driver's errors."""
+        self.backend = backend
+        self.driver = backend.connect()
+        self._cursor = self.driver.cursor()
+        self.was_lost = False
+        self.is_committing = False
+        self._planned_at = time.monotonic()
+
+    def forget_old_plans(self) -> None:
+        """Outside of a transaction: plans that were made a while ago may be for a much smaller queue."""
+        if self.backend.forget_plans and time.monotonic() - self._planned_at > PLANS_LAST:
+            self.tell(self.backend.forget_plans)
+            self._planned_at = time.monotonic()
+
+    def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
+        """All rows of a statement."""
+        statement = self._executed(name, values, shape)
+        return [statement.row(raw) for raw in self._cursor.fetchall()]
+
+    def row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row | None:
+        """The first row of a statement, or None."""
+        rows = self.rows(name, values, shape)
+        return rows[0] if rows else None
+
+    def only_row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row:
+        """The row of a statement that always gives one."""
+        (row,) = self.rows(name, values, shape)
+        return row
+
+    def run(self, name: str, values: Values | None = None, shape: Shape = ()) -> int:
+        """Run a statement that gives nothing back; how many rows it changed."""
+        self._executed(name, values, shape)
+        return self._cursor.rowcount
+
+    def run_for_each(self, name: str, values: Sequence[Values], shape: Shape = ()) -> None:
+        """Run it once with each of these values."""
+        if len(values) == 1:  # saves PostgreSQL a round trip
+            self.run(name, values[0], shape)
+        elif values:
+            statement = prepared(self.backend.name, name, shape)
+            self._cursor.executemany(statement.text, [statement.bound(each) for each in values])
+
+    def load(self, name: str, tuples: Sequence[NamedTuple]) -> None:
+        """Insert a row for each named tuple, which has the statement's parameters among its fields."""
+        statement = prepared(self.backend.name, name)
+        if len(tuples) == 1:  # saves PostgreSQL a round trip
+            self._cursor.execute(statement.text, statement.bound(tuples[0]._asdict()))
+        else:
+            groups = (tuples[start : start + GROUP] for start in range(0, len(tuples), GROUP))
+            self.backend.load(self._cursor, statement.text, map(statement.columns, groups))
+
+    def tell(self, text: str) -> None:
+        """Run a statement in the database's own language."""
+        self._cursor.execute(text)
+
+    def ask(self, text: str) -> object:
+        """The first value that such a statement gives; None when it gives no row."""
+        self._cursor.execute(text)
+        return next((row[0] for row in self._cursor.fetchall()), None)
+
+    def close(self) -> None:
+        """Roll back what is not committed. Remembers whether the connection was lost before."""
+        self.was_lost = self.backend.is_lost(self.driver)
+        with contextlib.suppress(*self.backend.error):
+            self.driver.close()
+
+    def _executed(self, name: str, values: Values | None, shape: Shape) -> Prepared:
+        statement = prepared(self.backend.name, name, shape)
+        self._cursor.execute(statement.text, statement.bound(values or {}))
+        return statement
+
+
+Work: TypeAlias = Callable[[Connection], T]
+Recall: TypeAlias = Callable[[Connection], T | None]
+
+
+class Database:
+    """Runs a function as one transaction, for reading or for writing. Safe for threads; each has a connection."""
+
+    def __init__(self, backend: Backend, *, patience: timedelta) -> None:
+        self.backend = backend
+        self.patience = patience
+        self._idle: list[Connection] = []
+        self._identity: object = None
+
+    def read(self, work: Work[T]) -> T:
+        """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
+        return self._transact(self.backend.begin_reading, work)
+
+    def write(self, work: Work[T], *, recall: Recall[T] | None = None) -> T:
+        """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
+
+        When the connection breaks while the commit is under way, nobody knows whether it was made. Then `recall` is
+        asked, in the next transaction, for what `work` would have returned; None means that it was not made. Without
+        `recall`, doing `work` twice must come to the same as doing it once.
+
+        Raises DatabaseUnavailable, Duplicate, and whatever `work` raises; nothing is changed then. Raises
+        CommitUnknown when the database does not come back in time to ask it.
+        """
+        return self._transact(self.backend.begin_writing, work, recall)
+
+    def try_to_write(self, work: Work[object], *, first: Sequence[str] = ()) -> None:
+        """Run `work` as a transaction for writing and roll it back: nothing is left of it, and nothing tried again.
+
+        `first` are statements for the connection, before it begins. Raises DatabaseUnavailable.
+        """
+        connection = None
+        try:
+            connection = Connection(self.backend)
+            for statement in (*first, self.backend.begin_writing):
+                connection.tell(statement)
+            work(connection)
+            connection.driver.rollback()
+        except self.backend.error as error:
+            is_lost = connection is not None and self.backend.is_lost(connection.driver)
+            raise self.backend.explain(error, is_lost) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def impatient(self, longest: timedelta) -> "Database":
+        """The same database, for somebody who does not wait for longer than that."""
+        return Database(self.backend, patience=min(self.patience, longest))
+
+    def outside_transactions(self, work: Work[object], *, patience: timedelta | None = None) -> None:
+        """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
+        self._transact(None, work, patience=patience)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes while the body runs; reading goes on.
+
+        By a transaction that stays open, on a connection of its own. Raises DatabaseUnavailable, at the end too: for a
+        hold that has been broken meanwhile.
+        """
+        with contextlib.closing(self._made()) as connection:
+            self._asked(connection, self.backend.begin_writing + self.backend.after_begin(connection.driver))
+            if self.backend.hold:
+                self._asked(connection, self.backend.hold)
+            yield
+            self._asked(connection, "SELECT 1")
+
+    def _made(self) -> Connection:
+        try:
+            return Connection(self.backend)
+        except self.backend.error as error:
+            raise self.backend.explain(error, False) from error
+
+    def _asked(self, connection: Connection, text: str) -> None:
+        try:
+            connection.tell(text)
+        except self.backend.error as error:
+            connection.close()
+            raise self.backend.explain(error, connection.was_lost) from error
+
+    def expect_answers_within(self, longest: timedelta) -> None:
+        """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
+        self.backend.expect_answers_within(longest)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _transact(
+        self, begin: str | None, work: Work[T], recall: Recall[T] | None = None, patience: timedelta | None = None
+    ) -> T:
+        patience = self.patience if patience is None else patience
+        deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
+        in_doubt = was_taken = False
+        while True:
+            connection = None
+            try:
+                self._check_identity()
+                connection = self._idle_connection() or Connection(self.backend)
+                with self.backend.write_turn() if begin == self.backend.begin_writing else NO_TURN:
+                    result = self._tried(connection, begin, work, recall if in_doubt else None)
+            except BaseException as error:
+                if connection is not None:  # whatever went wrong, the next transaction has nothing of it
+                    connection.close()
+                if not isinstance(error, self.backend.error):
+                    raise
+                is_lost = connection is not None and (connection.was_lost or self.backend.is_unanswered(error))
+                if is_lost:
+                    self.close()  # the idle ones are likely to be lost with it
+                in_doubt = in_doubt or (is_lost and connection is not None and connection.is_committing)
+                if self.backend.is_duplicate(error):
+                    # The first try may hold what this one ran into, and be committed only now: ask once more.
+                    if not in_doubt or recall is None or was_taken:
+                        raise Duplicate from error
+                    was_taken = True
+                else:
+                    trouble = self.backend.explain(error, is_lost)
+                    if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:
+                        raise (CommitUnknown(trouble.message) if in_doubt else trouble) from error
+            else:
+                self._idle.append(connection)
+                return result
+            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads contenders, hides nothing
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    def _tried(self, connection: Connection, begin: str | None, work: Work[T], recall: Recall[T] | None) -> T:
+        if begin is None:
+            return work(connection)
+        connection.forget_old_plans()
+        connection.tell(begin + self.backend.after_begin(connection.driver))
+        if recall is not None and (recalled := recall(connection)) is not None:
+            connection.driver.rollback()
+            return recalled
+        result = work(connection)
+        connection.is_committing = begin == self.backend.begin_writing
+        connection.driver.commit()
+        connection.is_committing = False
+        return result
+
+    def _check_identity(self) -> None:
+        """Raises DatabaseReplaced, and then always: the old connections would go on with a file that has no name."""
+        identity = self.backend.identity()
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            self.close()
+            raise self.backend.replaced()
+
+    def _idle_connection(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None

@@ -1,0 +1,1 @@
+"""The ports of the core in SQL; a file for each."""

@@ -1,0 +1,1 @@
+"""What a worker does: claim jobs, have them run, record how they ended."""

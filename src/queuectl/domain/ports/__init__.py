@@ -1,0 +1,6 @@
+"""What the core needs from the world outside, in the core's own words.
+
+Every method of a repository is one transaction: when it returns, the change is durable; when it raises, nothing
+changed. Each may raise `DatabaseUnavailable`. Moments come from the caller's `Clock`, never from the adapter.
+A port with a single method is a plain callable.
+"""

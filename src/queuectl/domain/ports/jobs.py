@@ -1,0 +1,56 @@
+"""The jobs, as those who enqueue and operators see them."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from queuectl.domain.attempt import Attempt
+from queuectl.domain.job import Job, State
+
+Decide = Callable[[Job], Job]
+"""A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
+
+
+class Jobs(Protocol):
+    """The jobs."""
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
+
+    def find(self, job_id: str) -> Job:
+        """The job. Raises JobNotFound."""
+
+    def search(
+        self,
+        *,
+        states: Collection[State] = (),
+        queues: Collection[str] = (),
+        limit: int | None = None,
+        by_end: bool = False,
+    ) -> Sequence[Job]:
+        """Jobs of those states and queues (empty: all), the newest first, at most `limit`.
+
+        With `by_end`, those that ended last come first; it is for states in which a job has ended.
+        """
+
+    def change(self, job_id: str, decide: Decide) -> Job:
+        """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""
+
+    def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
+        """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
+
+    def remove(self, job_id: str, *, allow: Decide) -> None:
+        """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
+
+    def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
+        """Delete up to `limit` jobs of a state with their attempts; the ids of those that were there."""
+
+
+class Attempts(Protocol):
+    """The runs of the jobs, and what they wrote."""
+
+    def attempts_of(self, job_id: str) -> Sequence[Attempt]:
+        """All runs of a job, the first one first; empty for an unknown job."""
+
+    def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """What the last ended attempt of each of these jobs wrote; nothing for a job without one."""

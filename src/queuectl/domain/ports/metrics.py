@@ -1,0 +1,21 @@
+"""Counts over the whole queue."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from queuectl.domain.job import State
+from queuectl.domain.metrics import Metrics
+
+
+class Measurements(Protocol):
+    """Counts over the whole queue."""
+
+    def counts(self) -> Mapping[State, int]:
+        """How many jobs are in each state; every state is a key."""
+
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        """How many jobs of each queue are due; only queues that have one."""
+
+    def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
+        """What happened from `since` on; workers and queues only if `detailed`."""

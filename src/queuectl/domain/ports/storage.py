@@ -1,0 +1,121 @@
+"""The database as a place: made, examined, copied."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Grade(StrEnum):
+    """How well one checked thing stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What `doctor` found of one thing; `hint` is the next step where something is to be done."""
+
+    subject: str
+    grade: Grade
+    message: str
+    hint: str | None = None
+
+
+class Storage(Protocol):
+    """The database as a place: made, checked, examined, closed."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, as a URL without its password."""
+
+    def initialise(self) -> str | None:
+        """Create the schema or bring it up to date; idempotent, safe against others doing the same.
+
+        What was done, as one line, or None when there was nothing to do. Raises SchemaMismatch when it is too new.
+        """
+
+    def open(self, *, create: bool = False) -> None:
+        """Make sure that it can be used. With `create`, an absent database file is made; else nothing is.
+
+        Raises DatabaseUnreachable, or SchemaMismatch with the command to run.
+        """
+
+    def examine(self) -> "Sequence[Finding]":
+        """Check the database from inside; never raises: what is wrong is a finding."""
+
+    def close(self) -> None:
+        """Close every connection; those of other threads must be idle."""
+
+
+class Scratch(Protocol):
+    """A place for one more queue, apart from the user's own and where that one is: to be used and thrown away."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, once it is made: as a URL without its password."""
+
+    @property
+    def place(self) -> Path | None:
+        """The directory under which its files belong, on the disk of the user's own; None: it has none."""
+
+    def make(self, directory: Path) -> str:
+        """Make the place, files in that directory; its URL. Raises DatabaseUnavailable."""
+
+    def remove(self) -> None:
+        """Remove it with all that is in it, but for the directory. Raises DatabaseUnavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's place."""
+
+    jobs: Sequence[Mapping[str, object]]
+    attempts: Sequence[Mapping[str, object]]
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """How many rows a table has, and the SHA-256 of all their values in order, in hex."""
+
+    rows: int
+    checksum: str
+
+
+class Archive(Protocol):
+    """A whole queue as rows, to be copied from one database to another. Places count up in order of arrival."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody else writes to this queue while the body runs: a claim, a new job or a new worker waits.
+
+        Raises DatabaseUnavailable when it cannot be held, and at the end when somebody has broken the hold.
+        """
+
+    def size(self) -> int:
+        """How many jobs there are."""
+
+    def last(self) -> int:
+        """The place of the last job; 0 when there is none."""
+
+    def page(self, after: int, *, up_to: int, limit: int) -> "Page":
+        """The next jobs after that place and up to the other, at most `limit`, as one moment shows them."""
+
+    def store(self, page: "Page") -> None:
+        """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
+
+    def belongings(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """The rows, by table, that belong to no job: the settings that were set, and the workers not yet given up."""
+
+    def store_belongings(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+        """Have those settings and no others; put those workers in place of the ones with the same ids."""
+
+    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> "Mapping[str, Digest]":
+        """The digests, by table, of the jobs up to that place, their attempts, and the settings.
+
+        `seen` hears how many jobs each step has read.
+        """

@@ -1,0 +1,1 @@
+"""The processes of workers, and the supervisor that starts them."""

@@ -1,0 +1,212 @@
+"""One worker process: registers, works until it is told to stop, retires."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queuectl.application.work.lease import BEATS_PER_LEASE
+from queuectl.application.work.worker import SIGNALLED, Worker
+from queuectl.container import Container
+from queuectl.domain.attempt import Outcome
+from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
+from queuectl.domain.ports.host import LocalProcesses
+from queuectl.domain.worker import WorkerRecord, WorkerState
+from queuectl.entrypoints.worker.supervisor import ENDING, FORCE_SIGNAL, Order
+from queuectl.settings import Settings
+
+PATIENCE = timedelta(seconds=1)
+"""How long one transaction is tried: short, for the loop that tries again also watches the lease."""
+
+SHORTEST_SILENCE = timedelta(seconds=1)
+"""How long the database may take for an answer however short the lease is."""
+
+LONGEST_SILENCE = timedelta(seconds=10)
+"""How much later than half of a lease after the last one a sign of life may come: each asks the database first."""
+
+STOPPING_SILENCE = timedelta(seconds=5)
+"""How long it may take however long the lease is, when the worker is to stop."""
+
+LAST_WORDS, LAST_TRY = 10.0, 1.0
+"""Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
+
+ORPHANED_WITHIN = 0.2
+"""Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
+
+LEASE_LOST = 75
+"""The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What the workers of one `worker start` have in common; no queues means every queue."""
+
+    queues: Sequence[str] = ()
+    concurrency: int = 1
+
+
+def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) -> int:
+    """Work until the supervisor, at the other end of the line, orders to stop or is gone.
+
+    A signal that would end this process, which anybody may send and a command by mistake, stops it gracefully and has
+    it replaced. Writes the worker's id to the line once it may claim. The exit code: 0, LEASE_LOST, or SIGNALLED and
+    the signal. Raises DatabaseUnavailable when the queue cannot be used at the start.
+    """
+    container = Container(settings=settings, patience=PATIENCE)
+    supervisor = os.getppid()
+    worker_id = container.new_worker_id()
+    local = container.local_processes()
+    local.join(container.find_process()(supervisor) or container.current_process(), worker=worker_id)
+    record, sent_at = _registered(settings, options, worker_id, local)
+    # A connection of the pool's from now on, and so a log for the wake-ups to watch.
+    container.storage().open(create=False)
+    lease = record.lease_expires_at - record.started_at
+    # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
+    container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
+
+    def tell(lease_ends: timedelta) -> None:
+        fit_until = container.elapsed()() + lease / 2 + LONGEST_SILENCE
+        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
+
+    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at, tell=tell)
+    worker: Worker = container.worker(
+        record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
+    )
+    tell(sent_at + lease)
+
+    stops = _Stops(worker, container, supervisor)
+    container.listen()(container.runner().wake)
+    beating = _thread("heartbeat", heartbeat.run)
+    _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
+    _thread("orders", lambda: stops.obey(line))
+    _thread("signals", stops.take_signals)
+    container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
+    with contextlib.suppress(OSError):  # the supervisor is gone
+        line.sendall(record.id.encode())
+
+    in_good_order = worker.run()
+    heartbeat.close()
+
+    def retire() -> None:
+        beating.join()
+        with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
+            container.workers().retire(record.id, at=container.clock()())
+        container.storage().close()
+
+    _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)
+    container.events()(WorkerStopped(worker=record.id))
+    if not in_good_order:
+        return LEASE_LOST
+    return SIGNALLED + stops.signal if stops.signal else 0
+
+
+def rescue_once(settings: Settings) -> None:
+    """Take back the jobs of dead workers, as a worker would. Raises DatabaseUnavailable."""
+    container = Container(settings=settings)
+    container.storage().open(create=False)
+    container.rescue(container.queue().policy())
+    container.storage().close()
+
+
+def _registered(
+    settings: Settings, options: WorkerOptions, worker_id: str, local: LocalProcesses
+) -> tuple[WorkerRecord, timedelta]:
+    """The new worker, in the database with its first lease; and when that was sent, in time since boot.
+
+    With a user's patience, not a worker's, and after all that takes a while: there is no lease yet to be watched.
+    """
+    container = Container(settings=settings, local_processes=local)
+    container.storage().open(create=False)  # whoever started the workers has made it; it may have been removed since
+    container.contain()
+    container.clear_leftovers()
+    lease = container.queue().policy().lease
+    sent_at, now = container.elapsed()(), container.clock()()
+    record = WorkerRecord(
+        id=worker_id,
+        host=container.host_name(),
+        process=container.current_process(),
+        supervisor=container.find_process()(os.getppid()) or container.current_process(),
+        queues=tuple(options.queues),
+        concurrency=options.concurrency,
+        state=WorkerState.RUNNING,
+        started_at=now,
+        renewed_at=now,
+        lease_expires_at=now + lease,
+    )
+    container.workers().register(record)
+    container.storage().close()
+    return record, sent_at
+
+
+def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class _Stops:
+    """How a worker is stopped: by the orders and the end of its supervisor, or by a signal from anybody else."""
+
+    def __init__(self, worker: Worker, container: Container, supervisor: int) -> None:
+        """`supervisor` is the pid of this process's parent."""
+        self.signal = 0
+        """The first signal that came although the supervisor was there."""
+        self._worker = worker
+        self._container = container
+        self._supervisor = supervisor
+
+    def obey(self, line: socket.socket) -> None:
+        """Do what the supervisor orders; stop when it is gone."""
+        orders = {Order.STOP: self._stop, Order.FORCE: self._force, Order.RESCUE: self._worker.rescue_soon}
+        with contextlib.suppress(OSError):
+            while order := line.recv(1):
+                orders[Order(order)]()
+        self._stop()
+
+    def take_signals(self) -> None:
+        """Wait for the signals that would end this process, and stop."""
+        while True:
+            number = signal.sigwait(ENDING)
+            if _is_orphan(self._supervisor, within=ORPHANED_WITHIN if number == FORCE_SIGNAL else 0.0):
+                self._force() if number == FORCE_SIGNAL else self._stop()
+                continue
+            if not self.signal:
+                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=_name_of(number)))
+            self.signal = self.signal or number
+            self._stop()
+
+    def _stop(self) -> None:
+        self._worker.stop()
+        self._container.database().expect_answers_within(STOPPING_SILENCE)
+
+    def _force(self) -> None:
+        self._worker.stop(force=True)
+        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        # From here, for the main thread may be waiting for the database.
+        runner, grace = self._container.runner(), self._worker.kill_grace
+        runner.stop(Outcome.RELEASED, grace=grace)
+        time.sleep(grace.total_seconds())
+        runner.stop(Outcome.RELEASED, grace=timedelta())
+
+
+def _is_orphan(supervisor: int, *, within: float) -> bool:
+    """Whether the supervisor is gone: then anybody may stop this worker."""
+    give_up_at = time.monotonic() + within
+    while os.getppid() == supervisor:
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(within / 20)
+    return True
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
