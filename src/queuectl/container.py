@@ -91,10 +91,11 @@ class Container(containers.DeclarativeContainer):
     database = backend.provided.database
     storage = backend.provided.storage
     clock = backend.provided.clock
+    notify = backend.provided.notify
     listen = backend.provided.listen
     scratch = backend.provided.scratch.call()
 
-    jobs = providers.Singleton(SqlJobRepository, database, backend.provided.notify)
+    jobs = providers.Singleton(SqlJobRepository, database, notify)
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)

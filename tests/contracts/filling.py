@@ -65,7 +65,7 @@ def fill(database: Database) -> None:
 
 def looked_over(database: Database) -> None:
     """As the server's autovacuum does by itself. On SQLite nobody does: there the planner knows nothing of the data."""
-    if database.backend.name == "postgresql":
+    if database.dialect.name == "postgresql":
         database.outside_transactions(lambda it: it.tell("VACUUM (ANALYZE) jobs, attempts, workers, config"))
 
 

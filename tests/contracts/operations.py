@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from queuectl.adapters.sql.engine.prepared import PRIORITIES
-from queuectl.adapters.sql.engine.transactions import Backend, Database
+from queuectl.adapters.sql.engine.transactions import Database, Dialect
 from queuectl.adapters.sql.stores.claiming import Walk
 from queuectl.adapters.sql.stores.jobs import SqlJobRepository
 from queuectl.container import Container
@@ -29,16 +29,16 @@ class Desk:
     """
 
     def __init__(
-        self, url: str, directory: Path, *, through: Callable[[Backend], Backend] = lambda backend: backend
+        self, url: str, directory: Path, *, through: Callable[[Dialect], Dialect] = lambda dialect: dialect
     ) -> None:
         """`through`: what its database is used through."""
         container = Container(settings=Settings(database_url=url, log_dir=directory, busy_timeout=SECOND))
         self._recording = Recording()
-        self.backend: Backend = container.backend()
-        container.backend.override(self._recording.of(through(self.backend)))
+        self.database: Database = container.database()
+        self.dialect = self.database.dialect
+        self.database.dialect = self._recording.of(through(self.dialect))
         container.clock.override(lambda: NOON)  # the server's clock is asked when it was not for a while
         container.storage().open()
-        self.database: Database = container.database()
         self.jobs = container.jobs()
         self.workers = container.workers()
         self.queue = container.queue()

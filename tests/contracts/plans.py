@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from psycopg import sql
 
 from queuectl.adapters.sql.engine import prepared
-from queuectl.adapters.sql.engine.transactions import Backend, Driver
+from queuectl.adapters.sql.engine.transactions import Dialect, Driver
 from tests.contracts.recording import Told
 
 SMALL = {"workers", "config", "jobs_suspect"}
@@ -35,19 +35,19 @@ class Finding(NamedTuple):
     plan: str
 
 
-def findings(backend: Backend, told: Iterable[Told]) -> set[Finding]:
+def findings(dialect: Dialect, told: Iterable[Told]) -> set[Finding]:
     """What is questionable in the plans of these statements, each as for the first values that it came with."""
     names = {
         statement.text: " ".join(map(str, (name, *shape)))
         for (database, name, shape), statement in prepared._prepared.items()
-        if database == backend.name
+        if database == dialect.name
     }
     first: dict[str, Told] = {}
     for each in told:
         if each.text.startswith(PLANNED):
             first.setdefault(each.text, each)
-    questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[backend.name]
-    driver = backend.connect()
+    questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[dialect.name]
+    driver = dialect.connect()
     try:
         return {
             Finding(names.get(text, text), plan) for text, each in first.items() for plan in questionable(driver, each)

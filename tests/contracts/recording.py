@@ -7,7 +7,7 @@ from typing import cast
 
 import psycopg
 
-from queuectl.adapters.sql.engine.transactions import Backend, Cursor, Driver
+from queuectl.adapters.sql.engine.transactions import Cursor, Dialect, Driver
 
 COMMIT, ROLLBACK = "COMMIT", "ROLLBACK"
 
@@ -22,24 +22,24 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What all connections of a backend were told, but for what they are told by the clock."""
+    """What all connections of a database were told, but for what they are told by the clock."""
 
     told: list[Told] = field(default_factory=list)
 
-    def of(self, backend: Backend) -> Backend:
-        """The same backend, but that what its connections are told from now on is in the recording too."""
+    def of(self, dialect: Dialect) -> Dialect:
+        """The same, but that what its connections are told from now on is in the recording too."""
 
         def connect() -> "_Recorded":
-            return _Recorded(backend.connect(), self.told, but={backend.forget_plans})
+            return _Recorded(dialect.connect(), self.told, but={dialect.forget_plans})
 
         def own(driver: Driver) -> Driver:
             return driver.driver if isinstance(driver, _Recorded) else driver
 
         return replace(
-            backend,
+            dialect,
             connect=connect,
-            is_lost=lambda driver: backend.is_lost(own(driver)),
-            after_begin=lambda driver: backend.after_begin(own(driver)),
+            is_lost=lambda driver: dialect.is_lost(own(driver)),
+            after_begin=lambda driver: dialect.after_begin(own(driver)),
         )
 
 

@@ -88,13 +88,13 @@ def table(backend: str) -> dict[str, tuple[int, ...]]:
 
 def cost(desk: Desk, told: Sequence[Told]) -> tuple[int, ...]:
     texts = [each.text for each in told]
-    frame = {desk.backend.begin_reading, desk.backend.begin_writing, COMMIT, ROLLBACK}
+    frame = {desk.dialect.begin_reading, desk.dialect.begin_writing, COMMIT, ROLLBACK}
     runs = sum(len(each.values) for each in told if each.text not in frame)
     return texts.count(COMMIT) + texts.count(ROLLBACK), len(texts), runs
 
 
 def test_an_operation_costs_what_the_table_says(desk: Desk) -> None:
-    expected = table(desk.backend.name)
+    expected = table(desk.dialect.name)
     costs = {name: cost(desk, desk.told(prepare(desk))) for name, prepare in OPERATIONS.items()}
     changed = [f"{name:<30}" + "{:4}{:4}{:7}".format(*now) for name, now in costs.items() if now != expected.get(name)]
     assert not changed, "\n".join(["these differ from the table:", *changed])
@@ -115,10 +115,10 @@ def test_a_batch_of_a_thousand_jobs_takes_as_many_round_trips_as_one_job() -> No
 
 def test_who_only_reads_waits_for_no_writer_and_writes_nothing(desk: Desk) -> None:
     asks = [prepare(desk) for prepare in READING.values()]
-    writer = desk.backend.connect()
-    writer.cursor().execute(WRITERS_EXCLUDED[desk.backend.name])
+    writer = desk.dialect.connect()
+    writer.cursor().execute(WRITERS_EXCLUDED[desk.dialect.name])
     try:
         for ask in asks:
-            assert desk.backend.begin_writing not in {each.text for each in desk.told(ask)}
+            assert desk.dialect.begin_writing not in {each.text for each in desk.told(ask)}
     finally:
         writer.close()

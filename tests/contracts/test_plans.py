@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, cast
 import pytest
 
 from queuectl.adapters.sql.engine import transactions as database
-from queuectl.adapters.sql.engine.transactions import Backend, Driver
+from queuectl.adapters.sql.engine.transactions import Dialect, Driver
 from tests.builders import NOON, a_result
 from tests.contracts.filling import fill, looked_over
 from tests.contracts.operations import OPERATIONS, WORKER, Desk
@@ -83,7 +83,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         told = [each for prepare in OPERATIONS.values() for each in desk.told(prepare(desk))]
         looked_over(desk.database)  # as in a queue that has been at work for a while: the costs are steady from then on
         desk.close()
-        return findings(desk.backend, told)
+        return findings(desk.dialect, told)
 
     return found_on
 
@@ -106,7 +106,7 @@ def test_a_workers_statements_walk_over_no_jobs_of_a_young_queue_of_which_nothin
     desk.add(10_000, priority=5)  # a few thousand are read as quickly as ten are looked up
     names = [name for name in OPERATIONS if name.startswith(("claim", "settle", "rescue", "first due", "held"))]
     told = [each for name in names for each in desk.told(OPERATIONS[name](desk))]
-    questionable = findings(desk.backend, told)
+    questionable = findings(desk.dialect, told)
     desk.close()
     assert {each for each in questionable if each.plan == "walks jobs"} == set()
 
@@ -162,15 +162,15 @@ class Steps:
     def __init__(self) -> None:
         self.taken = 0
 
-    def of(self, backend: Backend) -> Backend:
+    def of(self, dialect: Dialect) -> Dialect:
         """The same backend, its steps counted."""
 
         def connect() -> Driver:
-            driver = backend.connect()
+            driver = dialect.connect()
             cast("Watched", driver).set_progress_handler(self._count, self.EVERY)
             return driver
 
-        return replace(backend, connect=connect)
+        return replace(dialect, connect=connect)
 
     def _count(self) -> int:
         self.taken += self.EVERY

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from queuectl.adapters.sql.engine.migration import SCHEMA_VERSION, migrate
-from queuectl.adapters.sql.postgresql.connection import postgres_backend
-from queuectl.adapters.sql.sqlite.connection import create_file, sqlite_backend
+from queuectl.adapters.sql.postgresql.connection import postgres_dialect
+from queuectl.adapters.sql.sqlite.connection import create_file, sqlite_dialect
 from tests.contracts.conftest import at_url
 from tests.postgres.plugin import emptied
 
@@ -42,7 +42,7 @@ def test_on_sqlite(tmp_path: Path) -> None:
     new, migrated = tmp_path / "new.db", tmp_path / "migrated.db"
     at_url(f"sqlite:///{new}", tmp_path).close()
     create_file(migrated)
-    migrate(sqlite_backend(migrated))
+    migrate(sqlite_dialect(migrated))
     assert sqlite_schema(new)[-1] == (SCHEMA_VERSION,)
     assert sqlite_schema(migrated) == sqlite_schema(new)
 
@@ -51,5 +51,5 @@ def test_on_sqlite(tmp_path: Path) -> None:
 def test_on_postgresql(empty_postgres_url: str, session_postgres_url: str, times: int) -> None:
     new = postgres_schema(emptied(session_postgres_url))
     for _ in range(times):
-        migrate(postgres_backend(empty_postgres_url), lock="SELECT pg_advisory_xact_lock(1)")
+        migrate(postgres_dialect(empty_postgres_url), lock="SELECT pg_advisory_xact_lock(1)")
     assert postgres_schema(empty_postgres_url) == new

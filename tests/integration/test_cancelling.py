@@ -264,7 +264,7 @@ def test_a_worker_that_hears_no_wake_up_hears_of_it_by_asking(cli: Cli, ledger: 
         from queuectl.container import Container
         from queuectl.settings import load_settings
         container = Container(settings=load_settings())
-        container.announce.override(providers.Object(lambda: None))
+        container.notify.override(providers.Object(lambda: None))
         container.storage().open()
         container.queue().cancel(sys.argv[1])
     """

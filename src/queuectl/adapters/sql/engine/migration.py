@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from queuectl.adapters.sql.engine.compiled import SCHEMA
-from queuectl.adapters.sql.engine.transactions import Backend, Connection
+from queuectl.adapters.sql.engine.transactions import Connection, Dialect
 from queuectl.domain.errors import SchemaMismatch
 
 SCHEMA_VERSION = "0002"
@@ -26,7 +26,7 @@ _AS_ALEMBIC_DOES = (
 
 def schema_version(connection: Connection) -> str | None:
     """The revision that the database has; None without any of ours."""
-    if connection.ask(_HAS_VERSION[connection.backend.name]) is None:
+    if connection.ask(_HAS_VERSION[connection.dialect.name]) is None:
         return None
     version = connection.ask("SELECT version_num FROM alembic_version")
     return None if version is None else str(version)
@@ -52,11 +52,11 @@ def check_version(version: str | None, database: str) -> None:
 def create(connection: Connection) -> None:
     """Make the newest schema in the running transaction, unless another has made one since we looked."""
     if schema_version(connection) is None:
-        for statement in (*SCHEMA[connection.backend.name], *_AS_ALEMBIC_DOES):
+        for statement in (*SCHEMA[connection.dialect.name], *_AS_ALEMBIC_DOES):
             connection.tell(statement)
 
 
-def migrate(backend: Backend, *, lock: str | None = None, to: str = "head") -> None:
+def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> None:
     """Bring an older schema up to date, in a transaction of its own that begins with `lock`.
 
     Raises SchemaMismatch for an unknown one, and the driver's errors. Whoever comes second finds the work done.
@@ -68,10 +68,10 @@ def migrate(backend: Backend, *, lock: str | None = None, to: str = "head") -> N
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
-    driver = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}[backend.name]
-    engine = create_engine(driver, creator=backend.connect, poolclass=NullPool)
+    driver = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}[dialect.name]
+    engine = create_engine(driver, creator=dialect.connect, poolclass=NullPool)
     with engine.connect() as connection:
-        connection.exec_driver_sql(backend.begin_writing)
+        connection.exec_driver_sql(dialect.begin_writing)
         if lock:
             connection.exec_driver_sql(lock)
         config.attributes["connection"] = connection

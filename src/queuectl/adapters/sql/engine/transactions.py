@@ -1,4 +1,4 @@
-"""Transactions: begun as the backend wants, tried again when it says so, its errors told in the core's words."""
+"""Transactions: begun as the database wants, tried again when it says so, its errors told in the core's words."""
 
 import contextlib
 import random
@@ -59,7 +59,7 @@ class Driver(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
+class Dialect:
     """The seam between the two databases: their connections, how transactions begin, and what errors mean.
 
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
@@ -101,10 +101,10 @@ class Duplicate(Exception):
 class Connection:
     """A connection in a transaction: runs the statements of `statements.py` by their names."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         """Raises the driver's errors."""
-        self.backend = backend
-        self.driver = backend.connect()
+        self.dialect = dialect
+        self.driver = dialect.connect()
         self._cursor = self.driver.cursor()
         self.was_lost = False
         self.is_committing = False
@@ -112,8 +112,8 @@ class Connection:
 
     def forget_old_plans(self) -> None:
         """Outside of a transaction: plans that were made a while ago may be for a much smaller queue."""
-        if self.backend.forget_plans and time.monotonic() - self._planned_at > PLANS_LAST:
-            self.tell(self.backend.forget_plans)
+        if self.dialect.forget_plans and time.monotonic() - self._planned_at > PLANS_LAST:
+            self.tell(self.dialect.forget_plans)
             self._planned_at = time.monotonic()
 
     def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
@@ -141,17 +141,17 @@ class Connection:
         if len(values) == 1:  # saves PostgreSQL a round trip
             self.run(name, values[0], shape)
         elif values:
-            statement = prepared(self.backend.name, name, shape)
+            statement = prepared(self.dialect.name, name, shape)
             self._cursor.executemany(statement.text, [statement.bound(each) for each in values])
 
     def load(self, name: str, tuples: Sequence[NamedTuple]) -> None:
         """Insert a row for each named tuple, which has the statement's parameters among its fields."""
-        statement = prepared(self.backend.name, name)
+        statement = prepared(self.dialect.name, name)
         if len(tuples) == 1:  # saves PostgreSQL a round trip
             self._cursor.execute(statement.text, statement.bound(tuples[0]._asdict()))
         else:
             groups = (tuples[start : start + GROUP] for start in range(0, len(tuples), GROUP))
-            self.backend.load(self._cursor, statement.text, map(statement.columns, groups))
+            self.dialect.load(self._cursor, statement.text, map(statement.columns, groups))
 
     def tell(self, text: str) -> None:
         """Run a statement in the database's own language."""
@@ -164,12 +164,12 @@ class Connection:
 
     def close(self) -> None:
         """Roll back what is not committed. Remembers whether the connection was lost before."""
-        self.was_lost = self.backend.is_lost(self.driver)
-        with contextlib.suppress(*self.backend.error):
+        self.was_lost = self.dialect.is_lost(self.driver)
+        with contextlib.suppress(*self.dialect.error):
             self.driver.close()
 
     def _executed(self, name: str, values: Values | None, shape: Shape) -> Prepared:
-        statement = prepared(self.backend.name, name, shape)
+        statement = prepared(self.dialect.name, name, shape)
         self._cursor.execute(statement.text, statement.bound(values or {}))
         return statement
 
@@ -181,15 +181,15 @@ Recall: TypeAlias = Callable[[Connection], T | None]
 class Database:
     """Runs a function as one transaction, for reading or for writing. Safe for threads; each has a connection."""
 
-    def __init__(self, backend: Backend, *, patience: timedelta) -> None:
-        self.backend = backend
+    def __init__(self, dialect: Dialect, *, patience: timedelta) -> None:
+        self.dialect = dialect
         self.patience = patience
         self._idle: list[Connection] = []
         self._identity: object = None
 
     def read(self, work: Work[T]) -> T:
         """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
-        return self._transact(self.backend.begin_reading, work)
+        return self._transact(self.dialect.begin_reading, work)
 
     def write(self, work: Work[T], *, recall: Recall[T] | None = None) -> T:
         """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
@@ -201,7 +201,7 @@ class Database:
         Raises DatabaseUnavailable, Duplicate, and whatever `work` raises; nothing is changed then. Raises
         CommitUnknown when the database does not come back in time to ask it.
         """
-        return self._transact(self.backend.begin_writing, work, recall)
+        return self._transact(self.dialect.begin_writing, work, recall)
 
     def try_to_write(self, work: Work[object], *, first: Sequence[str] = ()) -> None:
         """Run `work` as a transaction for writing and roll it back: nothing is left of it, and nothing tried again.
@@ -210,21 +210,21 @@ class Database:
         """
         connection = None
         try:
-            connection = Connection(self.backend)
-            for statement in (*first, self.backend.begin_writing):
+            connection = Connection(self.dialect)
+            for statement in (*first, self.dialect.begin_writing):
                 connection.tell(statement)
             work(connection)
             connection.driver.rollback()
-        except self.backend.error as error:
-            is_lost = connection is not None and self.backend.is_lost(connection.driver)
-            raise self.backend.explain(error, is_lost) from error
+        except self.dialect.error as error:
+            is_lost = connection is not None and self.dialect.is_lost(connection.driver)
+            raise self.dialect.explain(error, is_lost) from error
         finally:
             if connection is not None:
                 connection.close()
 
     def impatient(self, longest: timedelta) -> "Database":
         """The same database, for somebody who does not wait for longer than that."""
-        return Database(self.backend, patience=min(self.patience, longest))
+        return Database(self.dialect, patience=min(self.patience, longest))
 
     def outside_transactions(self, work: Work[object], *, patience: timedelta | None = None) -> None:
         """Run `work` on a connection in autocommit, for what no transaction can hold. Raises DatabaseUnavailable."""
@@ -238,28 +238,28 @@ class Database:
         hold that has been broken meanwhile.
         """
         with contextlib.closing(self._made()) as connection:
-            self._asked(connection, self.backend.begin_writing + self.backend.after_begin(connection.driver))
-            if self.backend.hold:
-                self._asked(connection, self.backend.hold)
+            self._asked(connection, self.dialect.begin_writing + self.dialect.after_begin(connection.driver))
+            if self.dialect.hold:
+                self._asked(connection, self.dialect.hold)
             yield
             self._asked(connection, "SELECT 1")
 
     def _made(self) -> Connection:
         try:
-            return Connection(self.backend)
-        except self.backend.error as error:
-            raise self.backend.explain(error, False) from error
+            return Connection(self.dialect)
+        except self.dialect.error as error:
+            raise self.dialect.explain(error, False) from error
 
     def _asked(self, connection: Connection, text: str) -> None:
         try:
             connection.tell(text)
-        except self.backend.error as error:
+        except self.dialect.error as error:
             connection.close()
-            raise self.backend.explain(error, connection.was_lost) from error
+            raise self.dialect.explain(error, connection.was_lost) from error
 
     def expect_answers_within(self, longest: timedelta) -> None:
         """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
-        self.backend.expect_answers_within(longest)
+        self.dialect.expect_answers_within(longest)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -276,25 +276,25 @@ class Database:
             connection = None
             try:
                 self._check_identity()
-                connection = self._idle_connection() or Connection(self.backend)
-                with self.backend.write_turn() if begin == self.backend.begin_writing else NO_TURN:
+                connection = self._idle_connection() or Connection(self.dialect)
+                with self.dialect.write_turn() if begin == self.dialect.begin_writing else NO_TURN:
                     result = self._tried(connection, begin, work, recall if in_doubt else None)
             except BaseException as error:
                 if connection is not None:  # whatever went wrong, the next transaction has nothing of it
                     connection.close()
-                if not isinstance(error, self.backend.error):
+                if not isinstance(error, self.dialect.error):
                     raise
-                is_lost = connection is not None and (connection.was_lost or self.backend.is_unanswered(error))
+                is_lost = connection is not None and (connection.was_lost or self.dialect.is_unanswered(error))
                 if is_lost:
                     self.close()  # the idle ones are likely to be lost with it
                 in_doubt = in_doubt or (is_lost and connection is not None and connection.is_committing)
-                if self.backend.is_duplicate(error):
+                if self.dialect.is_duplicate(error):
                     # The first try may hold what this one ran into, and be committed only now: ask once more.
                     if not in_doubt or recall is None or was_taken:
                         raise Duplicate from error
                     was_taken = True
                 else:
-                    trouble = self.backend.explain(error, is_lost)
+                    trouble = self.dialect.explain(error, is_lost)
                     if not (in_doubt or isinstance(trouble, DatabaseBusy)) or time.monotonic() + wait > deadline:
                         raise (CommitUnknown(trouble.message) if in_doubt else trouble) from error
             else:
@@ -307,24 +307,24 @@ class Database:
         if begin is None:
             return work(connection)
         connection.forget_old_plans()
-        connection.tell(begin + self.backend.after_begin(connection.driver))
+        connection.tell(begin + self.dialect.after_begin(connection.driver))
         if recall is not None and (recalled := recall(connection)) is not None:
             connection.driver.rollback()
             return recalled
         result = work(connection)
-        connection.is_committing = begin == self.backend.begin_writing
+        connection.is_committing = begin == self.dialect.begin_writing
         connection.driver.commit()
         connection.is_committing = False
         return result
 
     def _check_identity(self) -> None:
         """Raises DatabaseReplaced, and then always: the old connections would go on with a file that has no name."""
-        identity = self.backend.identity()
+        identity = self.dialect.identity()
         if self._identity is None:
             self._identity = identity
         elif identity != self._identity:
             self.close()
-            raise self.backend.replaced()
+            raise self.dialect.replaced()
 
     def _idle_connection(self) -> Connection | None:
         try:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
-from queuectl.adapters.sql.postgresql.connection import ServerClock, display_name, postgres_backend
+from queuectl.adapters.sql.postgresql.connection import ServerClock, display_name, postgres_dialect
 from queuectl.adapters.sql.postgresql.handover import without_secrets
 from queuectl.adapters.sql.postgresql.notify import PostgresAnnouncements, PostgresWakeUps
 from queuectl.adapters.sql.postgresql.scratch import PostgresScratch
@@ -14,7 +14,7 @@ from queuectl.adapters.sql.postgresql.storage import PostgresStorage
 def backend(url: str, *, patience: timedelta) -> Backend:
     """The database of that URL; its clock is the server's. Raises DatabaseUnreachable for a URL that is none."""
     name = display_name(url)
-    database = Database(postgres_backend(url), patience=patience)
+    database = Database(postgres_dialect(url), patience=patience)
     return Backend(
         location=name,
         shareable_url=lambda: without_secrets(url),

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from queuectl.adapters.host.system import elapsed
 from queuectl.adapters.sql.engine.prepared import Columns
-from queuectl.adapters.sql.engine.transactions import Backend, Connection, Database, Driver
+from queuectl.adapters.sql.engine.transactions import Connection, Database, Dialect, Driver
 from queuectl.adapters.sql.postgresql.url import check_ports, check_url
 from queuectl.domain.errors import (
     DatabaseBusy,
@@ -164,13 +164,13 @@ class ImpatientConnection(psycopg.Connection[tuple[object, ...]]):
             return result
 
 
-def postgres_backend(url: str) -> Backend:
+def postgres_dialect(url: str) -> Dialect:
     """The backend for that URL, any that libpq takes (service and password files included). Opens nothing yet.
 
     Raises DatabaseUnreachable for a URL that libpq cannot parse.
     """
     place, silence = display_name(url), Silence()
-    return Backend(
+    return Dialect(
         name="postgresql",
         connect=lambda: cast("Driver", connect(url, silence)),
         # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.

@@ -79,7 +79,7 @@ class PostgresStorage:
         if before is None:
             self._database.write(_create)
             return f"created the queue in {self._name}"
-        migrate(self._database.backend, lock=LOCK)
+        migrate(self._database.dialect, lock=LOCK)
         return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
 
     def open(self, *, create: bool = False) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from queuectl.adapters.host.system import now
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
-from queuectl.adapters.sql.sqlite.connection import path_of, sqlite_backend
+from queuectl.adapters.sql.sqlite.connection import path_of, sqlite_dialect
 from queuectl.adapters.sql.sqlite.listen import SqliteWakeUps
 from queuectl.adapters.sql.sqlite.notify import SqliteAnnouncements
 from queuectl.adapters.sql.sqlite.scratch import SqliteScratch
@@ -15,7 +15,7 @@ from queuectl.adapters.sql.sqlite.storage import SqliteStorage
 def backend(url: str, *, patience: timedelta) -> Backend:
     """The database file of that URL; its clock is the machine's. Raises DatabaseUnreachable for a URL without one."""
     path = path_of(url)
-    database = Database(sqlite_backend(path), patience=patience)
+    database = Database(sqlite_dialect(path), patience=patience)
     return Backend(
         location=str(path.resolve()),
         shareable_url=lambda: url,

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from queuectl.adapters.host.system import make_private
 from queuectl.adapters.sql.engine.prepared import Columns
-from queuectl.adapters.sql.engine.transactions import Backend, Connection, Cursor
+from queuectl.adapters.sql.engine.transactions import Connection, Cursor, Dialect
 from queuectl.adapters.sql.sqlite.write_lock import WriteQueue
 from queuectl.domain.errors import (
     DatabaseBusy,
@@ -64,10 +64,10 @@ SETTINGS = (
 )
 
 
-def sqlite_backend(path: Path) -> Backend:
+def sqlite_dialect(path: Path) -> Dialect:
     """The backend for the database file at `path`. Opens nothing yet."""
     texts = _Texts()
-    return Backend(
+    return Dialect(
         name="sqlite",
         connect=lambda: _connect(path, texts),
         begin_reading="BEGIN",

@@ -51,7 +51,7 @@ class SqliteStorage:
         if before is None:
             self._database.write(self._create)
             return f"created the queue in {self._path}" if is_new else f"made {self._path} a queue"
-        migrate(self._database.backend)
+        migrate(self._database.dialect)
         return f"upgraded {self._path} from schema {before} to {SCHEMA_VERSION}"
 
     def open(self, *, create: bool = False) -> None:

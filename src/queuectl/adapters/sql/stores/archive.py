@@ -125,5 +125,5 @@ def _mappings(rows: Sequence[Row]) -> Rows:
 
 def _count_on(connection: Connection) -> None:
     """PostgreSQL does not see places that were given, and would give them again; SQLite does."""
-    if connection.backend.name == "postgresql":
+    if connection.dialect.name == "postgresql":
         connection.ask("SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs")

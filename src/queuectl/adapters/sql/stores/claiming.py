@@ -70,7 +70,7 @@ def claim(
     begun = time.monotonic()
     rows += (others := _taken(connection, values, limit - len(rows), (len(queues), False, suspects is None)))
     took = time.monotonic() - begun
-    if took < LONG_WALK or not connection.backend.keeps_the_dead:
+    if took < LONG_WALK or not connection.dialect.keeps_the_dead:
         return rows, None
     reached = min((row.priority for row in others), default=0) if len(rows) == limit else 0
     places = {priority: (at - LATE, 0) if priority > reached else BEGINNING for priority in PRIORITIES}
