@@ -163,14 +163,14 @@ class Hand:
         """Take the next due job, if there is one."""
         self._number += 1
         lease = Lease(id=f"{self.id}-{self._number}", worker=self.id)
-        claimed = self._jobs.claim(lease, queues=(), limit=1, at=self._clock())
+        claimed = self._work.claim(lease, queues=(), limit=1, at=self._clock())
         return claimed[0] if claimed else None
 
     def settle(self, run: Run) -> None:
         """Record it as completed."""
         result = RunResult(outcome=Outcome.SUCCEEDED, exit_code=0)
         job: Job = run.job.settled(result, self._clock(), run.policy, 0)
-        self._jobs.settle(job, run.lease, result)
+        self._work.settle(job, run.lease, result)
 
     def turn(self) -> None:
         """Claim one job and settle it. Raises when there is none."""

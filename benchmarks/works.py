@@ -277,7 +277,7 @@ def start_delays(queue: Queue, count: int) -> Iterator[float]:
     for number in range(count + 3):
         job_id = f"job-{number}"
         jobs.add([a_job(job_id, queue, ("date", "+%s%N"))])
-        while not (output := jobs.outputs_of([job_id]).get(job_id)):
+        while not (output := attempts.outputs_of([job_id]).get(job_id)):
             time.sleep(0.005)
         if number >= 3:  # the first ones load what the later ones find
             yield (int(output) - committed[-1]) / 1_000_000

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from queuectl.domain.attempt import Outcome, Output, RunResult
-from queuectl.domain.job import Job, State
+from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
+from queuectl.domain.job import Job, Spec, State
 from queuectl.domain.policy import Policy
 from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 
@@ -29,7 +29,9 @@ def a_job(job_id: str = "job-1", **overrides: object) -> Job:
         "created_at": NOON,
         "updated_at": overrides.get("created_at", NOON),
     }
-    return Job(**defaults | overrides)
+    values = defaults | overrides
+    spec = Spec(**{name: values.pop(name) for name in Spec._fields if name in values})
+    return Job(spec=spec, **values)
 
 
 def some_jobs(count: int, **overrides: object) -> list[Job]:
@@ -81,6 +83,11 @@ def a_worker(worker_id: str = "w-1", **overrides: object) -> WorkerRecord:
 
 def a_process(**overrides: object) -> Process:
     return Process(**{"machine": "machine-1", "pid": 100, "started": 123456} | overrides)
+
+
+def settled(job: Job, end: AttemptEnd) -> Job:
+    """What the default policy makes of a job whose attempt has ended so."""
+    return job.settled(end.result, end.at, a_policy(), 0)
 
 
 def a_policy(**stored: str) -> Policy:

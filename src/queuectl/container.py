@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from queuectl.adapters.host import system
-from queuectl.adapters.sql.stores.jobs import SqlJobRepository
-from queuectl.adapters.sql.stores.measurements import SqlMeasurements
+from queuectl.adapters.sql.stores.jobs import SqlAttempts, SqlJobs
+from queuectl.adapters.sql.stores.metrics import SqlMeasurements
 from queuectl.adapters.sql.stores.workers import SqlConfigRepository, SqlWorkerRegistry
 from queuectl.application.operate.queue import Queue
 from queuectl.settings import SCHEMES, Settings, handed_on
@@ -95,7 +95,16 @@ class Container(containers.DeclarativeContainer):
     listen = backend.provided.listen
     scratch = backend.provided.scratch.call()
 
-    jobs = providers.Singleton(SqlJobRepository, database, notify)
+    jobs = providers.Singleton(SqlJobs, database, notify)
+    attempts = providers.Singleton(SqlAttempts, database)
+    work = _one(
+        "adapters.sql.stores.work",
+        "SqlWork",
+        database,
+        notify,
+        claim=backend.provided.claim,
+        store_settled=backend.provided.store_settled,
+    )
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)
@@ -153,6 +162,7 @@ class Container(containers.DeclarativeContainer):
     queue = providers.Singleton(
         Queue,
         jobs=jobs,
+        attempts=attempts,
         workers=workers,
         config=config,
         measurements=measurements,
@@ -161,7 +171,6 @@ class Container(containers.DeclarativeContainer):
         new_job_ids=providers.Singleton(system.JobIds),
         operator=providers.Callable(system.user_at_host),
     )
-    prepare_claims = _call("adapters.sql.stores.claiming", "prepare_claims", settings.provided.backend)
     heartbeat = providers.Factory(
         _Late("application.work.lease", "Heartbeat"),
         workers=workers,
@@ -169,17 +178,20 @@ class Container(containers.DeclarativeContainer):
         elapsed=elapsed,
         wake=runner.provided.wake,
     )
+    settle_spooled = _call("application.work.settle", "settle_spooled", work=work, spool=spool, events=events)
     rescue = _call(
         "application.duties.rescue",
         "rescue_lost_workers",
-        jobs=jobs,
+        work=work,
         workers=workers,
         local=local_processes,
         events=events,
         machine=machine_id,
         is_alive=is_alive,
         clear=kill_commands,
-        settle_kept=_call("application.work.settle", "settle_kept", jobs=jobs, spool=spool, events=events).provider,
+        settle_spooled=_call(
+            "application.work.settle", "settle_spooled", work=work, spool=spool, events=events
+        ).provider,
         at=clock.call(),
         elapsed=elapsed,
     )
@@ -196,7 +208,7 @@ class Container(containers.DeclarativeContainer):
     )
     worker = providers.Factory(
         _Late("application.work.worker", "Worker"),
-        jobs=jobs,
+        work=work,
         config=config,
         runner=runner,
         rescue=providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,

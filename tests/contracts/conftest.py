@@ -9,13 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.sql.stores import claiming
+from queuectl.adapters.sql.postgresql import claim as claiming
 from queuectl.domain.ports.config import ConfigRepository
+from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
-from queuectl.domain.ports.work import JobRepository
+from queuectl.domain.ports.work import Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from tests.builders import a_worker
-from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, Memory
+from tests.memory import (
+    InMemoryAttempts,
+    InMemoryConfig,
+    InMemoryJobs,
+    InMemoryMeasurements,
+    InMemoryWork,
+    InMemoryWorkers,
+    Memory,
+)
 from tests.postgres.plugin import emptied
 
 
@@ -23,7 +32,9 @@ from tests.postgres.plugin import emptied
 class QueueStore:
     """One empty queue; `url` is None when no other process can reach it."""
 
-    jobs: JobRepository
+    jobs: Jobs
+    attempts: Attempts
+    work: Work
     workers: WorkerRegistry
     config: ConfigRepository
     measurements: Measurements
@@ -45,6 +56,8 @@ def in_memory(_directory: Path) -> QueueStore:
     memory = Memory()
     return QueueStore(
         jobs=InMemoryJobs(memory),
+        attempts=InMemoryAttempts(memory),
+        work=InMemoryWork(memory),
         workers=InMemoryWorkers(memory),
         config=InMemoryConfig(memory),
         measurements=InMemoryMeasurements(memory),
@@ -61,6 +74,8 @@ def at_url(url: str, log_dir: Path) -> QueueStore:
     container.storage().open(create=True)
     return QueueStore(
         jobs=container.jobs(),
+        attempts=container.attempts(),
+        work=container.work(),
         workers=container.workers(),
         config=container.config(),
         measurements=container.measurements(),
@@ -108,8 +123,18 @@ def store(new_store: Callable[[], QueueStore]) -> Iterator[QueueStore]:
 
 
 @pytest.fixture
-def jobs(store: QueueStore) -> JobRepository:
+def jobs(store: QueueStore) -> Jobs:
     return store.jobs
+
+
+@pytest.fixture
+def attempts(store: QueueStore) -> Attempts:
+    return store.attempts
+
+
+@pytest.fixture
+def work(store: QueueStore) -> Work:
+    return store.work
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A queue with a past and a future, stored quickly: much that is over, much that waits for later, little to do now."""
 
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.engine.values import KINDS
+from queuectl.adapters.sql.engine.values import writer
 from tests.builders import DAY, HOUR, NOON
 
 SCHEDULED = COMPLETED = 20_000
@@ -40,8 +40,8 @@ FROM numbers
 
 def fill(database: Database) -> None:
     """Fill an empty queue: the oldest jobs are in a queue that has had no new ones since, the newest wait for later."""
-    noon = int(str(KINDS["moment"].encode(NOON)))
-    hour, day = (int(str(KINDS["span"].encode(span))) for span in (HOUR, DAY))
+    noon = int(str(writer("moment")(NOON)))
+    hour, day = (int(str(writer("span")(span))) for span in (HOUR, DAY))
     past = f"{noon} - {30 * day} + n * {30 * day // COMPLETED}"  # a month of work, evenly
     statements = [
         _jobs("rare", "completed", RARE, 5, past, queue="rare"),
@@ -57,7 +57,7 @@ def fill(database: Database) -> None:
 
     def work(connection: Connection) -> None:
         for statement in statements:
-            connection.tell(statement)
+            connection.execute(statement)
 
     database.write(work)
     looked_over(database)
@@ -65,8 +65,8 @@ def fill(database: Database) -> None:
 
 def looked_over(database: Database) -> None:
     """As the server's autovacuum does by itself. On SQLite nobody does: there the planner knows nothing of the data."""
-    if database.dialect.name == "postgresql":
-        database.outside_transactions(lambda it: it.tell("VACUUM (ANALYZE) jobs, attempts, workers, config"))
+    if database.dialect.language == "postgresql":
+        database.outside_transactions(lambda it: it.execute("VACUUM (ANALYZE) jobs, attempts, workers, config"))
 
 
 def _jobs(

@@ -5,18 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
-from queuectl.adapters.sql.engine.prepared import PRIORITIES
 from queuectl.adapters.sql.engine.transactions import Database, Dialect
-from queuectl.adapters.sql.stores.claiming import Walk
-from queuectl.adapters.sql.stores.jobs import SqlJobRepository
+from queuectl.adapters.sql.postgresql.claim import PostgresClaim, ScanCursor
 from queuectl.container import Container
-from queuectl.domain.job import Job, JobRequest, State
-from queuectl.domain.ports.work import Ended
+from queuectl.domain.attempt import AttemptEnd
+from queuectl.domain.job import PRIORITIES, Job, JobRequest, State
 from queuectl.domain.worker import Lease, WorkerState
 from queuectl.settings import Settings
-from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker
+from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker, settled
 from tests.contracts.recording import Recording, Told
 
 WORKER = "w-1"
@@ -40,6 +38,8 @@ class Desk:
         container.clock.override(lambda: NOON)  # the server's clock is asked when it was not for a while
         container.storage().open()
         self.jobs = container.jobs()
+        self.work = container.work()
+        self.claim = container.backend().claim
         self.workers = container.workers()
         self.queue = container.queue()
         self.close: Callable[[], None] = container.storage().close
@@ -63,15 +63,12 @@ class Desk:
         self.jobs.add(jobs)
         return jobs
 
-    def ended(self, number: int) -> Sequence[Ended]:
+    def ended(self, number: int) -> Sequence[AttemptEnd]:
         """Add and claim so many jobs; their ends, not yet settled."""
         self.add(number)
-        runs = self.jobs.claim(self.lease(), queues=(), limit=number, at=NOON)
+        runs = self.work.claim(self.lease(), queues=(), limit=number, at=NOON)
         result = a_result(output=b"done\n")
-        return [
-            Ended(job=run.job.settled(result, NOON + SECOND, a_policy(), 0), lease=run.lease, result=result)
-            for run in runs
-        ]
+        return [run.ended(result, NOON + SECOND) for run in runs]
 
 
 Ask: TypeAlias = Callable[[], object]
@@ -87,20 +84,20 @@ def enqueue(desk: Desk, number: int) -> Ask:
 def claim(desk: Desk, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
     if due:
         desk.add(number, queue=queues[0] if queues else "default")
-    return lambda: desk.jobs.claim(desk.lease(), queues=queues, limit=number, at=NOON)
+    return lambda: desk.work.claim(desk.lease(), queues=queues, limit=number, at=NOON)
 
 
 def claim_on(desk: Desk) -> Ask:
     """Where the last one left off."""
     desk.add(1)
-    jobs = cast("SqlJobRepository", desk.jobs)
-    jobs._walks[()] = Walk(dict.fromkeys(PRIORITIES, (NOON, 0)), until=math.inf)
-    return lambda: jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
+    if isinstance(desk.claim, PostgresClaim):
+        desk.claim.cursor = ScanCursor((), dict.fromkeys(PRIORITIES, (NOON, 0)), until=math.inf)
+    return lambda: desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
 
 
 def settle(desk: Desk) -> Ask:
     [ended] = desk.ended(1)
-    return lambda: desk.jobs.settle(ended.job, ended.lease, ended.result)
+    return lambda: desk.work.settle([ended], settled)
 
 
 def settle_and_claim(desk: Desk, number: int, *, due: bool = True) -> Ask:
@@ -108,7 +105,7 @@ def settle_and_claim(desk: Desk, number: int, *, due: bool = True) -> Ask:
     if due:
         desk.add(number)
     queues = () if due else ("nothing-in-it",)
-    return lambda: desk.jobs.settle_and_claim(ended, desk.lease(), queues=queues, limit=number, at=NOON)
+    return lambda: desk.work.settle_and_claim(ended, settled, desk.lease(), queues=queues, limit=number, at=NOON)
 
 
 def renew(desk: Desk) -> Ask:
@@ -116,44 +113,44 @@ def renew(desk: Desk) -> Ask:
 
 
 def first_due(desk: Desk, *queues: str) -> Ask:
-    return lambda: desk.jobs.first_due(queues=queues)
+    return lambda: desk.work.first_due(queues=queues)
 
 
-def asked_to_cancel(desk: Desk) -> Ask:
+def cancel_requests(desk: Desk) -> Ask:
     desk.add(3)
-    [run] = desk.jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
-    return lambda: desk.jobs.asked_to_cancel(WORKER, [run.job.id])
+    [run] = desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
+    return lambda: desk.work.cancel_requests(WORKER, [run.job.id])
 
 
 def held_by(desk: Desk) -> Ask:
-    return lambda: desk.jobs.held_by(WORKER)
+    return lambda: desk.work.held_by(WORKER)
 
 
 def suspects(desk: Desk) -> Ask:
-    return lambda: desk.workers.suspects(at=NOON, machine="machine-1", beyond=NOON + HOUR)
+    return lambda: desk.workers.expired_or_local(at=NOON, machine="machine-1", beyond=NOON + HOUR)
 
 
 def claim_suspects(desk: Desk, number: int, *, queues: Sequence[str] = ()) -> Ask:
     desk.add(number, suspect=True)
-    return lambda: desk.jobs.claim(desk.lease(), queues=queues, limit=1, at=NOON, suspects=True)
+    return lambda: desk.work.claim(desk.lease(), queues=queues, limit=1, at=NOON, suspects=True)
 
 
 def claim_beside_suspects(desk: Desk) -> Ask:
     desk.add(20, suspect=True)
     desk.add(10)
-    return lambda: desk.jobs.claim(desk.lease(), queues=(), limit=10, at=NOON, suspects=False)
+    return lambda: desk.work.claim(desk.lease(), queues=(), limit=10, at=NOON, suspects=False)
 
 
 def rescue(desk: Desk, number: int) -> Ask:
     lease = desk.lease()._replace(worker=f"lost-{number}")
     desk.workers.register(a_worker(lease.worker))
     desk.add(number)
-    desk.jobs.claim(lease, queues=(), limit=number, at=NOON)
+    desk.work.claim(lease, queues=(), limit=number, at=NOON)
 
     def lost(job: Job, _alone: bool) -> Job:
         return job.settled(a_failure(), NOON + SECOND, a_policy(), 0)
 
-    return lambda: desk.jobs.rescue(lease.worker, lost, at=NOON, proved_dead=True)
+    return lambda: desk.work.rescue(lease.worker, lost, at=NOON, proved_dead=True)
 
 
 def status(desk: Desk) -> Ask:
@@ -171,7 +168,7 @@ def list_jobs(desk: Desk, *states: State, queues: Sequence[str] = ()) -> Ask:
 
 def info(desk: Desk) -> Ask:
     [ended] = desk.ended(1)
-    return lambda: (desk.queue.find(ended.job.id), desk.queue.history(ended.job.id))
+    return lambda: (desk.queue.find(ended.job_id), desk.queue.history(ended.job_id))
 
 
 def metrics(desk: Desk, *, detailed: bool) -> Ask:
@@ -239,7 +236,7 @@ READING: Mapping[str, Operation] = {
     "first due": first_due,
     "first due of a queue": lambda desk: first_due(desk, "a"),
     "first due of two queues": lambda desk: first_due(desk, "a", "b"),
-    "asked to cancel": asked_to_cancel,
+    "asked to cancel": cancel_requests,
     "held by a worker": held_by,
     "suspects": suspects,
     "status": status,

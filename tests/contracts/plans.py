@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, cast
 
 from psycopg import sql
 
-from queuectl.adapters.sql.engine import prepared
+from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.query import Query
 from queuectl.adapters.sql.engine.transactions import Dialect, Driver
 from tests.contracts.recording import Told
 
@@ -37,23 +38,25 @@ class Finding(NamedTuple):
 
 def findings(dialect: Dialect, told: Iterable[Told]) -> set[Finding]:
     """What is questionable in the plans of these statements, each as for the first values that it came with."""
-    names = {
-        statement.text: " ".join(map(str, (name, *shape)))
-        for (database, name, shape), statement in prepared._prepared.items()
-        if database == dialect.name
-    }
+    made = [it for it in vars(queries).values() if isinstance(it, Query) and dialect.language in it.texts]
+    names = {query.texts[dialect.language]: query.name for query in made}
     first: dict[str, Told] = {}
     for each in told:
         if each.text.startswith(PLANNED):
             first.setdefault(each.text, each)
-    questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[dialect.name]
+    questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[dialect.language]
     driver = dialect.connect()
     try:
         return {
-            Finding(names.get(text, text), plan) for text, each in first.items() for plan in questionable(driver, each)
+            Finding(names.get(text) or _name_of_search(text), plan) for text, each in first.items() for plan in questionable(driver, each)
         }
     finally:
         driver.close()
+
+
+def _name_of_search(text: str) -> str:
+    """A search is composed for each call: it is named for how many states and queues it asks for, and its order."""
+    return f"search {text.count('jobs.state =')} {text.count('jobs.queue =')} {'jobs.finished_at DESC' in text}"
 
 
 def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:

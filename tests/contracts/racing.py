@@ -4,17 +4,17 @@ from itertools import count
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from queuectl.domain.ports.work import JobRepository
+from queuectl.domain.ports.work import Work
 from tests.builders import NOON, a_lease
 
 start: Barrier
 
 
-def claim_all(jobs: JobRepository, number: int) -> list[str]:
+def claim_all(work: Work, number: int) -> list[str]:
     """Claims three jobs at a time until there is none; `number` tells the racers' leases apart."""
     claimed: list[str] = []
     for turn in count():
-        taken = jobs.claim(a_lease(1000 * number + turn), queues=(), limit=3, at=NOON)
+        taken = work.claim(a_lease(1000 * number + turn), queues=(), limit=3, at=NOON)
         if not taken:
             break
         claimed += [run.job.id for run in taken]
@@ -36,6 +36,6 @@ def claim_all_at(url: str, log_dir: Path, number: int) -> list[str]:
     try:
         container.storage().open()
         start.wait()
-        return claim_all(container.jobs(), number)
+        return claim_all(container.work(), number)
     finally:
         container.storage().close()

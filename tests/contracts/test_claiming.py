@@ -8,9 +8,8 @@ import psycopg
 import pytest
 
 from queuectl.adapters.sql.engine.transactions import Connection
-from queuectl.adapters.sql.stores import claiming
-from queuectl.adapters.sql.stores.jobs import SqlJobRepository
-from tests.builders import HOUR, MINUTE, NOON, SECOND, a_policy, a_result
+from queuectl.adapters.sql.postgresql import claim as claiming
+from tests.builders import HOUR, MINUTE, NOON, SECOND, a_result, settled
 from tests.contracts.operations import Desk
 from tests.postgres.plugin import emptied
 
@@ -19,15 +18,15 @@ from tests.postgres.plugin import emptied
 def desk(session_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A queue in which every walk counts as a long one, and none from the beginning is made again for its time."""
     monkeypatch.setattr(claiming, "LONG_WALK", 0.0)
-    monkeypatch.setattr(claiming, "WORTH", 1e9)
-    monkeypatch.setattr(claiming, "LONGEST", 3600.0)
+    monkeypatch.setattr(claiming, "RESCAN_FACTOR", 1e9)
+    monkeypatch.setattr(claiming, "RESCAN_LIMIT", 3600.0)
     desk = Desk(emptied(session_postgres_url), tmp_path)
     yield desk
     desk.close()
 
 
 def claimed(desk: Desk, limit: int = 1, queues: Sequence[str] = ()) -> list[str]:
-    return [run.job.id for run in desk.jobs.claim(desk.lease(), queues=queues, limit=limit, at=NOON)]
+    return [run.job.id for run in desk.work.claim(desk.lease(), queues=queues, limit=limit, at=NOON)]
 
 
 def add(desk: Desk, number: int = 1, **overrides: object) -> list[str]:
@@ -125,8 +124,8 @@ def test_beside_a_snapshot_that_stays_open_a_claim_does_not_walk_over_what_was_c
         snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot.execute("SELECT count(*) FROM jobs")
         for _ in range(300):
-            [run] = desk.jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
-            desk.jobs.settle(run.job.settled(a_result(), NOON + SECOND, a_policy(), 0), run.lease, a_result())
+            [run] = desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
+            desk.work.settle([run.ended(a_result(), NOON + SECOND)], settled)
         assert walked_over(desk) < 20  # what still waits may be sorted
         monkeypatch.setattr(claiming.time, "monotonic", lambda now=claiming.time.monotonic: now() + 3601)
         assert walked_over(desk) > 300, "a walk from the beginning is no longer than that"
@@ -137,9 +136,8 @@ def walked_over(desk: Desk) -> int:
     count = "SELECT pg_stat_get_xact_tuples_returned('jobs_due'::regclass)"
 
     def work(connection: Connection) -> int:
-        before = cast("int", connection.ask(count))
-        rows, _ = claiming.claim(connection, desk.lease(), (), 1, NOON, cast("SqlJobRepository", desk.jobs)._walks[()])
-        assert len(rows) == 1
-        return cast("int", connection.ask(count)) - before
+        before = cast("int", connection.scalar(count))
+        assert len(desk.claim(connection, desk.lease(), queues=(), limit=1, at=NOON, suspects=None)) == 1
+        return cast("int", connection.scalar(count)) - before
 
     return desk.database.write(work)

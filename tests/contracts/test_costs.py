@@ -14,49 +14,49 @@ BACKENDS = ("sqlite", "postgresql")
 
 COSTS = """
                                    SQLite          PostgreSQL
-enqueue 1 job                    2   6      2       2   7      3
-enqueue 1000 jobs                2  30     26       2   7   1002
-enqueue 20000 jobs               2 505    501       2   8  20002
-claim 1 job                      1   4      2       1   4      2
-claim 10 jobs                    1   4      2       1   4      2
-claim, nothing due               1   3      1       1   3      1
-claim of a queue                 1   4      2       1   4      2
-claim of two queues              1   4      2       1   4      2
-claim, from where it left off    1   4      2       1   4      2
-claim a suspect                  1   4      2       1   4      2
-claim a suspect of a queue       1   4      2       1   4      2
-claim a suspect of two queues    1   4      2       1   4      2
-claim beside suspects            1   4      2       1   4      2
-settle                           1   4      2       1   4      2
-settle 1 and claim 1             1   6      4       1   6      4
-settle 10 and claim 10           1   6     13       1   6     13
-settle 1, nothing due            1   5      3       1   5      3
-renew                            1   3      1       1   3      1
-rescue 1 job                     1   8      6       1   9      7
-rescue 10 jobs                   1   7     23       1   8     24
-cancel                           1   4      2       1   5      3
-dlq retry                        1   4      2       1   5      3
-dlq retry --all                  1   4     11       1   5     12
-dlq remove                       1   4      2       1   4      2
-dlq remove --all                 1   4      2       1   4      2
-first due                        1   3      1       1   3      1
-first due of a queue             1   3      1       1   3      1
-first due of two queues          1   3      1       1   3      1
-asked to cancel                  1   3      1       1   3      1
-held by a worker                 1   3      1       1   3      1
-suspects                         1   3      1       1   3      1
-status                           2   6      2       2   6      2
-list                             2   6      2       2   6      2
-list --state                     2   6      2       2   6      2
-list --state --state             2   6      2       2   6      2
-list --queue                     2   6      2       2   6      2
-list --state --queue             2   6      2       2   6      2
-list --state --state --queue     2   6      2       2   6      2
-list --queue --queue             2   6      2       2   6      2
-dlq list                         2   6      2       2   6      2
-info                             2   6      2       2   6      2
-metrics                          1   8      6       1   8      6
-metrics --detailed               1  10      8       1  10      8
+enqueue 1 job                    2   6      2      2   7      3
+enqueue 1000 jobs                2  30     26      2   7   1002
+enqueue 20000 jobs               2 505    501      2   8  20002
+claim 1 job                      1   5      3      1   3      1
+claim 10 jobs                    1   5      3      1   3      1
+claim, nothing due               1  12     10      1   3      1
+claim of a queue                 1   5      3      1   3      1
+claim of two queues              1   6      4      1   3      1
+claim, from where it left off    1   5      3      1   3      1
+claim a suspect                  1   5      3      1   3      1
+claim a suspect of a queue       1   5      3      1   3      1
+claim a suspect of two queues    1   5      3      1   3      1
+claim beside suspects            1   5      3      1   3      1
+settle                           1   5      3      1   5      3
+settle 1 and claim 1             1   8      6      1   6      4
+settle 10 and claim 10           1   8     24      1   6     13
+settle 1, nothing due            1  15     13      1   6      4
+renew                            1   3      1      1   3      1
+rescue 1 job                     1   8      6      1   9      7
+rescue 10 jobs                   1   7     23      1   8     24
+cancel                           1   4      2      1   5      3
+dlq retry                        1   4      2      1   5      3
+dlq retry --all                  1   4     11      1   5     12
+dlq remove                       1   4      2      1   4      2
+dlq remove --all                 1   4      2      1   4      2
+first due                        1   3      1      1   3      1
+first due of a queue             1   3      1      1   3      1
+first due of two queues          1   3      1      1   3      1
+asked to cancel                  1   3      1      1   3      1
+held by a worker                 1   3      1      1   3      1
+suspects                         1   3      1      1   3      1
+status                           2   6      2      2   6      2
+list                             2   6      2      2   6      2
+list --state                     2   6      2      2   6      2
+list --state --state             2   6      2      2   6      2
+list --queue                     2   6      2      2   6      2
+list --state --queue             2   6      2      2   6      2
+list --state --state --queue     2   6      2      2   6      2
+list --queue --queue             2   6      2      2   6      2
+dlq list                         2   6      2      2   6      2
+info                             2   6      2      2   6      2
+metrics                          1   8      6      1   8      6
+metrics --detailed               1  10      8      1  10      8
 """
 """Transactions; round trips, with BEGIN and COMMIT, a batch being one, but of several groups on SQLite; and runs of
 statements, a batch being many."""
@@ -94,7 +94,7 @@ def cost(desk: Desk, told: Sequence[Told]) -> tuple[int, ...]:
 
 
 def test_an_operation_costs_what_the_table_says(desk: Desk) -> None:
-    expected = table(desk.dialect.name)
+    expected = table(desk.dialect.language)
     costs = {name: cost(desk, desk.told(prepare(desk))) for name, prepare in OPERATIONS.items()}
     changed = [f"{name:<30}" + "{:4}{:4}{:7}".format(*now) for name, now in costs.items() if now != expected.get(name)]
     assert not changed, "\n".join(["these differ from the table:", *changed])
@@ -116,7 +116,7 @@ def test_a_batch_of_a_thousand_jobs_takes_as_many_round_trips_as_one_job() -> No
 def test_who_only_reads_waits_for_no_writer_and_writes_nothing(desk: Desk) -> None:
     asks = [prepare(desk) for prepare in READING.values()]
     writer = desk.dialect.connect()
-    writer.cursor().execute(WRITERS_EXCLUDED[desk.dialect.name])
+    writer.cursor().execute(WRITERS_EXCLUDED[desk.dialect.language])
     try:
         for ask in asks:
             assert desk.dialect.begin_writing not in {each.text for each in desk.told(ask)}

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queuectl.domain.attempt import Attempt, Outcome, Output, RunResult
+from queuectl.domain.attempt import Attempt, AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import CLAIMABLE, Job, State
-from queuectl.domain.ports.work import Ended, FirstDue, JobRepository, Settlement
+from queuectl.domain.job import Job, State
+from queuectl.domain.ports.jobs import Attempts, Jobs
+from queuectl.domain.ports.work import FirstDue, Settlement, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
@@ -46,7 +47,7 @@ def ids(jobs: Sequence[Job]) -> list[str]:
 
 
 def claim(
-    jobs: JobRepository,
+    work: Work,
     lease: Lease | None = None,
     *,
     limit: int = 100,
@@ -54,8 +55,12 @@ def claim(
     queues: tuple[str, ...] = (),
     suspects: bool | None = None,
 ) -> Sequence[Job]:
-    runs = jobs.claim(lease or a_lease(), queues=queues, limit=limit, at=at, suspects=suspects)
+    runs = work.claim(lease or a_lease(), queues=queues, limit=limit, at=at, suspects=suspects)
     return [run.job for run in runs]
+
+
+def renamed(job: Job, job_id: str) -> Job:
+    return job._replace(spec=job.spec._replace(id=job_id))
 
 
 def a_suspect(job_id: str, **overrides: object) -> Job:
@@ -63,18 +68,27 @@ def a_suspect(job_id: str, **overrides: object) -> Job:
     return a_job(job_id, attempts=1, suspect=True, **overrides)
 
 
+def an_end(job: Job, result: RunResult, *, at: datetime = NOON + SECOND, lease: Lease | None = None) -> AttemptEnd:
+    return AttemptEnd(job.id, job.attempts, lease or a_lease(), at, result)
+
+
+def decide(job: Job, end: AttemptEnd) -> Job:
+    return job.settled(end.result, end.at, a_policy(), 0)
+
+
 def settle(
-    jobs: JobRepository, job: Job, result: RunResult, *, at: datetime = NOON + SECOND, lease: Lease | None = None
+    work: Work, job: Job, result: RunResult, *, at: datetime = NOON + SECOND, lease: Lease | None = None
 ) -> Settlement:
-    return jobs.settle(job.settled(result, at, a_policy(), 0), lease or a_lease(), result)
+    [settled] = work.settle([an_end(job, result, at=at, lease=lease)], decide)
+    return settled.settlement
 
 
 def lost(job: Job, alone: bool) -> Job:
     return job.settled(a_loss("w-1 died"), NOON + 2 * HOUR, a_policy(), 0, alone=alone)
 
 
-def rescue(jobs: JobRepository, worker_id: str = "w-1") -> Sequence[Job]:
-    return jobs.rescue(worker_id, lost, at=NOON + 2 * HOUR, proved_dead=False)
+def rescue(work: Work, worker_id: str = "w-1") -> Sequence[Job]:
+    return work.rescue(worker_id, lost, at=NOON + 2 * HOUR, proved_dead=False)
 
 
 def ask_to_cancel(job: Job) -> Job:
@@ -110,73 +124,73 @@ ODD_JOBS = [
 
 
 class TestAdd:
-    def test_an_added_job_is_found(self, jobs: JobRepository) -> None:
+    def test_an_added_job_is_found(self, jobs: Jobs) -> None:
         jobs.add([a_job("job-1"), a_job("job-2")])
         assert jobs.find("job-2") == a_job("job-2")
 
-    def test_an_unknown_job_is_not_found(self, jobs: JobRepository) -> None:
+    def test_an_unknown_job_is_not_found(self, jobs: Jobs) -> None:
         with pytest.raises(JobNotFound, match="job-1"):
             jobs.find("job-1")
 
     @pytest.mark.parametrize("said", ["caf\udce9", "\ud800", "a\0b", "'", ""])
-    def test_what_can_be_no_name_is_not_found(self, jobs: JobRepository, said: str) -> None:
+    def test_what_can_be_no_name_is_not_found(self, attempts: Attempts, jobs: Jobs, said: str) -> None:
         jobs.add([a_job()])
-        assert (jobs.search(queues=[said]), jobs.attempts_of(said)) == ([], [])
+        assert (jobs.search(queues=[said]), attempts.attempts_of(said)) == ([], [])
         for ask in (jobs.find, lambda it: jobs.change(it, lost), lambda it: jobs.remove(it, allow=lost)):
             with pytest.raises(JobNotFound):
                 ask(said)
 
-    def test_adding_nothing_is_nothing(self, jobs: JobRepository) -> None:
+    def test_adding_nothing_is_nothing(self, jobs: Jobs) -> None:
         jobs.add([])
         assert jobs.search() == []
 
-    def test_every_id_that_is_taken_or_given_twice_is_named_and_nothing_stored(self, jobs: JobRepository) -> None:
+    def test_every_id_that_is_taken_or_given_twice_is_named_and_nothing_stored(self, jobs: Jobs) -> None:
         jobs.add([a_job("old-1"), a_job("old-2")])
         with pytest.raises(DuplicateJob) as refused:
             jobs.add([a_job(job_id) for job_id in ("new-1", "old-2", "twice", "old-1", "twice", "new-2")])
         assert (refused.value.taken, refused.value.repeated) == (("old-2", "old-1"), ("twice",))
         assert sorted(ids(jobs.search())) == ["old-1", "old-2"]
 
-    def test_an_id_that_is_only_given_twice_is_not_taken(self, jobs: JobRepository) -> None:
+    def test_an_id_that_is_only_given_twice_is_not_taken(self, jobs: Jobs) -> None:
         with pytest.raises(DuplicateJob) as refused:
             jobs.add([a_job("twice"), a_job("once"), a_job("twice")])
         assert (refused.value.taken, refused.value.repeated) == ((), ("twice",))
         assert jobs.search() == []
 
-    def test_a_large_batch_is_stored_whole_and_in_order(self, jobs: JobRepository) -> None:
+    def test_a_large_batch_is_stored_whole_and_in_order(self, jobs: Jobs) -> None:
         jobs.add(job for job in some_jobs(12_000))
         assert ids(jobs.search()) == ids(some_jobs(12_000))[::-1]
 
     @pytest.mark.parametrize("job", ODD_JOBS, ids=str)
-    def test_every_field_survives_a_round_trip(self, jobs: JobRepository, job: Job) -> None:
+    def test_every_field_survives_a_round_trip(self, jobs: Jobs, job: Job) -> None:
         jobs.add([job])
         assert jobs.find(job.id) == job
 
-    def test_every_field_of_a_batch_does(self, jobs: JobRepository) -> None:
+    def test_every_field_of_a_batch_does(self, jobs: Jobs) -> None:
         alike, odd = [a_job()] * 50, ODD_JOBS * 2
-        batch = [job._replace(id=f"job-{number}") for number, job in enumerate(alike + odd + alike)]
+        batch = [renamed(job, f"job-{number}") for number, job in enumerate(alike + odd + alike)]
         jobs.add(batch)
         assert [jobs.find(job.id) for job in batch] == batch
 
-    def test_variables_keep_their_order_beside_others_of_another(self, jobs: JobRepository) -> None:
+    def test_variables_keep_their_order_beside_others_of_another(self, jobs: Jobs) -> None:
         one, other = a_job("one", env={"A": "1", "B": "2"}), a_job("other", env={"B": "2", "A": "1"})
         jobs.add([one, other])
         assert [list(jobs.find(job.id).env) for job in (one, other)] == [["A", "B"], ["B", "A"]]
 
-    def test_ids_that_differ_in_case_are_two(self, jobs: JobRepository) -> None:
+    def test_ids_that_differ_in_case_are_two(self, jobs: Jobs) -> None:
         jobs.add([a_job("job"), a_job("JOB")])
         assert jobs.find("JOB").id == "JOB"
 
 
 class TestSearch:
-    def test_the_newest_come_first(self, jobs: JobRepository) -> None:
+    def test_the_newest_come_first(self, jobs: Jobs) -> None:
         jobs.add(some_jobs(2))
         jobs.add([a_job("last", priority=1)])
         assert ids(jobs.search()) == ["last", "job-001", "job-000"]
         assert ids(jobs.search(limit=2)) == ["last", "job-001"]
         assert jobs.search(limit=0) == []
 
-    def test_states_and_queue_filter_together(self, jobs: JobRepository) -> None:
+    def test_states_and_queue_filter_together(self, jobs: Jobs) -> None:
         jobs.add([a_job_that_is(state, job_id=f"{queue}-{state}", queue=queue) for queue in "ab" for state in State])
         assert ids(jobs.search(states=[State.DEAD])) == ["b-dead", "a-dead"]
         assert ids(jobs.search(states={State.DEAD, State.FAILED}, queues=["a"])) == ["a-dead", "a-failed"]
@@ -184,10 +198,10 @@ class TestSearch:
         assert jobs.search(queues=["c"]) == []
         assert ids(jobs.search(states=[State.DEAD], queues=["b", "c", "a"])) == ["b-dead", "a-dead"]
 
-    def test_those_that_ended_last_come_first_where_that_is_wanted(self, jobs: JobRepository) -> None:
+    def test_those_that_ended_last_come_first_where_that_is_wanted(self, jobs: Jobs) -> None:
         ended_after = {"first": 1, "last": 3, "second": 2, "with-second": 2}
         dead = a_job_that_is(State.DEAD)
-        jobs.add([dead._replace(id=name, finished_at=NOON + n * SECOND) for name, n in ended_after.items()])
+        jobs.add([renamed(dead, name)._replace(finished_at=NOON + n * SECOND) for name, n in ended_after.items()])
         by_end = ["last", "with-second", "second", "first"]
         assert ids(jobs.search(states=[State.DEAD], by_end=True)) == by_end
         assert ids(jobs.search(states=[State.DEAD], queues=[dead.queue], by_end=True, limit=2)) == by_end[:2]
@@ -197,50 +211,52 @@ queue_names = count()
 
 
 class TestClaim:
-    def test_a_claim_starts_the_next_attempt_under_the_lease(self, jobs: JobRepository) -> None:
+    def test_a_claim_starts_the_next_attempt_under_the_lease(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs, at=NOON + SECOND)
+        [claimed] = claim(work, at=NOON + SECOND)
         assert claimed == a_job().claimed(a_lease(), NOON + SECOND)
         assert jobs.find("job-1") == claimed
 
-    def test_a_claim_opens_the_attempts_row(self, jobs: JobRepository) -> None:
+    def test_a_claim_opens_the_attempts_row(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        claim(jobs, at=NOON + SECOND)
-        assert jobs.attempts_of("job-1") == [
+        claim(work, at=NOON + SECOND)
+        assert attempts.attempts_of("job-1") == [
             Attempt(job_id="job-1", number=1, lease=a_lease(), host="host-1", started_at=NOON + SECOND)
         ]
 
-    def test_a_failed_job_is_claimed_again_when_its_backoff_is_over(self, jobs: JobRepository) -> None:
+    def test_a_failed_job_is_claimed_again_when_its_backoff_is_over(
+        self, work: Work, attempts: Attempts, jobs: Jobs
+    ) -> None:
         jobs.add([a_job()])
-        settle(jobs, *claim(jobs), a_failure(7), at=NOON)
-        assert claim(jobs, a_lease(2), at=NOON + 2 * SECOND - timedelta(microseconds=1)) == []
-        [again] = claim(jobs, a_lease(2), at=NOON + 2 * SECOND)
+        settle(work, *claim(work), a_failure(7), at=NOON)
+        assert claim(work, a_lease(2), at=NOON + 2 * SECOND - timedelta(microseconds=1)) == []
+        [again] = claim(work, a_lease(2), at=NOON + 2 * SECOND)
         assert (again.attempts, again.failures, again.exit_code, again.lease) == (2, 1, 7, a_lease(2))
-        assert [attempt.number for attempt in jobs.attempts_of("job-1")] == [1, 2]
+        assert [attempt.number for attempt in attempts.attempts_of("job-1")] == [1, 2]
 
     @pytest.mark.parametrize("state", [state for state in State if state not in (State.PENDING, State.FAILED)])
-    def test_a_job_that_does_not_wait_is_not_claimed(self, jobs: JobRepository, state: State) -> None:
+    def test_a_job_that_does_not_wait_is_not_claimed(self, work: Work, jobs: Jobs, state: State) -> None:
         jobs.add([a_job_that_is(state)])
-        assert claim(jobs) == []
+        assert claim(work) == []
 
-    def test_no_job_is_claimed_before_it_is_due(self, jobs: JobRepository) -> None:
+    def test_no_job_is_claimed_before_it_is_due(self, work: Work, jobs: Jobs) -> None:
         later = NOON + timedelta(microseconds=1)
         jobs.add([a_job("later", run_at=later, priority=10), a_job("now", priority=1)])
-        assert ids(claim(jobs)) == ["now"]
-        assert ids(claim(jobs, at=later)) == ["later"]
+        assert ids(claim(work)) == ["now"]
+        assert ids(claim(work, at=later)) == ["later"]
 
-    def test_only_the_asked_queues_are_served_in_one_common_order(self, jobs: JobRepository) -> None:
+    def test_only_the_asked_queues_are_served_in_one_common_order(self, work: Work, jobs: Jobs) -> None:
         jobs.add(
             [a_job(f"{queue}{priority}", queue=queue, priority=priority) for queue in "abc" for priority in (1, 9)]
         )
-        assert ids(claim(jobs, queues=("c", "a"))) == ["a9", "c9", "a1", "c1"]
-        assert claim(jobs, queues=("d",)) == []
-        assert ids(claim(jobs)) == ["b9", "b1"]
+        assert ids(claim(work, queues=("c", "a"))) == ["a9", "c9", "a1", "c1"]
+        assert claim(work, queues=("d",)) == []
+        assert ids(claim(work)) == ["b9", "b1"]
 
-    def test_a_claim_takes_no_more_than_its_limit(self, jobs: JobRepository) -> None:
+    def test_a_claim_takes_no_more_than_its_limit(self, work: Work, jobs: Jobs) -> None:
         jobs.add(some_jobs(5))
-        assert ids(claim(jobs, limit=2)) == ["job-000", "job-001"]
-        assert ids(claim(jobs, limit=2, queues=("default", "other"))) == ["job-002", "job-003"]
+        assert ids(claim(work, limit=2)) == ["job-000", "job-001"]
+        assert ids(claim(work, limit=2, queues=("default", "other"))) == ["job-002", "job-003"]
 
     @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -257,18 +273,18 @@ class TestClaim:
         ]
         store.jobs.add(arrived)
         due = sorted((job for job in arrived if job.run_at <= NOON), key=lambda job: (-job.priority, job.run_at))
-        assert ids(claim(store.jobs, queues=lanes, limit=limit)) == ids(due)[:limit]
+        assert ids(claim(store.work, queues=lanes, limit=limit)) == ids(due)[:limit]
 
     def test_racing_threads_claim_each_job_once(self, store: QueueStore) -> None:
         store.jobs.add(some_jobs(200))
         barrier = threading.Barrier(8)
 
-        def work(number: int) -> list[str]:
+        def race(number: int) -> list[str]:
             barrier.wait()
-            return claim_all(store.jobs, number)
+            return claim_all(store.work, number)
 
         with ThreadPoolExecutor(8) as pool:
-            claimed = [job_id for taken in pool.map(work, range(8)) for job_id in taken]
+            claimed = [job_id for taken in pool.map(race, range(8)) for job_id in taken]
         assert sorted(claimed) == ids(some_jobs(200))
         assert all(job.attempts == 1 for job in store.jobs.search())
 
@@ -282,118 +298,120 @@ class TestClaim:
             claimed = [job_id for job_ids in taken for job_id in job_ids]
         assert sorted(claimed) == ids(some_jobs(200))
 
-    def test_an_unknown_worker_claims_nothing(self, jobs: JobRepository) -> None:
+    def test_an_unknown_worker_claims_nothing(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        assert claim(jobs, a_lease(worker="nobody")) == []
+        assert claim(work, a_lease(worker="nobody")) == []
         assert jobs.find("job-1").state is State.PENDING
 
-    def test_a_worker_whose_lease_has_run_out_claims_nothing(self, jobs: JobRepository) -> None:
+    def test_a_worker_whose_lease_has_run_out_claims_nothing(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        assert claim(jobs, at=NOON + HOUR) == []
-        assert claim(jobs, at=NOON + HOUR - timedelta(microseconds=1)) != []
+        assert claim(work, at=NOON + HOUR) == []
+        assert claim(work, at=NOON + HOUR - timedelta(microseconds=1)) != []
 
-    def test_however_many_are_asked_for_they_are_claimed_in_order(self, jobs: JobRepository) -> None:
+    def test_however_many_are_asked_for_they_are_claimed_in_order(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job(f"job-{number:03}", priority=1 + number % 10) for number in range(200)])
-        runs = jobs.claim(a_lease(), queues=(), limit=150, at=NOON)
+        runs = work.claim(a_lease(), queues=(), limit=150, at=NOON)
         in_order = sorted(range(200), key=lambda number: (-(number % 10), number))
         assert [run.job.id for run in runs] == [f"job-{number:03}" for number in in_order[:150]]
-        assert len(jobs.claim(a_lease(2), queues=(), limit=150, at=NOON)) == 50
+        assert len(work.claim(a_lease(2), queues=(), limit=150, at=NOON)) == 50
 
-    def test_a_worker_that_was_given_up_claims_nothing(self, jobs: JobRepository) -> None:
+    def test_a_worker_that_was_given_up_claims_nothing(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        jobs.rescue("w-1", lost, at=NOON, proved_dead=True)
-        assert claim(jobs) == []
+        work.rescue("w-1", lost, at=NOON, proved_dead=True)
+        assert claim(work) == []
 
     def test_a_worker_that_stops_or_has_stopped_claims_nothing(
-        self, jobs: JobRepository, workers: WorkerRegistry
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
     ) -> None:
         jobs.add([a_job()])
         workers.renew("w-1", state=WorkerState.STOPPING, at=NOON, until=NOON + HOUR)
-        assert claim(jobs) == []
+        assert claim(work) == []
         workers.retire("w-1", at=NOON)
-        assert claim(jobs) == []
+        assert claim(work) == []
 
 
 class TestClaimOfSuspects:
     """A suspect in these tests has no row of its first attempt, which no claim asks for."""
 
-    def test_they_are_left_out_where_they_must_not_run_beside_others(self, jobs: JobRepository) -> None:
+    def test_they_are_left_out_where_they_must_not_run_beside_others(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_suspect("suspect", priority=9), *some_jobs(2)])
-        assert ids(claim(jobs, suspects=False)) == ["job-000", "job-001"]
+        assert ids(claim(work, suspects=False)) == ["job-000", "job-001"]
         assert jobs.find("suspect").state is State.PENDING
 
-    def test_they_alone_are_taken_in_claim_order(self, jobs: JobRepository) -> None:
+    def test_they_alone_are_taken_in_claim_order(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_suspect("low", priority=1), a_suspect("late", run_at=NOON - SECOND), a_job("other", priority=10)])
         jobs.add([a_suspect("early", run_at=NOON - MINUTE), a_suspect("high", priority=9), a_suspect("next")])
         jobs.add([a_suspect("not due", run_at=NOON + SECOND, priority=10)])
-        assert ids(claim(jobs, limit=1, suspects=True)) == ["high"]
-        assert ids(claim(jobs, suspects=True)) == ["early", "late", "next", "low"]
-        assert claim(jobs, suspects=True) == []
-        assert [run.outcome for run in jobs.attempts_of("high")] == [None]
+        assert ids(claim(work, limit=1, suspects=True)) == ["high"]
+        assert ids(claim(work, suspects=True)) == ["early", "late", "next", "low"]
+        assert claim(work, suspects=True) == []
+        assert [run.outcome for run in attempts.attempts_of("high")] == [None]
 
-    def test_where_each_runs_by_itself_they_come_in_one_order_with_the_others(self, jobs: JobRepository) -> None:
+    def test_where_each_runs_by_itself_they_come_in_one_order_with_the_others(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job("first", priority=9), a_suspect("second", priority=8), a_job("third", priority=7)])
-        assert ids(claim(jobs)) == ["first", "second", "third"]
+        assert ids(claim(work)) == ["first", "second", "third"]
 
-    def test_they_are_claimed_from_the_asked_queues(self, jobs: JobRepository) -> None:
+    def test_they_are_claimed_from_the_asked_queues(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_suspect(queue, queue=queue) for queue in "abc"])
-        assert ids(claim(jobs, queues=("b",), suspects=True)) == ["b"]
-        assert ids(claim(jobs, queues=("c", "a"), suspects=True)) == ["a", "c"]
+        assert ids(claim(work, queues=("b",), suspects=True)) == ["b"]
+        assert ids(claim(work, queues=("c", "a"), suspects=True)) == ["a", "c"]
 
-    def test_an_end_of_its_own_clears_a_job(self, jobs: JobRepository) -> None:
+    def test_an_end_of_its_own_clears_a_job(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_suspect("job-1")])
-        [claimed] = claim(jobs, suspects=True)
-        settle(jobs, claimed, a_failure())
+        [claimed] = claim(work, suspects=True)
+        settle(work, claimed, a_failure())
         assert not jobs.find("job-1").suspect
-        assert ids(claim(jobs, a_lease(2), at=NOON + MINUTE, suspects=False)) == ["job-1"]
+        assert ids(claim(work, a_lease(2), at=NOON + MINUTE, suspects=False)) == ["job-1"]
 
 
 class TestHeldBy:
     def test_a_worker_holds_what_it_claimed_until_it_is_settled(
-        self, jobs: JobRepository, workers: WorkerRegistry
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
     ) -> None:
         workers.register(a_worker("w-2"))
         jobs.add(some_jobs(4))
-        first, second = claim(jobs, a_lease(1), limit=2)
-        [third] = claim(jobs, a_lease(2), limit=1)
-        claim(jobs, a_lease(3, worker="w-2"), limit=1)
-        settle(jobs, second, a_result())
-        assert jobs.held_by("w-1") == [first, third]
-        assert jobs.held_by("nobody") == []
+        first, second = claim(work, a_lease(1), limit=2)
+        [third] = claim(work, a_lease(2), limit=1)
+        claim(work, a_lease(3, worker="w-2"), limit=1)
+        settle(work, second, a_result())
+        assert work.held_by("w-1") == [first, third]
+        assert work.held_by("nobody") == []
 
 
 class TestFirstDue:
-    def test_it_is_the_earliest_moment_of_a_waiting_job_past_or_to_come(self, jobs: JobRepository) -> None:
-        assert jobs.first_due(queues=()) == FirstDue(job=None, suspect=None)
+    def test_it_is_the_earliest_moment_of_a_waiting_job_past_or_to_come(self, work: Work, jobs: Jobs) -> None:
+        assert work.first_due(queues=()) == FirstDue(job=None, suspect=None)
         jobs.add([a_job("later", run_at=NOON + 2 * HOUR), a_job("next", run_at=NOON + HOUR, priority=1)])
-        assert jobs.first_due(queues=()).job == NOON + HOUR
+        assert work.first_due(queues=()).job == NOON + HOUR
         jobs.add([a_job("due", run_at=NOON - HOUR)])
-        assert jobs.first_due(queues=()).job == NOON - HOUR
+        assert work.first_due(queues=()).job == NOON - HOUR
 
-    def test_it_sees_only_the_asked_queues(self, jobs: JobRepository) -> None:
+    def test_it_sees_only_the_asked_queues(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job(queue, queue=queue, run_at=NOON + n * HOUR) for n, queue in enumerate("abc", start=1)])
-        assert jobs.first_due(queues=("c", "b")).job == NOON + 2 * HOUR
+        assert work.first_due(queues=("c", "b")).job == NOON + 2 * HOUR
 
-    def test_a_failed_job_waits_too_and_an_ended_one_does_not(self, jobs: JobRepository) -> None:
+    def test_a_failed_job_waits_too_and_an_ended_one_does_not(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job_that_is(State.CANCELLED, run_at=NOON + SECOND), a_job("job-2")])
-        settle(jobs, *claim(jobs), a_failure(), at=NOON)
-        assert jobs.first_due(queues=()).job == NOON + 2 * SECOND
+        settle(work, *claim(work), a_failure(), at=NOON)
+        assert work.first_due(queues=()).job == NOON + 2 * SECOND
 
-    def test_that_of_suspects_comes_apart(self, jobs: JobRepository) -> None:
+    def test_that_of_suspects_comes_apart(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job("other", run_at=NOON + HOUR), *(a_suspect(queue, queue=queue) for queue in "ab")])
-        claim(jobs, queues=("a",), suspects=True)
+        claim(work, queues=("a",), suspects=True)
         later = a_suspect("later", queue="b", run_at=NOON + MINUTE)
         jobs.add([later])
-        assert jobs.first_due(queues=()) == FirstDue(job=NOON + HOUR, suspect=NOON)
-        assert jobs.first_due(queues=("b", "c")) == FirstDue(job=None, suspect=NOON)
-        assert jobs.first_due(queues=("a",)) == FirstDue(job=None, suspect=None)
+        assert work.first_due(queues=()) == FirstDue(job=NOON + HOUR, suspect=NOON)
+        assert work.first_due(queues=("b", "c")) == FirstDue(job=None, suspect=NOON)
+        assert work.first_due(queues=("a",)) == FirstDue(job=None, suspect=None)
 
 
 class TestSettle:
     @pytest.mark.parametrize("outcome", Outcome)
-    def test_an_outcome_is_recorded_on_the_job_and_its_attempt(self, jobs: JobRepository, outcome: Outcome) -> None:
+    def test_an_outcome_is_recorded_on_the_job_and_its_attempt(
+        self, work: Work, attempts: Attempts, jobs: Jobs, outcome: Outcome
+    ) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
+        [claimed] = claim(work)
         result = RunResult(
             outcome=outcome,
             exit_code=None if outcome is not Outcome.SUCCEEDED else 0,
@@ -401,9 +419,9 @@ class TestSettle:
             error=ODD_TEXT,
             output=Output(content=bytes(range(256)), truncated=True),
         )
-        assert settle(jobs, claimed, result, at=NOON + MINUTE) is Settlement.RECORDED
+        assert settle(work, claimed, result, at=NOON + MINUTE) is Settlement.RECORDED
         assert jobs.find("job-1") == claimed.settled(result, NOON + MINUTE, a_policy(), 0)
-        assert jobs.attempts_of("job-1") == [
+        assert attempts.attempts_of("job-1") == [
             Attempt(
                 job_id="job-1",
                 number=1,
@@ -419,298 +437,300 @@ class TestSettle:
             )
         ]
 
-    def test_a_resend_is_recorded_and_changes_nothing(self, jobs: JobRepository) -> None:
+    def test_a_resend_is_recorded_and_changes_nothing(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
-        settle(jobs, claimed, a_failure())
-        [again] = claim(jobs, a_lease(2), at=NOON + MINUTE)
-        before = jobs.attempts_of("job-1")
-        assert settle(jobs, claimed, a_failure()) is Settlement.RECORDED
-        assert (jobs.find("job-1"), jobs.attempts_of("job-1")) == (again, before)
+        [claimed] = claim(work)
+        settle(work, claimed, a_failure())
+        [again] = claim(work, a_lease(2), at=NOON + MINUTE)
+        before = attempts.attempts_of("job-1")
+        assert settle(work, claimed, a_failure()) is Settlement.RECORDED
+        assert (jobs.find("job-1"), attempts.attempts_of("job-1")) == (again, before)
 
     @pytest.mark.parametrize("outcome", Outcome)
     def test_a_late_result_stands_on_its_attempt_and_changes_nothing_else(
-        self, jobs: JobRepository, workers: WorkerRegistry, outcome: Outcome
+        self, work: Work, attempts: Attempts, jobs: Jobs, workers: WorkerRegistry, outcome: Outcome
     ) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
-        rescue(jobs)
+        [claimed] = claim(work)
+        rescue(work)
         workers.register(a_worker("w-2", lease_expires_at=NOON + 9 * HOUR))
-        [again] = claim(jobs, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
-        rescued, running = jobs.attempts_of("job-1")
+        [again] = claim(work, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
+        rescued, running = attempts.attempts_of("job-1")
 
         late = a_result(outcome, output=b"written late")
-        assert settle(jobs, claimed, late, at=NOON + 4 * HOUR) is Settlement.LATE
+        assert settle(work, claimed, late, at=NOON + 4 * HOUR) is Settlement.LATE
         assert jobs.find("job-1") == again
-        assert jobs.attempts_of("job-1") == [rescued._replace(late=outcome, output=late.output), running]
+        assert attempts.attempts_of("job-1") == [rescued._replace(late=outcome, output=late.output), running]
 
-    def test_a_late_result_does_not_overwrite_output(self, jobs: JobRepository) -> None:
+    def test_a_late_result_does_not_overwrite_output(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
-        settle(jobs, claimed, a_failure(output=b"first"))
-        assert settle(jobs, claimed, a_result(output=b"second"), at=NOON + MINUTE) is Settlement.LATE
-        [attempt] = jobs.attempts_of("job-1")
+        [claimed] = claim(work)
+        settle(work, claimed, a_failure(output=b"first"))
+        assert settle(work, claimed, a_result(output=b"second"), at=NOON + MINUTE) is Settlement.LATE
+        [attempt] = attempts.attempts_of("job-1")
         assert (attempt.outcome, attempt.late, attempt.output.content) == (Outcome.FAILED, Outcome.SUCCEEDED, b"first")
 
-    def test_a_late_result_sent_again_is_late_again(self, jobs: JobRepository) -> None:
+    def test_a_late_result_sent_again_is_late_again(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
-        rescue(jobs)
-        assert [settle(jobs, claimed, a_result()) for _ in range(2)] == [Settlement.LATE] * 2
+        [claimed] = claim(work)
+        rescue(work)
+        assert [settle(work, claimed, a_result()) for _ in range(2)] == [Settlement.LATE] * 2
 
-    def test_a_lost_lease_cannot_complete_the_job(self, jobs: JobRepository) -> None:
+    def test_a_lost_lease_cannot_complete_the_job(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
-        assert settle(jobs, claimed, a_result(), lease=a_lease(2)) is not Settlement.RECORDED
+        [claimed] = claim(work)
+        assert settle(work, claimed, a_result(), lease=a_lease(2)) is not Settlement.RECORDED
         assert jobs.find("job-1") == claimed
 
-    def test_the_result_of_a_removed_job_is_gone(self, jobs: JobRepository) -> None:
+    def test_the_result_of_a_removed_job_is_gone(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
+        [claimed] = claim(work)
         jobs.remove("job-1", allow=lambda job: job)
-        assert settle(jobs, claimed, a_result()) is Settlement.GONE
+        assert settle(work, claimed, a_result()) is Settlement.GONE
 
-    def test_the_result_of_a_removed_job_does_not_touch_a_new_one_of_its_name(self, jobs: JobRepository) -> None:
+    def test_the_result_of_a_removed_job_does_not_touch_a_new_one_of_its_name(
+        self, work: Work, attempts: Attempts, jobs: Jobs
+    ) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
+        [claimed] = claim(work)
         jobs.remove("job-1", allow=lambda job: job)
         jobs.add([a_job()])
-        [new] = claim(jobs, a_lease(2))
-        assert settle(jobs, claimed, a_result()) is Settlement.GONE
+        [new] = claim(work, a_lease(2))
+        assert settle(work, claimed, a_result()) is Settlement.GONE
         assert jobs.find("job-1") == new
-        assert jobs.attempts_of("job-1")[0].outcome is None
+        assert attempts.attempts_of("job-1")[0].outcome is None
 
 
 class TestSettleAndClaim:
-    def ended(self, job: Job, result: RunResult, lease: Lease | None = None) -> Ended:
-        return Ended(job=job.settled(result, NOON + SECOND, a_policy(), 0), lease=lease or a_lease(), result=result)
-
-    def test_what_has_ended_is_recorded_and_the_next_ones_are_claimed(self, jobs: JobRepository) -> None:
+    def test_what_has_ended_is_recorded_and_the_next_ones_are_claimed(
+        self, work: Work, attempts: Attempts, jobs: Jobs
+    ) -> None:
         jobs.add(some_jobs(4))
-        first, second = claim(jobs, limit=2)
-        ended = [self.ended(first, a_result(output=b"done")), self.ended(second, a_failure(7))]
-        settlements, runs = jobs.settle_and_claim(ended, a_lease(2), queues=(), limit=2, at=NOON + SECOND)
-        assert list(settlements) == [Settlement.RECORDED] * 2
-        assert [jobs.find(job.id) for job in (first, second)] == [each.job for each in ended]
-        assert [jobs.attempts_of(job.id)[0].outcome for job in (first, second)] == [Outcome.SUCCEEDED, Outcome.FAILED]
+        first, second = claim(work, limit=2)
+        ended = [an_end(first, a_result(output=b"done")), an_end(second, a_failure(7))]
+        settlements, runs = work.settle_and_claim(ended, decide, a_lease(2), queues=(), limit=2, at=NOON + SECOND)
+        assert [it.settlement for it in settlements] == [Settlement.RECORDED] * 2
+        assert [jobs.find(job.id) for job in (first, second)] == [it.job for it in settlements]
+        assert [attempts.attempts_of(job.id)[0].outcome for job in (first, second)] == [
+            Outcome.SUCCEEDED,
+            Outcome.FAILED,
+        ]
         assert [run.lease for run in runs] == [a_lease(2)] * 2
         assert {run.job.id for run in runs} == {job.id for job in some_jobs(4)} - {first.id, second.id}
 
-    def test_a_job_that_is_given_back_may_be_claimed_at_once(self, jobs: JobRepository) -> None:
+    def test_a_job_that_is_given_back_may_be_claimed_at_once(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
-        ended = [self.ended(claimed, RunResult(outcome=Outcome.RELEASED))]
-        settlements, [run] = jobs.settle_and_claim(ended, a_lease(2), queues=(), limit=1, at=NOON + SECOND)
-        assert list(settlements) == [Settlement.RECORDED]
+        [claimed] = claim(work)
+        ended = [an_end(claimed, RunResult(outcome=Outcome.RELEASED))]
+        settlements, [run] = work.settle_and_claim(ended, decide, a_lease(2), queues=(), limit=1, at=NOON + SECOND)
+        assert [it.settlement for it in settlements] == [Settlement.RECORDED]
         assert (run.job.attempts, run.job.lease) == (2, a_lease(2))
 
-    def test_each_result_has_its_own_answer(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+    def test_each_result_has_its_own_answer(self, work: Work, jobs: Jobs, workers: WorkerRegistry) -> None:
         jobs.add(some_jobs(3))
-        kept, taken_away, removed = claim(jobs, limit=3)
+        kept, taken_away, removed = claim(work, limit=3)
         workers.register(a_worker("w-2", lease_expires_at=NOON + 4 * HOUR))
-        ended = [self.ended(job, a_result()) for job in (kept, taken_away, removed)]
-        jobs.settle(*vars_of(ended[0]))
-        rescue(jobs)
+        ended = [an_end(job, a_result()) for job in (kept, taken_away, removed)]
+        work.settle(ended[:1], decide)
+        rescue(work)
         jobs.remove(removed.id, allow=lambda job: job)
         lease = a_lease(2, worker="w-2")
-        settlements, runs = jobs.settle_and_claim(ended, lease, queues=(), limit=5, at=NOON + 3 * HOUR)
-        assert list(settlements) == [Settlement.RECORDED, Settlement.LATE, Settlement.GONE]
+        settlements, runs = work.settle_and_claim(ended, decide, lease, queues=(), limit=5, at=NOON + 3 * HOUR)
+        assert [it.settlement for it in settlements] == [Settlement.RECORDED, Settlement.LATE, Settlement.GONE]
         assert [run.job.id for run in runs] == [taken_away.id]
 
-    def test_two_attempts_of_one_job_have_an_answer_each(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+    def test_two_attempts_of_one_job_have_an_answer_each(
+        self, work: Work, attempts: Attempts, jobs: Jobs, workers: WorkerRegistry
+    ) -> None:
         jobs.add([a_job()])
-        [first] = claim(jobs)
-        rescue(jobs)
+        [first] = claim(work)
+        rescue(work)
         workers.register(a_worker("w-2", lease_expires_at=NOON + 4 * HOUR))
-        [second] = claim(jobs, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
-        ended = [self.ended(first, a_failure(7)), self.ended(second, a_result(), second.lease)]
+        [second] = claim(work, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
+        ended = [an_end(first, a_failure(7)), an_end(second, a_result(), lease=second.lease)]
         lease = a_lease(3, worker="w-2")
-        settlements, _ = jobs.settle_and_claim(ended, lease, queues=(), limit=1, at=NOON + 3 * HOUR)
-        assert list(settlements) == [Settlement.LATE, Settlement.RECORDED]
-        assert [attempt.late for attempt in jobs.attempts_of("job-1")] == [Outcome.FAILED, None]
+        settlements, _ = work.settle_and_claim(ended, decide, lease, queues=(), limit=1, at=NOON + 3 * HOUR)
+        assert [it.settlement for it in settlements] == [Settlement.LATE, Settlement.RECORDED]
+        assert [attempt.late for attempt in attempts.attempts_of("job-1")] == [Outcome.FAILED, None]
         assert jobs.find("job-1").state is State.COMPLETED
 
-    def test_with_nothing_to_settle_it_is_a_claim(self, jobs: JobRepository) -> None:
+    def test_with_nothing_to_settle_it_is_a_claim(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        settlements, [run] = jobs.settle_and_claim((), a_lease(), queues=(), limit=1, at=NOON)
+        settlements, [run] = work.settle_and_claim((), decide, a_lease(), queues=(), limit=1, at=NOON)
         assert (list(settlements), run.job.id) == ([], "job-1")
-
-
-def vars_of(ended: Ended) -> tuple[Job, Lease, RunResult]:
-    return ended.job, ended.lease, ended.result
 
 
 class TestCancel:
     def test_a_request_is_heard_by_the_worker_that_runs_the_job_and_by_no_other(
-        self, jobs: JobRepository, workers: WorkerRegistry
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
     ) -> None:
         workers.register(a_worker("w-2"))
         jobs.add(some_jobs(4))
-        claim(jobs, limit=2)
-        claim(jobs, a_lease(2), limit=1)
-        claim(jobs, a_lease(3, worker="w-2"), limit=1)
+        claim(work, limit=2)
+        claim(work, a_lease(2), limit=1)
+        claim(work, a_lease(3, worker="w-2"), limit=1)
         all_ids = ids(jobs.search())
-        assert jobs.asked_to_cancel("w-1", all_ids) == []
+        assert work.cancel_requests("w-1", all_ids) == []
         asked = [jobs.change(f"job-{number:03}", ask_to_cancel) for number in (1, 2, 3)]
-        assert sorted(jobs.asked_to_cancel("w-1", all_ids)) == sorted(asked[:2])
-        assert jobs.asked_to_cancel("w-1", [asked[1].id, "none"]) == [asked[1]]
-        assert jobs.asked_to_cancel("w-2", all_ids) == asked[2:]
-        assert jobs.asked_to_cancel("w-1", []) == []
+        assert sorted(work.cancel_requests("w-1", all_ids), key=lambda job: job.id) == asked[:2]
+        assert work.cancel_requests("w-1", [asked[1].id, "none"]) == [asked[1]]
+        assert work.cancel_requests("w-2", all_ids) == asked[2:]
+        assert work.cancel_requests("w-1", []) == []
 
-    def test_a_request_is_heard_no_more_when_the_attempt_has_ended(self, jobs: JobRepository) -> None:
+    def test_a_request_is_heard_no_more_when_the_attempt_has_ended(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
+        [claimed] = claim(work)
         jobs.change("job-1", ask_to_cancel)
-        settle(jobs, claimed, a_result(Outcome.CANCELLED))
-        assert jobs.asked_to_cancel("w-1", ["job-1"]) == []
+        settle(work, claimed, a_result(Outcome.CANCELLED))
+        assert work.cancel_requests("w-1", ["job-1"]) == []
 
     @pytest.mark.parametrize("outcome", Outcome)
     def test_a_request_that_the_worker_has_not_heard_of_is_heeded_when_it_settles(
-        self, jobs: JobRepository, outcome: Outcome
+        self, work: Work, attempts: Attempts, jobs: Jobs, outcome: Outcome
     ) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
+        [claimed] = claim(work)
         asked = jobs.change("job-1", ask_to_cancel)
         result = a_result(outcome, error=f"{outcome}", output=b"out")
-        would_wait = claimed.settled(result, NOON + MINUTE, a_policy(), 0).state in CLAIMABLE
-        settlement = settle(jobs, claimed, result, at=NOON + MINUTE)
-        assert settlement is (Settlement.CANCELLED if would_wait else Settlement.RECORDED)
+        [settled] = work.settle([an_end(claimed, result, at=NOON + MINUTE)], decide)
+        assert settled == (Settlement.RECORDED, jobs.find("job-1"))
         assert jobs.find("job-1") == asked.settled(result, NOON + MINUTE, a_policy(), 0)
-        [attempt] = jobs.attempts_of("job-1")
+        [attempt] = attempts.attempts_of("job-1")
         assert (attempt.outcome, attempt.error, attempt.output.content) == (outcome, f"{outcome}", b"out")
-        assert claim(jobs, a_lease(2), at=NOON + HOUR) == []
+        assert claim(work, a_lease(2), at=NOON + HOUR) == []
 
-    def test_a_rescued_job_whose_cancel_was_asked_for_is_cancelled(self, jobs: JobRepository) -> None:
+    def test_a_rescued_job_whose_cancel_was_asked_for_is_cancelled(
+        self, work: Work, attempts: Attempts, jobs: Jobs
+    ) -> None:
         jobs.add([a_job()])
-        claim(jobs)
+        claim(work)
         jobs.change("job-1", ask_to_cancel)
-        [rescued] = rescue(jobs)
+        [rescued] = rescue(work)
         assert (rescued.state, rescued.cancel_requested_by) == (State.CANCELLED, ANN)
         assert jobs.find("job-1") == rescued
-        assert [attempt.outcome for attempt in jobs.attempts_of("job-1")] == [Outcome.LOST]
+        assert [attempt.outcome for attempt in attempts.attempts_of("job-1")] == [Outcome.LOST]
 
-    def test_a_retry_takes_the_request_back(self, jobs: JobRepository) -> None:
+    def test_a_retry_takes_the_request_back(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        [claimed] = claim(jobs)
+        [claimed] = claim(work)
         jobs.change("job-1", ask_to_cancel)
-        settle(jobs, claimed, a_result(Outcome.CANCELLED))
+        settle(work, claimed, a_result(Outcome.CANCELLED))
         jobs.change("job-1", lambda job: job.retried(NOON + MINUTE))
-        [again] = claim(jobs, a_lease(2), at=NOON + MINUTE)
+        [again] = claim(work, a_lease(2), at=NOON + MINUTE)
         assert (again.cancel_requested_at, again.cancel_requested_by) == (None, None)
-        assert settle(jobs, again, a_failure(), lease=a_lease(2)) is Settlement.RECORDED
+        assert settle(work, again, a_failure(), lease=a_lease(2)) is Settlement.RECORDED
         assert jobs.find("job-1").state is State.FAILED
 
 
 class TestOutputs:
-    def test_they_are_exact_bytes_of_the_last_attempt_that_has_ended(self, jobs: JobRepository) -> None:
+    def test_they_are_exact_bytes_of_the_last_attempt_that_has_ended(
+        self, work: Work, attempts: Attempts, jobs: Jobs
+    ) -> None:
         jobs.add([a_job("job-1"), a_job("job-2"), a_job("job-3", run_at=NOON + HOUR)])
-        for job in claim(jobs, limit=2):
-            settle(jobs, job, a_failure(output=b"old"))
-        for job, output in zip(claim(jobs, a_lease(2), limit=2, at=NOON + MINUTE), (b"\0\xff\r\n", b""), strict=True):
-            settle(jobs, job, a_failure(output=output), lease=a_lease(2), at=NOON + 2 * MINUTE)
-        assert jobs.outputs_of(["job-1", "job-2", "job-3", "unknown"]) == {"job-1": b"\0\xff\r\n", "job-2": b""}
+        for job in claim(work, limit=2):
+            settle(work, job, a_failure(output=b"old"))
+        for job, output in zip(claim(work, a_lease(2), limit=2, at=NOON + MINUTE), (b"\0\xff\r\n", b""), strict=True):
+            settle(work, job, a_failure(output=output), lease=a_lease(2), at=NOON + 2 * MINUTE)
+        assert attempts.outputs_of(["job-1", "job-2", "job-3", "unknown"]) == {"job-1": b"\0\xff\r\n", "job-2": b""}
 
-    def test_those_before_a_running_attempt_are_still_there(self, jobs: JobRepository) -> None:
+    def test_those_before_a_running_attempt_are_still_there(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        settle(jobs, *claim(jobs), a_failure(output=b"old"))
-        claim(jobs, a_lease(2), at=NOON + MINUTE)
-        assert jobs.outputs_of(["job-1"]) == {"job-1": b"old"}
+        settle(work, *claim(work), a_failure(output=b"old"))
+        claim(work, a_lease(2), at=NOON + MINUTE)
+        assert attempts.outputs_of(["job-1"]) == {"job-1": b"old"}
 
-    def test_of_no_jobs_there_are_none(self, jobs: JobRepository) -> None:
-        assert jobs.outputs_of([]) == {}
+    def test_of_no_jobs_there_are_none(self, attempts: Attempts, jobs: Jobs) -> None:
+        assert attempts.outputs_of([]) == {}
 
-    def test_of_very_many_jobs_they_are_given_all_the_same(self, jobs: JobRepository) -> None:
+    def test_of_very_many_jobs_they_are_given_all_the_same(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        settle(jobs, *claim(jobs), a_result(output=b"x"))
-        assert jobs.outputs_of([f"no-{number}" for number in range(33_000)] + ["job-1"]) == {"job-1": b"x"}
+        settle(work, *claim(work), a_result(output=b"x"))
+        assert attempts.outputs_of([f"no-{number}" for number in range(33_000)] + ["job-1"]) == {"job-1": b"x"}
 
 
 class TestChange:
-    def test_a_decision_is_stored_and_returned(self, jobs: JobRepository) -> None:
+    def test_a_decision_is_stored_and_returned(self, jobs: Jobs) -> None:
         jobs.add([a_job()])
         changed = jobs.change("job-1", lambda job: job.cancelled(NOON + SECOND, ANN))
         assert changed == jobs.find("job-1") == a_job().cancelled(NOON + SECOND, ANN)
 
-    def test_a_refused_decision_changes_nothing(self, jobs: JobRepository) -> None:
+    def test_a_refused_decision_changes_nothing(self, jobs: Jobs) -> None:
         jobs.add([a_job()])
         with pytest.raises(WrongState):
             jobs.change("job-1", refuse)
         assert jobs.find("job-1") == a_job()
 
-    def test_an_unknown_job_cannot_be_changed(self, jobs: JobRepository) -> None:
+    def test_an_unknown_job_cannot_be_changed(self, jobs: Jobs) -> None:
         with pytest.raises(JobNotFound):
             jobs.change("job-1", lambda job: job)
 
-    def test_some_are_changed_the_oldest_first_until_none_is_left(self, jobs: JobRepository) -> None:
+    def test_some_are_changed_the_oldest_first_until_none_is_left(self, jobs: Jobs) -> None:
         jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
 
         def retry_two() -> list[str]:
             at = NOON + HOUR
-            return ids(jobs.change_some(State.DEAD, lambda job: job.retried(at), until=at, limit=2))
+            return ids(jobs.change_dead(lambda job: job.retried(at), until=at, limit=2))
 
         assert [retry_two(), retry_two(), retry_two()] == [["dead-0", "dead-1"], ["dead-2"], []]
         assert {job.state for job in jobs.search()} == {State.PENDING}
 
-    def test_jobs_that_changed_since_are_not_changed_again(self, jobs: JobRepository) -> None:
+    def test_jobs_that_changed_since_are_not_changed_again(self, jobs: Jobs) -> None:
         jobs.add([a_job_that_is(State.DEAD, job_id="dies-now")])
         died_at = jobs.find("dies-now").updated_at
-        assert jobs.change_some(State.DEAD, refuse, until=died_at - SECOND, limit=9) == []
-        assert ids(jobs.change_some(State.DEAD, lambda job: job.retried(NOON), until=died_at, limit=9)) == ["dies-now"]
+        assert jobs.change_dead(refuse, until=died_at - SECOND, limit=9) == []
+        assert ids(jobs.change_dead(lambda job: job.retried(NOON), until=died_at, limit=9)) == ["dies-now"]
 
-    def test_some_are_changed_all_or_none(self, jobs: JobRepository) -> None:
-        jobs.add(some_jobs(2))
+    def test_some_are_changed_all_or_none(self, jobs: Jobs) -> None:
+        jobs.add([a_job_that_is(State.DEAD, job_id=f"job-{number:03}") for number in range(2)])
         with pytest.raises(WrongState):
-            jobs.change_some(
-                State.PENDING,
-                lambda job: refuse(job) if job.id == "job-001" else job.cancelled(NOON, ANN),
-                until=NOON + HOUR,
-                limit=9,
+            jobs.change_dead(
+                lambda job: refuse(job) if job.id == "job-001" else job.retried(NOON), until=NOON + HOUR, limit=9
             )
-        assert jobs.search(states=[State.CANCELLED]) == []
+        assert jobs.search(states=[State.PENDING]) == []
 
-    def test_a_retry_keeps_the_history(self, jobs: JobRepository) -> None:
+    def test_a_retry_keeps_the_history(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job(max_retries=0)])
-        settle(jobs, *claim(jobs), a_failure())
+        settle(work, *claim(work), a_failure())
         retried = jobs.change("job-1", lambda job: job.retried(NOON + MINUTE))
         assert (retried.failures, retried.attempts) == (0, 1)
-        [again] = claim(jobs, a_lease(2), at=NOON + MINUTE)
+        [again] = claim(work, a_lease(2), at=NOON + MINUTE)
         assert again.attempts == 2
-        assert [attempt.outcome for attempt in jobs.attempts_of("job-1")] == [Outcome.FAILED, None]
+        assert [attempt.outcome for attempt in attempts.attempts_of("job-1")] == [Outcome.FAILED, None]
 
 
 class TestRemove:
-    def test_a_job_goes_with_its_history(self, jobs: JobRepository) -> None:
+    def test_a_job_goes_with_its_history(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job(), a_job("other")])
-        settle(jobs, *claim(jobs, limit=1), a_result(output=b"x"))
+        settle(work, *claim(work, limit=1), a_result(output=b"x"))
         jobs.remove("job-1", allow=lambda job: job)
         assert ids(jobs.search()) == ["other"]
-        assert jobs.attempts_of("job-1") == []
-        assert jobs.outputs_of(["job-1"]) == {}
+        assert attempts.attempts_of("job-1") == []
+        assert attempts.outputs_of(["job-1"]) == {}
 
-    def test_a_refused_job_stays(self, jobs: JobRepository) -> None:
+    def test_a_refused_job_stays(self, jobs: Jobs) -> None:
         jobs.add([a_job()])
         with pytest.raises(WrongState):
             jobs.remove("job-1", allow=refuse)
         assert jobs.find("job-1") == a_job()
 
-    def test_an_unknown_job_cannot_be_removed(self, jobs: JobRepository) -> None:
+    def test_an_unknown_job_cannot_be_removed(self, jobs: Jobs) -> None:
         with pytest.raises(JobNotFound):
             jobs.remove("job-1", allow=lambda job: job)
 
-    def test_some_are_removed_until_none_is_left(self, jobs: JobRepository) -> None:
+    def test_some_are_removed_until_none_is_left(self, jobs: Jobs) -> None:
         jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
-        assert [jobs.remove_some(State.DEAD, limit=2) for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
+        assert [jobs.remove_dead(limit=2) for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
         assert ids(jobs.search()) == ["waits"]
 
 
 class TestRescue:
-    def test_the_jobs_of_an_expired_worker_are_taken_back(self, jobs: JobRepository) -> None:
+    def test_the_jobs_of_an_expired_worker_are_taken_back(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add(some_jobs(3))
-        claimed = claim(jobs, limit=2)
-        rescued = jobs.rescue("w-1", lost, at=NOON + HOUR, proved_dead=False)
+        claimed = claim(work, limit=2)
+        rescued = work.rescue("w-1", lost, at=NOON + HOUR, proved_dead=False)
         assert sorted(ids(rescued)) == ["job-000", "job-001"]
         assert [jobs.find(job.id) for job in claimed] == [lost(job, False) for job in claimed]
-        [attempt] = jobs.attempts_of("job-000")
+        [attempt] = attempts.attempts_of("job-000")
         assert (attempt.outcome, attempt.error, attempt.finished_at, attempt.output) == (
             Outcome.LOST,
             "w-1 died",
@@ -718,100 +738,106 @@ class TestRescue:
             Output(),
         )
 
-    def test_a_worker_that_renewed_in_time_keeps_its_jobs(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+    def test_a_worker_that_renewed_in_time_keeps_its_jobs(
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
+    ) -> None:
         jobs.add([a_job()])
-        claimed = claim(jobs)
+        claimed = claim(work)
         workers.renew("w-1", state=WorkerState.RUNNING, at=NOON + MINUTE, until=NOON + 3 * HOUR)
-        assert rescue(jobs) == []
+        assert rescue(work) == []
         assert jobs.search() == claimed
 
     def test_a_worker_that_was_silent_is_rescued_unless_it_has_renewed_meanwhile(
-        self, jobs: JobRepository, workers: WorkerRegistry
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
     ) -> None:
         jobs.add([a_job()])
-        claim(jobs)
+        claim(work)
         [worker] = workers.live()
         silent = {"at": NOON, "proved_dead": False, "silent_since": worker.renewed_at}
         workers.renew("w-1", state=WorkerState.RUNNING, at=NOON + SECOND, until=NOON + HOUR)
-        assert jobs.rescue("w-1", lost, **silent) == []
-        assert ids(jobs.rescue("w-1", lost, **silent | {"silent_since": NOON + SECOND})) == ["job-1"]
+        assert work.rescue("w-1", lost, **silent) == []
+        assert ids(work.rescue("w-1", lost, **silent | {"silent_since": NOON + SECOND})) == ["job-1"]
 
-    def test_a_worker_proved_dead_is_rescued_at_once(self, jobs: JobRepository) -> None:
+    def test_a_worker_proved_dead_is_rescued_at_once(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        claim(jobs)
-        assert ids(jobs.rescue("w-1", lost, at=NOON, proved_dead=True)) == ["job-1"]
+        claim(work)
+        assert ids(work.rescue("w-1", lost, at=NOON, proved_dead=True)) == ["job-1"]
 
-    def test_the_second_rescue_finds_nothing(self, jobs: JobRepository) -> None:
+    def test_the_second_rescue_finds_nothing(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        claim(jobs)
-        assert [len(rescue(jobs)) for _ in range(2)] == [1, 0]
+        claim(work)
+        assert [len(rescue(work)) for _ in range(2)] == [1, 0]
         assert jobs.find("job-1").losses == 1
 
     def test_only_a_job_that_its_worker_held_alone_is_told_to_be_lost_alone(
-        self, jobs: JobRepository, workers: WorkerRegistry
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
     ) -> None:
         jobs.add(some_jobs(3))
-        ended, _ = claim(jobs, limit=2)
-        settle(jobs, ended, a_result())
+        ended, _ = claim(work, limit=2)
+        settle(work, ended, a_result())
         workers.register(a_worker("w-2"))
-        claim(jobs, a_lease(2, worker="w-2"))
-        [alone] = rescue(jobs)
+        claim(work, a_lease(2, worker="w-2"))
+        [alone] = rescue(work)
         assert (alone.losses, alone.suspect) == (1, True)
         jobs.add([a_job("job-003")])
         workers.register(a_worker("w-3"))
-        claim(jobs, a_lease(3, worker="w-3"), limit=1)
-        claim(jobs, a_lease(4, worker="w-3"))
-        assert {(job.id, job.losses, job.suspect) for job in rescue(jobs, "w-3")} == {
+        claim(work, a_lease(3, worker="w-3"), limit=1)
+        claim(work, a_lease(4, worker="w-3"))
+        assert {(job.id, job.losses, job.suspect) for job in rescue(work, "w-3")} == {
             ("job-001", 2, True),  # a suspect: it ran apart, whatever else its worker held
             ("job-003", 0, True),
         }
 
     def test_what_its_worker_gave_back_itself_when_it_lost_its_lease_was_lost_with_it(
-        self, jobs: JobRepository
+        self, work: Work, jobs: Jobs
     ) -> None:
         jobs.add(some_jobs(2))
-        first, _ = claim(jobs)
-        settle(jobs, first, a_loss(), at=NOON + HOUR)
-        [second] = rescue(jobs)
+        first, _ = claim(work)
+        settle(work, first, a_loss(), at=NOON + HOUR)
+        [second] = rescue(work)
         assert (second.losses, second.suspect) == (0, True)
 
-    def test_the_jobs_of_others_are_left_alone(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+    def test_the_jobs_of_others_are_left_alone(self, work: Work, jobs: Jobs, workers: WorkerRegistry) -> None:
         workers.register(a_worker("w-2"))
         jobs.add(some_jobs(2))
-        claim(jobs, limit=1)
-        [other] = claim(jobs, a_lease(2, worker="w-2"))
-        rescue(jobs)
+        claim(work, limit=1)
+        [other] = claim(work, a_lease(2, worker="w-2"))
+        rescue(work)
         assert jobs.find(other.id) == other
 
-    def test_a_rescued_worker_cannot_renew(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
-        rescue(jobs)
+    def test_a_rescued_worker_cannot_renew(self, work: Work, jobs: Jobs, workers: WorkerRegistry) -> None:
+        rescue(work)
         assert not workers.renew("w-1", state=WorkerState.RUNNING, at=NOON, until=NOON + 9 * HOUR)
         assert workers.live() == []
 
     def test_a_worker_that_is_unknown_or_has_stopped_is_not_rescued(
-        self, jobs: JobRepository, workers: WorkerRegistry
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
     ) -> None:
         workers.retire("w-1", at=NOON)
-        assert [list(rescue(jobs, worker)) for worker in ("w-1", "nobody")] == [[], []]
+        assert [list(rescue(work, worker)) for worker in ("w-1", "nobody")] == [[], []]
 
-    def test_a_job_that_was_lost_too_often_is_dead_with_that_reason_on_the_attempt(self, jobs: JobRepository) -> None:
+    def test_a_job_that_was_lost_too_often_is_dead_with_that_reason_on_the_attempt(
+        self, work: Work, attempts: Attempts, jobs: Jobs
+    ) -> None:
         jobs.add([a_job()])
-        claim(jobs)
+        claim(work)
         policy = a_policy(max_losses="1")
-        [dead] = jobs.rescue(
+        [dead] = work.rescue(
             "w-1",
             lambda job, alone: job.settled(a_loss("w-1 died"), NOON, policy, 0, alone=alone),
             at=NOON,
             proved_dead=True,
         )
         assert jobs.find("job-1").state is State.DEAD
-        assert jobs.attempts_of("job-1")[0].error == dead.last_error
+        assert attempts.attempts_of("job-1")[0].error == dead.last_error
         assert "max-losses" in (dead.last_error or "")
 
-    def test_a_rescue_whose_decision_fails_changes_nothing(self, jobs: JobRepository, workers: WorkerRegistry) -> None:
+    def test_a_rescue_whose_decision_fails_changes_nothing(
+        self, work: Work, jobs: Jobs, workers: WorkerRegistry
+    ) -> None:
         jobs.add([a_job()])
-        claimed = claim(jobs)
+        claimed = claim(work)
         with pytest.raises(WrongState):
-            jobs.rescue("w-1", lambda job, _alone: refuse(job), at=NOON, proved_dead=True)
+            work.rescue("w-1", lambda job, _alone: refuse(job), at=NOON, proved_dead=True)
         assert jobs.search() == claimed
         assert [worker.id for worker in workers.live()] == ["w-1"]

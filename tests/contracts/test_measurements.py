@@ -18,9 +18,9 @@ from tests.builders import (
     a_job_that_is,
     a_lease,
     a_loss,
-    a_policy,
     a_result,
     a_worker,
+    settled,
 )
 from tests.contracts.conftest import QueueStore
 
@@ -73,11 +73,11 @@ class Shop:
         for result in results:
             self.leases += 1
             lease = a_lease(self.leases, worker=worker)
-            [run] = self.store.jobs.claim(lease, queues=(), limit=1, at=at)
+            [run] = self.store.work.claim(lease, queues=(), limit=1, at=at)
             assert run.job.id == job_id
-            job = run.job.settled(result, at + runs, a_policy(), 0)
-            self.store.jobs.settle(job, lease, result)
-            at = job.run_at + waits
+            [done] = self.store.work.settle([run.ended(result, at + runs)], settled)
+            assert done.job is not None
+            at = done.job.run_at + waits
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.adapters.outcome_spool import FileOutcomeSpool
-from queuectl.domain.attempt import Outcome, Output, RunResult
-from queuectl.domain.ports.host import KeptOutcome, OutcomeSpool
+from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
+from queuectl.domain.ports.host import OutcomeSpool
 from tests.builders import NOON, a_failure, a_lease, a_result
 from tests.fakes import InMemorySpool
 
@@ -25,12 +25,12 @@ def spool(open_spool: Callable[[], OutcomeSpool]) -> OutcomeSpool:
     return open_spool()
 
 
-def an_outcome(job_id: str = "job-1", attempt: int = 1, lease: int = 1, result: RunResult | None = None) -> KeptOutcome:
-    return KeptOutcome(
+def an_outcome(job_id: str = "job-1", attempt: int = 1, lease: int = 1, result: RunResult | None = None) -> AttemptEnd:
+    return AttemptEnd(
         job_id=job_id,
-        attempt=attempt,
+        number=attempt,
         lease=a_lease(lease),
-        ended_at=NOON + timedelta(microseconds=1),
+        at=NOON + timedelta(microseconds=1),
         result=result or a_result(),
     )
 
@@ -49,13 +49,13 @@ def an_outcome(job_id: str = "job-1", attempt: int = 1, lease: int = 1, result: 
 def test_what_is_kept_is_the_same_for_every_worker(
     open_spool: Callable[[], OutcomeSpool], spool: OutcomeSpool, result: RunResult
 ) -> None:
-    assert spool.keep(an_outcome(result=result))
-    assert list(open_spool().kept()) == [an_outcome(result=result)]
+    assert spool.spool(an_outcome(result=result))
+    assert list(open_spool().spooled()) == [an_outcome(result=result)]
 
 
 def test_nothing_is_kept_at_first(spool: OutcomeSpool) -> None:
-    assert list(spool.kept()) == []
-    spool.forget(an_outcome())
+    assert list(spool.spooled()) == []
+    spool.discard(an_outcome())
 
 
 def test_each_attempt_is_kept_until_it_is_forgotten(
@@ -63,19 +63,19 @@ def test_each_attempt_is_kept_until_it_is_forgotten(
 ) -> None:
     others = [an_outcome("JOB-1"), an_outcome(attempt=2), an_outcome(lease=2), an_outcome("x" * 128)]
     for outcome in [an_outcome(), *others]:
-        assert spool.keep(outcome)
-    open_spool().forget(an_outcome())
-    assert sorted(spool.kept(), key=str) == sorted(others, key=str)
+        assert spool.spool(outcome)
+    open_spool().discard(an_outcome())
+    assert sorted(spool.spooled(), key=str) == sorted(others, key=str)
 
 
 def test_to_keep_the_same_once_more_is_nothing_new(spool: OutcomeSpool) -> None:
-    assert [spool.keep(an_outcome()) for _ in range(2)] == [True, True]
-    assert list(spool.kept()) == [an_outcome()]
+    assert [spool.spool(an_outcome()) for _ in range(2)] == [True, True]
+    assert list(spool.spooled()) == [an_outcome()]
 
 
 def test_what_is_forgotten_while_others_look_does_not_disturb_them(spool: OutcomeSpool) -> None:
     for attempt in (1, 2, 3):
-        spool.keep(an_outcome(attempt=attempt))
-    for outcome in spool.kept():
-        spool.forget(outcome)
-    assert list(spool.kept()) == []
+        spool.spool(an_outcome(attempt=attempt))
+    for outcome in spool.spooled():
+        spool.discard(outcome)
+    assert list(spool.spooled()) == []

@@ -11,9 +11,10 @@ import pytest
 
 from queuectl.adapters.sql.engine import transactions as database
 from queuectl.adapters.sql.engine.transactions import Dialect, Driver
-from tests.builders import NOON, a_result
+from queuectl.adapters.sql.postgresql.claim import PostgresClaim
+from tests.builders import NOON, a_result, settled
 from tests.contracts.filling import fill, looked_over
-from tests.contracts.operations import OPERATIONS, WORKER, Desk
+from tests.contracts.operations import OPERATIONS, Desk
 from tests.contracts.plans import DECIDED, Finding, findings
 
 OF_QUEUE = "an index for what an operator asks now and then would be written with every job"
@@ -27,21 +28,18 @@ LEGITIMATE = {
     Finding("search 1 1 False", "walks jobs"): OF_QUEUE,
     Finding("search 2 1 False", "walks jobs"): OF_QUEUE,
     Finding("search 2 0 False", "walks jobs"): OF_STATES,
-    Finding("claim 2 False True", "sorts"): "of each queue there are no more jobs to merge than are to be claimed",
-    Finding(
-        "claim 2 False True", "is planned each time"
-    ): "a merge locks what its probes give: no more than is asked for",
-    Finding("oldest dead", "sorts"): "where PostgreSQL knows that there are not many more than the limit",
+    Finding("claim_jobs", "sorts"): "of each queue there are no more jobs to merge than are to be claimed",
+    Finding("oldest_dead", "sorts"): "where PostgreSQL knows that there are not many more than the limit",
     Finding("search 2 0 False", "sorts"): "SQLite leaves a state for the next one when its page is full",
     Finding("search 2 1 False", "sorts"): "likewise",
     Finding("search 1 0 True", "sorts"): "the dead by the time of their death, when somebody looks",
     Finding("live_workers", "sorts"): "workers are few",
-    Finding("suspects", "sorts"): "workers are few",
+    Finding("expired_or_local_workers", "sorts"): "workers are few",
     Finding("ended_since", "sorts"): "only the attempts that ended in the window",
-    Finding("spread waited", "sorts"): "only the attempts that ended in the window",
-    Finding("spread ran", "sorts"): "only the attempts that ended in the window",
-    Finding("tallies worker", "sorts"): "only the attempts that ended in the window",
-    Finding("tallies queue", "sorts"): "only the attempts that ended in the window",
+    Finding("ranked_wait", "sorts"): "only the attempts that ended in the window",
+    Finding("ranked_run", "sorts"): "only the attempts that ended in the window",
+    Finding("totals_by_worker", "sorts"): "only the attempts that ended in the window",
+    Finding("totals_by_queue", "sorts"): "only the attempts that ended in the window",
 }
 """What looks bad in a plan and is not, and why."""
 
@@ -117,7 +115,7 @@ def test_a_worker_does_not_keep_the_plans_that_it_made_when_the_queue_was_small(
     monkeypatch.setattr(database, "PLANS_LAST", 3600)
     desk = Desk(new_postgres_url(tmp_path), tmp_path)
     desk.add(30)
-    desk.database.outside_transactions(lambda it: it.tell("VACUUM (ANALYZE) jobs, attempts"))
+    desk.database.outside_transactions(lambda it: it.execute("VACUUM (ANALYZE) jobs, attempts"))
     for _ in range(PREPARED + DECIDED):
         claim_and_settle(desk)
     desk.add(10_000)
@@ -130,9 +128,9 @@ def test_a_worker_does_not_keep_the_plans_that_it_made_when_the_queue_was_small(
 
 
 def claim_and_settle(desk: Desk) -> None:
-    [run] = desk.jobs.claim(desk.lease(), queues=(), limit=1, at=NOON)
+    [run] = desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
     result = a_result()
-    desk.jobs.settle(run.job.settled(result, NOON, run.policy, 0), run.lease, result)
+    desk.work.settle([run.ended(result, NOON)], settled)
 
 
 def jobs_walked_over(desk: Desk) -> int:
@@ -140,10 +138,10 @@ def jobs_walked_over(desk: Desk) -> int:
     count = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
 
     def claim(connection: database.Connection) -> int:
-        before = cast("int", connection.ask(count))
-        values = {"by_worker": WORKER, "by_lease": desk.lease().id, "now": NOON, "limit": 1}
-        assert len(connection.rows("claim", values, (0, False, True))) == 1
-        return cast("int", connection.ask(count)) - before
+        before = cast("int", connection.scalar(count))
+        claimed = PostgresClaim()(connection, desk.lease(), queues=(), limit=1, at=NOON, suspects=None)
+        assert len(claimed) == 1
+        return cast("int", connection.scalar(count)) - before
 
     return desk.database.write(claim)
 

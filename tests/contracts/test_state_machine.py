@@ -1,7 +1,6 @@
 """Any history of a queue: the adapter under test and the model, the fakes in memory, never differ."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,37 +17,31 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from queuectl.domain.attempt import Outcome, RunResult
+from queuectl.domain.attempt import AttemptEnd, Outcome
 from queuectl.domain.errors import Conflict, JobNotFound
 from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State
-from queuectl.domain.policy import Policy
-from queuectl.domain.ports.work import Ended
+from queuectl.domain.ports.work import Run
 from queuectl.domain.worker import Lease, WorkerState
-from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_lease, a_loss, a_policy, a_result, a_worker
+from tests.builders import (
+    ANN,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    a_job,
+    a_lease,
+    a_loss,
+    a_policy,
+    a_result,
+    a_worker,
+    settled,
+)
 from tests.contracts.conftest import QueueStore, in_memory
 
 JOB_IDS = st.sampled_from([f"job-{number}" for number in range(8)])
 WORKER_IDS = st.sampled_from(["w-0", "w-1", "w-2"])
 QUEUES = st.sampled_from(["a", "b"])
 QUEUE_CHOICES = st.sampled_from([(), ("a",), ("b", "a"), ("c",)])
-
-
-@dataclass(frozen=True)
-class Started:
-    """A run as its worker knows it."""
-
-    job: Job
-    lease: Lease
-    policy: Policy
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A result as its worker sent it."""
-
-    job: Job
-    lease: Lease
-    result: RunResult
 
 
 class QueueHistory(RuleBasedStateMachine):
@@ -137,38 +130,37 @@ class QueueHistory(RuleBasedStateMachine):
         self.leases += 1
         lease = a_lease(self.leases, worker=self.any_worker(data))
         self.both(
-            lambda store: list(store.jobs.claim(lease, queues=queues, limit=limit, at=self.now, suspects=suspects))
+            lambda store: list(store.work.claim(lease, queues=queues, limit=limit, at=self.now, suspects=suspects))
         )
-        taken = [job for job in self.model.jobs.held_by(lease.worker) if job.lease == lease]
-        return multiple(*(Started(job, lease, a_policy()) for job in taken))
+        taken = [job for job in self.model.work.held_by(lease.worker) if job.lease == lease]
+        return multiple(*(Run(job, lease, a_policy()) for job in taken))
 
     @rule(
         target=reports, run=consumes(runs), outcome=st.sampled_from(Outcome), output=st.sampled_from([b"", b"\0\xff"])
     )
-    def settle(self, run: Started, outcome: Outcome, output: bytes) -> Reported:
+    def settle(self, run: Run, outcome: Outcome, output: bytes) -> AttemptEnd:
         result = a_result(outcome, output=output, error=f"{outcome}")
-        report = Reported(run.job.settled(result, self.now, run.policy, 0), run.lease, result)
-        self.both(lambda store: store.jobs.settle(report.job, report.lease, report.result))
-        return report
+        end = run.ended(result, self.now)
+        self.both(lambda store: store.work.settle([end], settled))
+        return end
 
     @rule(target=reports, run=consumes(runs), data=st.data(), outcome=st.sampled_from(Outcome))
-    def settle_and_claim(self, run: Started, data: st.DataObject, outcome: Outcome) -> Reported:
+    def settle_and_claim(self, run: Run, data: st.DataObject, outcome: Outcome) -> AttemptEnd:
         result = a_result(outcome, error=f"{outcome}")
-        report = Reported(run.job.settled(result, self.now, run.policy, 0), run.lease, result)
-        ended = [Ended(job=report.job, lease=report.lease, result=report.result)]
+        end = run.ended(result, self.now)
         self.leases += 1
         lease = a_lease(self.leases, worker=self.any_worker(data))
-        self.both(lambda store: store.jobs.settle_and_claim(ended, lease, queues=(), limit=0, at=self.now))
-        return report
+        self.both(lambda store: store.work.settle_and_claim([end], settled, lease, queues=(), limit=0, at=self.now))
+        return end
 
     @rule(report=reports)
-    def settle_again(self, report: Reported) -> None:
-        self.both(lambda store: store.jobs.settle(report.job, report.lease, report.result))
+    def settle_again(self, report: AttemptEnd) -> None:
+        self.both(lambda store: store.work.settle([report], settled))
 
     @rule(report=reports, outcome=st.sampled_from(Outcome))
-    def settle_otherwise(self, report: Reported, outcome: Outcome) -> None:
-        late = a_result(outcome, output=b"late")
-        self.both(lambda store: store.jobs.settle(report.job, report.lease, late))
+    def settle_otherwise(self, report: AttemptEnd, outcome: Outcome) -> None:
+        late = report._replace(result=a_result(outcome, output=b"late"))
+        self.both(lambda store: store.work.settle([late], settled))
 
     @rule(job_id=JOB_IDS)
     def cancel(self, job_id: str) -> None:
@@ -184,18 +176,16 @@ class QueueHistory(RuleBasedStateMachine):
     def retry_some_dead(self, limit: int) -> None:
         self.operated |= {job.id for job in self.model.jobs.search(states=[State.DEAD])}
         self.both(
-            lambda store: list(
-                store.jobs.change_some(State.DEAD, lambda job: job.retried(self.now), until=self.now, limit=limit)
-            )
+            lambda store: list(store.jobs.change_dead(lambda job: job.retried(self.now), until=self.now, limit=limit))
         )
 
     @rule(job_id=JOB_IDS)
     def remove(self, job_id: str) -> None:
         self.both(lambda store: store.jobs.remove(job_id, allow=lambda job: job))
 
-    @rule(state=st.sampled_from(State), limit=st.integers(1, 2))
-    def remove_some(self, state: State, limit: int) -> None:
-        self.both(lambda store: store.jobs.remove_some(state, limit=limit))
+    @rule(limit=st.integers(1, 2))
+    def remove_some(self, limit: int) -> None:
+        self.both(lambda store: store.jobs.remove_dead(limit=limit))
 
     @rule(data=st.data(), proved_dead=st.booleans())
     def rescue(self, data: st.DataObject, proved_dead: bool) -> None:
@@ -206,7 +196,7 @@ class QueueHistory(RuleBasedStateMachine):
 
         self.both(
             lambda store: sorted(
-                store.jobs.rescue(worker_id, lost, at=self.now, proved_dead=proved_dead), key=lambda job: job.id
+                store.work.rescue(worker_id, lost, at=self.now, proved_dead=proved_dead), key=lambda job: job.id
             )
         )
 
@@ -223,7 +213,7 @@ class QueueHistory(RuleBasedStateMachine):
     @rule(window=st.sampled_from([SECOND, MINUTE, 2 * HOUR]), queues=QUEUE_CHOICES)
     def look_back_and_ahead(self, window: timedelta, queues: tuple[str, ...]) -> None:
         self.both(lambda store: store.measurements.metrics(since=self.now - window, detailed=True))
-        self.both(lambda store: store.jobs.first_due(queues=queues))
+        self.both(lambda store: store.work.first_due(queues=queues))
 
     # What follows holds for both, as the first of these holds them together; the model answers faster.
 
@@ -231,7 +221,7 @@ class QueueHistory(RuleBasedStateMachine):
     def both_tell_the_same(self) -> None:
         self.both(lambda store: list(store.jobs.search()))
         for job in self.model.jobs.search():
-            self.both(lambda store, job_id=job.id: list(store.jobs.attempts_of(job_id)))
+            self.both(lambda store, job_id=job.id: list(store.attempts.attempts_of(job_id)))
         self.both(lambda store: store.workers.live())
         self.both(lambda store: store.measurements.counts())
 
@@ -244,7 +234,7 @@ class QueueHistory(RuleBasedStateMachine):
     @invariant()
     def a_job_holds_a_lease_and_runs_an_attempt_exactly_while_it_is_processing(self) -> None:
         for job in self.model.jobs.search():
-            attempts = self.model.jobs.attempts_of(job.id)
+            attempts = self.model.attempts.attempts_of(job.id)
             running = [attempt.lease for attempt in attempts if attempt.outcome is None]
             assert running == ([job.lease] if job.state is State.PROCESSING else [])
             assert [attempt.number for attempt in attempts] == list(range(1, job.attempts + 1))
@@ -255,14 +245,14 @@ class QueueHistory(RuleBasedStateMachine):
         assert not [job for job in asked if job.state in CLAIMABLE]
         known = [job.id for job in self.model.jobs.search()]
         for worker_id in {job.lease.worker for job in asked if job.lease}:
-            heard = self.both(lambda store, it=worker_id: _by_id(store.jobs.asked_to_cancel(it, known)))
-            held = self.model.jobs.held_by(worker_id)
+            heard = self.both(lambda store, it=worker_id: _by_id(store.work.cancel_requests(it, known)))
+            held = self.model.work.held_by(worker_id)
             assert heard == _by_id([job for job in held if job.cancel_requested_at is not None])
 
     @invariant()
     def an_attempt_ends_once(self) -> None:
         for job in self.model.jobs.search():
-            for attempt in self.model.jobs.attempts_of(job.id):
+            for attempt in self.model.attempts.attempts_of(job.id):
                 if attempt.outcome is not None:
                     end = attempt.outcome, attempt.finished_at, attempt.error
                     assert self.ended.setdefault((job.id, attempt.lease), end) == end

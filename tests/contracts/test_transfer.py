@@ -10,7 +10,7 @@ from queuectl.container import Container
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import State
 from queuectl.settings import Settings
-from tests.builders import ANN, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker
+from tests.builders import ANN, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker, settled
 
 Opened = Callable[[str], Container]
 
@@ -42,17 +42,17 @@ def urls(request: pytest.FixtureRequest, empty_postgres_url: str, tmp_path: Path
 def source(opened: Opened, urls: tuple[str, str]) -> Container:
     """A queue with a history: jobs that wait, one that ended twice, one that a dead worker holds, and a setting."""
     source = opened(urls[0])
-    jobs = source.jobs()
+    jobs, work = source.jobs(), source.work()
     odd = a_job(
         "odd", command=("printf", "\x1b[1mü\u2028\udce9"), env={"A": "ß\udce9"}, cwd="/\udce9", timeout=None, priority=9
     )
     jobs.add([odd, *(a_job(f"job-{number:04}") for number in range(600))])
     source.workers().register(a_worker("w-1"))
     lease = a_lease(1)
-    [claimed] = jobs.claim(lease, queues=(), limit=1, at=NOON)
+    [claimed] = work.claim(lease, queues=(), limit=1, at=NOON)
     result = a_failure(output=b"\0\xff")
-    jobs.settle(claimed.job.settled(result, NOON + SECOND, a_policy(), 0), lease, result)
-    [held] = jobs.claim(a_lease(2), queues=(), limit=1, at=NOON)
+    work.settle([claimed.ended(result, NOON + SECOND)], settled)
+    [held] = work.claim(a_lease(2), queues=(), limit=1, at=NOON)
     assert held.job.id == "job-0000"
     jobs.change("job-0000", lambda job: job.cancelled(NOON + SECOND, ANN))
     source.config().store("max-retries", "7")
@@ -71,7 +71,7 @@ def test_everything_arrives(source: Container, target: Container) -> None:
     assert sum(copied) == 2 * 601
     assert {table: digest.rows for table, digest in done.digests.items()} == {"jobs": 601, "attempts": 2, "config": 1}
     assert target.jobs().search() == source.jobs().search()
-    assert target.jobs().attempts_of("odd") == source.jobs().attempts_of("odd")
+    assert target.attempts().attempts_of("odd") == source.attempts().attempts_of("odd")
     assert target.config().stored() == {"max-retries": "7"}
 
 
@@ -79,7 +79,7 @@ def test_the_jobs_of_a_dead_worker_can_be_rescued_there(source: Container, targe
     transfer(source.archive(), target.archive(), copied=_nobody)
     lost = a_loss()
     at = NOON + 2 * HOUR
-    rescued = target.jobs().rescue(
+    rescued = target.work().rescue(
         "w-1", lambda job, _alone: job.settled(lost, at, a_policy(), 0), at=at, proved_dead=False
     )
     assert [(job.id, job.state, job.cancel_requested_by) for job in rescued] == [("job-0000", State.CANCELLED, ANN)]

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain.ports.work import JobRepository
+from queuectl.domain.ports.jobs import Attempts, Jobs
+from queuectl.domain.ports.work import Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import WorkerState
 from tests.builders import (
@@ -20,6 +21,7 @@ from tests.builders import (
     a_process,
     a_result,
     a_worker,
+    settled,
     some_jobs,
 )
 
@@ -49,13 +51,13 @@ def test_live_workers_come_in_order_of_their_start(workers: WorkerRegistry) -> N
     assert [worker.id for worker in workers.live()] == ["z-early", "w-1", "a-late"]
 
 
-def test_a_live_worker_tells_how_many_jobs_it_holds_now(workers: WorkerRegistry, jobs: JobRepository) -> None:
+def test_a_live_worker_tells_how_many_jobs_it_holds_now(work: Work, workers: WorkerRegistry, jobs: Jobs) -> None:
     workers.register(a_worker("w-2", started_at=NOON + MINUTE))
     jobs.add(some_jobs(3))
-    first, *_ = jobs.claim(a_lease(1), queues=(), limit=2, at=NOON)
-    jobs.claim(a_lease(2), queues=(), limit=1, at=NOON)
+    first, *_ = work.claim(a_lease(1), queues=(), limit=2, at=NOON)
+    work.claim(a_lease(2), queues=(), limit=1, at=NOON)
     assert [worker.jobs for worker in workers.live()] == [3, 0]
-    jobs.settle(first.job.settled(a_result(), NOON, a_policy(), 0), a_lease(1), a_result())
+    work.settle([first.ended(a_result(), NOON)], settled)
     assert [worker.jobs for worker in workers.live()] == [2, 0]
 
 
@@ -77,20 +79,20 @@ def test_an_expired_lease_that_nobody_took_can_be_renewed(workers: WorkerRegistr
 
 
 @pytest.mark.parametrize("worker", ["stopped", "lost", "unknown"])
-def test_a_worker_that_is_given_up_cannot_renew(workers: WorkerRegistry, jobs: JobRepository, worker: str) -> None:
+def test_a_worker_that_is_given_up_cannot_renew(work: Work, workers: WorkerRegistry, jobs: Jobs, worker: str) -> None:
     workers.register(a_worker("stopped"))
     workers.register(a_worker("lost"))
     workers.retire("stopped", at=NOON)
-    jobs.rescue("lost", lambda job, _alone: job, at=NOON, proved_dead=True)
+    work.rescue("lost", lambda job, _alone: job, at=NOON, proved_dead=True)
     assert not renewed(workers, worker)
     assert [live.id for live in workers.live()] == ["w-1"]
 
 
 def test_a_worker_that_still_holds_a_job_cannot_retire_for_nobody_would_rescue_it(
-    workers: WorkerRegistry, jobs: JobRepository
+    work: Work, workers: WorkerRegistry, jobs: Jobs
 ) -> None:
     jobs.add([a_job()])
-    jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
+    work.claim(a_lease(), queues=(), limit=1, at=NOON)
     workers.retire("w-1", at=NOON)
     assert [worker.id for worker in workers.live()] == ["w-1"]
 
@@ -100,34 +102,36 @@ def test_retiring_an_unknown_worker_is_nothing(workers: WorkerRegistry) -> None:
     assert [worker.id for worker in workers.live()] == ["w-1"]
 
 
-def test_suspects_are_the_expired_ones_and_those_of_the_machine(workers: WorkerRegistry, jobs: JobRepository) -> None:
+def test_suspects_are_the_expired_ones_and_those_of_the_machine(workers: WorkerRegistry, jobs: Jobs) -> None:
     here, there = a_process(machine="here"), a_process(machine="there")
     workers.register(a_worker("here", process=here))
     workers.register(a_worker("expired", process=there, lease_expires_at=NOON + MINUTE))
     workers.register(a_worker("renewed", process=there, lease_expires_at=NOON + MINUTE + timedelta(microseconds=1)))
     workers.register(a_worker("stopped", process=here))
     workers.retire("stopped", at=NOON)
-    found = workers.suspects(at=NOON + MINUTE, machine="here", beyond=NOON + 2 * HOUR)
+    found = workers.expired_or_local(at=NOON + MINUTE, machine="here", beyond=NOON + 2 * HOUR)
     assert sorted(worker.id for worker in found) == ["expired", "here"]
 
 
-def test_the_ended_workers_of_a_machine_are_remembered(workers: WorkerRegistry, jobs: JobRepository) -> None:
+def test_the_ended_workers_of_a_machine_are_remembered(work: Work, workers: WorkerRegistry, jobs: Jobs) -> None:
     here, there = a_process(machine="here"), a_process(machine="there")
     for name, process in (("here", here), ("there", there), ("running", here), ("stopped", here)):
         workers.register(a_worker(name, process=process))
     workers.retire("stopped", at=NOON)
     for name in ("here", "there"):
-        jobs.rescue(name, lambda job, _alone: job, at=NOON, proved_dead=True)
-    ended = {worker.id: worker.state for worker in workers.ended_on("here")}
+        work.rescue(name, lambda job, _alone: job, at=NOON, proved_dead=True)
+    ended = {worker.id: worker.state for worker in workers.stopped_on("here")}
     assert ended == {"here": WorkerState.LOST, "stopped": WorkerState.STOPPED}
 
 
-def test_the_history_outlives_a_worker_that_is_forgotten(workers: WorkerRegistry, jobs: JobRepository) -> None:
+def test_the_history_outlives_a_worker_that_is_forgotten(
+    work: Work, attempts: Attempts, workers: WorkerRegistry, jobs: Jobs
+) -> None:
     jobs.add([a_job()])
-    jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
-    jobs.rescue("w-1", lambda job, _alone: job.settled(a_loss(), NOON, a_policy(), 0), at=NOON, proved_dead=True)
+    work.claim(a_lease(), queues=(), limit=1, at=NOON)
+    work.rescue("w-1", lambda job, _alone: job.settled(a_loss(), NOON, a_policy(), 0), at=NOON, proved_dead=True)
     workers.register(a_worker("w-2", started_at=NOON + 2 * DAY))
-    [attempt] = jobs.attempts_of("job-1")
+    [attempt] = attempts.attempts_of("job-1")
     assert (attempt.lease.worker, attempt.host) == ("w-1", "host-1")
     assert [worker.id for worker in workers.live()] == ["w-2"]
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from queuectl.adapters.sql.postgresql import connection as postgres
-from queuectl.adapters.sql.postgresql.connection import Silence, connect
+from queuectl.adapters.sql.postgresql.connection import ResponseTimeout, connect
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
@@ -44,7 +44,7 @@ def behind(proxy: Proxy) -> dict[str, str]:
 
 @pytest.mark.fault("F28")
 def test_a_call_ends_when_the_server_says_nothing_for_too_long(proxy: Proxy) -> None:
-    connection = connect(proxy.url, Silence(timedelta(seconds=0.5)))
+    connection = connect(proxy.url, ResponseTimeout(timedelta(seconds=0.5)))
     connection.execute("SELECT 1")
     proxy.swallow()
     begun = time.monotonic()
@@ -56,7 +56,7 @@ def test_a_call_ends_when_the_server_says_nothing_for_too_long(proxy: Proxy) -> 
 
 @pytest.mark.fault("F28")
 def test_a_call_may_take_long_while_the_server_goes_on_answering(proxy: Proxy) -> None:
-    connection = connect(proxy.url, Silence(timedelta(seconds=2)))
+    connection = connect(proxy.url, ResponseTimeout(timedelta(seconds=2)))
     rows = connection.execute("SELECT pg_sleep(0.01), repeat('x', 10000) FROM generate_series(1, 300)").fetchall()
     assert len(rows) == 300
     connection.close()

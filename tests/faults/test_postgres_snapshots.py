@@ -13,6 +13,7 @@ from queuectl.domain.job import JobRequest
 from queuectl.domain.policy import Policy
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 from queuectl.settings import Settings
+from tests.builders import settled
 from tests.faults import reading
 
 pytestmark = pytest.mark.fault("F50")
@@ -38,7 +39,7 @@ class Claimer:
 
     def __init__(self, container: Container, url: str) -> None:
         self._url = url
-        self._jobs = container.jobs()
+        self._work = container.work()
         self._clock = container.clock()
         process, now = container.current_process(), self._clock()
         self._worker = WorkerRecord(
@@ -61,9 +62,9 @@ class Claimer:
         for _ in range(count):
             self._number += 1
             lease = Lease(id=f"{self._number:032x}", worker=self._worker.id)
-            [run] = self._jobs.claim(lease, queues=(), limit=1, at=self._clock())
+            [run] = self._work.claim(lease, queues=(), limit=1, at=self._clock())
             succeeded = RunResult(outcome=Outcome.SUCCEEDED, exit_code=0)
-            self._jobs.settle(run.job.settled(succeeded, self._clock(), run.policy, 0), lease, succeeded)
+            self._work.settle([run.ended(succeeded, self._clock())], settled)
 
     def cost(self) -> float:
         """Blocks of the jobs' table and its indexes that are read for one job: they do not vary with the machine."""

@@ -50,7 +50,7 @@ TRANSITIONS: dict[str, tuple[str, Callable[[Job], Job], dict[State, State]]] = {
     "timed out": (WORKER, settled(Outcome.TIMEOUT), {State.PROCESSING: State.FAILED}),
     "failed for the last time": (
         WORKER,
-        lambda job: settled(Outcome.FAILED)(job._replace(max_retries=0)),
+        lambda job: settled(Outcome.FAILED)(job._replace(spec=job.spec._replace(max_retries=0))),
         {State.PROCESSING: State.DEAD},
     ),
     "lost": (WORKER, settled(Outcome.LOST), {State.PROCESSING: State.PENDING}),

@@ -13,7 +13,7 @@ import pytest
 from queuectl.adapters import outcome_spool
 from queuectl.adapters.outcome_spool import FileOutcomeSpool, directory_for
 from queuectl.domain.attempt import Output
-from queuectl.domain.ports.host import KeptOutcome
+from queuectl.domain.ports.host import AttemptEnd
 from tests.builders import a_result
 from tests.contracts.test_outcome_spool import an_outcome
 
@@ -39,11 +39,11 @@ def files(directory: Path) -> list[Path]:
     return sorted(directory.iterdir())
 
 
-def with_output(size: int, attempt: int = 1) -> KeptOutcome:
+def with_output(size: int, attempt: int = 1) -> AttemptEnd:
     return an_outcome(attempt=attempt, result=a_result(output=b"x" * size))
 
 
-def without_output(outcome: KeptOutcome) -> KeptOutcome:
+def without_output(outcome: AttemptEnd) -> AttemptEnd:
     return outcome._replace(result=outcome.result._replace(output=Output(truncated=True)))
 
 
@@ -55,14 +55,14 @@ def test_the_spools_of_two_databases_never_mix(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("wide_open")
 def test_only_its_owner_may_look_into_it(spool: FileOutcomeSpool, directory: Path) -> None:
-    assert spool.keep(an_outcome())
+    assert spool.spool(an_outcome())
     [file] = files(directory)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (directory, directory.parent)}
     assert (modes, stat.S_IMODE(file.stat().st_mode)) == ({0o700}, 0o600)
 
 
 def test_looking_makes_no_directory(spool: FileOutcomeSpool, directory: Path) -> None:
-    assert list(spool.kept()) == []
+    assert list(spool.spooled()) == []
     assert not directory.exists()
 
 
@@ -77,8 +77,8 @@ def test_a_directory_that_others_could_have_made_is_not_used(
     else:
         directory.mkdir()
         directory.chmod(0o777)
-    assert [spool.keep(an_outcome(attempt=number)) for number in (1, 2)] == [False, False]
-    assert (list(spool.kept()), list(spool.kept())) == ([], [])
+    assert [spool.spool(an_outcome(attempt=number)) for number in (1, 2)] == [False, False]
+    assert (list(spool.spooled()), list(spool.spooled())) == ([], [])
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "only in memory" in caplog.messages[0]
     assert not list(directory.iterdir())
@@ -87,13 +87,13 @@ def test_a_directory_that_others_could_have_made_is_not_used(
 def test_another_users_directory_is_not_used(
     spool: FileOutcomeSpool, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert spool.keep(an_outcome())
+    assert spool.spool(an_outcome())
     owner = directory.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    assert not spool.keep(an_outcome(attempt=2))
-    assert list(spool.kept()) == []
+    assert not spool.spool(an_outcome(attempt=2))
+    assert list(spool.spooled()) == []
     monkeypatch.undo()
-    assert list(spool.kept()) == [an_outcome()]
+    assert list(spool.spooled()) == [an_outcome()]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_another_users_directory_is_not_used(
 def test_what_is_no_outcome_is_set_aside_and_told_once(
     spool: FileOutcomeSpool, directory: Path, content: bytes | str | dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool.keep(an_outcome(attempt=2))
+    spool.spool(an_outcome(attempt=2))
     [good] = files(directory)
     bad = directory / ("0" * 32 + ".outcome")
     header, _, output = good.read_bytes().partition(b"\n")
@@ -140,7 +140,7 @@ def test_what_is_no_outcome_is_set_aside_and_told_once(
         case bytes():
             bad.write_bytes(content)
     for _ in range(3):
-        assert list(spool.kept()) == [an_outcome(attempt=2)]
+        assert list(spool.spooled()) == [an_outcome(attempt=2)]
     [line] = caplog.messages
     assert str(bad) in line
     assert [path.suffix for path in files(directory)] == [".set-aside", ".outcome"]
@@ -151,10 +151,10 @@ def test_the_output_is_left_out_when_the_room_is_used_up_and_then_nothing_more_i
 ) -> None:
     monkeypatch.setattr(outcome_spool, "ROOM", 3000)
     monkeypatch.setattr(outcome_spool, "ROOM_WITHOUT_OUTPUT", 4000)
-    kept = [spool.keep(with_output(1000, attempt)) for attempt in range(1, 12)]
+    kept = [spool.spool(with_output(1000, attempt)) for attempt in range(1, 12)]
     assert kept.index(False) > 4
     assert not any(kept[kept.index(False) :])
-    sizes = [len(each.result.output.content) for each in sorted(spool.kept(), key=lambda each: each.attempt)]
+    sizes = [len(each.result.output.content) for each in sorted(spool.spooled(), key=lambda each: each.attempt)]
     assert sizes == [1000, 1000] + [0] * (kept.index(False) - 2)
     assert sum(path.stat().st_size for path in files(spool._directory)) <= 4000
     assert len(caplog.messages) == 1
@@ -172,19 +172,19 @@ def test_a_full_disk_costs_the_output_and_leaves_no_rubbish(
 
     monkeypatch.setattr(os, "fsync", sync)
     outcome = with_output(2000)
-    assert spool.keep(outcome)
-    assert list(spool.kept()) == [without_output(outcome)]
+    assert spool.spool(outcome)
+    assert list(spool.spooled()) == [without_output(outcome)]
     room = 0
-    assert not spool.keep(with_output(10, attempt=2))
+    assert not spool.spool(with_output(10, attempt=2))
     assert len(files(directory)) == 1
 
 
 def test_what_a_killed_worker_did_not_finish_is_removed_after_a_while(spool: FileOutcomeSpool, directory: Path) -> None:
-    spool.keep(an_outcome())
+    spool.spool(an_outcome())
     old, new = directory / "old.part", directory / "new.part"
     for path in (old, new):
         path.touch()
     os.utime(old, (0, 0))
-    assert list(spool.kept()) == [an_outcome()]
+    assert list(spool.spooled()) == [an_outcome()]
     assert [path.suffix for path in files(directory)].count(".part") == 1
     assert new.exists()

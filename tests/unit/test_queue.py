@@ -9,8 +9,30 @@ from queuectl.application.operate.queue import Queue
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
 from queuectl.domain.job import TERMINAL, Job, JobRequest, State
-from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease, a_policy, a_result, a_worker
-from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
+from tests.builders import (
+    ANN,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    a_job,
+    a_job_that_is,
+    a_lease,
+    a_policy,
+    a_result,
+    a_worker,
+    settled,
+)
+from tests.fakes import (
+    InMemoryAttempts,
+    InMemoryConfig,
+    InMemoryJobs,
+    InMemoryMeasurements,
+    InMemoryWork,
+    InMemoryWorkers,
+    ManualClock,
+    Memory,
+)
 
 
 @pytest.fixture
@@ -23,6 +45,7 @@ def queue(memory: Memory) -> Queue:
     ids = count(1)
     return Queue(
         jobs=InMemoryJobs(memory),
+        attempts=InMemoryAttempts(memory),
         workers=InMemoryWorkers(memory),
         config=InMemoryConfig(memory),
         measurements=InMemoryMeasurements(memory),
@@ -184,21 +207,21 @@ def test_the_status_has_the_moment_the_jobs_and_the_workers(queue: Queue, memory
 
 
 def test_the_metrics_look_back_over_their_window(queue: Queue, memory: Memory) -> None:
-    jobs = InMemoryJobs(memory)
+    jobs, work = InMemoryJobs(memory), InMemoryWork(memory)
     memory.workers["w-1"] = a_worker()
     jobs.add([a_job("early"), a_job("late")])
-    for run, ran in zip(jobs.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
-        jobs.settle(run.job.settled(a_result(), NOON + ran, a_policy(), 0), a_lease(), a_result())
+    for run, ran in zip(work.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
+        work.settle([run.ended(a_result(), NOON + ran)], settled)
     assert queue.metrics(window=HOUR - 2 * MINUTE, detailed=False).completed == 1
     assert queue.metrics(window=timedelta(days=1), detailed=False).completed == 2
     assert [tally.name for tally in queue.metrics(window=HOUR, detailed=True).workers] == ["w-1"]
 
 
 def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
-    jobs = InMemoryJobs(memory)
+    jobs, work = InMemoryJobs(memory), InMemoryWork(memory)
     memory.workers["w-1"] = a_worker()
     jobs.add([a_job()])
-    [run] = jobs.claim(a_lease(), queues=(), limit=1, at=NOON)
-    jobs.settle(run.job.settled(a_result(), NOON, a_policy(), 0), a_lease(), a_result(output=b"hello"))
+    [run] = work.claim(a_lease(), queues=(), limit=1, at=NOON)
+    work.settle([run.ended(a_result(output=b"hello"), NOON)], settled)
     assert queue.outputs([run.job]) == {"job-1": b"hello"}
     assert [attempt.number for attempt in queue.history("job-1")] == [1]

@@ -23,7 +23,7 @@ class SlowServer:
     def read(self, work: Callable[[Any], object]) -> object:
         return work(self)
 
-    def ask(self, _text: str) -> datetime:
+    def scalar(self, _text: str) -> datetime:
         moment = AT_BOOT + self.now
         self.now += self.answers.pop(0)
         return moment

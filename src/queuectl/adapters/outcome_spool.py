@@ -18,8 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from queuectl.adapters.host.system import EPOCH, MICROSECOND, check_own, own_directory
-from queuectl.domain.attempt import Outcome, Output, RunResult
-from queuectl.domain.ports.host import KeptOutcome
+from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.worker import Lease
 
 VERSION = 1
@@ -53,22 +52,22 @@ class FileOutcomeSpool:
         self._directory = directory
         self._told: set[str] = set()
 
-    def keep(self, outcome: KeptOutcome) -> bool:
+    def spool(self, end: AttemptEnd) -> bool:
         """Write it to the disk; False, and one line in the log, when that cannot be done."""
         trouble: OSError | None = None
-        for each, room in ((outcome, ROOM), (_without_output(outcome), ROOM_WITHOUT_OUTPUT)):
+        for each, room in ((end, ROOM), (_without_output(end), ROOM_WITHOUT_OUTPUT)):
             try:
                 self._make_directory()
                 self._store(_encoded(each), self._path(each), room)
             except OSError as error:
                 trouble = error
             else:
-                self._told.discard("keep")
+                self._told.discard("spool")
                 return True
-        self._tell("keep", f"outcomes cannot be kept in {self._directory}, only in memory: {trouble}")
+        self._tell("spool", f"outcomes cannot be kept in {self._directory}, only in memory: {trouble}")
         return False
 
-    def kept(self) -> Iterator[KeptOutcome]:
+    def spooled(self) -> Iterator[AttemptEnd]:
         """All of them, one after the other."""
         try:
             check_own(self._directory)
@@ -90,14 +89,14 @@ class FileOutcomeSpool:
             except (OSError, ValueError, RecursionError) as error:
                 self._set_aside(path, error)
 
-    def forget(self, outcome: KeptOutcome) -> None:
+    def discard(self, end: AttemptEnd) -> None:
         """Remove its file; no effect when there is none."""
         with contextlib.suppress(OSError):
-            self._path(outcome).unlink()
+            self._path(end).unlink()
 
-    def _path(self, outcome: KeptOutcome) -> Path:
+    def _path(self, end: AttemptEnd) -> Path:
         # Hashed: an id may be long, and two may differ in case only, which not every file system sees.
-        whose = f"{outcome.lease.id} {outcome.attempt} {outcome.job_id}"
+        whose = f"{end.lease.id} {end.number} {end.job_id}"
         return self._directory / (hashlib.sha256(whose.encode()).hexdigest()[:32] + SUFFIX)
 
     def _make_directory(self) -> None:
@@ -144,20 +143,20 @@ class FileOutcomeSpool:
             _log.warning("%s", line)
 
 
-def _without_output(outcome: KeptOutcome) -> KeptOutcome:
-    lost = Output(truncated=outcome.result.output.truncated or bool(outcome.result.output.content))
-    return outcome._replace(result=outcome.result._replace(output=lost))
+def _without_output(end: AttemptEnd) -> AttemptEnd:
+    lost = Output(truncated=end.result.output.truncated or bool(end.result.output.content))
+    return end._replace(result=end.result._replace(output=lost))
 
 
-def _encoded(outcome: KeptOutcome) -> bytes:
-    result = outcome.result
+def _encoded(end: AttemptEnd) -> bytes:
+    result = end.result
     header = {
         "version": VERSION,
-        "job": outcome.job_id,
-        "attempt": outcome.attempt,
-        "lease": outcome.lease.id,
-        "worker": outcome.lease.worker,
-        "ended_at": (outcome.ended_at - EPOCH) // MICROSECOND,
+        "job": end.job_id,
+        "attempt": end.number,
+        "lease": end.lease.id,
+        "worker": end.lease.worker,
+        "ended_at": (end.at - EPOCH) // MICROSECOND,
         "outcome": result.outcome,
         "exit_code": result.exit_code,
         "signal": result.signal,
@@ -168,8 +167,8 @@ def _encoded(outcome: KeptOutcome) -> bytes:
     return json.dumps(header).encode() + b"\n" + result.output.content
 
 
-def _decoded(content: bytes) -> KeptOutcome:
-    """The outcome in a file's content. Raises ValueError when it is anything else."""
+def _decoded(content: bytes) -> AttemptEnd:
+    """The end of an attempt in a file's content. Raises ValueError when it is anything else."""
     first_line, _, output = content.partition(b"\n")
     header = json.loads(first_line)
     if not isinstance(header, dict) or header.get("version") != VERSION:
@@ -177,11 +176,11 @@ def _decoded(content: bytes) -> KeptOutcome:
     found = _Fields(header)
     if found.number("output_bytes") != len(output):
         raise ValueError("its output is not whole")
-    return KeptOutcome(
+    return AttemptEnd(
         job_id=found.text("job"),
-        attempt=found.small_number("attempt"),
+        number=found.small_number("attempt"),
         lease=Lease(id=found.text("lease"), worker=found.text("worker")),
-        ended_at=found.moment("ended_at"),
+        at=found.moment("ended_at"),
         result=RunResult(
             outcome=Outcome(found.text("outcome")),
             exit_code=found.small_number_or_none("exit_code"),

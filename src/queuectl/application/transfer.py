@@ -34,15 +34,15 @@ def transfer(source: Archive, target: Archive, *, copied: Callable[[int], None])
             hint="transfer into an empty database, or one that a transfer began in and nobody has used since",
         )
     copied(target.size())
-    place, end = begun, source.last()
-    while (page := source.page(place, up_to=end, limit=BATCH)).jobs:
+    copied_to, end = begun, source.last()
+    while (page := source.page(copied_to, up_to=end, limit=BATCH)).jobs:
         target.store(page)
-        place = page.last
+        copied_to = page.last
         copied(len(page.jobs))
-    target.store_belongings(source.belongings())
-    theirs = source.digests(up_to=place, seen=copied)
-    ours = target.digests(up_to=place, seen=_nobody)
-    if source.last() != place:
+    target.store_settings_and_workers(source.settings_and_workers())
+    theirs = source.digests(up_to=copied_to, seen=copied)
+    ours = target.digests(up_to=copied_to, seen=_nobody)
+    if source.last() != copied_to:
         raise Conflict(
             "jobs were added to the source meanwhile, and are not in the target",
             hint="stop what enqueues there, and transfer again: it goes on with the new ones",
@@ -67,7 +67,7 @@ def refuse_if_working(name: str, workers: Sequence[WorkerRecord], at: datetime) 
 
 
 def _same_jobs(source: Archive, target: Archive, *, up_to: int) -> bool:
-    """Whether both hold the same jobs up to that place; settings come last in a transfer, and may still differ."""
+    """Whether both hold the same jobs up to that number; settings come last in a transfer, and may still differ."""
     theirs, ours = source.digests(up_to=up_to, seen=_nobody), target.digests(up_to=up_to, seen=_nobody)
     return all(theirs[table] == ours[table] for table in ("jobs", "attempts"))
 

@@ -53,6 +53,19 @@ class RunResult(NamedTuple):
     output: Output = Output()
 
 
+class AttemptEnd(NamedTuple):
+    """The end of one attempt: the one value that goes from the runner to the worker, its spool, the database, the log.
+
+    `number` and `lease` say which attempt of the job ended, `at` when. A resend is equal.
+    """
+
+    job_id: str
+    number: int
+    lease: Lease
+    at: datetime
+    result: RunResult
+
+
 class Attempt(NamedTuple):
     """One run of a job, numbered from 1. `outcome` is None while it runs.
 

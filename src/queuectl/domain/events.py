@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from queuectl.domain.attempt import RunResult
+from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.job import Job
 
 
@@ -56,36 +56,33 @@ class CancelHeard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettled:
-    """An attempt's end is recorded; `job` is as it is now, `ran` how long the attempt took."""
+    """The end of an attempt is recorded; `job` is as it is now, `ran` how long the attempt took."""
 
     job: Job
-    result: RunResult
+    end: AttemptEnd
     ran: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeKept:
-    """An attempt's end cannot be recorded now, and is kept on this machine until it can; `job` is as it will be."""
+class EndSpooled:
+    """The end of an attempt cannot be recorded now; it is kept on this machine until it can."""
 
-    job: Job
-    result: RunResult
+    end: AttemptEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeRefused:
-    """An attempt's end can never be recorded as it is; it is kept on this machine, and nobody runs the job now."""
+class EndRefused:
+    """The end of an attempt can never be recorded as it is; it is kept on this machine, and nobody runs the job now."""
 
-    job: Job
-    result: RunResult
+    end: AttemptEnd
     error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultLate:
+class EndLate:
     """An attempt ended after its job had been taken away; nothing but the late result was stored."""
 
-    job: Job
-    result: RunResult
+    end: AttemptEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +132,9 @@ Event = (
     | JobStarted
     | CancelHeard
     | JobSettled
-    | OutcomeKept
-    | OutcomeRefused
-    | ResultLate
+    | EndSpooled
+    | EndRefused
+    | EndLate
     | JobRescued
     | LeaseLost
     | DatabaseLost

@@ -30,6 +30,11 @@ file may have any name. Python calls this `surrogateescape` (PEP 383).
 
 DEFAULT_QUEUE = "default"
 
+PRIORITIES = range(10, 0, -1)
+"""What a priority can be, in the order in which jobs are claimed."""
+
+DEFAULT_PRIORITY = 5
+
 MICROSECOND = timedelta(microseconds=1)
 """The least between two moments that are stored."""
 
@@ -86,14 +91,8 @@ class JobRequest(TypedDict, total=False):
     cwd: str | None
 
 
-class Job(NamedTuple):
-    """One command to be run to a recorded outcome. Moments are aware and in UTC.
-
-    `attempts` counts the runs started and never falls; `failures` those that count against `max_retries`;
-    `losses` those that were lost when the job ran alone. A `suspect` has lost its worker and not ended since: it runs
-    apart from other jobs. `exit_code` and `last_error` are the last attempt's. `cancel_requested_at` and `_by` say when
-    an operator asked to cancel it, and who (`ann@web-1`); they stand until it is run again.
-    """
+class Spec(NamedTuple):
+    """What is asked for in a job: a run never changes it. A `timeout` of None is none."""
 
     id: str
     command: Command
@@ -101,11 +100,23 @@ class Job(NamedTuple):
     priority: int
     max_retries: int
     timeout: timedelta | None
-    run_at: datetime
     created_at: datetime
-    updated_at: datetime
     cwd: str | None = None
     env: Mapping[str, str] = NO_VARIABLES
+
+
+class Job(NamedTuple):
+    """One command to be run to a recorded outcome: its `spec`, and how far it has come. Moments are aware and in UTC.
+
+    `attempts` counts the runs started and never falls; `failures` those that count against `max_retries`;
+    `losses` those that were lost when the job ran alone. A `suspect` has lost its worker and not ended since: it runs
+    apart from other jobs. `exit_code` and `last_error` are the last attempt's. `cancel_requested_at` and `_by` say when
+    an operator asked to cancel it, and who (`ann@web-1`); they stand until it is run again.
+    """
+
+    spec: Spec
+    run_at: datetime
+    updated_at: datetime
     state: State = State.PENDING
     attempts: int = 0
     failures: int = 0
@@ -118,6 +129,56 @@ class Job(NamedTuple):
     cancel_requested_by: str | None = None
     suspect: bool = False
     lease: Lease | None = None
+
+    @property
+    def id(self) -> str:
+        """The id that it has in all commands."""
+        return self.spec.id
+
+    @property
+    def command(self) -> Command:
+        """What is run."""
+        return self.spec.command
+
+    @property
+    def queue(self) -> str:
+        """The queue that it waits in."""
+        return self.spec.queue
+
+    @property
+    def priority(self) -> int:
+        """From 1 to 10, high first."""
+        return self.spec.priority
+
+    @property
+    def max_retries(self) -> int:
+        """How many failures are tried again."""
+        return self.spec.max_retries
+
+    @property
+    def timeout(self) -> timedelta | None:
+        """The longest run; None: any."""
+        return self.spec.timeout
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was enqueued."""
+        return self.spec.created_at
+
+    @property
+    def cwd(self) -> str | None:
+        """The directory that it runs in; None: the worker's."""
+        return self.spec.cwd
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The variables that it has besides the worker's."""
+        return self.spec.env
+
+    @property
+    def claim_order(self) -> tuple[int, datetime]:
+        """Jobs are claimed in this order, those of equal rank in order of arrival."""
+        return -self.priority, self.run_at
 
     def is_due(self, at: datetime) -> bool:
         """Whether a worker may claim it at that moment."""
@@ -137,9 +198,9 @@ class Job(NamedTuple):
         if self.state is not State.PROCESSING:
             raise WrongState(f"job {self.id} is {self.state}: it has no attempt that could end")
         job = self._replace(lease=None, exit_code=result.exit_code, last_error=result.error)
-        return job._ended_as(result.outcome, at, policy, chance, alone=alone).heeding_cancel()
+        return job._ended_as(result.outcome, at, policy, chance, alone=alone).with_cancel_applied()
 
-    def heeding_cancel(self) -> "Job":
+    def with_cancel_applied(self) -> "Job":
         """The job just settled, given that a cancel may have been asked for: one that would wait is cancelled."""
         if self.cancel_requested_at is None or self.state not in CLAIMABLE:
             return self
@@ -155,7 +216,7 @@ class Job(NamedTuple):
             raise WrongState(f"job {self.id} is {self.state}: only a job that waits or runs can be cancelled")
         if self.cancel_requested_at is not None:
             return self._replace(updated_at=max(at, self.cancel_requested_at + MICROSECOND))
-        asked = self._replace(updated_at=at, cancel_requested_at=at, cancel_requested_by=by).heeding_cancel()
+        asked = self._replace(updated_at=at, cancel_requested_at=at, cancel_requested_by=by).with_cancel_applied()
         return asked.cancelled(at, by) if now and asked.state is State.PROCESSING else asked
 
     @property
@@ -219,16 +280,16 @@ class Job(NamedTuple):
 
 def job_of(request: JobRequest, *, new_id: str, policy: Policy, cwd: str, at: datetime) -> Job:
     """The job that is enqueued at `at` from the directory `cwd`; `new_id` is for a request without an id."""
-    return Job(  # by place: by name it would take twice as long, for each of a hundred thousand
-        request.get("id", new_id),
-        request["command"],
-        request.get("queue", DEFAULT_QUEUE),
-        request.get("priority", 5),
-        request.get("max_retries", policy.max_retries),
-        request.get("timeout", policy.default_timeout),
-        at + request["delay"] if "delay" in request else request.get("run_at", at),
-        at,  # created
-        at,  # updated
-        request.get("cwd", cwd),
-        request.get("env", NO_VARIABLES),
+    spec = Spec(
+        id=request.get("id", new_id),
+        command=request["command"],
+        queue=request.get("queue", DEFAULT_QUEUE),
+        priority=request.get("priority", DEFAULT_PRIORITY),
+        max_retries=request.get("max_retries", policy.max_retries),
+        timeout=request.get("timeout", policy.default_timeout),
+        created_at=at,
+        cwd=request.get("cwd", cwd),
+        env=request.get("env", NO_VARIABLES),
     )
+    run_at = at + request["delay"] if "delay" in request else request.get("run_at", at)
+    return Job(spec=spec, run_at=run_at, updated_at=at)

@@ -85,7 +85,7 @@ class Scene:
 def scratch(settings: Settings, *, keep: bool) -> Iterator[Scene]:
     """A queue of its own beside the user's, with nothing in it; removed at the end, however that comes, unless kept."""
     place = Container(settings=settings).scratch()
-    directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=place.place))
+    directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=place.directory))
     is_made = False
     try:
         url = place.make(directory)

@@ -19,8 +19,17 @@ from queuectl.domain.ports.work import Run
 from queuectl.domain.worker import Process
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
-from tests.builders import ANN, NOON, SECOND, a_lease, a_policy, a_worker
-from tests.fakes import InMemoryConfig, InMemoryJobs, InMemoryMeasurements, InMemoryWorkers, ManualClock, Memory
+from tests.builders import ANN, NOON, SECOND, a_lease, a_worker, settled
+from tests.fakes import (
+    InMemoryAttempts,
+    InMemoryConfig,
+    InMemoryJobs,
+    InMemoryMeasurements,
+    InMemoryWork,
+    InMemoryWorkers,
+    ManualClock,
+    Memory,
+)
 
 
 @dataclass
@@ -88,11 +97,13 @@ class CommandLine:
         self._capsys, self._monkeypatch = capsys, monkeypatch
         self.clock, self.storage, memory = ManualClock(NOON), MemoryStorage(), Memory()
         self.jobs, self.workers = InMemoryJobs(memory), InMemoryWorkers(memory)
+        self.work = InMemoryWork(memory)
         self.gone: list[Process] = []
         """The processes of this machine that have ended."""
         self._ids = iter(range(1, 1_000_000))
         self.queue = Queue(
             jobs=self.jobs,
+            attempts=InMemoryAttempts(memory),
             workers=self.workers,
             config=InMemoryConfig(memory),
             measurements=InMemoryMeasurements(memory),
@@ -125,21 +136,21 @@ class CommandLine:
         """What a worker does with the next due job until its command ends."""
         if not self.workers.live():
             self.workers.register(a_worker(started_at=self.clock()))
-        [run] = self.jobs.claim(a_lease(next(self._ids)), queues=(), limit=1, at=self.clock())
+        [run] = self.work.claim(a_lease(next(self._ids)), queues=(), limit=1, at=self.clock())
         return run
 
     def end(self, run: Run, result: RunResult) -> None:
         """What it does then."""
-        self.jobs.settle(run.job.settled(result, self.clock(), a_policy(), 0), run.lease, result)
+        self.work.settle([run.ended(result, self.clock())], settled)
 
     def run_next(self, result: RunResult) -> Job:
         """What a worker does with the next due job."""
         self.workers.register(a_worker())
         lease = a_lease(next(self._ids))
-        [run] = self.jobs.claim(lease, queues=(), limit=1, at=self.clock())
-        settled = run.job.settled(result, self.clock(), a_policy(), 0)
-        self.jobs.settle(settled, lease, result)
-        return settled
+        [run] = self.work.claim(lease, queues=(), limit=1, at=self.clock())
+        [done] = self.work.settle([run.ended(result, self.clock())], settled)
+        assert done.job is not None
+        return done.job
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_all_are_asked_first_and_then_waited_for(queuectl: CommandLine) -> None:
     first, second = queuectl.start_next(), queuectl.start_next()
 
     def end_both() -> None:
-        assert [job.id for job in queuectl.jobs.asked_to_cancel("w-1", ["a", "b", "c"])] == ["a", "b"]
+        assert [job.id for job in queuectl.work.asked_to_cancel("w-1", ["a", "b", "c"])] == ["a", "b"]
         queuectl.end(second, KILLED)
         queuectl.end(first, KILLED)
 
@@ -132,7 +132,7 @@ def test_a_job_whose_worker_is_silent_is_taken_back_by_the_command_when_nobody_e
 
     def lost() -> None:
         at = queuectl.clock()
-        queuectl.jobs.rescue(
+        queuectl.work.rescue(
             "w-1", lambda job, _alone: job.settled(a_loss("w-1 died"), at, a_policy(), 0), at=at, proved_dead=True
         )
 

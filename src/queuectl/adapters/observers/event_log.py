@@ -7,7 +7,7 @@ import time
 from typing import assert_never
 
 from queuectl.domain import events
-from queuectl.domain.attempt import Outcome
+from queuectl.domain.attempt import AttemptEnd, Outcome
 from queuectl.domain.duration import format_duration
 from queuectl.domain.job import State
 
@@ -75,12 +75,12 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(INFO, f"worker {event.worker} stopped")
         case events.CancelHeard():
             _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
-        case events.OutcomeKept():
-            _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
-        case events.OutcomeRefused():
-            _write(ERROR, f"{_ended(event)} and cannot be recorded, kept on disk: {_shown(event.error)}")
-        case events.ResultLate():
-            _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
+        case events.EndSpooled():
+            _write(WARNING, f"{_ended(event.end)}; kept on disk until the database takes it")
+        case events.EndRefused():
+            _write(ERROR, f"{_ended(event.end)} and cannot be recorded, kept on disk: {_shown(event.error)}")
+        case events.EndLate():
+            _write(WARNING, f"{_ended(event.end)} after the job had been taken away: kept as a late result")
         case events.JobRescued():
             _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
         case events.LeaseLost():
@@ -95,13 +95,13 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             assert_never(event)
 
 
-def _ended(event: events.OutcomeKept | events.OutcomeRefused | events.ResultLate) -> str:
-    return f"job {event.job.id} attempt {event.job.attempts} ended ({event.result.outcome})"
+def _ended(end: AttemptEnd) -> str:
+    return f"job {end.job_id} attempt {end.number} ended ({end.result.outcome})"
 
 
 def _log_settled(event: events.JobSettled) -> None:
-    job, result = event.job, event.result
-    said = f"job {job.id} attempt {job.attempts} {result.outcome} after {event.ran.total_seconds():.3f} s"
+    job, result = event.job, event.end.result
+    said = f"job {job.id} attempt {event.end.number} {result.outcome} after {event.ran.total_seconds():.3f} s"
     if result.error:
         said += f": {_shown(result.error)}"
     if job.state is State.FAILED:

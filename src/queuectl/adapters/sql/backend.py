@@ -1,12 +1,41 @@
 """What one kind of database brings: a folder beside this file exports `backend`, which makes it from a URL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
-from queuectl.adapters.sql.engine.transactions import Database
+from queuectl.adapters.sql.engine.queries import JobRow
+from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.domain.job import Job
 from queuectl.domain.ports.events import WakeUps
 from queuectl.domain.ports.host import Clock
 from queuectl.domain.ports.storage import Scratch, Storage
+from queuectl.domain.worker import Lease
+
+
+class Claimed(NamedTuple):
+    """A job just claimed, the stored settings, and whether its attempt is started: one of its number may be there."""
+
+    job: JobRow
+    settings: Mapping[str, str] | None
+    is_started: bool
+
+
+class Claim(Protocol):
+    """Claims in the database's own way."""
+
+    def __call__(
+        self,
+        c: Connection,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None,
+    ) -> Sequence[Claimed]:
+        """Take up to `limit` due jobs, the first in claim order, and start their attempts: see `Work.claim`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +44,8 @@ class Backend:
 
     `location` names the database for this machine, without a password: whoever means the same one has the same text.
     `shareable_url` is a URL that leads there, for those who must not have its password. `notify` tells idle workers,
-    after a commit, that there may be work for them, and must not raise; `listen` hears of it.
+    after a commit, that there may be work for them, and must not raise; `listen` hears of it. `claim` and
+    `store_settled`, which stores what has become of locked jobs, do so in the database's own way.
     """
 
     location: str
@@ -26,3 +56,5 @@ class Backend:
     notify: Callable[[], None]
     listen: WakeUps
     scratch: Callable[[], Scratch]
+    claim: Claim
+    store_settled: Callable[[Connection, Sequence[Job]], object]

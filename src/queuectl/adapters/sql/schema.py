@@ -1,11 +1,12 @@
 """The tables. The migrations bring an older database to the same; a test holds both together.
 
-Not imported at run time, but for an upgrade: see `prepared.py`.
+Imported to generate the queries and for an upgrade, not at run time.
 """
 
 from typing import TypeVar
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -29,29 +30,55 @@ T = TypeVar("T")
 
 
 class Stored(TypeDecorator[T]):
-    """A column type whose values are written as `values.KINDS` says for its kind."""
+    """A column type whose values are written and read as `values.KINDS` says for its kind.
+
+    Of a parameter or a result that is no column, `or_none` says that it may be None.
+    """
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, kind: str, column_type: TypeEngine[T]) -> None:
+    def __init__(self, kind: str, column_type: TypeEngine[T], *, or_none: bool = False) -> None:
         super().__init__()
         self.kind = kind
         self.column_type = column_type
+        self.or_none = or_none
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[T]:
         """The type of the column."""
         return self.column_type
 
 
+def optional(stored: Stored[T]) -> Stored[T]:
+    """The same, or None."""
+    return Stored(stored.kind, stored.column_type, or_none=True)
+
+
+Name = Stored("name", Text())
+Words = Stored("text", Text())
+Number = Stored("number", Integer())
+BigNumber = Stored("number", BigInteger())
+Count = Stored("count", Integer())
 Moment = Stored("moment", BigInteger())
 Span = Stored("span", BigInteger())
+Limit = Stored("limit", BigInteger())
 Flag = Stored("flag", Boolean())
 Path = Stored("path", Text())
 Texts = Stored("texts", Text())
+Output = Stored("bytes", LargeBinary())
 OfState = Stored("state", Text())
 OfOutcome = Stored("outcome", Text())
 OfWorker = Stored("worker state", Text())
+
+
+def _listed(kind: str, of: TypeEngine[T]) -> Stored[str]:
+    return Stored(kind, Text().with_variant(ARRAY(of), "postgresql"))
+
+
+ListOfTexts = _listed("list of texts", Text())
+ListOfNumbers = _listed("list of numbers", BigInteger())
+ListOfMoments = _listed("list of moments", BigInteger())
+ListOfFlags = _listed("list of flags", Boolean())
 
 # SQLite gives only an INTEGER primary key the rowid, and only a rowid table's key counts up by itself.
 Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -62,29 +89,29 @@ jobs = Table(
     "jobs",
     metadata,
     Column("seq", Counter, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", Name, nullable=False, unique=True),
     Column("command", Stored("command", Text()), nullable=False),
-    Column("queue", Text, nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("max_retries", Integer, nullable=False),
-    Column("timeout", Span),
+    Column("queue", Words, nullable=False),
+    Column("priority", Number, nullable=False),
+    Column("max_retries", Count, nullable=False),
+    Column("timeout", Limit),
     Column("run_at", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("cwd", Path),
-    Column("env", Stored("text map", Text()), nullable=False),
+    Column("env", Stored("environment", Text()), nullable=False),
     Column("state", OfState, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("losses", Integer, nullable=False),
+    Column("attempts", Count, nullable=False),
+    Column("failures", Count, nullable=False),
+    Column("losses", Count, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
-    Column("worker", Text),
-    Column("lease_id", Text),
-    Column("exit_code", Integer),
-    Column("last_error", Text),
+    Column("worker", Words),
+    Column("lease_id", Words),
+    Column("exit_code", Number),
+    Column("last_error", Words),
     Column("cancel_requested_at", Moment),
-    Column("cancel_requested_by", Text),
+    Column("cancel_requested_by", Words),
     Column("suspect", Flag, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
@@ -108,7 +135,6 @@ Index(
     sqlite_where=_INDEXED,
     postgresql_where=_INDEXED,
 )
-SUSPECT: ColumnElement[bool] = literal_column("jobs.suspect")
 _SUSPECT: ColumnElement[bool] = literal_column("suspect")
 
 Index(
@@ -125,23 +151,23 @@ Index("jobs_held", jobs.c.worker, sqlite_where=jobs.c.worker.is_not(None), postg
 attempts = Table(
     "attempts",
     metadata,
-    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("queue", Text, nullable=False),
-    Column("worker", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("lease_id", Text, nullable=False),
+    Column("job_id", Name, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Number, nullable=False),
+    Column("queue", Words, nullable=False),
+    Column("worker", Words, nullable=False),
+    Column("host", Words, nullable=False),
+    Column("lease_id", Words, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("waited", Span, nullable=False),
     Column("finished_at", Moment),
     Column("ran", Span),
     Column("outcome", OfOutcome),
-    Column("exit_code", Integer),
-    Column("signal", Integer),
-    Column("error", Text),
+    Column("exit_code", Number),
+    Column("signal", Number),
+    Column("error", Words),
     Column("late", OfOutcome),
     Column("output_truncated", Flag, nullable=False),
-    Column("output", LargeBinary),
+    Column("output", Output),
     PrimaryKeyConstraint("job_id", "number"),
 )
 
@@ -150,15 +176,15 @@ Index("attempts_ended", attempts.c.finished_at)
 workers = Table(
     "workers",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("machine", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("pid_started", BigInteger, nullable=False),
-    Column("supervisor_pid", Integer, nullable=False),
-    Column("supervisor_started", BigInteger, nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("host", Words, nullable=False),
+    Column("machine", Words, nullable=False),
+    Column("pid", Number, nullable=False),
+    Column("pid_started", BigNumber, nullable=False),
+    Column("supervisor_pid", Number, nullable=False),
+    Column("supervisor_started", BigNumber, nullable=False),
     Column("queues", Texts, nullable=False),
-    Column("concurrency", Integer, nullable=False),
+    Column("concurrency", Number, nullable=False),
     Column("state", OfWorker, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("renewed_at", Moment, nullable=False),
@@ -169,6 +195,6 @@ workers = Table(
 config = Table(
     "config",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
 )

@@ -9,7 +9,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.host import Elapsed, LocalProcess, LocalProcesses, NotedCommand
-from queuectl.domain.ports.work import DecideLost, JobRepository
+from queuectl.domain.ports.work import DecideLost, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process, WorkerRecord
 
@@ -81,14 +81,14 @@ def _lease_of(worker: WorkerRecord) -> timedelta:
 def rescue_lost_workers(
     policy: Policy,
     *,
-    jobs: JobRepository,
+    work: Work,
     workers: WorkerRegistry,
     local: LocalProcesses,
     events: EventSink,
     machine: str,
     is_alive: Callable[[Process], bool],
     clear: Clear,
-    settle_kept: Callable[[Policy], None],
+    settle_spooled: Callable[[Policy], None],
     at: datetime,
     elapsed: Elapsed,
     watch: LeaseWatch | None = None,
@@ -100,18 +100,18 @@ def rescue_lost_workers(
     Of a worker that is registered on this machine and alive, the lease goes by the machine's time since boot: the
     clock may have been set. Where that is over too, its process is killed first, unless it runs nothing any more: so
     nobody is left who would take the end of its commands for their own. Then `clear` ends what is left of these, before
-    its jobs are put back, so that no job runs twice at a time. `settle_kept` records what workers of this machine knew
-    and could not store: what has ended must not be taken back as lost and run again. Each worker is one transaction;
-    any worker may do this for any other.
+    its jobs are put back, so that no job runs twice at a time. `settle_spooled` records what workers of this machine
+    knew and could not store: what has ended must not be taken back as lost and run again. Each worker is one
+    transaction; any worker may do this for any other.
 
     Returns how long the next look has time, at most: when the first lease is over, whatever the policy is now.
     """
     pause = min(policy.lease / LOOKS_PER_LEASE, LONGEST_PAUSE)
     if watch is not None:
         watch.look(at)
-    settle_kept(policy)
+    settle_spooled(policy)
     # Those too whose lease will be over before the next look, so that it can be in time for them.
-    found = workers.suspects(at=at + pause, machine=machine, beyond=at + 2 * policy.lease)
+    found = workers.expired_or_local(at=at + pause, machine=machine, beyond=at + 2 * policy.lease)
     if watch is not None:
         watch.see(found)
     cleared: list[LocalProcess] = []
@@ -135,13 +135,13 @@ def rescue_lost_workers(
             pause = min(pause, worker.lease_expires_at - at if worker.lease_expires_at > at else pause)
             continue
         if is_local:
-            settle_kept(policy)  # again, for what it kept just before it died
+            settle_spooled(policy)  # again, for what it kept just before it died
             clear(worker.id, registered.commands if registered else ())
         has_died = proved_dead and not (registered is not None and registered.is_alive)  # and was not killed just now
         reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
         silent_since = worker.renewed_at if watch is not None and watch.is_silent(worker) else None
         lost = _lost(reason, at, policy)
-        for job in jobs.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
+        for job in work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
             events(JobRescued(job=job, worker=worker.id))
         cleared += [registered] if registered is not None else []
     if cleared:
@@ -189,7 +189,7 @@ def clear_leftovers(
                 clear(gone.worker, gone.commands)
             local.forget(gone)
     cleared = {gone.worker for gone in dead}
-    for worker in workers.ended_on(machine) if owners else ():
+    for worker in workers.stopped_on(machine) if owners else ():
         if worker.id in owners and worker.id not in cleared and not is_alive(worker.process):
             clear(worker.id, ())
 

@@ -11,8 +11,8 @@ from queuectl.domain.job import Job, JobRequest, State, job_of
 from queuectl.domain.policy import Policy, checked, setting
 from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import Clock
+from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
-from queuectl.domain.ports.work import JobRepository
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 
@@ -52,7 +52,8 @@ class Queue:
     def __init__(
         self,
         *,
-        jobs: JobRepository,
+        jobs: Jobs,
+        attempts: Attempts,
         workers: WorkerRegistry,
         config: ConfigRepository,
         measurements: Measurements,
@@ -66,6 +67,7 @@ class Queue:
         `operator` is who asks, as it is recorded: `ann@web-1`.
         """
         self._jobs = jobs
+        self._attempts = attempts
         self._workers = workers
         self._config = config
         self._measurements = measurements
@@ -107,7 +109,7 @@ class Queue:
 
     def history(self, job_id: str) -> Sequence[Attempt]:
         """All attempts of the job, the first one first."""
-        return self._jobs.attempts_of(job_id)
+        return self._attempts.attempts_of(job_id)
 
     def search(
         self, *, states: Sequence[State] = (), queues: Sequence[str] = (), limit: int | None = None
@@ -117,7 +119,7 @@ class Queue:
 
     def outputs(self, jobs: Sequence[Job]) -> Mapping[str, bytes]:
         """What the last ended attempt of each job wrote, by job id."""
-        return self._jobs.outputs_of([job.id for job in jobs])
+        return self._attempts.outputs_of([job.id for job in jobs])
 
     def cancel(self, job_id: str, *, now: bool = False) -> Job:
         """Cancel a job that waits; ask for it of one that runs: see `ended`. With `now` its command gets no grace.
@@ -162,7 +164,7 @@ class Queue:
         def retried(job: Job) -> Job:
             return job.retried(at)
 
-        while jobs := self._jobs.change_some(State.DEAD, retried, until=at, limit=BATCH):
+        while jobs := self._jobs.change_dead(retried, until=at, limit=BATCH):
             yield jobs
 
     def remove_dead(self, job_id: str) -> None:
@@ -171,7 +173,7 @@ class Queue:
 
     def remove_all_dead(self) -> Iterator[Sequence[str]]:
         """Delete every job of the dead letter queue; yields the ids of those of each transaction."""
-        while job_ids := self._jobs.remove_some(State.DEAD, limit=BATCH):
+        while job_ids := self._jobs.remove_dead(limit=BATCH):
             yield job_ids
 
     def policy(self) -> Policy:

@@ -1,151 +1,135 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from queuectl.domain.attempt import RunResult
-from queuectl.domain.errors import DatabaseFull, JobNotFound, ValueRefused
-from queuectl.domain.events import JobSettled, OutcomeKept, OutcomeRefused, ResultLate
-from queuectl.domain.job import Job, State
+from queuectl.domain.attempt import AttemptEnd
+from queuectl.domain.errors import DatabaseFull, ValueRefused
+from queuectl.domain.events import EndLate, EndRefused, EndSpooled, JobSettled
+from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.events import EventSink
-from queuectl.domain.ports.host import KeptOutcome, OutcomeSpool
-from queuectl.domain.ports.work import Ended, JobRepository, Run, Settlement
+from queuectl.domain.ports.host import OutcomeSpool
+from queuectl.domain.ports.work import Run, Settled, Settlement, Work
 from queuectl.domain.worker import Lease
 
 
 @dataclass(slots=True)
-class _Unsettled:
-    ended: Ended
-    is_kept: bool = False
-
-    @property
-    def outcome(self) -> KeptOutcome:
-        job = self.ended.job
-        return KeptOutcome(
-            job_id=job.id,
-            attempt=job.attempts,
-            lease=self.ended.lease,
-            ended_at=job.updated_at,
-            result=self.ended.result,
-        )
+class _Waiting:
+    end: AttemptEnd
+    policy: Policy
+    is_spooled: bool = False
 
 
 class Unsettled:
-    """The outcomes that a worker has yet to record, in the order in which the attempts ended."""
+    """The ends of attempts that a worker has yet to record, in the order in which they came."""
 
-    def __init__(self, *, jobs: JobRepository, spool: OutcomeSpool, events: EventSink) -> None:
-        self._jobs = jobs
+    def __init__(
+        self, *, work: Work, spool: OutcomeSpool, events: EventSink, chance: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._work = work
         self._spool = spool
         self._events = events
-        self._waiting: list[_Unsettled] = []
+        self._chance = chance
+        self._waiting: list[_Waiting] = []
         self._refused: set[tuple[str, int]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     @property
-    def are_kept(self) -> bool:
+    def are_spooled(self) -> bool:
         """Whether they all outlive this process: then others on this machine will settle them."""
-        return all(each.is_kept for each in self._waiting)
+        return all(each.is_spooled for each in self._waiting)
 
-    def add(self, job: Job, lease: Lease, result: RunResult) -> None:
-        """`job` is as it is next: what `Job.settled` returned."""
-        self._waiting.append(_Unsettled(Ended(job=job, lease=lease, result=result)))
+    def add(self, end: AttemptEnd, policy: Policy) -> None:
+        """Record that end at the next chance; `policy` is the one by which its job goes on."""
+        self._waiting.append(_Waiting(end, policy))
 
     def settle(self) -> None:
         """Record them one by one. Raises DatabaseUnavailable, and what was not recorded is still there.
 
-        But for one that the database would never take: it is kept for whoever knows better, and holds up no other.
+        But for one that the database would never take: it is spooled for whoever knows better, and holds up no other.
         """
         while self._waiting:
-            ended = self._waiting[0].ended
             try:
-                self._recorded([self._jobs.settle(ended.job, ended.lease, ended.result)])
+                self._recorded(self._work.settle([self._waiting[0].end], self._decide))
             except ValueRefused as error:
                 self._refuse(self._waiting.pop(0), error)
 
     def settle_and_claim(
-        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
+        self, lease: Lease, *, queues: Sequence[str], limit: int, at: datetime, suspects: bool | None
     ) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
-        ended = [each.ended for each in self._waiting]
+        claim = partial(self._work.settle_and_claim, queues=queues, limit=limit, at=at, suspects=suspects)
+        ends = [each.end for each in self._waiting]
         try:
-            settlements, runs = self._jobs.settle_and_claim(
-                ended, lease, queues=queues, limit=limit, at=at, suspects=suspects
-            )
+            settled, runs = claim(ends, self._decide, lease)
         except (DatabaseFull, ValueRefused):
-            if not ended:
+            if not ends:
                 raise
             self.settle()  # one by one, so that each is as well recorded as it can be
-            return self.settle_and_claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
-        self._recorded(settlements)
+            settled, runs = claim([], self._decide, lease)
+        self._recorded(settled)
         return runs
 
     def was_refused(self, job: Job) -> bool:
         """Whether this attempt of the job has ended, and that cannot be recorded."""
         return (job.id, job.attempts) in self._refused
 
-    def _refuse(self, each: _Unsettled, error: ValueRefused) -> None:
-        if not each.is_kept:
-            self._spool.keep(each.outcome)
-        job = each.ended.job
-        self._refused.add((job.id, job.attempts))
-        self._events(OutcomeRefused(job=job, result=each.ended.result, error=error.message))
-
-    def drop(self) -> None:
-        """Forget them: their jobs are gone with the database that held them."""
-        for each in self._waiting:
-            if each.is_kept:
-                self._spool.forget(each.outcome)
-        self._waiting = []
-
-    def keep(self) -> None:
+    def spool(self) -> None:
         """Have them outlive this process, as far as there is room: the database does not take them now."""
         for each in self._waiting:
-            if not each.is_kept and self._spool.keep(each.outcome):
-                each.is_kept = True
-                self._events(OutcomeKept(job=each.ended.job, result=each.ended.result))
+            if not each.is_spooled and self._spool.spool(each.end):
+                each.is_spooled = True
+                self._events(EndSpooled(end=each.end))
 
-    def _recorded(self, settlements: Sequence[Settlement]) -> None:
+    def drop(self) -> None:
+        """Drop them: their jobs are gone with the database that held them."""
+        for each in self._waiting:
+            if each.is_spooled:
+                self._spool.discard(each.end)
+        self._waiting = []
+
+    def _decide(self, job: Job, end: AttemptEnd) -> Job:
+        policy = next(each.policy for each in self._waiting if each.end[:4] == end[:4])  # its output may be left out
+        return job.settled(end.result, end.at, policy, self._chance())
+
+    def _refuse(self, each: _Waiting, error: ValueRefused) -> None:
+        if not each.is_spooled:
+            self._spool.spool(each.end)
+        self._refused.add((each.end.job_id, each.end.number))
+        self._events(EndRefused(end=each.end, error=error.message))
+
+    def _recorded(self, settled: Sequence[Settled]) -> None:
         """These became of the first that waited."""
-        settled, self._waiting = self._waiting[: len(settlements)], self._waiting[len(settlements) :]
-        for each, settlement in zip(settled, settlements, strict=True):
-            if each.is_kept:
-                self._spool.forget(each.outcome)
-            _tell(self._events, each.ended.job, each.ended.result, settlement)
+        done, self._waiting = self._waiting[: len(settled)], self._waiting[len(settled) :]
+        for each, what in zip(done, settled, strict=True):
+            if each.is_spooled:
+                self._spool.discard(each.end)
+            _announce(self._events, each.end, what)
 
 
-def settle_kept(policy: Policy, *, jobs: JobRepository, spool: OutcomeSpool, events: EventSink) -> None:
-    """Record what any worker of this machine has kept, before its jobs may be taken back as lost.
+def settle_spooled(policy: Policy, *, work: Work, spool: OutcomeSpool, events: EventSink) -> None:
+    """Record what any worker of this machine has spooled, before its jobs may be taken back as lost.
 
-    Also of a worker that lives: when it comes to record the outcome itself, that is a resend.
+    Also of a worker that lives: when it comes to record the end itself, that is a resend.
     """
-    for kept in spool.kept():
+    for end in spool.spooled():
         try:
-            stored = jobs.find(kept.job_id)
-        except JobNotFound:
-            spool.forget(kept)
-            continue
-        if stored.lease == kept.lease:
-            job = stored.settled(kept.result, kept.ended_at, policy, chance=0)
-        else:  # it was taken away: the fence will see to it that this is only kept as a late result
-            job = stored._replace(attempts=kept.attempt, updated_at=kept.ended_at)
-        try:
-            settlement = jobs.settle(job, kept.lease, kept.result)
+            [settled] = work.settle([end], lambda job, end: job.settled(end.result, end.at, policy, chance=0))
         except ValueRefused:  # its worker has said so
             continue
-        spool.forget(kept)
-        _tell(events, job, kept.result, settlement)
+        spool.discard(end)
+        if settled.settlement is not Settlement.GONE:
+            _announce(events, end, settled)
 
 
-def _tell(tell: Callable[[JobSettled | ResultLate], None], job: Job, result: RunResult, settlement: Settlement) -> None:
-    match settlement:
-        case Settlement.RECORDED | Settlement.CANCELLED:
-            if settlement is Settlement.CANCELLED:
-                job = job._replace(state=State.CANCELLED)
-            ran = max(job.updated_at - (job.started_at or job.updated_at), timedelta())
-            tell(JobSettled(job=job, result=result, ran=ran))
-        case Settlement.LATE | Settlement.GONE:
-            tell(ResultLate(job=job, result=result))
+def _announce(events: EventSink, end: AttemptEnd, settled: Settled) -> None:
+    if settled.job is None:
+        events(EndLate(end=end))
+    else:
+        ran = max(end.at - (settled.job.started_at or end.at), timedelta())
+        events(JobSettled(job=settled.job, end=end, ran=ran))

@@ -23,7 +23,7 @@ from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.host import Clock, Elapsed, OutcomeSpool
 from queuectl.domain.ports.runner import Runner
-from queuectl.domain.ports.work import FirstDue, JobRepository, Run
+from queuectl.domain.ports.work import FirstDue, Run, Work
 from queuectl.domain.worker import Lease, WorkerState
 
 DOUBT = timedelta(seconds=5)
@@ -73,7 +73,7 @@ class Worker:
         *,
         queues: Collection[str],
         concurrency: int,
-        jobs: JobRepository,
+        work: Work,
         config: ConfigRepository,
         runner: Runner,
         heartbeat: Heartbeat,
@@ -88,7 +88,7 @@ class Worker:
         self.id = worker_id
         self._queues = tuple(queues)
         self._concurrency = concurrency
-        self._jobs = jobs
+        self._work = work
         self._config = config
         self._runner = runner
         self._heartbeat = heartbeat
@@ -102,7 +102,7 @@ class Worker:
         self._policy = Policy.of({})
         self._running: dict[str, Run] = {}
         self._doubt_ends: timedelta | None = None
-        self._unsettled = Unsettled(jobs=jobs, spool=spool, events=events)
+        self._unsettled = Unsettled(work=work, spool=spool, events=events, chance=chance)
         self._stops_asked = 0
         self._stops_done = 0
         self._lease_lost = False
@@ -159,7 +159,7 @@ class Worker:
         in_doubt = self._doubt_ends is not None and self._elapsed() < self._doubt_ends
         if in_doubt and not self._lease_lost:
             return False
-        is_safe = self._stops_done > 0 and self._unsettled.are_kept
+        is_safe = self._stops_done > 0 and self._unsettled.are_spooled
         return not self._unsettled or is_safe or (self._stops_done > 1 and self._lease_lost)
 
     @property
@@ -176,7 +176,7 @@ class Worker:
         self._watch_lease()
         if not self._retries.is_due:
             if has_ended:
-                self._unsettled.keep()
+                self._unsettled.spool()
             return
         try:
             self._hear_cancels()
@@ -190,7 +190,7 @@ class Worker:
             if self._retries.failed():
                 self._events(DatabaseLost(worker=self.id, error=error.message))
             self._rescue_at = self._elapsed()  # so that the next try asks it something, and looks for strays
-            self._unsettled.keep()
+            self._unsettled.spool()
         else:
             if self._retries.worked():
                 self._events(DatabaseBack(worker=self.id))
@@ -264,8 +264,7 @@ class Worker:
             self._events(WorkerInTrouble(worker=self.id, error=result.error or ""))
         if result.outcome is Outcome.CANCELLED:
             result = result._replace(error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
-        job = run.job.settled(result, self._clock(), run.policy, self._chance())
-        self._unsettled.add(job, run.lease, result)
+        self._unsettled.add(run.ended(result, self._clock()), run.policy)
 
     def _obey_stops(self) -> None:
         while self._stops_done < self._stops_asked:
@@ -293,7 +292,7 @@ class Worker:
         if self._is_woken_again:
             return
         self._listen_at = now + LISTEN_AGAIN
-        asked = self._jobs.asked_to_cancel(self.id, self._running)
+        asked = self._work.cancel_requests(self.id, self._running)
         news = [heard for job in asked if (heard := self._heard(job))]
         if news:
             self._adopt(Policy.of(self._config.stored()))  # whoever asks again may have changed the grace
@@ -324,7 +323,7 @@ class Worker:
         self._give_back_strays()
         pause = self._rescue(self._policy)
         if self._concurrency > 1:
-            self._note_suspects(self._jobs.first_due(queues=self._queues), self._clock())
+            self._note_suspects(self._work.first_due(queues=self._queues), self._clock())
         self._rescue_at = self._elapsed() + max(pause, SHORTEST_PAUSE) * (1 + self._chance() / 4)
 
     def _adopt(self, policy: Policy) -> None:
@@ -335,9 +334,10 @@ class Worker:
     def _give_back_strays(self) -> None:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would."""
         result = RunResult(outcome=Outcome.RELEASED, error="not started: the answer to its claim was lost")
-        for job in self._jobs.held_by(self.id):
+        for job in self._work.held_by(self.id):
             if job.lease is not None and job.id not in self._running and not self._unsettled.was_refused(job):
-                self._unsettled.add(job.settled(result, self._clock(), self._policy, 0), job.lease, result)
+                run = Run(job=job, lease=job.lease, policy=self._policy)
+                self._unsettled.add(run.ended(result, self._clock()), self._policy)
         self._doubt_ends = None
 
     def _settle_and_claim(self) -> None:
@@ -382,7 +382,7 @@ class Worker:
 
     def _is_any_due(self) -> bool:
         """Whether a claim could find anything: a look that, unlike a claim, stands in no writer's way."""
-        now, first = self._clock(), self._jobs.first_due(queues=self._queues)
+        now, first = self._clock(), self._work.first_due(queues=self._queues)
         self._note_suspects(first, now)
         may_take = first if self._concurrency == 1 or not self._running else [first.job]
         first_due = min((moment for moment in may_take if moment is not None), default=None)

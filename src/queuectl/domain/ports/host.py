@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from queuectl.domain.attempt import RunResult
-from queuectl.domain.worker import Lease, Process
+from queuectl.domain.attempt import AttemptEnd
+from queuectl.domain.worker import Process
 
 Clock = Callable[[], datetime]
 """The one clock of the database: aware moments in UTC, whole microseconds."""
@@ -16,33 +16,23 @@ Elapsed = Callable[[], timedelta]
 """Time since the machine's boot, suspension included; never steps."""
 
 
-class KeptOutcome(NamedTuple):
-    """How an attempt ended, as its worker keeps it while the database cannot take it."""
-
-    job_id: str
-    attempt: int
-    lease: Lease
-    ended_at: datetime
-    result: RunResult
-
-
 class OutcomeSpool(Protocol):
-    """Where the workers of this machine keep outcomes of one database that it cannot take now, also across their ends.
+    """Where the workers of this machine keep the ends of attempts that a database cannot take now, across restarts.
 
     It raises nothing: a worker can do without it, as long as it lives.
     """
 
-    def keep(self, outcome: KeptOutcome) -> bool:
-        """Keep it until `forget`; durable on return. False when that cannot be done.
+    def spool(self, end: AttemptEnd) -> bool:
+        """Keep it until `discard`; durable on return. False when that cannot be done.
 
-        For want of room its output may be left out. To keep the same once more is nothing new.
+        For want of room its output may be left out. To spool the same once more is nothing new.
         """
 
-    def kept(self) -> Iterable[KeptOutcome]:
-        """What any worker of this machine has kept."""
+    def spooled(self) -> Iterable[AttemptEnd]:
+        """All that any worker of this machine has spooled."""
 
-    def forget(self, outcome: KeptOutcome) -> None:
-        """It has been settled; no effect when it is not kept."""
+    def discard(self, end: AttemptEnd) -> None:
+        """Remove what has been settled; no effect when it is not spooled."""
 
 
 class NotedCommand(NamedTuple):

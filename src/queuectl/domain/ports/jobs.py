@@ -36,14 +36,14 @@ class Jobs(Protocol):
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""
 
-    def change_some(self, state: State, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
-        """The same for up to `limit` jobs of a state that last changed by `until`, the oldest first."""
+    def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
+        """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
 
     def remove(self, job_id: str, *, allow: Decide) -> None:
         """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
 
-    def remove_some(self, state: State, *, limit: int) -> Sequence[str]:
-        """Delete up to `limit` jobs of a state with their attempts; the ids of those that were there."""
+    def remove_dead(self, *, limit: int) -> Sequence[str]:
+        """Delete up to `limit` dead jobs with their attempts; the ids of those that were there."""
 
 
 class Attempts(Protocol):

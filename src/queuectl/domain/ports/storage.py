@@ -1,4 +1,4 @@
-"""The database as a place: made, examined, copied."""
+"""The database itself: made, examined, copied."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+Row = Mapping[str, object]
+"""The values of one row, by the names of its columns."""
 
 
 class Grade(StrEnum):
@@ -27,7 +30,7 @@ class Finding:
 
 
 class Storage(Protocol):
-    """The database as a place: made, checked, examined, closed."""
+    """The database itself: made, checked, examined, closed."""
 
     @property
     def name(self) -> str:
@@ -45,7 +48,7 @@ class Storage(Protocol):
         Raises DatabaseUnreachable, or SchemaMismatch with the command to run.
         """
 
-    def examine(self) -> "Sequence[Finding]":
+    def examine(self) -> Sequence[Finding]:
         """Check the database from inside; never raises: what is wrong is a finding."""
 
     def close(self) -> None:
@@ -53,18 +56,18 @@ class Storage(Protocol):
 
 
 class Scratch(Protocol):
-    """A place for one more queue, apart from the user's own and where that one is: to be used and thrown away."""
+    """A database for one more queue, apart from the user's own and where that one is: to be used and thrown away."""
 
     @property
     def name(self) -> str:
         """Where it is, once it is made: as a URL without its password."""
 
     @property
-    def place(self) -> Path | None:
+    def directory(self) -> Path | None:
         """The directory under which its files belong, on the disk of the user's own; None: it has none."""
 
     def make(self, directory: Path) -> str:
-        """Make the place, files in that directory; its URL. Raises DatabaseUnavailable."""
+        """Make it, files in that directory; its URL. Raises DatabaseUnavailable."""
 
     def remove(self) -> None:
         """Remove it with all that is in it, but for the directory. Raises DatabaseUnavailable."""
@@ -72,10 +75,10 @@ class Scratch(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's place."""
+    """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's number."""
 
-    jobs: Sequence[Mapping[str, object]]
-    attempts: Sequence[Mapping[str, object]]
+    jobs: Sequence[Row]
+    attempts: Sequence[Row]
     last: int
 
 
@@ -88,7 +91,7 @@ class Digest:
 
 
 class Archive(Protocol):
-    """A whole queue as rows, to be copied from one database to another. Places count up in order of arrival."""
+    """A whole queue as rows, to be copied from one database to another. Its jobs are numbered in order of arrival."""
 
     def held(self) -> AbstractContextManager[None]:
         """Nobody else writes to this queue while the body runs: a claim, a new job or a new worker waits.
@@ -100,22 +103,22 @@ class Archive(Protocol):
         """How many jobs there are."""
 
     def last(self) -> int:
-        """The place of the last job; 0 when there is none."""
+        """The number of the last job; 0 when there is none."""
 
-    def page(self, after: int, *, up_to: int, limit: int) -> "Page":
-        """The next jobs after that place and up to the other, at most `limit`, as one moment shows them."""
+    def page(self, after: int, *, up_to: int, limit: int) -> Page:
+        """The next jobs after that number and up to the other, at most `limit`, as one moment shows them."""
 
-    def store(self, page: "Page") -> None:
-        """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
+    def store(self, page: Page) -> None:
+        """Add the rows of a page of another queue, with their numbers. Raises Conflict when one of them is taken."""
 
-    def belongings(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
+    def settings_and_workers(self) -> Mapping[str, Sequence[Row]]:
         """The rows, by table, that belong to no job: the settings that were set, and the workers not yet given up."""
 
-    def store_belongings(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+    def store_settings_and_workers(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Have those settings and no others; put those workers in place of the ones with the same ids."""
 
-    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> "Mapping[str, Digest]":
-        """The digests, by table, of the jobs up to that place, their attempts, and the settings.
+    def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
+        """The digests, by table, of the jobs up to that number, their attempts, and the settings.
 
         `seen` hears how many jobs each step has read.
         """

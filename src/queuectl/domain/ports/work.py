@@ -5,27 +5,35 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from queuectl.domain.attempt import RunResult
+from queuectl.domain.attempt import AttemptEnd, RunResult
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.worker import Lease
 
 DecideLost = Callable[[Job, bool], Job]
 """The same about a job whose worker is lost. True: that worker has lost no other job."""
 
 
+DecideEnd = Callable[[Job, AttemptEnd], Job]
+"""A pure decision about a job whose attempt has ended thus: the job as it should be next."""
+
+
 class Settlement(StrEnum):
-    """What became of a result that a worker brought."""
+    """What became of the end of an attempt that a worker brought."""
 
     RECORDED = "recorded"
-    """The job has its next state. Also the answer to a resend of the same result under the same lease."""
-    CANCELLED = "cancelled"
-    """The same, but as a cancel had been asked for meanwhile, the job is cancelled instead of waiting again."""
+    """The job has its next state. Also the answer to a resend of the same end."""
     LATE = "late"
     """The attempt had ended otherwise: the result stands on it as late, with its output if it had none."""
     GONE = "gone"
     """The attempt itself no longer exists: an operator removed the job."""
+
+
+class Settled(NamedTuple):
+    """What became of the end of an attempt, and the job as it is now, if the end is recorded."""
+
+    settlement: Settlement
+    job: Job | None
 
 
 class Run(NamedTuple):
@@ -35,13 +43,9 @@ class Run(NamedTuple):
     lease: Lease
     policy: Policy
 
-
-class Ended(NamedTuple):
-    """A run whose outcome is to be recorded: the job as it is next, what `Job.settled` returned."""
-
-    job: Job
-    lease: Lease
-    result: RunResult
+    def ended(self, result: RunResult, at: datetime) -> AttemptEnd:
+        """The end of this attempt."""
+        return AttemptEnd(job_id=self.job.id, number=self.job.attempts, lease=self.lease, at=at, result=result)
 
 
 class FirstDue(NamedTuple):
@@ -73,29 +77,29 @@ class Work(Protocol):
         take long, a job that came to wait late may be passed by others of its priority or below, for five seconds.
         """
 
-    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
-        """Record how `job.attempts`, run under `lease`, ended, and store `job` as it is next: fenced by the lease.
+    def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
+        """Record how each of these attempts ended, in order, and store each job as decided: fenced by the lease.
 
-        `job` is what `Job.settled` returned; `job.updated_at` is when the attempt ended: a resend has the same. A
-        request to cancel that stands in the repository is heeded whether `job` knows of it or not.
+        The decision sees the job as it is stored, and so a request to cancel that its worker has not heard of.
         """
 
     def settle_and_claim(
         self,
-        ended: Sequence[Ended],
+        ends: Sequence[AttemptEnd],
+        decide: DecideEnd,
         lease: Lease,
         *,
         queues: Collection[str],
         limit: int,
         at: datetime,
         suspects: bool | None = None,
-    ) -> tuple[Sequence[Settlement], Sequence[Run]]:
-        """`settle` each of these, in order, then `claim`: all in one transaction, for a worker that has much to do."""
+    ) -> tuple[Sequence[Settled], Sequence[Run]]:
+        """`settle`, then `claim`: all in one transaction, for a worker that has much to do."""
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
 
-    def asked_to_cancel(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
+    def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         """Of these jobs, those that run under any lease of this worker and whose cancel an operator has asked for."""
 
     def first_due(self, *, queues: Collection[str]) -> FirstDue:
@@ -118,7 +122,3 @@ class Work(Protocol):
         whose lease still runs at `at`. Does not wait for what other transactions hold: the worker stays as it is, with
         those jobs, for a later rescue.
         """
-
-
-class JobRepository(Jobs, Attempts, Work, Protocol):
-    """All three."""

@@ -22,13 +22,13 @@ class WorkerRegistry(Protocol):
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, also those whose lease has run out, in order of their start."""
 
-    def suspects(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
+    def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at`, and all that run on `machine`.
 
         Also those whose lease ends `beyond` where one can: the clock has been set back since they renewed it.
         """
 
-    def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
+    def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
         """The workers of that machine that are stopped or given up as lost, as long as they are remembered: for a day.
 
         Their processes may not be gone yet.

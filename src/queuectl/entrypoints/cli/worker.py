@@ -239,7 +239,6 @@ def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | N
     container.make_room_for(options.concurrency)
     container.take_over_logging()
     container.unblock_stderr()
-    container.prepare_claims(options.queues)
     container.local_processes().join(None)
     supervisor = Supervisor(
         count,

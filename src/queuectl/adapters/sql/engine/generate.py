@@ -1,121 +1,347 @@
-"""From SQLAlchemy's statements and tables to text: `make sql` writes `compiled.py`."""
+"""`make sql`: from the statements and tables to typed functions for the program, and to SQL for people to read."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
-from sqlalchemy import Dialect, Select, create_mock_engine
+from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, Integer, Select, Table, create_mock_engine
 from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.types import TypeEngine
 
+from queuectl.adapters.sql.engine.values import KINDS
 from queuectl.adapters.sql.schema import Stored, metadata
-from queuectl.adapters.sql.statements import SOURCES, Shape, Statement
+from queuectl.adapters.sql.statements import (  # noqa: F401 - they fill SOURCES
+    POSTGRESQL,
+    SOURCES,
+    SQLITE,
+    Form,
+    Source,
+    archive,
+    jobs,
+    metrics,
+    work,
+    workers,
+)
 
-Compiled: TypeAlias = tuple[str, dict[str, str | None], dict[str, str | None]]
+FOLDER = Path(__file__).parents[1]
 
-DIALECTS: dict[str, Dialect] = {
-    "sqlite": create_mock_engine("sqlite+pysqlite://", print, paramstyle="named").dialect,
-    "postgresql": create_mock_engine("postgresql+psycopg://", print).dialect,
-}
+DRIVERS = {SQLITE: ("sqlite+pysqlite://", "qmark"), POSTGRESQL: ("postgresql+psycopg://", "format")}
+"""By language: SQLAlchemy's name for the driver, and how it takes parameters: by place, which is the quicker way."""
 
-PARAMETER = {"sqlite": r":{}\b", "postgresql": r"%\({}\)s(::\w+)?"}
+HEADER = '''"""Made by `make sql` from schema.py and statements/: change those.
 
-SPELLINGS = {
-    "sqlite": {r"json_array_elements(_text)?\(": "json_each(", r"json_object_agg\(": "json_group_object("},
-    "postgresql": {
-        # Of an array PostgreSQL expects ten elements, of a function a hundred rows: for so many of a few thousand jobs
-        # it would read them all, each time. And JSON is parsed for each value that is taken from it, JSONB once.
-        r"json_(array_elements\w*\(\S+)::JSON\) AS (\w+)": r"unnest(ARRAY(SELECT jsonb_\1::JSONB))) AS \2(value)",
-    },
-}
-"""What is the same in both, but for its spelling."""
+A function for each statement. It raises what the driver raises; a parameter of another type than its own is an error
+of mypy's.
+"""
 
-COMPILED = Path(__file__).with_name("compiled.py")
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-HEADER = '''"""The schema and the statements as text: made by `make sql`; change schema.py and statements.py."""
+from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, Scalars, written
+from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.engine.values import writer
+from queuectl.domain.attempt import Outcome
+from queuectl.domain.job import Command, State
+from queuectl.domain.worker import WorkerState
 
-SCHEMA: dict[str, tuple[str, ...]] = {
 '''
 
 
-def compiled_statement(database: str, name: str, shape: Shape = ()) -> Compiled:
-    """A statement's text; its parameters and its columns, each with the kind of its values, if any.
-
-    Raises KeyError when there is no such statement.
-    """
-    source = SOURCES[name]
-    statement = source.build(*shape)
-    compiled = statement.compile(
-        dialect=DIALECTS[database], column_keys=None if source.writes is None else list(source.writes)
-    )
-    text, takes = str(compiled), {}
-    for key, parameter in compiled.binds.items():
-        if parameter.required:
-            takes[key] = _kind(parameter.type)
-        else:  # a constant; as text, the planner sees which partial index it allows
-            text = re.sub(PARAMETER[database].format(key), _literal(parameter.effective_value), text)
-    for ours, theirs in SPELLINGS[database].items():
-        text = re.sub(ours, theirs, text)
-    return re.sub(r" +\n", "\n", text), takes, {name: _kind(column) for name, column in _columns(statement)}
+def outputs() -> Mapping[Path, str]:
+    """The files that are made, and what they hold."""
+    readable = {FOLDER / language / "queries.sql": "".join(_readable(language)) for language in DRIVERS}
+    return {FOLDER / "engine" / "queries.py": "".join(_module()), **readable}
 
 
-def schema_script(database: str) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Value:
+    """A parameter or a column."""
+
+    name: str
+    kind: str
+    or_none: bool
+
+    @property
+    def annotation(self) -> str:
+        return KINDS[self.kind].type + (" | None" if self.or_none else "")
+
+    def written(self, expression: str) -> str:
+        """The code that gives the driver its value."""
+        if KINDS[self.kind].write is None:
+            return expression
+        code = f"{self._writer}({expression})"
+        return f"None if {expression} is None else {code}" if self.or_none else code
+
+    def written_column(self, expression: str) -> str:
+        """The code that gives the driver a column of its values."""
+        return expression if KINDS[self.kind].write is None else f"written({self._writer}, {expression})"
+
+    @property
+    def _writer(self) -> str:
+        return f"_{self.kind.replace(' ', '_')}"
+
+
+class _Statement:
+    """One source, compiled."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.name = source.name
+        self.doc = (source.build.__doc__ or "").strip()
+        built = source.build()
+        languages = built if isinstance(built, Mapping) else dict.fromkeys(DRIVERS, built)
+        self.elements: dict[str, Sequence[ClauseElement]] = {
+            language: each if isinstance(each, list) else [each] for language, each in languages.items()
+        }
+
+    def compiled(self, language: str, paramstyle: str | None = None) -> list[SQLCompiler]:
+        dialect = _dialect(language, paramstyle or DRIVERS[language][1])
+        return [each.compile(dialect=dialect) for each in self.elements[language]]  # type: ignore[misc]  # a SQLCompiler
+
+    def text(self, language: str, paramstyle: str | None = None) -> str:
+        text = ", ".join(map(str, self.compiled(language, paramstyle)))
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+    @cached_property
+    def parameters(self) -> Sequence[_Value]:
+        """In the order of their places. Raises ValueError where that differs by language."""
+        found = [self._parameters(language) for language in self.elements]
+        if any(each != found[0] for each in found):
+            raise ValueError(f"the parameters of {self.name} have other places in another language")
+        return found[0]
+
+    def _parameters(self, language: str) -> Sequence[_Value]:
+        return [
+            _value(name, compiled.binds[name].type)
+            for compiled in self.compiled(language)
+            for name in compiled.positiontup or ()
+        ]
+
+    @cached_property
+    def signature(self) -> Sequence[_Value]:
+        """Each parameter once."""
+        return list(dict.fromkeys(self.parameters))
+
+    @cached_property
+    def _columns(self) -> Sequence[tuple[str, TypeEngine[Any], bool]]:
+        [element] = next(iter(self.elements.values()))
+        if not isinstance(element, Select | TextualSelect):
+            return []
+        return [(str(it.key), it.type, isinstance(it, Column) and bool(it.nullable)) for it in element.selected_columns]
+
+    @cached_property
+    def table(self) -> Table | None:
+        """The table whose columns, all of them, a row begins with."""
+        return next(
+            (
+                table
+                for table in metadata.sorted_tables
+                if [name for name, *_ in self._columns[: len(table.columns)]] == list(table.columns.keys())
+            ),
+            None,
+        )
+
+    @cached_property
+    def more(self) -> Sequence[_Value]:
+        """The columns of a row beyond those of its table."""
+        rest = self._columns[len(self.table.columns) if self.table is not None else 0 :]
+        return [_value(name, column_type, or_none) for name, column_type, or_none in rest]
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether a row is one value."""
+        return self.table is None and len(self.more) == 1
+
+    @property
+    def shape(self) -> object:
+        """What statements have alike whose rows are of one type."""
+        return self.table is not None and self.table.name, tuple(self.more)
+
+
+class _Shapes:
+    """The types of rows: one for all statements that have it; it is named for the first."""
+
+    def __init__(self) -> None:
+        self._names: dict[object, str] = {}
+
+    def types(self, statement: _Statement) -> tuple[str, str, str]:
+        """The type of a row, what reads one, and the code that makes both, if that is not there yet."""
+        table, more = statement.table, statement.more
+        if table is not None and not more:
+            return _row_of(table), _rows_of(table), ""
+        if statement.is_scalar:
+            return more[0].annotation, f'Scalars[{more[0].annotation}]("{more[0].kind}")', ""
+        is_new = statement.shape not in self._names
+        row = self._names.setdefault(statement.shape, f"{_camel(statement.name)}Row")
+        rows = f"_{row.upper()}S"
+        return row, rows, _row_class(row, rows, statement) if is_new else ""
+
+
+class _Inlining(SQLCompiler):
+    """Writes constants into the text: there the planner sees them."""
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], **kwargs: Any) -> str:  # type: ignore[override]  # noqa: ANN401 - its signature
+        as_literal = {} if bindparam.required else {"literal_binds": True}
+        text: str = super().visit_bindparam(bindparam, **kwargs | as_literal)  # type: ignore[no-untyped-call]
+        return text
+
+
+@lru_cache
+def _dialect(language: str, paramstyle: str) -> Dialect:
+    dialect = create_mock_engine(DRIVERS[language][0], print, paramstyle=paramstyle).dialect
+    dialect.statement_compiler = type("Compiler", (_Inlining, dialect.statement_compiler), {})
+    return dialect
+
+
+def _value(name: str, stored: TypeEngine[Any], or_none: bool = False) -> _Value:
+    if isinstance(stored, Integer):  # the column that counts by itself can have no other type
+        return _Value(name, "number", or_none)
+    if not isinstance(stored, Stored):
+        raise TypeError(f"{name} has no kind: {stored!r}")
+    return _Value(name, stored.kind, or_none or stored.or_none)
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _row_of(table: Table) -> str:
+    return f"{_camel(table.name.removesuffix('s') if table.name != 'config' else 'setting')}Row"
+
+
+def _rows_of(table: Table) -> str:
+    return f"{table.name.upper()}_ROWS"
+
+
+def _module() -> Iterator[str]:
+    statements = [_Statement(source) for source in SOURCES]
+    yield HEADER
+    for name, kind in KINDS.items():
+        if kind.write is not None:
+            yield f'_{name.replace(" ", "_")} = writer("{name}")\n'
+    yield f"\nSCHEMA_VERSION = {_newest_revision()!r}\n\nSCHEMA: Mapping[str, Sequence[str]] = {{\n"
+    for language in DRIVERS:
+        texts = "".join(f'        """{each}""",\n' for each in schema_script(language))
+        yield f"    {language!r}: (\n{texts}    ),\n"
+    yield "}\n"
+    for table in metadata.sorted_tables:
+        values = [_value(it.name, it.type, bool(it.nullable)) for it in table.columns]
+        yield _class(_row_of(table), f"A row of `{table.name}`; `unreadable` says which values are none.", values)
+        yield _reader(_rows_of(table), "Rows", _row_of(table), "", values)
+    shapes = _Shapes()
+    for statement in statements:
+        yield from _function(statement, shapes)
+
+
+def _class(name: str, doc: str, values: Iterable[_Value], *, unreadable: bool = True, first: str = "") -> str:
+    fields = "".join(f"    {it.name}: {it.annotation}\n" for it in values)
+    last = '    unreadable: str = ""\n' if unreadable else ""
+    return f'\n\nclass {name}(NamedTuple):\n    """{doc}"""\n\n{first}{fields}{last}'
+
+
+def _reader(name: str, reader: str, row: str, first: str, values: Iterable[_Value]) -> str:
+    kinds = {it.name: it.kind for it in values}
+    return f"\n\n{name} = {reader}({row}._make, {first}{kinds!r})\n"
+
+
+def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
+    name, form = statement.name, statement.source.form
+    is_bare = form is Form.PIECE and not statement.parameters
+    query = name.upper() if is_bare else f"_{name.upper()}"
+    texts = "".join(f'        {each!r}: """{statement.text(each)}""",\n' for each in statement.elements)
+    yield f"\n\n{query} = Query(\n    {name!r},\n    {{\n{texts}    }},\n)\n"
+    takes = ", ".join(f"{it.name}: {it.annotation}" for it in statement.signature)
+    values = _tuple(it.written(it.name) for it in statement.parameters)
+    head = f"\n\ndef {name}(c: Connection{', *, ' + takes if takes else ''})"
+    doc = f'    """{statement.doc}"""\n'
+    match form:
+        case Form.MANY | Form.ONE | Form.ONLY:
+            row, rows, code = shapes.types(statement)
+            method, gives = {
+                Form.MANY: ("fetch", f"list[{row}]"),
+                Form.ONE: ("fetch_one", f"{row.removesuffix(' | None')} | None"),
+                Form.ONLY: ("fetch_only", row),
+            }[form]
+            yield f"{code}{head} -> {gives}:\n{doc}    return c.{method}({query}, {values}, {rows})\n"
+        case Form.RUN:
+            yield f"{head} -> int:\n{doc}    return c.run({query}, {values})\n"
+        case Form.EACH | Form.LOAD:
+            yield from _for_many(statement, query, doc)
+        case Form.PIECE if not is_bare:
+            yield f"\n\ndef {name}(*, {takes}) -> Condition:\n{doc}    return Condition({query}, {values})\n"
+
+
+def _tuple(code: Iterable[str]) -> str:
+    return "(" + "".join(f"{each}, " for each in code).rstrip() + ")"
+
+
+def _row_class(row: str, rows: str, statement: _Statement) -> str:
+    doc = f"A row of `{statement.name}`."
+    if (table := statement.table) is None:
+        return _class(row, doc, statement.more) + _reader(rows, "Rows", row, "", statement.more)
+    first = f"    {table.name.removesuffix('s')}: {_row_of(table)}\n"
+    made = _class(row, doc, statement.more, unreadable=False, first=first)
+    return made + _reader(rows, "Joined", row, f"{_rows_of(table)}, ", statement.more)
+
+
+def _for_many(statement: _Statement, query: str, doc: str) -> Iterator[str]:
+    name, row = statement.name, _camel(statement.name)
+    if statement.source.form is Form.EACH:
+        yield _class(row, f"The parameters of one run of `{name}`.", statement.signature, unreadable=False)
+        values = _tuple(it.written(f"it.{it.name}") for it in statement.parameters)
+        yield f"\n\ndef {name}(c: Connection, rows: Iterable[{row}]) -> None:\n{doc}"
+        yield f"    c.run_each({query}, [{values} for it in rows])\n"
+    else:
+        columns = "".join(f"    {it.name}: Sequence[{it.annotation}]\n" for it in statement.signature)
+        yield f'\n\nclass {row}(NamedTuple):\n    """Rows of `{name}`, by columns."""\n\n{columns}'
+        values = ", ".join(it.written_column(f"it.{it.name}") for it in statement.parameters)
+        yield f"\n\ndef {name}(c: Connection, groups: Iterable[{row}]) -> None:\n{doc}"
+        yield f"    c.load({query}, ([{values}] for it in groups))\n"
+
+
+def schema_script(language: str) -> tuple[str, ...]:
     """The statements that make the newest schema in an empty database."""
+    dialect = _dialect(language, "named")
     tables = metadata.sorted_tables
     indexes = sorted((index for table in tables for index in table.indexes), key=lambda index: str(index.name))
-    made = [CreateTable(table).compile(dialect=DIALECTS[database]) for table in tables]
-    made += [CreateIndex(index).compile(dialect=DIALECTS[database]) for index in indexes]
-    return tuple(re.sub(r" +\n", "\n", str(each)).strip().replace("\t", "    ") for each in made)
+    made = [CreateTable(table).compile(dialect=dialect) for table in tables]
+    made += [CreateIndex(index).compile(dialect=dialect) for index in indexes]
+    texts = (str(each).strip().replace("\t", "    ") for each in made)
+    return tuple("\n".join(line.rstrip() for line in text.splitlines()) for text in texts)
 
 
-def module() -> str:
-    """The text of `compiled.py`."""
-    return "".join(_lines())
+def _newest_revision() -> str:
+    return max(path.name[1:5] for path in (FOLDER / "migrations" / "versions").glob("m*.py"))
 
 
-def _lines() -> Iterator[str]:
-    yield HEADER
-    for database in DIALECTS:
-        yield f"    {database!r}: (\n"
-        for each in schema_script(database):
-            yield f'        """{each}""",\n'
-        yield "    ),\n"
-    yield "}\n\nROWS: dict[str, dict[str, str | None]] = {\n"
-    for name, source in SOURCES.items():
-        if source.rows:
-            yield f"    {name!r}: { {column.name: _kind(column.type) for column in source.rows}!r},\n"
-    yield "}\n\nSTATEMENTS: dict[\n    tuple[str, str, tuple[int | str | bool, ...]],\n"
-    yield "    tuple[str, dict[str, str | None], dict[str, str | None]],\n] = {\n"
-    for database in DIALECTS:
-        for name, source in SOURCES.items():
-            for shape in source.shapes:
-                text, takes, gives = compiled_statement(database, name, shape)
-                yield f'    {(database, name, shape)!r}: (\n        """{text}""",\n'
-                yield f"        {takes!r},\n        {gives!r},\n    ),\n"
-    yield "}\n"
+def _readable(language: str) -> Iterator[str]:
+    yield f"-- Made by `make sql`, to be read: every statement that queuectl has {language.title()} run.\n"
+    for text in schema_script(language):
+        yield f"\n{text};\n"
+    for statement in map(_Statement, SOURCES):
+        if language in statement.elements:
+            doc = "".join(f"-- {line.strip()}".rstrip() + "\n" for line in statement.doc.splitlines())
+            text = "\n".join(_wrapped(line) for line in statement.text(language, "named").splitlines())
+            yield f"\n-- name: {statement.name} :{statement.source.form.value}\n{doc}{text};\n"
 
 
-def _columns(statement: Statement) -> list[tuple[str, TypeEngine[object]]]:
-    if isinstance(statement, Select) or statement._returning:
-        return [(str(column.key), column.type) for column in statement.exported_columns]
-    return []
-
-
-def _kind(column_type: TypeEngine[object]) -> str | None:
-    return column_type.kind if isinstance(column_type, Stored) else None
-
-
-def _literal(constant: object) -> str:
-    match constant:
-        case None:
-            return "NULL"
-        case int():
-            return str(constant)
-        case str() if re.fullmatch(r"\w+", constant):
-            return f"'{constant}'"
-    raise ValueError(f"{constant!r} cannot be a constant of a statement")
+def _wrapped(line: str) -> str:
+    """A line in pieces of at most 120 characters where it has commas."""
+    pieces, current = [], ""
+    for part in line.split(", "):
+        if current and len(current) + len(part) > 116:
+            pieces.append(current + ",")
+            current = f"    {part}"
+        else:
+            current = f"{current}, {part}" if current else part
+    return "\n".join([*pieces, current])
 
 
 if __name__ == "__main__":
-    COMPILED.write_text(module())
+    for path, content in outputs().items():
+        path.write_text(content)

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from queuectl.adapters.sql.engine.compiled import SCHEMA
+from queuectl.adapters.sql.engine.queries import SCHEMA, SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Dialect
 from queuectl.domain.errors import SchemaMismatch
-
-SCHEMA_VERSION = "0002"
-"""The newest migration's revision."""
 
 _HAS_VERSION = {
     "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'",
@@ -26,9 +23,9 @@ _AS_ALEMBIC_DOES = (
 
 def schema_version(connection: Connection) -> str | None:
     """The revision that the database has; None without any of ours."""
-    if connection.ask(_HAS_VERSION[connection.dialect.name]) is None:
+    if connection.scalar(_HAS_VERSION[connection.dialect.language]) is None:
         return None
-    version = connection.ask("SELECT version_num FROM alembic_version")
+    version = connection.scalar("SELECT version_num FROM alembic_version")
     return None if version is None else str(version)
 
 
@@ -52,8 +49,8 @@ def check_version(version: str | None, database: str) -> None:
 def create(connection: Connection) -> None:
     """Make the newest schema in the running transaction, unless another has made one since we looked."""
     if schema_version(connection) is None:
-        for statement in (*SCHEMA[connection.dialect.name], *_AS_ALEMBIC_DOES):
-            connection.tell(statement)
+        for statement in (*SCHEMA[connection.dialect.language], *_AS_ALEMBIC_DOES):
+            connection.execute(statement)
 
 
 def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> None:
@@ -68,7 +65,7 @@ def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> N
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
-    driver = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}[dialect.name]
+    driver = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}[dialect.language]
     engine = create_engine(driver, creator=dialect.connect, poolclass=NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(dialect.begin_writing)

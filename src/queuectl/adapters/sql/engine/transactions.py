@@ -6,16 +6,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
-from queuectl.adapters.sql.engine.prepared import Columns, Prepared, Row, Shape, Values, prepared
+from queuectl.adapters.sql.engine.query import Query
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
 
 T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
 
-NO_TURN = contextlib.nullcontext()
+Columns: TypeAlias = Sequence[Sequence[object]]
+"""The values of some rows: a sequence for each column."""
 
-FIRST_WAIT, LONGEST_WAIT = 0.005, 0.5
+NO_LOCK = contextlib.nullcontext()
+
+INITIAL_WAIT, MAX_WAIT = 0.005, 0.5
 """Seconds between two tries of a transaction; doubled each time, with jitter."""
 
 PLANS_LAST = 5.0
@@ -23,6 +28,13 @@ PLANS_LAST = 5.0
 
 GROUP = 40
 """Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
+
+
+class Reads(Protocol[R_co]):
+    """Reads a row of the driver's."""
+
+    def read(self, raw: Sequence[object]) -> R_co:
+        """The row."""
 
 
 class Cursor(Protocol):
@@ -65,16 +77,16 @@ class Dialect:
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag
     says that a connection had been made and `is_lost` now. `is_duplicate` tells the error of a row that is there
     already. `load` runs an INSERT with each row of many groups. A transaction that writes is begun and ended within a
-    `write_turn`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
+    `write_lock`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
     good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
-    where it does not keep its settings from one to the next. `keeps_the_dead` says that the entries of rows that have
-    changed stay in an index while somebody holds an older snapshot. `hold` follows `begin_writing` where nobody else is
+    where it does not keep its settings from one to the next. `count_on` has the numbers of jobs go on after
+    those that were given, where a database does not see to that. `hold` follows `begin_writing` where nobody else is
     to write. `identity` says which database is at its place now, where that can be told from outside, and `replaced` is
     the error when that is not the one that was opened.
     """
 
-    name: str
+    language: str
     connect: Callable[[], Driver]
     begin_reading: str
     begin_writing: str
@@ -86,12 +98,12 @@ class Dialect:
     identity: Callable[[], object] = lambda: None
     is_lost: Callable[[Driver], bool] = lambda _: False
     is_unanswered: Callable[[Exception], bool] = lambda _: False
-    write_turn: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_TURN
+    write_lock: Callable[[], contextlib.AbstractContextManager[object]] = lambda: NO_LOCK
     expect_answers_within: Callable[[timedelta], None] = lambda _: None
     forget_plans: str = ""
     after_begin: Callable[[Driver], str] = lambda _: ""
     replaced: Callable[[], DatabaseReplaced] = lambda: DatabaseReplaced("another database is in its place")
-    keeps_the_dead: bool = False
+    count_on: str = ""
 
 
 class Duplicate(Exception):
@@ -99,7 +111,7 @@ class Duplicate(Exception):
 
 
 class Connection:
-    """A connection in a transaction: runs the statements of `statements.py` by their names."""
+    """A connection in a transaction: runs the statements of `queries.py`."""
 
     def __init__(self, dialect: Dialect) -> None:
         """Raises the driver's errors."""
@@ -113,51 +125,45 @@ class Connection:
     def forget_old_plans(self) -> None:
         """Outside of a transaction: plans that were made a while ago may be for a much smaller queue."""
         if self.dialect.forget_plans and time.monotonic() - self._planned_at > PLANS_LAST:
-            self.tell(self.dialect.forget_plans)
+            self.execute(self.dialect.forget_plans)
             self._planned_at = time.monotonic()
 
-    def rows(self, name: str, values: Values | None = None, shape: Shape = ()) -> list[Row]:
+    def fetch(self, query: Query, values: Sequence[object], rows: Reads[R]) -> list[R]:
         """All rows of a statement."""
-        statement = self._executed(name, values, shape)
-        return [statement.row(raw) for raw in self._cursor.fetchall()]
+        self._cursor.execute(query.texts[self.dialect.language], values)
+        return [rows.read(raw) for raw in self._cursor.fetchall()]
 
-    def row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row | None:
+    def fetch_one(self, query: Query, values: Sequence[object], rows: Reads[R]) -> R | None:
         """The first row of a statement, or None."""
-        rows = self.rows(name, values, shape)
-        return rows[0] if rows else None
+        found = self.fetch(query, values, rows)
+        return found[0] if found else None
 
-    def only_row(self, name: str, values: Values | None = None, shape: Shape = ()) -> Row:
+    def fetch_only(self, query: Query, values: Sequence[object], rows: Reads[R]) -> R:
         """The row of a statement that always gives one."""
-        (row,) = self.rows(name, values, shape)
+        (row,) = self.fetch(query, values, rows)
         return row
 
-    def run(self, name: str, values: Values | None = None, shape: Shape = ()) -> int:
+    def run(self, query: Query, values: Sequence[object]) -> int:
         """Run a statement that gives nothing back; how many rows it changed."""
-        self._executed(name, values, shape)
+        self._cursor.execute(query.texts[self.dialect.language], values)
         return self._cursor.rowcount
 
-    def run_for_each(self, name: str, values: Sequence[Values], shape: Shape = ()) -> None:
+    def run_each(self, query: Query, values: Sequence[Sequence[object]]) -> None:
         """Run it once with each of these values."""
         if len(values) == 1:  # saves PostgreSQL a round trip
-            self.run(name, values[0], shape)
+            self.run(query, values[0])
         elif values:
-            statement = prepared(self.dialect.name, name, shape)
-            self._cursor.executemany(statement.text, [statement.bound(each) for each in values])
+            self._cursor.executemany(query.texts[self.dialect.language], values)
 
-    def load(self, name: str, tuples: Sequence[NamedTuple]) -> None:
-        """Insert a row for each named tuple, which has the statement's parameters among its fields."""
-        statement = prepared(self.dialect.name, name)
-        if len(tuples) == 1:  # saves PostgreSQL a round trip
-            self._cursor.execute(statement.text, statement.bound(tuples[0]._asdict()))
-        else:
-            groups = (tuples[start : start + GROUP] for start in range(0, len(tuples), GROUP))
-            self.dialect.load(self._cursor, statement.text, map(statement.columns, groups))
+    def load(self, query: Query, groups: Iterable[Columns]) -> None:
+        """Run an INSERT with each row of these groups, whose values come by columns."""
+        self.dialect.load(self._cursor, query.texts[self.dialect.language], groups)
 
-    def tell(self, text: str) -> None:
+    def execute(self, text: str) -> None:
         """Run a statement in the database's own language."""
         self._cursor.execute(text)
 
-    def ask(self, text: str) -> object:
+    def scalar(self, text: str) -> object:
         """The first value that such a statement gives; None when it gives no row."""
         self._cursor.execute(text)
         return next((row[0] for row in self._cursor.fetchall()), None)
@@ -168,14 +174,9 @@ class Connection:
         with contextlib.suppress(*self.dialect.error):
             self.driver.close()
 
-    def _executed(self, name: str, values: Values | None, shape: Shape) -> Prepared:
-        statement = prepared(self.dialect.name, name, shape)
-        self._cursor.execute(statement.text, statement.bound(values or {}))
-        return statement
-
 
 Work: TypeAlias = Callable[[Connection], T]
-Recall: TypeAlias = Callable[[Connection], T | None]
+Confirm: TypeAlias = Callable[[Connection], T | None]
 
 
 class Database:
@@ -191,17 +192,17 @@ class Database:
         """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
         return self._transact(self.dialect.begin_reading, work)
 
-    def write(self, work: Work[T], *, recall: Recall[T] | None = None) -> T:
+    def write(self, work: Work[T], *, confirm_commit: Confirm[T] | None = None) -> T:
         """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
 
-        When the connection breaks while the commit is under way, nobody knows whether it was made. Then `recall` is
-        asked, in the next transaction, for what `work` would have returned; None means that it was not made. Without
-        `recall`, doing `work` twice must come to the same as doing it once.
+        When the connection breaks while the commit is under way, nobody knows whether it was made. Then
+        `confirm_commit` is asked, in the next transaction, for what `work` would have returned; None means that it was
+        not made. Without it, doing `work` twice must come to the same as doing it once.
 
         Raises DatabaseUnavailable, Duplicate, and whatever `work` raises; nothing is changed then. Raises
         CommitUnknown when the database does not come back in time to ask it.
         """
-        return self._transact(self.dialect.begin_writing, work, recall)
+        return self._transact(self.dialect.begin_writing, work, confirm_commit)
 
     def try_to_write(self, work: Work[object], *, first: Sequence[str] = ()) -> None:
         """Run `work` as a transaction for writing and roll it back: nothing is left of it, and nothing tried again.
@@ -212,7 +213,7 @@ class Database:
         try:
             connection = Connection(self.dialect)
             for statement in (*first, self.dialect.begin_writing):
-                connection.tell(statement)
+                connection.execute(statement)
             work(connection)
             connection.driver.rollback()
         except self.dialect.error as error:
@@ -252,7 +253,7 @@ class Database:
 
     def _asked(self, connection: Connection, text: str) -> None:
         try:
-            connection.tell(text)
+            connection.execute(text)
         except self.dialect.error as error:
             connection.close()
             raise self.dialect.explain(error, connection.was_lost) from error
@@ -267,18 +268,22 @@ class Database:
             self._idle.pop().close()
 
     def _transact(
-        self, begin: str | None, work: Work[T], recall: Recall[T] | None = None, patience: timedelta | None = None
+        self,
+        begin: str | None,
+        work: Work[T],
+        confirm_commit: Confirm[T] | None = None,
+        patience: timedelta | None = None,
     ) -> T:
         patience = self.patience if patience is None else patience
-        deadline, wait = time.monotonic() + patience.total_seconds(), FIRST_WAIT
+        deadline, wait = time.monotonic() + patience.total_seconds(), INITIAL_WAIT
         in_doubt = was_taken = False
         while True:
             connection = None
             try:
                 self._check_identity()
                 connection = self._idle_connection() or Connection(self.dialect)
-                with self.dialect.write_turn() if begin == self.dialect.begin_writing else NO_TURN:
-                    result = self._tried(connection, begin, work, recall if in_doubt else None)
+                with self.dialect.write_lock() if begin == self.dialect.begin_writing else NO_LOCK:
+                    result = self._tried(connection, begin, work, confirm_commit if in_doubt else None)
             except BaseException as error:
                 if connection is not None:  # whatever went wrong, the next transaction has nothing of it
                     connection.close()
@@ -290,7 +295,7 @@ class Database:
                 in_doubt = in_doubt or (is_lost and connection is not None and connection.is_committing)
                 if self.dialect.is_duplicate(error):
                     # The first try may hold what this one ran into, and be committed only now: ask once more.
-                    if not in_doubt or recall is None or was_taken:
+                    if not in_doubt or confirm_commit is None or was_taken:
                         raise Duplicate from error
                     was_taken = True
                 else:
@@ -301,16 +306,16 @@ class Database:
                 self._idle.append(connection)
                 return result
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads contenders, hides nothing
-            wait = min(wait * 2, LONGEST_WAIT)
+            wait = min(wait * 2, MAX_WAIT)
 
-    def _tried(self, connection: Connection, begin: str | None, work: Work[T], recall: Recall[T] | None) -> T:
+    def _tried(self, connection: Connection, begin: str | None, work: Work[T], confirm_commit: Confirm[T] | None) -> T:
         if begin is None:
             return work(connection)
         connection.forget_old_plans()
-        connection.tell(begin + self.dialect.after_begin(connection.driver))
-        if recall is not None and (recalled := recall(connection)) is not None:
+        connection.execute(begin + self.dialect.after_begin(connection.driver))
+        if confirm_commit is not None and (confirmed := confirm_commit(connection)) is not None:
             connection.driver.rollback()
-            return recalled
+            return confirmed
         result = work(connection)
         connection.is_committing = begin == self.dialect.begin_writing
         connection.driver.commit()

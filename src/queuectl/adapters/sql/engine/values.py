@@ -1,7 +1,10 @@
-"""How the core's values are written in columns. A kind names a way; the schema gives each column one.
+"""How the core's values are written in columns, and read again. Each column and each parameter has a kind of value.
 
-Moments are integer microseconds since 1970 in UTC and spans integer microseconds, on every backend: exact, ordered
+Moments are integer microseconds since 1970 in UTC and spans integer microseconds, on every database: exact, ordered
 and subtracted alike.
+
+A row may come from a newer version, from a role that may only insert, or from somebody's editor. One such row must hold
+up nobody: reading raises one of `UNREADABLE` for what is no value of the kind, and then a substitute stands for it.
 """
 
 import functools
@@ -11,33 +14,35 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from queuectl.adapters.host.system import EPOCH, MICROSECOND
+from queuectl.adapters.host.system import EPOCH, MICROSECOND, printable
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.job import Command, State
 from queuectl.domain.worker import WorkerState
 
-Codec = Callable[..., object]
-
-
-class Kind(NamedTuple):
-    """To the database, and from it. None is neither's business: it is NULL.
-
-    `decode` raises one of UNREADABLE for what `encode` has not written; then `instead` gives what stands for it.
-    """
-
-    encode: Codec
-    decode: Codec
-    instead: Codec
-
-
-UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
+UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError, AttributeError)
 
 EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """The moments that every time zone has; others cannot be shown, nor be counted with."""
 
-LONGEST_SPAN = LATEST - EARLIEST
+MAX_SPAN = LATEST - EARLIEST
 
 FIRST, LAST = (EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECOND
+
+MAX_COUNT = 10**9
+"""The greatest number of runs, failures or losses that is believed: well below the end of PostgreSQL's INTEGER."""
+
+
+class Kind(NamedTuple):
+    """A kind of value. NULL is no matter of its: that is None.
+
+    `type` is the Python type in the generated code. `write` gives what a driver takes; None: the value as it is. `read`
+    makes the value of what a driver gives, or raises one of UNREADABLE; `substitute` makes what then stands for it.
+    """
+
+    type: str
+    write: Callable[..., object] | None
+    read: Callable[..., object]
+    substitute: Callable[..., object]
 
 
 # The moments of a job are often the same, and those of a batch always.
@@ -53,14 +58,20 @@ def _moment(number: int) -> datetime:
     return EPOCH + timedelta(microseconds=number)
 
 
-def _nearest(number: object) -> datetime:
+def _nearest_moment(number: object) -> datetime:
     return EARLIEST if isinstance(number, int) and number < FIRST else LATEST
 
 
 def _span(number: int) -> timedelta:
     span = timedelta(microseconds=int(number))  # a sum is a Decimal on PostgreSQL
-    if abs(span) > LONGEST_SPAN:
+    if abs(span) > MAX_SPAN:
         raise ValueError("longer than any span")
+    return span
+
+
+def _limit(number: int) -> timedelta:
+    if (span := _span(number)) <= timedelta():
+        raise ValueError("no length of time")
     return span
 
 
@@ -73,26 +84,76 @@ def as_json(value: object) -> str:
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("no number")
+    return value
+
+
+def _count(value: object) -> int:
+    if not 0 <= (number := _number(value)) <= MAX_COUNT:
+        raise ValueError("no count")
+    return number
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+def _name(value: object) -> str:
+    if not (name := _text(value)):
+        raise ValueError("empty")
+    return name
+
+
+def shown(value: object) -> str:
+    """The text that stands for a value that is none."""
+    text = value if isinstance(value, str) else repr(value)
+    return printable(text) if _is_argument(text) else ascii(text)
+
+
+def shortened(text: str) -> str:
+    """At most 80 characters of it."""
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _is_argument(value: object) -> bool:
+    """Whether a program can be given it: bytes that are no UTF-8 are fine, see `Command`."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
 def _command(text: str) -> Command:
     command = json.loads(text)
-    if isinstance(command, list):
+    if isinstance(command, list) and command and command[0] != "" and all(map(_is_argument, command)):
         return tuple(command)
-    if not isinstance(command, str):
+    if not (isinstance(command, str) and _is_argument(command)):
         raise TypeError("neither text nor a list")
     return command
 
 
-def _as_text_map(value: Mapping[str, str]) -> str:
+def _as_environment(value: Mapping[str, str]) -> str:
     return as_json(dict(value)) if value else "{}"
 
 
-def _text_map(text: str) -> object:
+def _environment(text: str) -> Mapping[str, str]:
     if text == "{}":
         return {}
     found = json.loads(text)
-    if not isinstance(found, dict):
-        raise TypeError("no object")
-    return found
+    if not all(_is_argument(name) and name and "=" not in name and _is_argument(it) for name, it in found.items()):
+        raise ValueError("no variables")
+    return dict(found)
+
+
+def _settings(text: str) -> Mapping[str, str]:
+    """As the databases make it of all rows of `config`; None where there are none."""
+    return dict(json.loads(text))
 
 
 def _as_path(value: str) -> str:
@@ -104,35 +165,67 @@ def _as_path(value: str) -> str:
     return as_json(value) if value.startswith('"') else value
 
 
-def _path(text: str) -> object:
-    return json.loads(text) if text.startswith('"') else text
+def _path(text: str) -> str:
+    path = json.loads(text) if text.startswith('"') else text
+    if not (isinstance(path, str) and _is_argument(path)):
+        raise TypeError("no path")
+    return path
 
 
-def _texts(value: Sequence[str]) -> str:
-    return as_json(list(value))
-
-
-def _list_of_texts(text: str) -> Sequence[str]:
+def _texts(text: str) -> Sequence[str]:
     texts = json.loads(text)
     if not (isinstance(texts, list) and all(isinstance(each, str) for each in texts)):
         raise TypeError("no list of texts")
     return texts
 
 
-def _word(words: type[StrEnum], instead: StrEnum) -> Kind:
-    return Kind(str, words, lambda _: instead)
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("no bytes")
+    return value
+
+
+def _any_bytes(value: object) -> bytes:
+    return str(value or "").encode(errors="replace")
+
+
+def _word(words: type[StrEnum], substitute: StrEnum) -> Kind:
+    return Kind(words.__name__, str, words, lambda _: substitute)
+
+
+def _list(python_type: str, write: Callable[..., object]) -> Kind:
+    return Kind(python_type, lambda values: [None if it is None else write(it) for it in values], list, list)
 
 
 KINDS: Mapping[str, Kind] = {
-    "moment": Kind(_microseconds, _moment, _nearest),
-    "span": Kind(lambda span: span // MICROSECOND, _span, lambda _: timedelta()),
-    "command": Kind(as_json, _command, str),
-    "text map": Kind(_as_text_map, _text_map, lambda _: {}),
-    "path": Kind(_as_path, _path, lambda _: None),
-    "texts": Kind(_texts, _list_of_texts, lambda _: []),
-    "flag": Kind(bool, bool, bool),  # SQLite gives 0 and 1
+    "moment": Kind("datetime", _microseconds, _moment, _nearest_moment),
+    "span": Kind("timedelta", lambda span: span // MICROSECOND, _span, lambda _: timedelta()),
+    "limit": Kind("timedelta", lambda span: span // MICROSECOND, _limit, lambda _: None),
+    "number": Kind("int", None, _number, lambda _: 0),
+    "count": Kind("int", None, _count, lambda _: 0),
+    "text": Kind("str", None, _text, shown),
+    "name": Kind("str", None, _name, shown),
+    "command": Kind("Command", as_json, _command, shown),
+    "environment": Kind("Mapping[str, str]", _as_environment, _environment, lambda _: {}),
+    "settings": Kind("Mapping[str, str]", None, _settings, lambda _: {}),
+    "path": Kind("str", _as_path, _path, lambda _: None),
+    "texts": Kind("Sequence[str]", as_json, _texts, lambda _: []),
+    "flag": Kind("bool", bool, bool, bool),  # SQLite gives 0 and 1
+    "bytes": Kind("bytes", None, _bytes, _any_bytes),
     "state": _word(State, State.DEAD),
     "outcome": _word(Outcome, Outcome.LOST),
     "worker state": _word(WorkerState, WorkerState.LOST),
+    # Parameters only: lists, which SQLite takes as JSON and PostgreSQL as arrays.
+    "list of texts": _list("Sequence[str | None]", str),
+    "list of numbers": _list("Sequence[int | None]", int),
+    "list of moments": _list("Sequence[datetime | None]", _microseconds),
+    "list of flags": _list("Sequence[bool]", bool),
 }
-"""The values that a driver does not take and give as they are."""
+
+
+def writer(kind: str) -> Callable[..., object]:
+    """How values of that kind are written, where it is not as they are."""
+    write = KINDS[kind].write
+    if write is None:
+        raise ValueError(f"a {kind} is written as it is")
+    return write

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
+from queuectl.adapters.sql.postgresql.claim import PostgresClaim, store_settled
 from queuectl.adapters.sql.postgresql.connection import ServerClock, display_name, postgres_dialect
 from queuectl.adapters.sql.postgresql.handover import without_secrets
-from queuectl.adapters.sql.postgresql.notify import PostgresAnnouncements, PostgresWakeUps
+from queuectl.adapters.sql.postgresql.notify import PostgresListen, PostgresNotify
 from queuectl.adapters.sql.postgresql.scratch import PostgresScratch
 from queuectl.adapters.sql.postgresql.storage import PostgresStorage
 
@@ -21,7 +22,9 @@ def backend(url: str, *, patience: timedelta) -> Backend:
         database=database,
         storage=PostgresStorage(name, database),
         clock=ServerClock(database),
-        notify=PostgresAnnouncements(database),
-        listen=PostgresWakeUps(url),
+        notify=PostgresNotify(database),
+        listen=PostgresListen(url),
         scratch=lambda: PostgresScratch(url),
+        claim=PostgresClaim(),
+        store_settled=store_settled,
     )

@@ -14,8 +14,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from queuectl.adapters.host.system import elapsed
-from queuectl.adapters.sql.engine.prepared import Columns
-from queuectl.adapters.sql.engine.transactions import Connection, Database, Dialect, Driver
+from queuectl.adapters.sql.engine.transactions import Columns, Connection, Database, Dialect, Driver
 from queuectl.adapters.sql.postgresql.url import check_ports, check_url
 from queuectl.domain.errors import (
     DatabaseBusy,
@@ -28,7 +27,7 @@ from queuectl.domain.errors import (
 
 T = TypeVar("T")
 
-LONGEST_CONNECT = 5
+CONNECT_TIMEOUT = 5
 """Seconds."""
 
 CONNECTION: Mapping[str, str | int] = {
@@ -72,10 +71,10 @@ LASTING = {"idle_session_timeout": "0"}
 WITHOUT_LIMIT = {"transaction_timeout": (170000, "0")}
 """Settings that not every server knows: since which version, and ours."""
 
-LONGEST_SILENCE = timedelta(seconds=35)
+MAX_RESPONSE_TIME = timedelta(seconds=35)
 """How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
 
-LONGEST_COPY = 500_000
+MAX_COPY = 500_000
 """Characters of text in the rows that are copied by one statement; with all else in them it is up to thrice as long.
 What a server waits for counts as the statement's time, and a slow line must bring it well within it."""
 
@@ -106,13 +105,13 @@ NOT_NOW = (
 GUESSES = ("Is the server running", "This probably means the server terminated", "before or while processing")
 """How the lines begin in which libpq wonders why."""
 
-LONGEST_QUESTION = timedelta(seconds=1)
+MAX_ROUND_TRIP = timedelta(seconds=1)
 """A difference that took longer to measure is used only where there is no other."""
 
-SHORT_QUESTION, MOST_QUESTIONS = timedelta(milliseconds=20), 3
+SHORT_ROUND_TRIP, MAX_ROUND_TRIPS = timedelta(milliseconds=20), 3
 """The server's time is asked for until an answer came this quickly, or so many times."""
 
-OLDEST_DIFFERENCE = timedelta(seconds=10)
+MAX_OFFSET_AGE = timedelta(seconds=10)
 """How long a measured difference to the server's clock is used."""
 
 
@@ -121,32 +120,32 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 @dataclass(slots=True)
-class Silence:
+class ResponseTimeout:
     """How long a server may leave a call unanswered until its connection is taken for broken."""
 
-    longest: timedelta = LONGEST_SILENCE
+    longest: timedelta = MAX_RESPONSE_TIME
 
     def shorten(self, longest: timedelta) -> None:
         """Wait no longer than that from now on."""
-        self.longest = min(longest, LONGEST_SILENCE)
+        self.longest = min(longest, MAX_RESPONSE_TIME)
 
 
-class ImpatientConnection(psycopg.Connection[tuple[object, ...]]):
+class TimedConnection(psycopg.Connection[tuple[object, ...]]):
     """A connection whose calls end, with an error and closed, when the server is silent for too long.
 
     libpq would wait for ever on a connection that is up but goes nowhere, and the server's own timeouts do not arrive.
     """
 
-    silence = Silence()
+    response_timeout = ResponseTimeout()
     local_settings = ""
 
     def wait(self, gen: PQGen[T], interval: float = LOOK_AGAIN, timeout: float | None = None) -> T:
         """Consume psycopg's generator, which is told after each interval that there is nothing to read yet."""
-        waiting = self._impatiently(gen)
+        waiting = self._timed(gen)
         # Not every release of psycopg knows of a timeout; those never hand one in.
         return super().wait(waiting, interval) if timeout is None else super().wait(waiting, interval, timeout)
 
-    def _impatiently(self, gen: PQGen[T]) -> PQGen[T]:
+    def _timed(self, gen: PQGen[T]) -> PQGen[T]:
         heard = elapsed()
         try:
             wanted = next(gen)
@@ -154,9 +153,9 @@ class ImpatientConnection(psycopg.Connection[tuple[object, ...]]):
                 ready = yield wanted
                 if ready:
                     heard = elapsed()
-                elif elapsed() - heard > self.silence.longest:
+                elif elapsed() - heard > self.response_timeout.longest:
                     self.close()
-                    seconds = self.silence.longest.total_seconds()
+                    seconds = self.response_timeout.longest.total_seconds()
                     raise psycopg.OperationalError(f"the connection is lost: no answer for {seconds:g} s")
                 wanted = gen.send(ready)
         except StopIteration as end:
@@ -169,24 +168,24 @@ def postgres_dialect(url: str) -> Dialect:
 
     Raises DatabaseUnreachable for a URL that libpq cannot parse.
     """
-    place, silence = display_name(url), Silence()
+    name, response_timeout = display_name(url), ResponseTimeout()
     return Dialect(
-        name="postgresql",
-        connect=lambda: cast("Driver", connect(url, silence)),
+        language="postgresql",
+        connect=lambda: cast("Driver", connect(url, response_timeout)),
         # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
         begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         begin_writing="BEGIN ISOLATION LEVEL READ COMMITTED",
-        after_begin=lambda driver: cast("ImpatientConnection", driver).local_settings,
+        after_begin=lambda driver: cast("TimedConnection", driver).local_settings,
         error=(psycopg.Error, OSError, MemoryError),
-        explain=lambda error, broke: explained(error, place, broke=broke),
+        explain=lambda error, broke: explained(error, name, broke=broke),
         is_duplicate=lambda error: isinstance(error, psycopg.IntegrityError),
-        is_lost=lambda driver: cast("ImpatientConnection", driver).closed,
+        is_lost=lambda driver: cast("TimedConnection", driver).closed,
         is_unanswered=_is_unanswered,
         hold=HOLD,
         load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
-        expect_answers_within=silence.shorten,
+        expect_answers_within=response_timeout.shorten,
         forget_plans="DISCARD PLANS",
-        keeps_the_dead=True,
+        count_on="SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs",
     )
 
 
@@ -214,11 +213,11 @@ def display_name(url: str) -> str:
     return f"postgresql://{user}{parts.get('host') or ''}{port}/{parts.get('dbname') or ''}{service}"
 
 
-def connect(url: str, silence: Silence) -> ImpatientConnection:
+def connect(url: str, response_timeout: ResponseTimeout) -> TimedConnection:
     """A connection in autocommit: transactions are begun by statement. Raises psycopg.Error."""
-    timeout = min(LONGEST_CONNECT, math.ceil(silence.longest.total_seconds()))
-    connection = ImpatientConnection.connect(make_conninfo(url, **CONNECTION, connect_timeout=timeout), autocommit=True)
-    connection.silence = silence
+    timeout = min(CONNECT_TIMEOUT, math.ceil(response_timeout.longest.total_seconds()))
+    connection = TimedConnection.connect(make_conninfo(url, **CONNECTION, connect_timeout=timeout), autocommit=True)
+    connection.response_timeout = response_timeout
     settings = TIMEOUTS | MEANING
     settings |= {name: ours for name, (since, ours) in WITHOUT_LIMIT.items() if connection.info.server_version >= since}
     if is_pooled(connection):
@@ -286,7 +285,7 @@ def _copied(cursor: "psycopg.Cursor[object]", insert: str, groups: Iterable[Colu
     while row is not None:
         size = 0
         with cursor.copy(copy_in) as copy:
-            while row is not None and size < LONGEST_COPY:
+            while row is not None and size < MAX_COPY:
                 copy.write_row(row)
                 size += sum([len(value) for value in row if value.__class__ is str])
                 row = next(rows, None)
@@ -312,7 +311,7 @@ class ServerClock:
         if self._measured is None:
             with self._measuring:
                 self._measure()
-        elif elapsed() - self._measured > OLDEST_DIFFERENCE and self._measuring.acquire(blocking=False):
+        elif elapsed() - self._measured > MAX_OFFSET_AGE and self._measuring.acquire(blocking=False):
             try:
                 self._measure()
             except DatabaseUnavailable:
@@ -330,20 +329,20 @@ class ServerClock:
 
         def work(connection: Connection) -> tuple[timedelta, datetime]:
             answers = [ask(connection)]
-            while min(answers)[0] > SHORT_QUESTION and len(answers) < MOST_QUESTIONS:
+            while min(answers)[0] > SHORT_ROUND_TRIP and len(answers) < MAX_ROUND_TRIPS:
                 answers.append(ask(connection))
             return min(answers)
 
         took, server_at_boot = self._database.read(work)
         # A process that was frozen between question and answer knows less than before.
-        if self._measured is None or took <= LONGEST_QUESTION:
+        if self._measured is None or took <= MAX_ROUND_TRIP:
             self._server_at_boot = server_at_boot
         self._measured = elapsed()
 
 
 def server_time(connection: Connection) -> datetime:
     """The moment by the server's clock, in UTC."""
-    return cast("datetime", connection.ask("SELECT clock_timestamp()")).astimezone(UTC)
+    return cast("datetime", connection.scalar("SELECT clock_timestamp()")).astimezone(UTC)
 
 
 def _not_connected(said: str, place: str) -> DatabaseUnavailable:

@@ -15,27 +15,27 @@ from datetime import timedelta
 import psycopg
 
 from queuectl.adapters.sql.engine.transactions import Database
-from queuectl.adapters.sql.postgresql.connection import Silence, connect, is_pooled
+from queuectl.adapters.sql.postgresql.connection import ResponseTimeout, connect, is_pooled
 from queuectl.domain.errors import DatabaseUnavailable
 
 CHANNEL = "queuectl_jobs"
 
-OFTEN = 0.01
+MIN_INTERVAL = 0.01
 """Seconds between two notifications of one process: those in between say nothing new."""
 
 PROBE = 5.0
-"""Seconds of silence after which the listener asks the server for a sign of life."""
+"""Seconds of response_timeout after which the listener asks the server for a sign of life."""
 
 ANSWER = timedelta(seconds=PROBE + 1)
-"""How long the server may take for that. Longer than the silence before, in which nothing is asked."""
+"""How long the server may take for that. Longer than the response_timeout before, in which nothing is asked."""
 
-FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+INITIAL_WAIT, MAX_WAIT = 0.1, 5.0
 """Seconds before the listener connects again; doubled each time, with jitter."""
 
 _log = logging.getLogger("queuectl")
 
 
-class PostgresAnnouncements:
+class PostgresNotify:
     """Tells listening workers, after a commit, that there may be work for them. Never raises."""
 
     def __init__(self, database: Database) -> None:
@@ -44,15 +44,15 @@ class PostgresAnnouncements:
 
     def __call__(self) -> None:
         """Notify, but not more often than the server should be asked to: a caller in a hurry waits."""
-        time.sleep(max(0.0, self._last + OFTEN - time.monotonic()))
+        time.sleep(max(0.0, self._last + MIN_INTERVAL - time.monotonic()))
         with contextlib.suppress(DatabaseUnavailable):  # whom this hint does not reach will poll
             self._database.outside_transactions(
-                lambda connection: connection.tell(f"NOTIFY {CHANNEL}"), patience=timedelta()
+                lambda connection: connection.execute(f"NOTIFY {CHANNEL}"), patience=timedelta()
             )
         self._last = time.monotonic()
 
 
-class PostgresWakeUps:
+class PostgresListen:
     """`WakeUps` by one listening connection. Behind a pooler, where sessions cannot listen, it does nothing."""
 
     def __init__(self, url: str) -> None:
@@ -63,24 +63,24 @@ class PostgresWakeUps:
         threading.Thread(target=self._listen, args=(wake,), name="wake-ups", daemon=True).start()
 
     def _listen(self, wake: Callable[[], None]) -> None:
-        wait = FIRST_WAIT
+        wait = INITIAL_WAIT
         while True:
             try:
-                with connect(self._url, Silence(ANSWER)) as connection:
+                with connect(self._url, ResponseTimeout(ANSWER)) as connection:
                     if is_pooled(connection):
                         _log.info("a pooler stands before the database: polling for jobs instead of listening")
                         return
                     connection.execute(f"LISTEN {CHANNEL}")
-                    wait = FIRST_WAIT
+                    wait = INITIAL_WAIT
                     wake()  # for what was announced while nobody listened
                     while True:
                         self._hear(connection, wake)
             except psycopg.Error:
                 time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads the listeners of many hosts
-                wait = min(wait * 2, LONGEST_WAIT)
+                wait = min(wait * 2, MAX_WAIT)
 
     def _hear(self, connection: "psycopg.Connection[tuple[object, ...]]", wake: Callable[[], None]) -> None:
-        """One notification, or a probe after a silence. Raises psycopg.Error when the connection is dead."""
+        """One notification, or a probe after a response_timeout. Raises psycopg.Error when the connection is dead."""
         for _ in connection.notifies(timeout=PROBE, stop_after=1):
             wake()
             return

@@ -7,14 +7,14 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from queuectl.adapters.sql.postgresql.connection import Silence, connect, display_name, explained, is_pooled
+from queuectl.adapters.sql.postgresql.connection import ResponseTimeout, connect, display_name, explained, is_pooled
 from queuectl.domain.errors import DatabaseUnreachable
 
 
 class PostgresScratch:
     """`Scratch` as a schema: nothing but the search path of its URL leads to it, and nothing of it leads out."""
 
-    place: Path | None = None
+    directory: Path | None = None
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -30,7 +30,7 @@ class PostgresScratch:
         del directory
         url = _with_search_path(self._url, self._schema)
         try:
-            with connect(self._url, Silence()) as connection:
+            with connect(self._url, ResponseTimeout()) as connection:
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self._schema)))
             if not self._leads_to_it(url):
                 self.remove()
@@ -45,14 +45,14 @@ class PostgresScratch:
     def remove(self) -> None:
         """Drop the schema with all that is in it. Raises DatabaseUnavailable."""
         try:
-            with connect(self._url, Silence()) as connection:
+            with connect(self._url, ResponseTimeout()) as connection:
                 connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self._schema)))
         except psycopg.Error as error:
             raise explained(error, display_name(self._url), broke=False) from error
 
     def _leads_to_it(self, url: str) -> bool:
         """A pooler may drop a connection's options, and would lead the drill into the user's own queue."""
-        with connect(url, Silence()) as connection:
+        with connect(url, ResponseTimeout()) as connection:
             row = connection.execute("SELECT current_schemas(false)").fetchone()
             return row == ([self._schema],) and not is_pooled(connection)
 

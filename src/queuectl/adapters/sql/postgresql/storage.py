@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
-from queuectl.adapters.sql.engine.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.migration import check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.postgresql.connection import ImpatientConnection, is_pooled, server_time
-from queuectl.adapters.sql.stores.row_findings import row_findings
+from queuectl.adapters.sql.postgresql.connection import TimedConnection, is_pooled, server_time
+from queuectl.adapters.sql.stores.workers import unreadable_rows
 from queuectl.domain.errors import DatabaseUnavailable, DatabaseUnreachable, QueueError
 from queuectl.domain.ports.storage import Finding, Grade
 
@@ -21,14 +22,14 @@ COLUMNS = {"jobs": "id", "attempts": "job_id", "workers": "id", "config": "key"}
 LOCK = f"SELECT pg_advisory_xact_lock({0x71756575})"
 """Excludes others who change the schema: "queu"."""
 
-LONGEST_WAIT, LONGEST_ANSWER = timedelta(seconds=3), timedelta(seconds=5)
+MAX_WAIT, MAX_ANSWER_TIME = timedelta(seconds=3), timedelta(seconds=5)
 """How long `doctor` tries again, and how long it leaves the server to answer."""
 
 LOCK_WAIT = timedelta(seconds=2)
 
 LIMITS = (
     f"SET LOCAL lock_timeout = {LOCK_WAIT // timedelta(milliseconds=1)}",
-    f"SET LOCAL statement_timeout = {LONGEST_ANSWER // timedelta(milliseconds=1) - 1000}",
+    f"SET LOCAL statement_timeout = {MAX_ANSWER_TIME // timedelta(milliseconds=1) - 1000}",
 )
 
 TRIAL = (
@@ -89,8 +90,8 @@ class PostgresStorage:
 
     def examine(self) -> Sequence[Finding]:
         """Check the server from inside; what is wrong is a finding."""
-        impatient = self._database.impatient(LONGEST_WAIT)
-        impatient.expect_answers_within(LONGEST_ANSWER)
+        impatient = self._database.impatient(MAX_WAIT)
+        impatient.expect_answers_within(MAX_ANSWER_TIME)
         try:
             return list(_findings(self._name, impatient))
         finally:
@@ -107,7 +108,7 @@ def _findings(name: str, database: Database) -> Iterator[Finding]:
         yield Finding(subject="database", grade=Grade.OK, message=name)
         yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
         yield from database.read(_quickly(_server_findings))
-        yield from row_findings(database)
+        yield from unreadable_rows(database)
     except QueueError as error:
         yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
         return
@@ -119,7 +120,7 @@ def _quickly(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
 
     def quickly(connection: Connection) -> T:
         for limit in LIMITS:
-            connection.tell(limit)
+            connection.execute(limit)
         return work(connection)
 
     return quickly
@@ -130,8 +131,8 @@ def _write_finding(database: Database) -> Finding:
 
     def work(connection: Connection) -> None:
         for statement in TRIAL:
-            connection.tell(statement)
-        if not connection.ask(MAY_COUNT):
+            connection.execute(statement)
+        if not connection.scalar(MAY_COUNT):
             raise DatabaseUnreachable(
                 "the role may not use the sequence that numbers the jobs", hint="GRANT USAGE ON SEQUENCE jobs_seq_seq"
             )
@@ -148,12 +149,12 @@ def _explained(database: Database, error: DatabaseUnavailable) -> tuple[str, str
     """The reason for a write that failed, and the next step."""
     try:
         match getattr(error.__cause__, "sqlstate", None):
-            case "25006" if not database.read(lambda connection: connection.ask("SELECT pg_is_in_recovery()")):
+            case "25006" if not database.read(lambda connection: connection.scalar("SELECT pg_is_in_recovery()")):
                 hint = "ALTER DATABASE or ALTER ROLE … SET default_transaction_read_only = off"
                 return "transactions are read-only (default_transaction_read_only is on)", hint
             case "25006":
                 return "the server is a read-only standby", "point the URL at the primary server"
-            case "55P03" if holders := database.read(lambda connection: connection.ask(HOLDERS)):
+            case "55P03" if holders := database.read(lambda connection: connection.scalar(HOLDERS)):
                 message = f"another session has a table locked, for all of the {LOCK_WAIT.total_seconds():g} s waited"
                 hint = "end its transaction; SELECT pg_terminate_backend(PID) ends the session"
                 return f"{message}; now it is {holders}", hint
@@ -176,14 +177,14 @@ def _checked_server(connection: Connection) -> str | None:
 
 
 def _create(connection: Connection) -> None:
-    connection.tell(LOCK)
+    connection.execute(LOCK)
     create(connection)
 
 
 def _server_findings(connection: Connection) -> list[Finding]:
     version = _shown(connection, "server_version")
     findings = [Finding(subject="server", grade=Grade.OK, message=f"PostgreSQL {version}")]
-    if connection.ask("SELECT pg_is_in_recovery()"):
+    if connection.scalar("SELECT pg_is_in_recovery()"):
         hint = "point the URL at the primary server"
         findings.append(Finding(subject="server", grade=Grade.FAIL, message="it is a read-only standby", hint=hint))
     commits = _shown(connection, "synchronous_commit")
@@ -199,7 +200,7 @@ def _server_findings(connection: Connection) -> list[Finding]:
     else:
         message = f"commits are durable (synchronous_commit {commits})"
         findings.append(Finding(subject="durability", grade=Grade.OK, message=message))
-    if is_pooled(cast("ImpatientConnection", connection.driver)):
+    if is_pooled(cast("TimedConnection", connection.driver)):
         message = "a pooler stands between: workers poll once a second instead of being woken"
         findings.append(Finding(subject="wake-ups", grade=Grade.OK, message=message))
     findings.append(_clock_finding(connection))
@@ -216,4 +217,4 @@ def _clock_finding(connection: Connection) -> Finding:
 
 
 def _shown(connection: Connection, setting: str) -> str:
-    return str(connection.ask(f"SHOW {setting}"))
+    return str(connection.scalar(f"SHOW {setting}"))

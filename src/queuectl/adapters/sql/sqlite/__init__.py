@@ -5,9 +5,10 @@ from datetime import timedelta
 from queuectl.adapters.host.system import now
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
+from queuectl.adapters.sql.sqlite.claim import claim, store_settled
 from queuectl.adapters.sql.sqlite.connection import path_of, sqlite_dialect
-from queuectl.adapters.sql.sqlite.listen import SqliteWakeUps
-from queuectl.adapters.sql.sqlite.notify import SqliteAnnouncements
+from queuectl.adapters.sql.sqlite.listen import SqliteListen
+from queuectl.adapters.sql.sqlite.notify import SqliteNotify
 from queuectl.adapters.sql.sqlite.scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite.storage import SqliteStorage
 
@@ -22,7 +23,9 @@ def backend(url: str, *, patience: timedelta) -> Backend:
         database=database,
         storage=SqliteStorage(path, database),
         clock=now,
-        notify=SqliteAnnouncements(path),
-        listen=SqliteWakeUps(path),
+        notify=SqliteNotify(path),
+        listen=SqliteListen(path),
         scratch=lambda: SqliteScratch(path),
+        claim=claim,
+        store_settled=store_settled,
     )

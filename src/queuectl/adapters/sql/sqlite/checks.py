@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from queuectl.adapters.host.directory_examination import trouble_of
-from queuectl.adapters.sql.engine.migration import SCHEMA_VERSION
+from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.sqlite.connection import (
     ANOTHER_PLACE,
@@ -18,11 +18,11 @@ from queuectl.adapters.sql.sqlite.connection import (
     is_there,
     sqlite_version,
 )
-from queuectl.adapters.sql.stores.row_findings import row_findings
+from queuectl.adapters.sql.stores.workers import unreadable_rows
 from queuectl.domain.errors import DatabaseBusy, DatabaseUnavailable, QueueError
 from queuectl.domain.ports.storage import Finding, Grade
 
-LONGEST_WAIT = timedelta(seconds=3)
+MAX_WAIT = timedelta(seconds=3)
 """How long to wait for a lock, at most, before it is something to tell of."""
 
 MEGABYTE = 1024 * 1024
@@ -58,7 +58,7 @@ def findings(path: Path, database: Database, open_: Callable[[], None]) -> Itera
     yield _space_finding(path)
     yield _write_finding(path, database)
     yield _integrity_finding(database)
-    yield from row_findings(database)
+    yield from unreadable_rows(database)
 
 
 def _version_finding() -> Finding:
@@ -95,7 +95,7 @@ def _write_finding(path: Path, database: Database) -> Finding:
         return Finding(subject="writes", grade=Grade.FAIL, message=trouble, hint=WRITABLE)
     wait = f"PRAGMA busy_timeout = {max(1, database.patience // MILLISECOND)}"
     try:
-        database.try_to_write(lambda connection: connection.tell(TRIAL), first=[wait])
+        database.try_to_write(lambda connection: connection.execute(TRIAL), first=[wait])
     except DatabaseBusy:
         return _lock_finding(path, database.patience)
     except DatabaseUnavailable as error:
@@ -200,7 +200,7 @@ def _space_finding(path: Path) -> Finding:
 
 def _integrity_finding(database: Database) -> Finding:
     def work(connection: Connection) -> tuple[str, str]:
-        return str(connection.ask("PRAGMA journal_mode")), str(connection.ask("PRAGMA quick_check(1)"))
+        return str(connection.scalar("PRAGMA journal_mode")), str(connection.scalar("PRAGMA quick_check(1)"))
 
     try:
         mode, result = database.read(work)

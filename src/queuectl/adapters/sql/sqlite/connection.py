@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from queuectl.adapters.host.system import make_private
-from queuectl.adapters.sql.engine.prepared import Columns
-from queuectl.adapters.sql.engine.transactions import Connection, Cursor, Dialect
+from queuectl.adapters.sql.engine.transactions import Columns, Connection, Cursor, Dialect
+from queuectl.adapters.sql.engine.values import as_json
 from queuectl.adapters.sql.sqlite.write_lock import WriteQueue
 from queuectl.domain.errors import (
     DatabaseBusy,
@@ -38,7 +38,7 @@ APPLICATION_ID = 0x71756575
 BUSY_TIMEOUT = timedelta(seconds=2)
 """How long SQLite waits for its lock before the transaction is tried again."""
 
-LONGEST_IN_LINE = timedelta(milliseconds=500)
+MAX_LOCK_WAIT = timedelta(milliseconds=500)
 """How long a writer waits for its turn before that. Twice as long would cost the shortest lease, if nothing moves."""
 
 JOURNAL_LIMIT = 64 * 1024 * 1024
@@ -68,13 +68,13 @@ def sqlite_dialect(path: Path) -> Dialect:
     """The backend for the database file at `path`. Opens nothing yet."""
     texts = _Texts()
     return Dialect(
-        name="sqlite",
+        language="sqlite",
         connect=lambda: _connect(path, texts),
         begin_reading="BEGIN",
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
-        write_turn=_line(queue_path(path)).turn,
+        write_lock=_line(queue_path(path)).turn,
         error=(sqlite3.Error,),
         explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
@@ -121,7 +121,7 @@ def _decoded(text: bytes) -> str:
 @lru_cache
 def _line(path: Path) -> WriteQueue:
     """The one in which all writers of this process wait, whichever connections they have."""
-    return WriteQueue(path, longest=LONGEST_IN_LINE)
+    return WriteQueue(path, longest=MAX_LOCK_WAIT)
 
 
 def path_of(url: str) -> Path:
@@ -235,18 +235,19 @@ def check_place(path: Path) -> None:
 
 def use_write_ahead_log(connection: Connection) -> None:
     """Switch the file to WAL, for good: readers and the writer do not stop each other. Outside a transaction only."""
-    connection.ask("PRAGMA journal_mode = WAL")  # it answers
+    connection.scalar("PRAGMA journal_mode = WAL")  # it answers
 
 
 def mark_as_ours(connection: Connection) -> None:
     """Write the application id into the file, in the running transaction."""
-    connection.tell(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 # The driver looks for an adapter of each value that is no text or number, and where there is none it makes two errors
 # and forgets them: for the NULLs of a row that takes twice as long as its insertion.
 sqlite3.register_adapter(type(None), {None: None}.__getitem__)
 sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(list, as_json)
 
 
 def _connect(path: Path, texts: _Texts) -> sqlite3.Connection:

@@ -25,7 +25,7 @@ LOOK_AGAIN = 0.1
 """Seconds between two looks for a log that is not there."""
 
 
-class SqliteWakeUps:
+class SqliteListen:
     """`WakeUps` by watching the log of one database file. Does nothing where there is no inotify."""
 
     def __init__(self, path: Path) -> None:

@@ -14,7 +14,7 @@ def log_of(path: Path) -> Path:
     return real.with_name(real.name + "-wal")
 
 
-class SqliteAnnouncements:
+class SqliteNotify:
     """Tells waiting workers, after a commit, that there may be work for them. Never raises."""
 
     def __init__(self, path: Path) -> None:

@@ -10,7 +10,7 @@ class SqliteScratch:
     def __init__(self, path: Path) -> None:
         """`path` is the user's own database file, whether it exists or not."""
         self.name = ""
-        self.place: Path | None = next(each for each in path.absolute().parents if each.is_dir())
+        self.directory: Path | None = next(each for each in path.absolute().parents if each.is_dir())
 
     def make(self, directory: Path) -> str:
         """The URL of a database in that directory; the first use creates it."""

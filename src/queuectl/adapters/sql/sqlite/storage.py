@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.adapters.sql.engine.migration import SCHEMA_VERSION, check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.migration import check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.sqlite.connection import (
     APPLICATION_ID,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from queuectl.domain.ports.storage import Finding
 
 
-LONGEST_CREATION, LOOK_AGAIN = 0.5, 0.02
+CREATION_TIMEOUT, LOOK_AGAIN = 0.5, 0.02
 """Seconds that somebody else who has made the file may take to make the queue in it, and between two looks at it."""
 
 
@@ -66,7 +67,7 @@ class SqliteStorage:
         if version is None and create:
             self.initialise()
             return
-        give_up_at = time.monotonic() + LONGEST_CREATION
+        give_up_at = time.monotonic() + CREATION_TIMEOUT
         while version is None:  # an empty file, or one whose creator is at work right now
             if time.monotonic() > give_up_at:
                 raise DatabaseUnreachable(f"there is no queue in {self._path}: the file is empty", hint=HOW_TO_MAKE_ONE)
@@ -78,11 +79,11 @@ class SqliteStorage:
 
     def examine(self) -> "Sequence[Finding]":
         """Check the file from outside and inside; what is wrong is a finding."""
-        from queuectl.adapters.sql.sqlite.checks import LONGEST_WAIT, findings  # for `doctor` alone
+        from queuectl.adapters.sql.sqlite.checks import MAX_WAIT, findings  # for `doctor` alone
 
-        impatient = SqliteStorage(self._path, self._database.impatient(LONGEST_WAIT))
+        impatient = SqliteStorage(self._path, self._database.impatient(MAX_WAIT))
         try:
-            return list(findings(self._path, self._database.impatient(LONGEST_WAIT), impatient.open))
+            return list(findings(self._path, self._database.impatient(MAX_WAIT), impatient.open))
         finally:
             impatient.close()
 
@@ -95,12 +96,12 @@ class SqliteStorage:
         create(connection)
 
     def _version_and_journal(self, connection: Connection) -> tuple[str | None, str]:
-        return self._own_version(connection), str(connection.ask("PRAGMA journal_mode"))
+        return self._own_version(connection), str(connection.scalar("PRAGMA journal_mode"))
 
     def _own_version(self, connection: Connection) -> str | None:
         """The schema's version; None for an empty file. Raises DatabaseUnreachable for another program's file."""
-        application = connection.ask("PRAGMA application_id")
-        is_empty = connection.ask("SELECT 1 FROM sqlite_master") is None
+        application = connection.scalar("PRAGMA application_id")
+        is_empty = connection.scalar("SELECT 1 FROM sqlite_master") is None
         if application != APPLICATION_ID and (application or not is_empty):
             raise DatabaseUnreachable(
                 f"the database file {self._path} belongs to another program",

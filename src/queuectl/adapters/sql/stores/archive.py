@@ -1,18 +1,20 @@
-"""A whole queue as rows, for copying it to another database. A place is the job's `seq`."""
+"""A whole queue as rows, for copying it to another database."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
-from queuectl.adapters.sql.engine.prepared import Row
+from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
 from queuectl.domain.errors import Conflict
-from queuectl.domain.ports.storage import Digest, Page
+from queuectl.domain.ports.storage import Digest, Page, Row
 
 PAGE = 50
 """Jobs read at a time for a digest: each may have megabytes of output."""
 
-Rows = Sequence[Mapping[str, object]]
+P = TypeVar("P", queries.CopyJob, queries.CopyAttempt, queries.AddWorker, queries.AddSetting)
+R = TypeVar("R", queries.JobRow, queries.AttemptRow, queries.WorkerRow, queries.SettingRow)
 
 
 class SqlArchive:
@@ -27,82 +29,84 @@ class SqlArchive:
 
     def size(self) -> int:
         """How many jobs there are."""
-        count: int = self._database.read(lambda connection: connection.only_row("places")).count
-        return count
+        return self._database.read(queries.extent).total
 
     def last(self) -> int:
-        """The place of the last job; 0 when there is none."""
-        last: int | None = self._database.read(lambda connection: connection.only_row("places")).last
-        return last or 0
+        """The number of the last job; 0 when there is none."""
+        return self._database.read(queries.extent).last or 0
 
     def page(self, after: int, *, up_to: int, limit: int) -> Page:
-        """The next jobs after that place and up to the other, at most `limit`."""
-        chosen = {"after": after, "up_to": up_to, "limit": limit}
+        """The next jobs after that number and up to the other, at most `limit`."""
 
-        def work(connection: Connection) -> Page:
-            found = connection.rows("page_of_jobs", chosen)
-            runs = connection.rows("page_of_attempts", chosen)
-            return Page(jobs=_mappings(found), attempts=_mappings(runs), last=found[-1].seq if found else after)
+        def work(c: Connection) -> Page:
+            jobs = queries.page_of_jobs(c, after=after, up_to=up_to, limit=limit)
+            attempts = queries.page_of_attempts(c, after=after, up_to=up_to, limit=limit)
+            return Page(jobs=_readable(jobs), attempts=_readable(attempts), last=jobs[-1].seq if jobs else after)
 
         return self._database.read(work)
 
     def store(self, page: Page) -> None:
-        """Add the rows of a page of another queue, with their places. Raises Conflict when one of them is taken."""
+        """Add the rows of a page of another queue, with their numbers. Raises Conflict when one of them is taken."""
 
-        def work(connection: Connection) -> bool:
-            connection.run_for_each("copy", page.jobs, ("jobs",))
-            connection.run_for_each("copy", page.attempts, ("attempts",))
-            _count_on(connection)
+        def work(c: Connection) -> bool:
+            queries.copy_job(c, [_as(queries.CopyJob, row) for row in page.jobs])
+            queries.copy_attempt(
+                c,
+                [_as(queries.CopyAttempt, row) for row in page.attempts],
+            )
+            if c.dialect.count_on:
+                c.execute(c.dialect.count_on)
             return True
 
-        def recall(connection: Connection) -> bool | None:
-            return True if connection.row("job_at", {"seq": page.last}) else None
-
         try:
-            self._database.write(work, recall=recall)
+            self._database.write(work, confirm_commit=lambda c: True if queries.id_at(c, seq=page.last) else None)
         except Duplicate as error:
-            raise Conflict("the target holds jobs of its own with the same ids or places") from error
+            raise Conflict("the target holds jobs of its own with the same ids or numbers") from error
 
-    def belongings(self) -> Mapping[str, Rows]:
+    def settings_and_workers(self) -> Mapping[str, Sequence[Row]]:
         """The settings that were set, and the workers not yet given up, by table."""
         return self._database.read(
-            lambda connection: {
-                "config": _mappings(connection.rows("settings")),
-                "workers": _mappings(connection.rows("all_live_workers")),
+            lambda c: {
+                "config": _readable(queries.settings(c)),
+                "workers": _readable(queries.live_worker_rows(c)),
             }
         )
 
-    def store_belongings(self, rows: Mapping[str, Rows]) -> None:
+    def store_settings_and_workers(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Have those settings and no others; put those workers in place of the ones with the same ids."""
+        workers = [_as(queries.AddWorker, row) for row in rows["workers"]]
 
-        def work(connection: Connection) -> None:
-            connection.run("clear_settings")
-            connection.run_for_each("add_setting", rows["config"])
-            connection.run("delete_workers", {"ids": [row["id"] for row in rows["workers"]]})
-            connection.run_for_each("add_worker", rows["workers"])
+        def work(c: Connection) -> None:
+            queries.clear_settings(c)
+            queries.add_setting(
+                c,
+                [_as(queries.AddSetting, row) for row in rows["config"]],
+            )
+            queries.delete_workers(c, ids=[worker.id for worker in workers])
+            queries.add_worker(c, workers)
 
         self._database.write(work)
 
     def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
-        """The digests of the jobs up to that place, of their attempts, and of the settings."""
-        of_jobs, of_attempts, of_config, place = _Tally(), _Tally(), _Tally(), 0
-        while (page := self.page(place, up_to=up_to, limit=PAGE)).jobs:
+        """The digests of the jobs up to that number, of their attempts, and of the settings."""
+        of_jobs, of_attempts, of_config, last = _Checksum(), _Checksum(), _Checksum(), 0
+        while (page := self.page(last, up_to=up_to, limit=PAGE)).jobs:
             of_jobs.add(page.jobs)
             of_attempts.add(page.attempts)
-            place = page.last
+            last = page.last
             seen(len(page.jobs))
-        of_config.add(sorted(self.belongings()["config"], key=lambda row: str(row["key"])))
+        of_config.add(sorted(self.settings_and_workers()["config"], key=lambda row: str(row["key"])))
         return {"jobs": of_jobs.digest(), "attempts": of_attempts.digest(), "config": of_config.digest()}
 
 
-class _Tally:
+class _Checksum:
     """A digest in the making. Values are told apart by type and order, and are the same from either database."""
 
     def __init__(self) -> None:
         self._rows = 0
         self._hash = hashlib.sha256()
 
-    def add(self, rows: Iterable[Mapping[str, object]]) -> None:
+    def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self._rows += 1
             for name in sorted(row):
@@ -112,18 +116,26 @@ class _Tally:
         return Digest(rows=self._rows, checksum=self._hash.hexdigest())
 
 
-def _mappings(rows: Sequence[Row]) -> Rows:
+def _readable(rows: Sequence[R]) -> Sequence[Row]:
+    """The rows' values by the names of their columns. Raises Conflict for one that cannot be read."""
     for row in rows:
         if row.unreadable:
-            which = getattr(row, "job_id", getattr(row, "id", "?"))
             raise Conflict(
-                f"the row of {which} cannot be read, and so not be copied: {row.unreadable}",
+                f"the row of {_named(row)} cannot be read, and so not be copied: {row.unreadable}",
                 hint="`queuectl doctor` and `queuectl dlq list` show such rows, `queuectl dlq remove` removes a job's",
             )
-    return [vars(row) for row in rows]
+    return [dict(zip(row._fields[:-1], row[:-1], strict=True)) for row in rows]
 
 
-def _count_on(connection: Connection) -> None:
-    """PostgreSQL does not see places that were given, and would give them again; SQLite does."""
-    if connection.dialect.name == "postgresql":
-        connection.ask("SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs")
+def _as(parameters: type[P], row: Row) -> P:
+    """The parameters of a statement that stores the row."""
+    return parameters._make(row[name] for name in parameters._fields)
+
+
+def _named(row: queries.JobRow | queries.AttemptRow | queries.WorkerRow | queries.SettingRow) -> str:
+    match row:
+        case queries.AttemptRow():
+            return row.job_id
+        case queries.SettingRow():
+            return row.key
+    return row.id

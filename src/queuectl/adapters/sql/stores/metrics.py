@@ -1,50 +1,71 @@
-"""What happened in a span of time, in SQL."""
+"""Counts over the whole queue, in SQL."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.attempt import RAN, Outcome
+from queuectl.domain.job import State
 from queuectl.domain.metrics import Metrics, Spread, Tally
 
 MEASURED = 100_000
 """Attempts whose spans are sorted, the latest: of a million it would take seconds, and say the same."""
 
 
-def metrics_since(connection: Connection, since: datetime, *, detailed: bool) -> Metrics:
-    """What happened from `since` on; workers and queues only if `detailed`."""
-    since_then = {"since": since}
-    rows = {row.outcome: row for row in connection.rows("ended_since", since_then) if not row.unreadable}
-    ended = dict.fromkeys(Outcome, 0) | {outcome: row.count for outcome, row in rows.items()}
+class SqlMeasurements:
+    """`Measurements` in SQL; a method is one consistent view."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def counts(self) -> Mapping[State, int]:
+        """How many jobs are in each state; every state is a key. What is in a state that is none counts as dead."""
+        counts = dict.fromkeys(State, 0)
+        for row in self._database.read(queries.counts):
+            counts[row.state] += row.total
+        return counts
+
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        """How many jobs of each queue are due."""
+        return {row.queue: row.total for row in self._database.read(lambda c: queries.due_by_queue(c, at=at))}
+
+    def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
+        """What happened from `since` on; workers and queues only if `detailed`."""
+        return self._database.read(lambda c: _metrics(c, since, detailed=detailed))
+
+
+def _metrics(c: Connection, since: datetime, *, detailed: bool) -> Metrics:
+    rows = {row.outcome: row for row in queries.ended_since(c, since=since) if row.outcome and not row.unreadable}
+    ended = dict.fromkeys(Outcome, 0) | {outcome: row.total for outcome, row in rows.items()}
     succeeded = rows.get(Outcome.SUCCEEDED)
     count = min(sum(ended[outcome] for outcome in RAN), MEASURED)
     return Metrics(
         since=since,
         attempts=ended,
-        completed=succeeded.count if succeeded else 0,
-        dead=connection.only_row("died_since", since_then).count,
+        completed=succeeded.total if succeeded else 0,
+        dead=queries.died_since(c, since=since),
         retried=succeeded.again if succeeded else 0,
         most_attempts=succeeded.most if succeeded else 0,
-        wait=_spread(connection, "waited", since, count),
-        run=_spread(connection, "ran", since, count),
-        workers=_tallies(connection, "worker", since) if detailed else (),
-        queues=_tallies(connection, "queue", since) if detailed else (),
+        wait=_spread(count, lambda rank: queries.ranked_wait(c, since=since, most=MEASURED, rank=rank)),
+        run=_spread(count, lambda rank: queries.ranked_run(c, since=since, most=MEASURED, rank=rank)),
+        workers=_totals(queries.totals_by_worker(c, since=since)) if detailed else (),
+        queues=_totals(queries.totals_by_queue(c, since=since)) if detailed else (),
     )
 
 
-def _spread(connection: Connection, span: str, since: datetime, count: int) -> Spread:
+def _spread(count: int, ranked: Callable[[int], timedelta | None]) -> Spread:
     def percentile(part: float) -> timedelta | None:
-        rank = max(math.ceil(part * count), 1)  # nearest rank: the smallest value that `part` of all do not exceed
-        row = connection.row("spread", {"since": since, "most": MEASURED, "rank": rank - 1}, (span,))
-        return row.span if row else None
+        # Nearest rank: the smallest value that `part` of all do not exceed.
+        return ranked(max(math.ceil(part * count), 1) - 1)
 
     return Spread(p50=percentile(0.5), p95=percentile(0.95))
 
 
-def _tallies(connection: Connection, name: str, since: datetime) -> Sequence[Tally]:
+def _totals(rows: Sequence[queries.TotalsByWorkerRow]) -> Sequence[Tally]:
     # Sorted here: the databases' own orders of text differ.
     return [
         Tally(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
-        for row in sorted(connection.rows("tallies", {"since": since}, (name,)), key=lambda row: row.name)
+        for row in sorted(rows, key=lambda row: row.name)
     ]

@@ -1,12 +1,15 @@
 """The workers' leases, and the stored policy, in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.stores.reading import read_worker
+from queuectl.adapters.sql.stores.rows import read_worker
+from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.policy import unreadable_settings
+from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
 REMEMBERED = timedelta(days=1)
@@ -21,58 +24,60 @@ class SqlWorkerRegistry:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a new worker with its first lease; forgets workers that ended more than a day before."""
-        row = {
-            "id": worker.id,
-            "host": worker.host,
-            "machine": worker.process.machine,
-            "pid": worker.process.pid,
-            "pid_started": worker.process.started,
-            "supervisor_pid": worker.supervisor.pid,
-            "supervisor_started": worker.supervisor.started,
-            "queues": list(worker.queues),
-            "concurrency": worker.concurrency,
-            "state": worker.state,
-            "started_at": worker.started_at,
-            "renewed_at": worker.renewed_at,
-            "lease_expires_at": worker.lease_expires_at,
-            "ended_at": None,
-        }
-        before = worker.started_at - REMEMBERED
+        row = queries.AddWorker(
+            id=worker.id,
+            host=worker.host,
+            machine=worker.process.machine,
+            pid=worker.process.pid,
+            pid_started=worker.process.started,
+            supervisor_pid=worker.supervisor.pid,
+            supervisor_started=worker.supervisor.started,
+            queues=worker.queues,
+            concurrency=worker.concurrency,
+            state=worker.state,
+            started_at=worker.started_at,
+            renewed_at=worker.renewed_at,
+            lease_expires_at=worker.lease_expires_at,
+            ended_at=None,
+        )
 
-        def work(connection: Connection) -> bool:
-            connection.run("forget_workers", {"before": before})
-            connection.run("add_worker", row)
+        def work(c: Connection) -> bool:
+            queries.delete_ended_workers(c, before=worker.started_at - REMEMBERED)
+            queries.add_worker(c, [row])
             return True
 
-        def recall(connection: Connection) -> bool | None:
-            return True if connection.row("worker", {"worker": worker.id}) else None
-
-        self._database.write(work, recall=recall)
+        self._database.write(work, confirm_commit=lambda c: True if queries.worker_id(c, worker=worker.id) else None)
 
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
         """Extend the lease to `until`; False once the worker is given up."""
-        values = {"of_worker": worker_id, "state": state, "renewed_at": at, "lease_expires_at": until}
-        return self._database.write(lambda connection: connection.run("renew", values) == 1)
+
+        def work(c: Connection) -> bool:
+            return queries.renew(c, worker=worker_id, state=state, renewed_at=at, lease_expires_at=until) == 1
+
+        return self._database.write(work)
 
     def retire(self, worker_id: str, *, at: datetime) -> None:
         """Mark a worker that holds no job as stopped; no effect on one that is given up already."""
-        values = {"of_worker": worker_id, "end_state": WorkerState.STOPPED, "ended_at": at}
-        self._database.write(lambda connection: connection.run("end_worker", values))
+        stopped = WorkerState.STOPPED
+        self._database.write(lambda c: queries.end_worker(c, worker=worker_id, state=stopped, ended_at=at))
 
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, in order of their start."""
-        return self._database.read(lambda connection: [read_worker(row) for row in connection.rows("live_workers")])
+        return self._database.read(lambda c: [read_worker(row) for row in queries.live_workers(c)])
 
-    def suspects(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
+    def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at` or ends `beyond`, and those on `machine`."""
-        values = {"at": at, "machine": machine, "beyond": beyond}
-        return self._database.read(lambda connection: [read_worker(row) for row in connection.rows("suspects", values)])
 
-    def ended_on(self, machine: str) -> Sequence[WorkerRecord]:
+        def work(c: Connection) -> Sequence[WorkerRecord]:
+            found = queries.expired_or_local_workers(c, at=at, beyond=beyond, machine=machine)
+            return list(map(read_worker, found))
+
+        return self._database.read(work)
+
+    def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
         """The workers of that machine that are stopped or given up as lost, as long as they are remembered."""
-        values = {"machine": machine}
         return self._database.read(
-            lambda connection: [read_worker(row) for row in connection.rows("ended_workers", values)]
+            lambda c: [read_worker(row) for row in queries.stopped_workers_on(c, machine=machine)]
         )
 
 
@@ -81,31 +86,54 @@ class SqlConfigRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def stored(self) -> Mapping[str, str]:
         """All keys that were set, with their texts. Tells the log, once each, which of them count as not set."""
         stored = self._database.read(stored_settings)
         for problem in unreadable_settings(stored).values():
-            if problem not in self._told:
-                self._told.add(problem)
+            if problem not in self._warned:
+                self._warned.add(problem)
                 warn(problem)
         return stored
 
     def store(self, key: str, value: str) -> None:
         """Set one key."""
 
-        def work(connection: Connection) -> None:
-            connection.run("clear_setting", {"of_key": key})
-            connection.run("add_setting", {"key": key, "value": value})
+        def work(c: Connection) -> None:
+            queries.clear_setting(c, key=key)
+            queries.add_setting(c, [queries.AddSetting(key=key, value=value)])
 
         self._database.write(work)
 
     def clear(self, key: str) -> None:
         """Back to the default; no effect when it was not set."""
-        self._database.write(lambda connection: connection.run("clear_setting", {"of_key": key}))
+        self._database.write(lambda c: queries.clear_setting(c, key=key))
 
 
-def stored_settings(connection: Connection) -> dict[str, str]:
+def stored_settings(c: Connection) -> dict[str, str]:
     """All keys of the policy that were set, with their texts."""
-    return {row.key: row.value for row in connection.rows("settings")}
+    return {row.key: row.value for row in queries.settings(c)}
+
+
+def unreadable_rows(database: Database) -> Iterator[Finding]:
+    """A finding for each row of a worker or a setting that cannot be read, and so holds up nobody.
+
+    None where the database does not serve, which others find.
+    """
+
+    def work(c: Connection) -> list[Finding]:
+        found = [
+            Finding(subject="settings", grade=Grade.WARN, message=problem, hint=f"queuectl config set {key} VALUE")
+            for key, problem in unreadable_settings(stored_settings(c)).items()
+        ]
+        for worker, _ in queries.live_workers(c):
+            if worker.unreadable:
+                message = f"the row of worker {worker.id} cannot be read, only its lease counts: {worker.unreadable}"
+                found.append(Finding(subject="workers", grade=Grade.WARN, message=message))
+        return found
+
+    try:
+        yield from database.read(work)
+    except DatabaseUnavailable:
+        return

@@ -1,0 +1,156 @@
+"""Claims on PostgreSQL, one statement each, which is in `claim.sql`; and from where they walk to the first due job.
+
+A claim walks the index of the waiting jobs from the earliest one. PostgreSQL cannot clear away the entries of jobs that
+were claimed while somebody holds an older snapshot open (a dump, a report, a forgotten session), and each claim walks
+over all of them. So after a walk that took long, the next claims begin where the last one left off. What came to wait
+before that position since then, or was locked by another claim, is found by the next walk from the beginning: at once
+where a claim finds less than it was asked for, and otherwise within five seconds.
+"""
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from queuectl.adapters.host.system import EPOCH
+from queuectl.adapters.sql.backend import Claimed
+from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.domain.job import PRIORITIES, Job
+from queuectl.domain.worker import Lease
+
+MAX_CLAIMED = 24
+"""Jobs that a statement claims, as `claim.sql` says. With many more, PostgreSQL finds no plan for any values cheap
+enough, and plans each claim anew: with 32 as soon as a full queue's statistics were steady."""
+
+LONG_WALK = 0.01
+"""Seconds that a claim may take, its way to the server included, before the next ones begin where it left off."""
+
+RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
+"""A walk from the beginning is made again after so many times what it took, and after so many seconds at the latest."""
+
+LATE = timedelta(seconds=1)
+"""How long before the moment of a claim positions end: so long may an enqueue be under way with its job's `run_at`."""
+
+Position = tuple[datetime, int]
+"""A moment and a job's `seq`."""
+
+BEGINNING: Mapping[int, Position] = dict.fromkeys(PRIORITIES, (EPOCH, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCursor:
+    """Where the next claims of these queues begin, by priority, until that moment of the monotonic clock."""
+
+    queues: Collection[str]
+    positions: Mapping[int, Position]
+    until: float
+
+    def moved(self, claimed: Iterable[Claimed], at: datetime) -> "ScanCursor":
+        """The same, behind what was claimed at that moment."""
+        last: dict[int, Position] = {}
+        for job, *_ in claimed:
+            position = min((at - LATE, 0), (job.run_at, job.seq))
+            last[job.priority] = max(position, last.get(job.priority, position))
+        return replace(self, positions={**self.positions, **last})
+
+
+class PostgresClaim:
+    """`Claim` that remembers where the last one left off."""
+
+    def __init__(self) -> None:
+        self.cursor: ScanCursor | None = None
+
+    def __call__(
+        self,
+        c: Connection,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None,
+    ) -> Sequence[Claimed]:
+        """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
+        asked = _Asked(c, lease, list(queues) or None, at, {True: "only", False: "without", None: "with"}[suspects])
+        if suspects:
+            return asked.taken(limit, BEGINNING)
+        cursor, self.cursor = self.cursor, None
+        claimed: list[Claimed] = []
+        if cursor is not None and cursor.queues == tuple(queues) and time.monotonic() < cursor.until:
+            claimed = asked.taken(limit, cursor.positions)
+            if len(claimed) == limit:
+                self.cursor = cursor.moved(claimed, at)
+                return claimed
+        begun = time.monotonic()
+        others = asked.taken(limit - len(claimed), BEGINNING)
+        claimed += others
+        if (took := time.monotonic() - begun) >= LONG_WALK:
+            self.cursor = _cursor_after(others, tuple(queues), at, took, is_full=len(claimed) == limit)
+        return claimed
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one claim asks for."""
+
+    c: Connection
+    lease: Lease
+    queues: Sequence[str] | None
+    at: datetime
+    suspects: str
+
+    def taken(self, limit: int, positions: Mapping[int, Position]) -> list[Claimed]:
+        """Up to `limit` jobs, from these positions on."""
+        claimed: list[Claimed] = []
+        while len(claimed) < limit:
+            asked = min(limit - len(claimed), MAX_CLAIMED)
+            rows = queries.claim_jobs(
+                self.c,
+                by_worker=self.lease.worker,
+                by_lease=self.lease.id,
+                now=self.at,
+                run_ats=[positions[priority][0] for priority in PRIORITIES],
+                seqs=[positions[priority][1] for priority in PRIORITIES],
+                queues=self.queues,
+                suspects=self.suspects,
+                limit=asked,
+            )
+            claimed += [Claimed(row.job, row.settings, row.is_started) for row in rows]
+            if len(rows) < asked:
+                break
+        return claimed
+
+
+def _cursor_after(
+    others: Sequence[Claimed],
+    queues: Sequence[str],
+    at: datetime,
+    took: float,
+    *,
+    is_full: bool,
+) -> ScanCursor:
+    """The cursor after a walk from the beginning that took so many seconds and found the `others`."""
+    reached = min((it.job.priority for it in others), default=0) if is_full else 0
+    positions = {priority: (at - LATE, 0) if priority > reached else BEGINNING[priority] for priority in PRIORITIES}
+    # Behind the others: the first of all lie beyond the old positions, and this walk stopped before it came there.
+    until = time.monotonic() + min(RESCAN_FACTOR * took, RESCAN_LIMIT)
+    return ScanCursor(queues, positions, until).moved(others, at)
+
+
+def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
+    """Store what the ends of their attempts have made of these jobs, by one statement for all."""
+    if jobs:
+        queries.store_settled(
+            c,
+            ids=[job.id for job in jobs],
+            states=[job.state for job in jobs],
+            run_ats=[job.run_at for job in jobs],
+            updated_ats=[job.updated_at for job in jobs],
+            failures=[job.failures for job in jobs],
+            losses=[job.losses for job in jobs],
+            finished_ats=[job.finished_at for job in jobs],
+            exit_codes=[job.exit_code for job in jobs],
+            last_errors=[job.last_error for job in jobs],
+            suspects=[job.suspect for job in jobs],
+        )

@@ -1,0 +1,9 @@
+-- name: store_settled
+-- What the ends of their attempts have made of jobs that are locked: a statement for all of them.
+UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
+    losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
+    last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
+FROM unnest(
+    :ids, :states, :run_ats, :updated_ats, :failures, :losses, :finished_ats, :exit_codes, :last_errors, :suspects
+) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
+WHERE jobs.id = ended.id;

@@ -1,0 +1,540 @@
+-- Made by `make sql`, to be read: every statement that queuectl has Sqlite run.
+
+CREATE TABLE config (
+    "key" TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY ("key")
+);
+
+CREATE TABLE jobs (
+    seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    command TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    max_retries INTEGER NOT NULL,
+    timeout BIGINT,
+    run_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    cwd TEXT,
+    env TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    losses INTEGER NOT NULL,
+    started_at BIGINT,
+    finished_at BIGINT,
+    worker TEXT,
+    lease_id TEXT,
+    exit_code INTEGER,
+    last_error TEXT,
+    cancel_requested_at BIGINT,
+    cancel_requested_by TEXT,
+    suspect BOOLEAN DEFAULT 0 NOT NULL,
+    UNIQUE (id)
+);
+
+CREATE TABLE workers (
+    id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    machine TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    pid_started BIGINT NOT NULL,
+    supervisor_pid INTEGER NOT NULL,
+    supervisor_started BIGINT NOT NULL,
+    queues TEXT NOT NULL,
+    concurrency INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    renewed_at BIGINT NOT NULL,
+    lease_expires_at BIGINT NOT NULL,
+    ended_at BIGINT,
+    PRIMARY KEY (id)
+);
+
+CREATE TABLE attempts (
+    job_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    queue TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    host TEXT NOT NULL,
+    lease_id TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    waited BIGINT NOT NULL,
+    finished_at BIGINT,
+    ran BIGINT,
+    outcome TEXT,
+    exit_code INTEGER,
+    signal INTEGER,
+    error TEXT,
+    late TEXT,
+    output_truncated BOOLEAN NOT NULL,
+    output BLOB,
+    PRIMARY KEY (job_id, number),
+    FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX attempts_ended ON attempts (finished_at);
+
+CREATE INDEX jobs_by_state ON jobs (state, seq);
+
+CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed');
+
+CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed');
+
+CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL;
+
+CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect;
+
+-- name: add_jobs :load
+-- New jobs, which nobody holds and whose numbers are counted on.
+INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect) VALUES (:id, :command, :queue, :priority, :max_retries, :timeout, :run_at,
+    :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :exit_code,
+    :last_error, :cancel_requested_at, :cancel_requested_by, :suspect);
+
+-- name: job :one
+-- The job.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.id = :job_id;
+
+-- name: job_to_change :one
+-- The job, locked.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.id = :job_id;
+
+-- name: store_job :each
+-- What a transition can change of a job.
+UPDATE jobs SET run_at=:run_at, updated_at=:updated_at, state=:state, attempts=:attempts, failures=:failures,
+    losses=:losses, started_at=:started_at, finished_at=:finished_at, worker=:worker, lease_id=:lease_id,
+    exit_code=:exit_code, last_error=:last_error, cancel_requested_at=:cancel_requested_at,
+    cancel_requested_by=:cancel_requested_by, suspect=:suspect WHERE jobs.id = :job_id;
+
+-- name: delete_job :run
+-- The job, and with it its attempts.
+DELETE FROM jobs WHERE jobs.id = :job_id;
+
+-- name: delete_jobs :run
+-- The jobs of these numbers, and with them their attempts.
+DELETE FROM jobs WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: set_aside :run
+-- Make the job of that number dead, for a reason that is no attempt's.
+UPDATE jobs SET updated_at=:at, state='dead', attempts=(jobs.attempts - :not_started), finished_at=:at, worker=NULL,
+    lease_id=NULL, last_error=:reason WHERE jobs.seq = :seq;
+
+-- name: taken_ids :many
+-- Those of the ids that belong to jobs.
+SELECT jobs.id
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids));
+
+-- name: oldest_dead :many
+-- Dead jobs that last changed by a moment, the oldest first, locked.
+--
+-- The state is a constant: a plan of PostgreSQL's for any state would look for the few dead jobs among all.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: search :piece
+-- Any jobs.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs;
+
+-- name: state_is :piece
+-- Jobs of that state.
+jobs.state = :state;
+
+-- name: queue_is :piece
+-- Jobs of that queue.
+jobs.queue = :queue;
+
+-- name: newest_first :piece
+-- The newest first.
+jobs.seq DESC;
+
+-- name: last_ended_first :piece
+-- Those that ended last first.
+jobs.finished_at DESC, jobs.seq DESC;
+
+-- name: at_most :piece
+-- At most so many.
+:limit + 0;
+
+-- name: attempts_of :many
+-- All attempts of the job, the first one first.
+SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id,
+    attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code,
+    attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
+FROM attempts
+WHERE attempts.job_id = :job_id ORDER BY attempts.number;
+
+-- name: last_outputs :many
+-- What the last ended attempt of each of these jobs wrote.
+SELECT attempts.job_id, attempts.output
+FROM attempts
+WHERE attempts.job_id IN (SELECT value FROM json_each(:ids)) AND attempts.number = (SELECT max(ended.number) AS max_1
+FROM attempts AS ended
+WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
+
+-- name: due_jobs :many
+-- Due jobs of one priority, in order.
+SELECT seq, run_at FROM jobs
+WHERE state IN ('pending', 'failed')
+    AND priority = :priority AND run_at <= :now AND (:with_suspects OR NOT suspect)
+ORDER BY run_at, seq LIMIT :limit + 0;
+
+-- name: due_jobs_in_queue :many
+-- The same of one queue.
+SELECT seq, run_at FROM jobs
+WHERE state IN ('pending', 'failed')
+    AND queue = :queue AND priority = :priority AND run_at <= :now AND (:with_suspects OR NOT suspect)
+ORDER BY run_at, seq LIMIT :limit + 0;
+
+-- name: due_suspects :many
+-- Due suspects, in order.
+SELECT seq, run_at FROM jobs
+WHERE suspect AND worker IS NULL AND run_at <= :now
+    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+ORDER BY priority DESC, run_at, seq LIMIT :limit + 0;
+
+-- name: take_jobs :many
+-- The jobs of these numbers, taken by a worker.
+UPDATE jobs SET state = 'processing', worker = :by_worker, lease_id = :by_lease, started_at = :now,
+    updated_at = :now, finished_at = NULL,
+    attempts = min(attempts, 2147483646) + 1
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND EXISTS (
+    SELECT 1 FROM workers WHERE id = :by_worker AND state = 'running' AND lease_expires_at > :now
+)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect, (SELECT json_group_object("key", value) FROM config) AS settings;
+
+-- name: start_attempts :many
+-- The ids of the jobs of which an attempt was started.
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT jobs.id, attempts, queue, worker, host, lease_id, jobs.started_at, jobs.started_at - run_at, 0
+FROM jobs JOIN workers ON workers.id = worker
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND lease_id = :by_lease
+ON CONFLICT DO NOTHING RETURNING job_id;
+
+-- name: first_due :only
+-- The earliest `run_at` of waiting jobs, and that of suspects.
+SELECT min(run_at) AS run_at, (
+    SELECT min(run_at) FROM jobs
+    WHERE suspect AND worker IS NULL AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+) AS suspect_run_at
+FROM (
+    SELECT (
+        SELECT run_at FROM jobs
+        WHERE state IN ('pending', 'failed') AND priority = level.value AND NOT suspect
+        ORDER BY run_at LIMIT 1
+    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level WHERE :queues IS NULL
+    UNION ALL
+    SELECT (
+        SELECT run_at FROM jobs
+        WHERE state IN ('pending', 'failed') AND queue = listed.value AND priority = level.value AND NOT suspect
+        ORDER BY run_at LIMIT 1
+    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level CROSS JOIN json_each(:queues) AS listed
+);
+
+-- name: forget_start :run
+-- The attempt that a claim has started of the job of that number.
+DELETE FROM attempts WHERE attempts.job_id = (SELECT jobs.id
+FROM jobs
+WHERE jobs.seq = :seq) AND attempts.lease_id = :lease_id;
+
+-- name: held_by :many
+-- What runs under any lease of the worker.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq;
+
+-- name: cancel_requests :many
+-- Of these jobs, those whose cancel was asked for; what has ended since may be among them.
+--
+-- Found by id alone: where somebody holds a snapshot open, the other indexes keep all that a worker has held.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND jobs.cancel_requested_at IS NOT NULL;
+
+-- name: jobs_to_settle :many
+-- These jobs, locked.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids));
+
+-- name: end_attempt :each
+-- How an attempt ended, unless it has ended.
+UPDATE attempts SET finished_at=:finished_at, ran=:ran, outcome=:outcome, exit_code=:exit_code, signal=:signal,
+    error=:error, output_truncated=:output_truncated,
+    output=:output WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.outcome IS NULL;
+
+-- name: own_attempt :one
+-- What is stored of the end of the attempt that ran under that lease, locked.
+SELECT attempts.outcome, attempts.finished_at, attempts.output
+FROM attempts
+WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
+
+-- name: store_late :run
+-- The late result of that attempt.
+UPDATE attempts SET late=:late WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
+
+-- name: store_late_output :run
+-- The late output of that attempt.
+UPDATE attempts SET output_truncated=:output_truncated,
+    output=:output WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
+
+-- name: worker_to_rescue :one
+-- The lease of a live worker, locked; nothing when another rescuer has the lock.
+--
+-- With it comes how many jobs the worker holds, also those that `held_to_rescue` leaves to a later rescue.
+SELECT workers.lease_expires_at, workers.renewed_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
+FROM workers
+WHERE workers.id = :worker AND workers.state IN ('running', 'stopping');
+
+-- name: held_to_rescue :many
+-- What runs under any lease of the worker, locked.
+--
+-- What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
+-- later rescue: waiting for it would hold up the rescuer, and with it every worker there is.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq;
+
+-- name: lost_by :one
+-- One of the attempts of the worker that were lost already, since some moment.
+SELECT attempts.job_id
+FROM attempts
+WHERE attempts.finished_at >= :since AND attempts.worker = :worker AND attempts.outcome = 'lost'
+ LIMIT 1 OFFSET 0;
+
+-- name: end_worker :run
+-- Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued.
+UPDATE workers SET state=:state, ended_at=:ended_at WHERE workers.id = :worker AND workers.state IN ('running',
+    'stopping') AND NOT (EXISTS (SELECT jobs.id
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
+
+-- name: extent :only
+-- How many jobs there are, and the last one's number.
+SELECT count(*) AS total, max(jobs.seq) AS last
+FROM jobs;
+
+-- name: page_of_jobs :many
+-- The jobs of the numbers after one and up to another.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: page_of_attempts :many
+-- The attempts of these jobs.
+SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id,
+    attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code,
+    attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
+FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
+
+-- name: id_at :one
+-- The id of the job of that number.
+SELECT jobs.id
+FROM jobs
+WHERE jobs.seq = :seq;
+
+-- name: live_worker_rows :many
+-- The workers that are not given up.
+SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
+    workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at
+FROM workers
+WHERE workers.state IN ('running', 'stopping');
+
+-- name: copy_job :each
+-- Jobs as they are in another database.
+INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
+    state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
+    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq, :id, :command, :queue, :priority, :max_retries,
+    :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at,
+    :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect);
+
+-- name: copy_attempt :each
+-- Attempts as they are in another database.
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome,
+    exit_code, signal, error, late, output_truncated, output) VALUES (:job_id, :number, :queue, :worker, :host,
+    :lease_id, :started_at, :waited, :finished_at, :ran, :outcome, :exit_code, :signal, :error, :late,
+    :output_truncated, :output);
+
+-- name: counts :many
+-- How many jobs are in each state.
+SELECT jobs.state, count(*) AS total
+FROM jobs GROUP BY jobs.state;
+
+-- name: due_by_queue :many
+-- How many jobs of each queue are due at a moment.
+SELECT jobs.queue, count(*) AS total
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.queue;
+
+-- name: ended_since :many
+-- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+-- number.
+SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again,
+    max(attempts.number) AS most
+FROM attempts
+WHERE attempts.finished_at >= :since GROUP BY attempts.outcome;
+
+-- name: died_since :only
+-- How many jobs are dead since then.
+--
+-- By their last attempts, which are found by time: the jobs that have ever died may be many more.
+SELECT count(*) AS total
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead';
+
+-- name: ranked_wait :one
+-- The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last.
+SELECT latest.span
+FROM (SELECT attempts.waited AS span
+FROM attempts
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed',
+    'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET :rank;
+
+-- name: ranked_run :one
+-- The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last.
+SELECT latest.span
+FROM (SELECT attempts.ran AS span
+FROM attempts
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed',
+    'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET :rank;
+
+-- name: totals_by_worker :many
+-- How the attempts of each worker ended, and how long they ran.
+SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
+    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= :since GROUP BY attempts.worker;
+
+-- name: totals_by_queue :many
+-- How the attempts of each queue ended, and how long they ran.
+SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
+    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= :since GROUP BY attempts.queue;
+
+-- name: add_worker :each
+-- Workers, with their leases.
+INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,
+    state, started_at, renewed_at, lease_expires_at, ended_at) VALUES (:id, :host, :machine, :pid, :pid_started,
+    :supervisor_pid, :supervisor_started, :queues, :concurrency, :state, :started_at, :renewed_at, :lease_expires_at,
+    :ended_at);
+
+-- name: delete_ended_workers :run
+-- Those that ended before a moment.
+DELETE FROM workers WHERE workers.ended_at < :before;
+
+-- name: delete_workers :run
+-- The workers of these ids.
+DELETE FROM workers WHERE workers.id IN (SELECT value FROM json_each(:ids));
+
+-- name: worker_id :one
+-- The id of the worker, if it is there.
+SELECT workers.id
+FROM workers
+WHERE workers.id = :worker;
+
+-- name: renew :run
+-- The lease of a worker, unless it is given up.
+UPDATE workers SET state=:state, renewed_at=:renewed_at,
+    lease_expires_at=:lease_expires_at WHERE workers.id = :worker AND workers.state IN ('running', 'stopping');
+
+-- name: live_workers :many
+-- Those that run or stop, with the number of jobs that each holds, in order of their start.
+SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
+    workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
+FROM workers
+WHERE workers.state IN ('running', 'stopping') ORDER BY workers.started_at, workers.id;
+
+-- name: expired_or_local_workers :many
+-- Of the live ones, those whose lease has run out at a moment, or ends beyond another, and all on a machine.
+SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
+    workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
+FROM workers
+WHERE workers.state IN ('running',
+    'stopping') AND (workers.lease_expires_at <= :at OR workers.lease_expires_at > :beyond OR workers.machine = :machine) ORDER BY workers.started_at,
+    workers.id;
+
+-- name: stopped_workers_on :many
+-- Those on a machine that were stopped or given up.
+SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
+    workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
+FROM workers
+WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = :machine ORDER BY workers.started_at,
+    workers.id;
+
+-- name: settings :many
+-- All that were set.
+SELECT config."key", config.value
+FROM config;
+
+-- name: add_setting :each
+-- Settings that were not set.
+INSERT INTO config ("key", value) VALUES (:key, :value);
+
+-- name: clear_setting :run
+-- Back to the default.
+DELETE FROM config WHERE config."key" = :key;
+
+-- name: clear_settings :run
+-- All of them.
+DELETE FROM config;

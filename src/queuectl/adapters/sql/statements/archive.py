@@ -1,0 +1,66 @@
+"""Copying a whole queue from one database to another, row by row."""
+
+from sqlalchemy import Insert, Select, Table, bindparam, func, insert, select
+
+from queuectl.adapters.sql.schema import BigNumber, Count, attempts, jobs, optional, workers
+from queuectl.adapters.sql.statements import each, given, many, one, only
+from queuectl.adapters.sql.statements.jobs import LIMIT
+from queuectl.adapters.sql.statements.work import IS_LIVE
+
+AnySelect = Select[*tuple[object, ...]]
+
+_PAGE: AnySelect = (
+    select(jobs)
+    .where(jobs.c.seq > bindparam("after", type_=BigNumber), jobs.c.seq <= bindparam("up_to", type_=BigNumber))
+    .order_by(jobs.c.seq)
+    .limit(LIMIT)
+)
+
+
+@only
+def extent() -> AnySelect:
+    """How many jobs there are, and the last one's number."""
+    return select(
+        func.count(type_=Count).label("total"), func.max(jobs.c.seq, type_=optional(BigNumber)).label("last")
+    ).select_from(jobs)
+
+
+@many
+def page_of_jobs() -> AnySelect:
+    """The jobs of the numbers after one and up to another."""
+    return _PAGE
+
+
+@many
+def page_of_attempts() -> AnySelect:
+    """The attempts of these jobs."""
+    chosen = _PAGE.with_only_columns(jobs.c.seq, jobs.c.id).subquery("chosen")
+    return select(attempts).join(chosen, chosen.c.id == attempts.c.job_id).order_by(chosen.c.seq, attempts.c.number)
+
+
+@one
+def id_at() -> AnySelect:
+    """The id of the job of that number."""
+    return select(jobs.c.id).where(jobs.c.seq == given(jobs.c.seq))
+
+
+@many
+def live_worker_rows() -> AnySelect:
+    """The workers that are not given up."""
+    return select(workers).where(IS_LIVE)
+
+
+def _copied(table: Table) -> Insert:
+    return insert(table).inline().values({column.name: given(column) for column in table.columns})
+
+
+@each
+def copy_job() -> Insert:
+    """Jobs as they are in another database."""
+    return _copied(jobs)
+
+
+@each
+def copy_attempt() -> Insert:
+    """Attempts as they are in another database."""
+    return _copied(attempts)

@@ -1,0 +1,107 @@
+"""Counts over the whole queue."""
+
+from sqlalchemy import BigInteger, Select, bindparam, func, select
+from sqlalchemy.sql.elements import FunctionFilter
+
+from queuectl.adapters.sql.schema import WAITING, BigNumber, Count, Moment, Number, Span, attempts, jobs, optional
+from queuectl.adapters.sql.statements import constant, is_one_of, many, one, only
+from queuectl.domain.attempt import RAN, Outcome
+from queuectl.domain.job import State
+
+AnySelect = Select[*tuple[object, ...]]
+
+_SINCE = bindparam("since", type_=Moment)
+_COUNT = func.count(type_=Count).label("total")
+
+
+@many
+def counts() -> AnySelect:
+    """How many jobs are in each state."""
+    return select(jobs.c.state, _COUNT).group_by(jobs.c.state)
+
+
+@many
+def due_by_queue() -> AnySelect:
+    """How many jobs of each queue are due at a moment."""
+    is_due = jobs.c.run_at <= bindparam("at", type_=Moment)
+    return select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
+
+
+@many
+def ended_since() -> AnySelect:
+    """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+    number."""
+    again = func.count(type_=Count).filter(attempts.c.number > 1).label("again")
+    return (
+        select(attempts.c.outcome, _COUNT, again, func.max(attempts.c.number, type_=Number).label("most"))
+        .where(attempts.c.finished_at >= _SINCE)
+        .group_by(attempts.c.outcome)
+    )
+
+
+@only
+def died_since() -> AnySelect:
+    """How many jobs are dead since then.
+
+    By their last attempts, which are found by time: the jobs that have ever died may be many more.
+    """
+    last = (attempts.c.job_id == jobs.c.id) & (attempts.c.number == jobs.c.attempts)
+    return (
+        select(_COUNT)
+        .select_from(attempts.join(jobs, last))
+        .where(
+            attempts.c.finished_at >= _SINCE,
+            is_one_of(attempts.c.outcome, [Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST]),
+            jobs.c.state == constant(State.DEAD),
+        )
+    )
+
+
+def _ranked(span: str) -> AnySelect:
+    latest = (
+        select(attempts.c[span].label("span"))
+        .where(attempts.c.finished_at >= _SINCE, is_one_of(attempts.c.outcome, RAN))
+        .order_by(attempts.c.finished_at.desc())
+        .limit(bindparam("most", type_=BigInteger()) + 0)
+        .subquery("latest")
+    )
+    return select(latest.c.span).order_by(latest.c.span).limit(1).offset(bindparam("rank", type_=BigNumber))
+
+
+@one
+def ranked_wait() -> AnySelect:
+    """The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
+    return _ranked("waited")
+
+
+@one
+def ranked_run() -> AnySelect:
+    """The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
+    return _ranked("ran")
+
+
+def _totals_by(name: str) -> AnySelect:
+    column = attempts.c[name]
+
+    def ended(*outcomes: Outcome) -> FunctionFilter[int]:
+        return func.count(type_=Count).filter(is_one_of(attempts.c.outcome, outcomes))
+
+    busy = func.sum(attempts.c.ran, type_=optional(Span)).label("busy")
+    failed = ended(Outcome.FAILED, Outcome.TIMEOUT).label("failed")
+    return (
+        select(column.label("name"), ended(Outcome.SUCCEEDED).label("succeeded"), failed, busy)
+        .where(attempts.c.finished_at >= _SINCE)
+        .group_by(column)
+    )
+
+
+@many
+def totals_by_worker() -> AnySelect:
+    """How the attempts of each worker ended, and how long they ran."""
+    return _totals_by("worker")
+
+
+@many
+def totals_by_queue() -> AnySelect:
+    """How the attempts of each queue ended, and how long they ran."""
+    return _totals_by("queue")

@@ -1,0 +1,256 @@
+"""What workers ask for: claims, ends of attempts, rescues. What differs by database is in the `claim.sql` of each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ClauseElement, ColumnElement, Delete, Select, Update, bindparam, delete, func, select, update
+from sqlalchemy.types import TypeEngine
+
+from queuectl.adapters.sql.schema import (
+    BigNumber,
+    Count,
+    Flag,
+    ListOfFlags,
+    ListOfMoments,
+    ListOfNumbers,
+    ListOfTexts,
+    Moment,
+    Number,
+    OfWorker,
+    Stored,
+    Words,
+    attempts,
+    jobs,
+    optional,
+    workers,
+)
+from queuectl.adapters.sql.statements import (
+    POSTGRESQL,
+    SQLITE,
+    among,
+    constant,
+    each,
+    given,
+    is_one_of,
+    many,
+    one,
+    only,
+    run,
+    written,
+)
+from queuectl.domain.attempt import Outcome
+from queuectl.domain.job import State
+from queuectl.domain.worker import WorkerState
+
+AnySelect = Select[*tuple[object, ...]]
+
+FOLDER = Path(__file__).parents[1]
+
+SETTINGS = Stored("settings", Words.column_type, or_none=True)
+
+CLAIMING: Mapping[str, TypeEngine[Any]] = {
+    "by_worker": Words,
+    "by_lease": Words,
+    "now": Moment,
+    "run_ats": ListOfMoments,
+    "seqs": ListOfNumbers,
+    "queues": optional(ListOfTexts),
+    "queue": Words,
+    "priority": Number,
+    "suspects": Words,
+    "with_suspects": Flag,
+    "limit": Number,
+}
+
+IS_PROCESSING = jobs.c.state == constant(State.PROCESSING)
+IS_LIVE = is_one_of(workers.c.state, [WorkerState.RUNNING, WorkerState.STOPPING])
+_HELD = select(func.count(type_=Count)).select_from(jobs).where(jobs.c.worker == workers.c.id, IS_PROCESSING)
+HOLDING = _HELD.scalar_subquery()
+
+
+def _claiming(language: str, name: str, *columns: ColumnElement[Any]) -> ClauseElement:
+    names = ", ".join(column.name for column in jobs.columns)
+    return written(FOLDER / language / "claim.sql", name, CLAIMING, names).columns(*columns)
+
+
+def _labelled(name: str, column_type: TypeEngine[Any]) -> ColumnElement[Any]:
+    return bindparam(name, type_=column_type).label(name)
+
+
+@many
+def claim_jobs() -> Mapping[str, ClauseElement]:
+    """Due jobs in claim order, taken by a worker, and their attempts, started."""
+    more = _labelled("settings", SETTINGS), _labelled("is_started", Flag)
+    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs", *jobs.columns, *more)}
+
+
+@many
+def due_jobs() -> Mapping[str, ClauseElement]:
+    """Due jobs of one priority, in order."""
+    return {SQLITE: _claiming(SQLITE, "due_jobs", jobs.c.seq, jobs.c.run_at)}
+
+
+@many
+def due_jobs_in_queue() -> Mapping[str, ClauseElement]:
+    """The same of one queue."""
+    return {SQLITE: _claiming(SQLITE, "due_jobs_in_queue", jobs.c.seq, jobs.c.run_at)}
+
+
+@many
+def due_suspects() -> Mapping[str, ClauseElement]:
+    """Due suspects, in order."""
+    return {SQLITE: _claiming(SQLITE, "due_suspects", jobs.c.seq, jobs.c.run_at)}
+
+
+@many
+def take_jobs() -> Mapping[str, ClauseElement]:
+    """The jobs of these numbers, taken by a worker."""
+    return {SQLITE: _claiming(SQLITE, "take_jobs", *jobs.columns, _labelled("settings", SETTINGS))}
+
+
+@many
+def start_attempts() -> Mapping[str, ClauseElement]:
+    """The ids of the jobs of which an attempt was started."""
+    return {SQLITE: _claiming(SQLITE, "start_attempts", attempts.c.job_id)}
+
+
+@only
+def first_due() -> Mapping[str, ClauseElement]:
+    """The earliest `run_at` of waiting jobs, and that of suspects."""
+    columns = _labelled("run_at", optional(Moment)), _labelled("suspect_run_at", optional(Moment))
+    return {language: _claiming(language, "first_due", *columns) for language in (SQLITE, POSTGRESQL)}
+
+
+@run
+def forget_start() -> Delete:
+    """The attempt that a claim has started of the job of that number."""
+    of_it = select(jobs.c.id).where(jobs.c.seq == bindparam("seq", type_=BigNumber)).scalar_subquery()
+    return delete(attempts).where(attempts.c.job_id == of_it, attempts.c.lease_id == given(attempts.c.lease_id))
+
+
+@many
+def held_by() -> AnySelect:
+    """What runs under any lease of the worker."""
+    return select(jobs).where(jobs.c.worker == bindparam("worker", type_=Words), IS_PROCESSING).order_by(jobs.c.seq)
+
+
+@many
+def cancel_requests() -> AnySelect:
+    """Of these jobs, those whose cancel was asked for; what has ended since may be among them.
+
+    Found by id alone: where somebody holds a snapshot open, the other indexes keep all that a worker has held.
+    """
+    return select(jobs).where(among(jobs.c.id, "ids"), jobs.c.cancel_requested_at.is_not(None))
+
+
+# Settling.
+
+
+@many
+def jobs_to_settle() -> AnySelect:
+    """These jobs, locked."""
+    return select(jobs).where(among(jobs.c.id, "ids")).with_for_update()
+
+
+@run
+def store_settled() -> Mapping[str, ClauseElement]:
+    """What the ends of their attempts have made of jobs that are locked."""
+    types: Mapping[str, TypeEngine[Any]] = {
+        "ids": ListOfTexts,
+        "states": ListOfTexts,
+        "run_ats": ListOfMoments,
+        "updated_ats": ListOfMoments,
+        "failures": ListOfNumbers,
+        "losses": ListOfNumbers,
+        "finished_ats": ListOfMoments,
+        "exit_codes": ListOfNumbers,
+        "last_errors": ListOfTexts,
+        "suspects": ListOfFlags,
+    }
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", types)}
+
+
+_ATTEMPT = (attempts.c.job_id == given(attempts.c.job_id), attempts.c.number == given(attempts.c.number))
+_OWN_ATTEMPT = (*_ATTEMPT, attempts.c.lease_id == given(attempts.c.lease_id))
+
+
+@each
+def end_attempt() -> Update:
+    """How an attempt ended, unless it has ended."""
+    names = ("finished_at", "ran", "outcome", "exit_code", "signal", "error", "output", "output_truncated")
+    return (
+        update(attempts)
+        .where(*_ATTEMPT, attempts.c.outcome.is_(None))
+        .values({it: given(attempts.c[it]) for it in names})
+    )
+
+
+@one
+def own_attempt() -> AnySelect:
+    """What is stored of the end of the attempt that ran under that lease, locked."""
+    return select(attempts.c.outcome, attempts.c.finished_at, attempts.c.output).where(*_OWN_ATTEMPT).with_for_update()
+
+
+@run
+def store_late() -> Update:
+    """The late result of that attempt."""
+    return update(attempts).where(*_OWN_ATTEMPT).values(late=given(attempts.c.late))
+
+
+@run
+def store_late_output() -> Update:
+    """The late output of that attempt."""
+    names = ("output", "output_truncated")
+    return update(attempts).where(*_OWN_ATTEMPT).values({name: given(attempts.c[name]) for name in names})
+
+
+# Rescuing.
+
+
+@one
+def worker_to_rescue() -> AnySelect:
+    """The lease of a live worker, locked; nothing when another rescuer has the lock.
+
+    With it comes how many jobs the worker holds, also those that `held_to_rescue` leaves to a later rescue.
+    """
+    return (
+        select(workers.c.lease_expires_at, workers.c.renewed_at, HOLDING.label("jobs"))
+        .where(workers.c.id == bindparam("worker", type_=Words), IS_LIVE)
+        .with_for_update(skip_locked=True)
+    )
+
+
+@many
+def held_to_rescue() -> AnySelect:
+    """What runs under any lease of the worker, locked.
+
+    What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
+    later rescue: waiting for it would hold up the rescuer, and with it every worker there is.
+    """
+    return held_by().with_for_update(skip_locked=True)
+
+
+@one
+def lost_by() -> AnySelect:
+    """One of the attempts of the worker that were lost already, since some moment."""
+    return (
+        select(attempts.c.job_id)
+        .where(
+            attempts.c.finished_at >= bindparam("since", type_=Moment),
+            attempts.c.worker == given(attempts.c.worker),
+            attempts.c.outcome == constant(Outcome.LOST),
+        )
+        .limit(1)
+    )
+
+
+@run
+def end_worker() -> Update:
+    """Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued."""
+    holds = select(jobs.c.id).where(jobs.c.worker == workers.c.id, IS_PROCESSING).exists()
+    return (
+        update(workers)
+        .where(workers.c.id == bindparam("worker", type_=Words), IS_LIVE, ~holds)
+        .values(state=bindparam("state", type_=OfWorker), ended_at=bindparam("ended_at", type_=Moment))
+    )

@@ -1,0 +1,124 @@
+"""Rows as values of the core, also rows that no queuectl of this version has written.
+
+What can be shown of such a row is shown, and why it cannot be read is said with it.
+"""
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+from queuectl.adapters.sql.engine.queries import AttemptRow, JobRow, LiveWorkersRow, StoreJob
+from queuectl.adapters.sql.engine.values import shortened, shown
+from queuectl.domain.attempt import Attempt, Output
+from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.worker import Lease, Process, WorkerRecord
+
+# Fields have the names of their columns, but for the lease, which has two.
+_SPEC = attrgetter(*Spec._fields)
+_PROGRESS = attrgetter(*(name for name in Job._fields if name not in ("spec", "lease")))
+
+
+class Unrunnable(NamedTuple):
+    """A job that cannot be run: its number, the job as far as it can be shown, and why."""
+
+    seq: int
+    job: Job
+    reason: str
+
+
+def read_job(row: JobRow) -> tuple[Job, str]:
+    """The job; and why its row cannot be read, mostly ""."""
+    lease = None if row.lease_id is None else Lease(id=row.lease_id, worker=row.worker or "")
+    job = Job._make((Spec._make(_SPEC(row)), *_PROGRESS(row), lease))
+    reason = row.unreadable
+    if not reason and (job.state is State.PROCESSING) is not (lease is not None):
+        reason = f"state is {job.state}, lease_id is {shortened(ascii(row.lease_id))}"
+    if reason and (job.state is not State.PROCESSING or lease is None):
+        job = job._replace(state=State.DEAD, lease=None)
+    return job, reason
+
+
+def shown_job(row: JobRow) -> Job:
+    """The job for whoever looks at it. One that cannot be read is dead, unless it runs; its last error says why."""
+    job, reason = read_job(row)
+    return job._replace(last_error=unreadable(reason)) if reason else job
+
+
+def runnable(rows: Iterable[JobRow]) -> tuple[list[Job], list[Unrunnable]]:
+    """The jobs of these rows, and those that cannot be read."""
+    good, bad = [], []
+    for row in rows:
+        job, reason = read_job(row)
+        if reason:
+            bad.append(Unrunnable(row.seq, job, unreadable(reason)))
+        else:
+            good.append(job)
+    return good, bad
+
+
+def unreadable(reason: str) -> str:
+    """The last error of a job whose row cannot be read."""
+    return f"this row cannot be read: {reason}"
+
+
+def changed(jobs: Sequence[Job]) -> list[StoreJob]:
+    """What is stored of jobs that were changed."""
+    return [
+        StoreJob(
+            job_id=job.id,
+            run_at=job.run_at,
+            updated_at=job.updated_at,
+            state=job.state,
+            attempts=job.attempts,
+            failures=job.failures,
+            losses=job.losses,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            worker=job.lease.worker if job.lease else None,
+            lease_id=job.lease.id if job.lease else None,
+            exit_code=job.exit_code,
+            last_error=job.last_error,
+            cancel_requested_at=job.cancel_requested_at,
+            cancel_requested_by=job.cancel_requested_by,
+            suspect=job.suspect,
+        )
+        for job in jobs
+    ]
+
+
+def read_attempt(row: AttemptRow) -> Attempt:
+    """The attempt; where its row cannot be read, its error says why."""
+    return Attempt(
+        job_id=row.job_id,
+        number=row.number,
+        lease=Lease(id=row.lease_id, worker=row.worker),
+        host=row.host,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        outcome=row.outcome,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        error=unreadable(row.unreadable) if row.unreadable else row.error,
+        output=Output(content=row.output or b"", truncated=row.output_truncated),
+        late=row.late,
+    )
+
+
+def read_worker(row: LiveWorkersRow) -> WorkerRecord:
+    """The worker. Of one whose row cannot be read only the lease counts: its process might be anybody's."""
+    worker = row.worker
+    if worker.unreadable:
+        worker = worker._replace(machine="", pid=0, pid_started=0, supervisor_pid=0, supervisor_started=0)
+    return WorkerRecord(
+        id=shown(worker.id),
+        host=shown(worker.host),
+        process=Process(machine=worker.machine, pid=worker.pid, started=worker.pid_started),
+        supervisor=Process(machine=worker.machine, pid=worker.supervisor_pid, started=worker.supervisor_started),
+        queues=tuple(map(shown, worker.queues)),
+        concurrency=worker.concurrency,
+        state=worker.state,
+        started_at=worker.started_at,
+        renewed_at=worker.renewed_at,
+        lease_expires_at=worker.lease_expires_at,
+        jobs=row.jobs,
+    )

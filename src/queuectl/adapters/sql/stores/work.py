@@ -1,0 +1,271 @@
+"""The jobs in SQL, as workers see them: claimed, settled, rescued."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+
+from queuectl.adapters.sql.backend import Claim, Claimed
+from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.log import warn
+from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.adapters.sql.stores.jobs import set_aside
+from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_job, runnable, shown_job, unreadable
+from queuectl.adapters.sql.stores.workers import stored_settings
+from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
+from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
+from queuectl.domain.job import Job, State
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.worker import Lease, WorkerState
+
+MAX_PLAIN = 1000
+"""Characters of an error in plain words."""
+
+StoreSettled = Callable[[Connection, Sequence[Job]], object]
+
+
+class SqlWork:
+    """`Work` in SQL; a method is a transaction."""
+
+    def __init__(
+        self, database: Database, notify: Callable[[], None], *, claim: Claim, store_settled: StoreSettled
+    ) -> None:
+        """`notify` tells idle workers, after a commit, that there may be work for them; it must not raise.
+
+        `claim` and `store_settled` are the database's own: see `Backend`.
+        """
+        self._database = database
+        self._notify = notify
+        self._claim = claim
+        self._store_settled = store_settled
+
+    def claim(
+        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
+    ) -> Sequence[Run]:
+        """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
+        return self.settle_and_claim((), _unchanged, lease, queues=queues, limit=limit, at=at, suspects=suspects)[1]
+
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        """The jobs that run under any lease of this worker."""
+        return self._database.read(lambda c: [shown_job(row) for row in queries.held_by(c, worker=worker_id)])
+
+    def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
+        """Of these jobs, those that run under any lease of this worker and whose cancel was asked for."""
+        ids = list(job_ids)
+        asked = self._database.read(lambda c: [shown_job(row) for row in queries.cancel_requests(c, ids=ids)])
+        return [job for job in asked if job.lease is not None and job.lease.worker == worker_id]
+
+    def first_due(self, *, queues: Collection[str]) -> FirstDue:
+        """When the first of the jobs that wait in those queues are due."""
+        first = self._database.read(lambda c: queries.first_due(c, queues=list(queues) or None))
+        return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
+
+    def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
+        """Record how each of these attempts ended, in order, and store each job as decided: fenced by the lease.
+
+        An outcome may not be lost for what came with it: where the database does not take all, the output is left out,
+        and then the error's words are spelt in ASCII.
+        """
+        for poorer in (_without_output, _in_plain_words):
+            with contextlib.suppress(DatabaseFull, ValueRefused):
+                return self._settled(ends, decide, _nothing)
+            ends = [poorer(end) for end in ends]
+        return self._settled(ends, decide, _nothing)
+
+    def settle_and_claim(
+        self,
+        ends: Sequence[AttemptEnd],
+        decide: DecideEnd,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> tuple[Sequence[Settled], Sequence[Run]]:
+        """`settle`, then `claim`: all in one transaction."""
+        runs: list[Run] = []
+        bad: list[Unrunnable] = []
+
+        def claim(c: Connection) -> None:
+            claimed = self._claim(c, lease, queues=queues, limit=limit, at=at, suspects=suspects)
+            runs[:], bad[:] = _started(c, lease, claimed, at)
+
+        def claimed_before(c: Connection) -> bool:
+            taken = [shown_job(row) for row in queries.held_by(c, worker=lease.worker) if row.lease_id == lease.id]
+            policy = Policy.of(stored_settings(c))
+            runs[:] = [Run(job=job, lease=lease, policy=policy) for job in taken]
+            return bool(taken)
+
+        settled = self._settled(ends, decide, claim, claimed_before)
+        for each in bad:
+            warn(f"job {each.job.id} is set aside in the dead letter queue: {each.reason}")
+        return settled, runs
+
+    def _settled(
+        self,
+        ends: Sequence[AttemptEnd],
+        decide: DecideEnd,
+        then: Callable[[Connection], None],
+        was_done: Callable[[Connection], bool] = lambda _: False,
+    ) -> Sequence[Settled]:
+        """Settle them, and `then` do something more, unless it `was_done`, when the commit was made after all."""
+        before: dict[AttemptEnd, Job] = {}  # what was decided, also by a try whose commit was made unknown to us
+
+        def work(c: Connection) -> Sequence[Settled]:
+            settled = self._settle(c, ends, decide, before)
+            then(c)
+            return settled
+
+        def confirm(c: Connection) -> Sequence[Settled] | None:
+            return self._settle(c, ends, decide, before) if was_done(c) else None  # a resend now
+
+        try:
+            settled = self._database.write(work, confirm_commit=confirm)
+        except QueueError:
+            raise
+        except Exception as error:
+            if not ends:
+                raise
+            # Whatever it is (a text that cannot be encoded, a mistake of ours), it must not cost a job its outcome.
+            jobs = ", ".join(end.job_id for end in ends)
+            raise ValueRefused(f"how {jobs} ended cannot be written: {type(error).__name__}: {error}") from error
+        if any(it.job is not None and it.job.state is State.PENDING for it in settled):
+            self._notify()
+        return settled
+
+    def _settle(
+        self, c: Connection, ends: Sequence[AttemptEnd], decide: DecideEnd, before: dict[AttemptEnd, Job]
+    ) -> Sequence[Settled]:
+        """The fence: only who holds a job's lease may say how its attempt ended. A job has one only while it runs."""
+        if not ends:
+            return []
+        rows = queries.jobs_to_settle(c, ids=[end.job_id for end in ends])
+        held = {(row.id, row.lease_id): read_job(row)[0] for row in rows if row.lease_id is not None}
+        running = [(end, job) for end in ends if (job := held.pop((end.job_id, end.lease.id), None)) is not None]
+        decided = {end: decide(job, end) for end, job in running}
+        before.update(decided)
+        self._store_settled(c, list(decided.values()))
+        queries.end_attempt(c, [_ended(end, job) for end, job in running])
+        return [
+            Settled(Settlement.RECORDED, decided[end]) if end in decided else _late(c, end, rows, before.get(end))
+            for end in ends
+        ]
+
+    def rescue(
+        self,
+        worker_id: str,
+        decide: DecideLost,
+        *,
+        at: datetime,
+        proved_dead: bool,
+        silent_since: datetime | None = None,
+    ) -> Sequence[Job]:
+        """Take back every job that the worker holds, then mark the worker as lost."""
+
+        def work(c: Connection) -> Sequence[Job]:
+            worker = queries.worker_to_rescue(c, worker=worker_id)
+            if worker is None:
+                return []
+            is_gone = proved_dead or worker.renewed_at == silent_since
+            if worker.lease_expires_at > at and not is_gone:
+                return []
+            held, bad = runnable(queries.held_to_rescue(c, worker=worker_id))
+            # What of it was lost before, it gave back itself within its last lease, or another rescue took.
+            since = min(worker.renewed_at, at) - (worker.lease_expires_at - worker.renewed_at)  # the clock may step
+            held_one = worker.jobs == len(held) + len(bad) == 1
+            alone = held_one and queries.lost_by(c, since=since, worker=worker_id) is None
+            rescued = [decide(job, alone) for job in held]
+            queries.store_job(c, changed(rescued))
+            rescued += set_aside(c, bad, at)
+            befores = [*held, *(each.job for each in bad)]
+            queries.end_attempt(c, [_lost(job, before) for job, before in zip(rescued, befores, strict=True)])
+            queries.end_worker(c, worker=worker_id, state=WorkerState.LOST, ended_at=at)
+            return rescued
+
+        rescued = self._database.write(work)
+        if rescued:
+            self._notify()
+        return rescued
+
+
+def _unchanged(job: Job, _end: AttemptEnd) -> Job:
+    return job
+
+
+def _nothing(_c: Connection) -> None:
+    """Nothing more."""
+
+
+def _started(
+    c: Connection, lease: Lease, claimed: Iterable[Claimed], at: datetime
+) -> tuple[Sequence[Run], Sequence[Unrunnable]]:
+    """The runs of jobs just claimed; those that cannot be run are set aside."""
+    in_order = sorted(claimed, key=lambda it: (-it.job.priority, it.job.run_at, it.job.seq))
+    if not in_order:
+        return [], []
+    good, bad = runnable(it.job for it in in_order)
+    for each in bad:
+        queries.forget_start(c, seq=each.seq, lease_id=lease.id)
+    again = {it.job.id: it.job.seq for it in in_order if not it.is_started}
+    reason = unreadable("it has had an attempt of the number that would be the next")
+    bad += [Unrunnable(again[job.id], job, reason) for job in good if job.id in again]
+    set_aside(c, bad, at, not_started=1)
+    policy = Policy.of(in_order[0].settings or {})
+    return [Run(job=job, lease=lease, policy=policy) for job in good if job.id not in again], bad
+
+
+def _late(c: Connection, end: AttemptEnd, rows: Sequence[queries.JobRow], decided: Job | None) -> Settled:
+    """The job is not the worker's any more: it is a resend, or the job was taken away, or it is gone."""
+    attempt = queries.own_attempt(c, job_id=end.job_id, number=end.number, lease_id=end.lease.id)
+    if attempt is None:
+        return Settled(Settlement.GONE, None)
+    if (attempt.outcome, attempt.finished_at) == (end.result.outcome, end.at):
+        stored = (shown_job(row) for row in rows if row.id == end.job_id)
+        return Settled(Settlement.RECORDED, decided or next(stored, None))
+    queries.store_late(c, job_id=end.job_id, number=end.number, lease_id=end.lease.id, late=end.result.outcome)
+    if not attempt.output:
+        output = end.result.output
+        queries.store_late_output(
+            c,
+            job_id=end.job_id,
+            number=end.number,
+            lease_id=end.lease.id,
+            output=output.content,
+            output_truncated=output.truncated,
+        )
+    return Settled(Settlement.LATE, None)
+
+
+def _ended(end: AttemptEnd, job: Job) -> queries.EndAttempt:
+    return queries.EndAttempt(
+        job_id=end.job_id,
+        number=end.number,
+        finished_at=end.at,
+        ran=end.at - (job.started_at or end.at),
+        outcome=end.result.outcome,
+        exit_code=end.result.exit_code,
+        signal=end.result.signal,
+        error=end.result.error,
+        output=end.result.output.content,
+        output_truncated=end.result.output.truncated,
+    )
+
+
+def _lost(job: Job, before: Job) -> queries.EndAttempt:
+    """The end of the attempt of a job that was rescued, which was thus before."""
+    lease = before.lease or Lease(id="", worker="")
+    result = RunResult(outcome=Outcome.LOST, error=job.last_error)
+    return _ended(AttemptEnd(job.id, before.attempts, lease, job.updated_at, result), before)
+
+
+def _without_output(end: AttemptEnd) -> AttemptEnd:
+    """Output may be lost for want of room; an outcome may not."""
+    return end._replace(result=end.result._replace(output=Output(truncated=bool(end.result.output.content))))
+
+
+def _in_plain_words(end: AttemptEnd) -> AttemptEnd:
+    """What is left when the database does not take the outcome: what happened, and words in which nothing is odd."""
+    error = end.result.error
+    plain = error and "".join(c if " " <= c <= "~" else "?" for c in error[:MAX_PLAIN])
+    return end._replace(result=end.result._replace(error=plain))

@@ -1,0 +1,373 @@
+"""A queue in memory: its ports pass the contract suites that the databases' pass."""
+
+import math
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
+from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
+from queuectl.domain.job import CLAIMABLE, Job, State
+from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.policy import Policy
+from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
+
+LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
+
+
+@dataclass(eq=False)
+class Memory:
+    """What the fakes of one queue share. `jobs` keeps the order of arrival.
+
+    `outage` is the error that every transaction meets; `answers_lost` is how many of the next ones are committed,
+    but their callers hear only an error, as when a connection breaks during the commit.
+    """
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    due: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    workers: dict[str, WorkerRecord] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
+    outage: str | None = None
+    answers_lost: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _depth: int = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._lock:
+            if self.outage is not None:
+                raise DatabaseUnreachable(self.outage)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            if self.answers_lost and not self._depth:
+                self.answers_lost -= 1
+                raise CommitUnknown("the connection broke during the commit")
+
+    def found(self, job_id: str) -> Job:
+        if job_id not in self.jobs:
+            raise JobNotFound(job_id)
+        return self.jobs[job_id]
+
+    def dead(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state is State.DEAD]
+
+    def store(self, jobs: Iterable[Job]) -> None:
+        self.jobs.update({job.id: job for job in jobs})
+
+    def held_by(self, worker_id: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
+
+    def lost_by(self, worker_id: str, at: datetime) -> list[Attempt]:
+        worker = self.workers[worker_id]
+        since = min(worker.renewed_at, at) - (worker.lease_expires_at - worker.renewed_at)
+        lost = [it for it in self.attempts.values() if it.outcome is Outcome.LOST and it.lease.worker == worker_id]
+        return [it for it in lost if it.finished_at is not None and it.finished_at >= since]
+
+    def end_attempt(self, key: tuple[str, int], at: datetime, result: RunResult) -> None:
+        values = {name: getattr(result, name) for name in RunResult._fields}
+        self.attempts[key] = self.attempts[key]._replace(finished_at=at, **values)
+
+    def remove(self, job_id: str) -> None:
+        del self.jobs[job_id]
+        for key in [key for key in self.attempts if key[0] == job_id]:
+            del self.attempts[key], self.due[key]
+
+
+class InMemory:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+
+P, R, S = ParamSpec("P"), TypeVar("R"), TypeVar("S", bound=InMemory)
+
+
+def transaction(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    @wraps(method)
+    def within(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._memory.transaction():
+            return method(self, *args, **kwargs)
+
+    return within
+
+
+class InMemoryJobs(InMemory):
+    @transaction
+    def add(self, jobs: Iterable[Job]) -> None:
+        new = list(jobs)
+        given = Counter(job.id for job in new)
+        taken = [job_id for job_id in given if job_id in self._memory.jobs]
+        repeated = [job_id for job_id, times in given.items() if times > 1]
+        if taken or repeated:
+            raise DuplicateJob(taken, repeated=repeated)
+        self._memory.store(new)
+
+    @transaction
+    def find(self, job_id: str) -> Job:
+        return self._memory.found(job_id)
+
+    @transaction
+    def search(
+        self,
+        *,
+        states: Collection[State] = (),
+        queues: Collection[str] = (),
+        limit: int | None = None,
+        by_end: bool = False,
+    ) -> Sequence[Job]:
+        newest_first = reversed(list(self._memory.jobs.values()))
+        found = [job for job in newest_first if _among(job.state, states) and _among(job.queue, queues)]
+        if by_end:
+            found.sort(key=lambda job: job.finished_at or job.updated_at, reverse=True)
+        return found[:limit]
+
+    @transaction
+    def change(self, job_id: str, decide: Decide) -> Job:
+        job = decide(self._memory.found(job_id))
+        self._memory.store([job])
+        return job
+
+    @transaction
+    def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
+        due = [job for job in self._memory.dead() if job.updated_at <= until]
+        changed = [decide(job) for job in due[:limit]]
+        self._memory.store(changed)
+        return changed
+
+    @transaction
+    def remove(self, job_id: str, *, allow: Decide) -> None:
+        allow(self._memory.found(job_id))
+        self._memory.remove(job_id)
+
+    @transaction
+    def remove_dead(self, *, limit: int) -> Sequence[str]:
+        removed = [job.id for job in self._memory.dead()[:limit]]
+        for job_id in removed:
+            self._memory.remove(job_id)
+        return removed
+
+
+class InMemoryAttempts(InMemory):
+    @transaction
+    def attempts_of(self, job_id: str) -> Sequence[Attempt]:
+        return [attempt for (owner, _), attempt in sorted(self._memory.attempts.items()) if owner == job_id]
+
+    @transaction
+    def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        ended = [it for it in self._memory.attempts.values() if it.outcome is not None and it.job_id in job_ids]
+        return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
+
+
+class InMemoryWork(InMemory):
+    @transaction
+    def claim(
+        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
+    ) -> Sequence[Run]:
+        worker = self._memory.workers.get(lease.worker)
+        if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
+            return []
+        waiting = [job for job in self._memory.jobs.values() if suspects in (None, job.suspect)]
+        due = [job for job in waiting if job.is_due(at) and _among(job.queue, queues)]
+        runs = []
+        for before in sorted(due, key=lambda job: job.claim_order)[:limit]:
+            job = before.claimed(lease, at)
+            key = job.id, job.attempts
+            self._memory.store([job])
+            self._memory.due[key] = before.run_at
+            self._memory.attempts[key] = Attempt(*key, lease=lease, host=worker.host, started_at=at)
+            runs.append(Run(job=job, lease=lease, policy=Policy.of(self._memory.config)))
+        return runs
+
+    @transaction
+    def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
+        return [self._settled(end, decide) for end in ends]
+
+    def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
+        key = end.job_id, end.number
+        attempt = self._memory.attempts.get(key)
+        if attempt is None or attempt.lease != end.lease:
+            return Settled(Settlement.GONE, None)
+        job = self._memory.jobs[end.job_id]
+        if job.lease == end.lease and attempt.outcome is None:
+            job = decide(job, end)
+            self._memory.store([job])
+            self._memory.end_attempt(key, end.at, end.result)
+        elif (attempt.outcome, attempt.finished_at) != (end.result.outcome, end.at):
+            output = attempt.output if attempt.output.content else end.result.output
+            self._memory.attempts[key] = attempt._replace(late=end.result.outcome, output=output)
+            return Settled(Settlement.LATE, None)
+        return Settled(Settlement.RECORDED, job)
+
+    @transaction
+    def settle_and_claim(
+        self,
+        ends: Sequence[AttemptEnd],
+        decide: DecideEnd,
+        lease: Lease,
+        *,
+        queues: Collection[str],
+        limit: int,
+        at: datetime,
+        suspects: bool | None = None,
+    ) -> tuple[Sequence[Settled], Sequence[Run]]:
+        settled = self.settle(ends, decide)
+        return settled, self.claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
+
+    @transaction
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        return self._memory.held_by(worker_id)
+
+    @transaction
+    def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
+        held = [job for job in self._memory.held_by(worker_id) if job.id in job_ids]
+        return [job for job in held if job.cancel_requested_at is not None]
+
+    @transaction
+    def first_due(self, *, queues: Collection[str]) -> FirstDue:
+        jobs = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE and _among(job.queue, queues)]
+        moments = [min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)]
+        return FirstDue(*moments)
+
+    @transaction
+    def rescue(
+        self,
+        worker_id: str,
+        decide: DecideLost,
+        *,
+        at: datetime,
+        proved_dead: bool,
+        silent_since: datetime | None = None,
+    ) -> Sequence[Job]:
+        worker = self._memory.workers.get(worker_id)
+        if worker is None or worker.state not in LIVE:
+            return []
+        if worker.lease_expires_at > at and not (proved_dead or worker.renewed_at == silent_since):
+            return []
+        held, before = self._memory.held_by(worker_id), self._memory.lost_by(worker_id, at)
+        rescued = [decide(job, len(held) == 1 and not before) for job in held]
+        for was, job in zip(held, rescued, strict=True):
+            result = RunResult(outcome=Outcome.LOST, error=job.last_error)
+            self._memory.end_attempt((job.id, was.attempts), job.updated_at, result)
+        self._memory.store(rescued)
+        self._memory.workers[worker_id] = replace(worker, state=WorkerState.LOST)
+        return rescued
+
+
+class InMemoryWorkers(InMemory):
+    @transaction
+    def register(self, worker: WorkerRecord) -> None:
+        self._memory.workers[worker.id] = worker
+
+    @transaction
+    def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
+        worker = self._memory.workers.get(worker_id)
+        if worker is None or worker.state not in LIVE:
+            return False
+        self._memory.workers[worker_id] = replace(worker, state=state, renewed_at=at, lease_expires_at=until)
+        return True
+
+    @transaction
+    def retire(self, worker_id: str, *, at: datetime) -> None:
+        worker = self._memory.workers.get(worker_id)
+        if worker is not None and worker.state in LIVE and not self._memory.held_by(worker_id):
+            self._memory.workers[worker_id] = replace(worker, state=WorkerState.STOPPED, renewed_at=at)
+
+    @transaction
+    def live(self) -> Sequence[WorkerRecord]:
+        return self._chosen(lambda it: it.state in LIVE)
+
+    @transaction
+    def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
+        is_odd = lambda it: not at < it.lease_expires_at <= beyond or it.process.machine == machine  # noqa: E731
+        return self._chosen(lambda it: it.state in LIVE and is_odd(it))
+
+    @transaction
+    def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
+        return self._chosen(lambda it: it.state not in LIVE and it.process.machine == machine)
+
+    def _chosen(self, is_chosen: Callable[[WorkerRecord], bool]) -> list[WorkerRecord]:
+        chosen = sorted(filter(is_chosen, self._memory.workers.values()), key=lambda worker: worker.started_at)
+        return [replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in chosen]
+
+
+class InMemoryConfig(InMemory):
+    @transaction
+    def stored(self) -> Mapping[str, str]:
+        return dict(self._memory.config)
+
+    @transaction
+    def store(self, key: str, value: str) -> None:
+        self._memory.config[key] = value
+
+    @transaction
+    def clear(self, key: str) -> None:
+        self._memory.config.pop(key, None)
+
+
+class InMemoryMeasurements(InMemory):
+    @transaction
+    def counts(self) -> Mapping[State, int]:
+        states = [job.state for job in self._memory.jobs.values()]
+        return {state: states.count(state) for state in State}
+
+    @transaction
+    def due(self, *, at: datetime) -> Mapping[str, int]:
+        return Counter(job.queue for job in self._memory.jobs.values() if job.is_due(at))
+
+    @transaction
+    def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
+        ended = [it for it in self._memory.attempts.values() if it.finished_at and it.finished_at >= since]
+        done = [job for job in self._memory.jobs.values() if job.finished_at and job.finished_at >= since]
+        ran = [attempt for attempt in ended if attempt.outcome in RAN]
+        completions = [attempt.number for attempt in ended if attempt.outcome is Outcome.SUCCEEDED]
+        return Metrics(
+            since=since,
+            attempts={outcome: [it.outcome for it in ended].count(outcome) for outcome in Outcome},
+            completed=len(completions),
+            dead=[job.state for job in done].count(State.DEAD),
+            retried=sum(number > 1 for number in completions),
+            most_attempts=max(completions, default=0),
+            wait=_spread([it.started_at - self._memory.due[it.job_id, it.number] for it in ran]),
+            run=_spread(list(map(_ran, ran))),
+            workers=_tallies((it.lease.worker, it) for it in ended) if detailed else (),
+            queues=_tallies((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
+        )
+
+
+def _among(value: str, chosen: Collection[str]) -> bool:
+    return not chosen or value in chosen
+
+
+def _ran(attempt: Attempt) -> timedelta:
+    return (attempt.finished_at or attempt.started_at) - attempt.started_at
+
+
+def _spread(spans: list[timedelta]) -> Spread:
+    in_order = sorted(spans)
+    p50, p95 = (in_order[math.ceil(len(spans) * part) - 1] if spans else None for part in (0.5, 0.95))
+    return Spread(p50=p50, p95=p95)
+
+
+def _tallies(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Tally]:
+    by_name: dict[str, list[Attempt]] = defaultdict(list)
+    for name, attempt in attempts:
+        by_name[name].append(attempt)
+    return [
+        Tally(
+            name=name,
+            succeeded=sum(it.outcome is Outcome.SUCCEEDED for it in group),
+            failed=sum(it.outcome in (Outcome.FAILED, Outcome.TIMEOUT) for it in group),
+            busy=sum(map(_ran, group), timedelta()),
+        )
+        for name, group in sorted(by_name.items())
+    ]
