@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.adapters.host.system import printable
-from queuectl.adapters.sql.engine.values import KINDS
+from queuectl.adapters.sql.engine.values import KINDS, writer
 from queuectl.domain.document import decode, parse_request
 from queuectl.domain.job import Job, job_of
 from tests.builders import NOON, a_policy
@@ -17,17 +17,17 @@ NAMES = st.binary(min_size=1, max_size=20).map(lambda name: name.replace(b"\0", 
 
 def stored(kind: str, value: object) -> object:
     """The value, from a column back; what is in the column is text that every driver takes."""
-    text = KINDS[kind].encode(value)
+    text = writer(kind)(value)
     assert isinstance(text, str)
     text.encode()
-    return KINDS[kind].decode(text)
+    return KINDS[kind].read(text)
 
 
 def enqueued(document: dict[str, object]) -> Job:
     """The job of a document that went through JSON, as the queue gives it back."""
     request = parse_request(decode(json.dumps(document)), local=INDIA)
     job = job_of(request, new_id="new", policy=a_policy(), cwd="/", at=NOON)
-    kept = {"command": stored("command", job.command), "env": stored("text map", job.env)}
+    kept = {"command": stored("command", job.command), "env": stored("environment", job.env)}
     return job._replace(**kept, cwd=stored("path", job.cwd))  # type: ignore[arg-type]
 
 
@@ -53,7 +53,7 @@ def test_bytes_that_are_a_character_together_come_back_apart() -> None:
 
 
 def test_a_path_that_was_stored_before_is_read_as_it_is() -> None:
-    assert KINDS["path"].decode("/srv/\\udce9/é") == "/srv/\\udce9/é"
+    assert KINDS["path"].read("/srv/\\udce9/é") == "/srv/\\udce9/é"
 
 
 def test_what_is_only_read_shows_such_bytes() -> None:
