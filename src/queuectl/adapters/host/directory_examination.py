@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from queuectl.domain.errors import reason_of
 from queuectl.domain.ports.storage import Finding, Grade
 
 PROBE = bytes(64 * 1024)
@@ -28,15 +29,15 @@ def trouble_of(directory: Path) -> str | None:
     except FileNotFoundError:
         return _trouble_of_making(directory)
     except OSError as error:
-        return f"{directory} cannot be reached: {_said(error)}"
+        return f"{directory} cannot be reached: {reason_of(error)}"
     if not stat.S_ISDIR(found.st_mode):
         return f"{directory} is not a directory"
     try:
         _probe(directory)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk of {directory} is full ({_said(error)})"
-        return f"{directory} cannot be written: {_said(error)}"
+            return f"the disk of {directory} is full ({reason_of(error)})"
+        return f"{directory} cannot be written: {reason_of(error)}"
     return None
 
 
@@ -73,7 +74,3 @@ def _probe(directory: Path) -> None:
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         file.write(PROBE)
         os.fsync(file.fileno())
-
-
-def _said(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from queuectl.domain.errors import HostTrouble
+from queuectl.domain.errors import HostTrouble, reason_of
 from queuectl.domain.worker import Process
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -213,7 +213,7 @@ def start_time(pid: int) -> int | None:
 
 def host_trouble(error: OSError) -> HostTrouble:
     """The error in our words."""
-    return HostTrouble(f"this process cannot look at others now: {(error.strerror or str(error)).lower()}")
+    return HostTrouble(f"this process cannot look at others now: {reason_of(error)}")
 
 
 def stat_fields(pid: int | str) -> list[str] | None:

@@ -13,6 +13,8 @@ from collections import deque
 from select import PIPE_BUF, POLLOUT, poll
 from typing import TYPE_CHECKING
 
+from queuectl.domain.errors import reason_of
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -152,5 +154,5 @@ def _write_all(descriptor: int, text: bytes) -> str | None:
                 ready.register(descriptor, POLLOUT)
                 ready.poll()
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return reason_of(error)
     return None

@@ -11,6 +11,7 @@ from queuectl.adapters.host.system import EXHAUSTED, printable
 from queuectl.adapters.processes import program_trouble
 from queuectl.domain.attempt import Outcome, Output, RunResult
 from queuectl.domain.duration import format_duration
+from queuectl.domain.errors import reason_of
 from queuectl.domain.ports.work import Run
 
 MEANINGS = {126: " (cannot be executed)", 127: " (command not found)"}
@@ -28,7 +29,7 @@ def spawn_failure(run: Run, error: OSError | ValueError | MemoryError) -> RunRes
         error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if isinstance(error, ValueError):  # a row that was written by hand
         return RunResult(outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {error}")
-    reason = (error.strerror or str(error)).lower()
+    reason = reason_of(error)
     if error.errno in EXHAUSTED:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd
