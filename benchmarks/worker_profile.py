@@ -24,8 +24,10 @@ from benchmarks.__main__ import HERE
 from benchmarks.queue import Hand, Queue
 from queuectl.adapters.host import system
 from queuectl.adapters.observers import event_log
-from queuectl.adapters.processes import containment
+from queuectl.adapters.processes import tree
+from queuectl.adapters.processes.child import Child
 from queuectl.adapters.processes.runner import SubprocessRunner
+from queuectl.adapters.processes.spawn import Spawn
 from queuectl.adapters.sql.engine import prepared
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores import jobs
@@ -90,14 +92,14 @@ def watch_everything(steps: Steps) -> None:
     steps.watch(Job, "settled", "the job's next state")
     steps.watch(SubprocessRunner, "start", "runner: start")
     steps.watch(SubprocessRunner, "wait", "runner: wait, its own Python")
-    steps.watch(SubprocessRunner, "_watched", "runner: pidfd, output")
+    steps.watch(SubprocessRunner, "_take_started", "runner: pidfd")
     steps.watch(SubprocessRunner, "_take_ended", "runner: ends")
-    steps.watch(SubprocessRunner, "_bury", "runner: bury")
+    steps.watch(Child, "reap", "runner: reap")
     steps.watch(SubprocessRunner, "_kill_orphans", "runner: orphans")
-    steps.watch(SubprocessRunner, "_reap_orphans", "runner: orphans")
-    steps.watch(containment, "children", "/proc/self/task/*/children")
+    steps.watch(SubprocessRunner, "_reap_others", "runner: orphans")
+    steps.watch(tree, "children", "/proc/self/task/*/children")
     steps.watch(system, "process", "/proc/PID/stat and the machine's id")
-    steps.watch(SubprocessRunner, "_spawn", "posix_spawn")
+    steps.watch(Spawn, "start", "posix_spawn")
     steps.watch(event_log, "log_event", "log lines")
 
 

@@ -142,11 +142,11 @@ class Container(containers.DeclarativeContainer):
         note=local_processes.provided.note,
     )
     make_room_for = _call("adapters.processes.runner", "make_room_for")
-    kill_commands = _function("adapters.processes.containment", "kill_commands_of")
-    kill_orphans = _function("adapters.processes.containment", "kill_orphans")
-    marked = _function("adapters.processes.containment", "marked")
-    examine_containment = _call("adapters.processes.containment", "examine")
-    contain = _call("adapters.processes.containment", "become_subreaper")
+    kill_commands = _function("adapters.processes.marks", "kill_commands_of")
+    kill_orphans = _function("adapters.processes.tree", "kill_orphans")
+    marked = _function("adapters.processes.marks", "marked")
+    examine_containment = _call("adapters.processes.tree", "examine")
+    contain = _call("adapters.processes.tree", "become_subreaper")
 
     # What operators ask, and what workers do.
     queue = providers.Singleton(
@@ -189,7 +189,7 @@ class Container(containers.DeclarativeContainer):
         workers=workers,
         local=local_processes,
         machine=machine_id,
-        owners=_call("adapters.processes.containment", "owners"),
+        owners=_call("adapters.processes.marks", "owners"),
         is_alive=is_alive,
         clear=kill_commands,
     )

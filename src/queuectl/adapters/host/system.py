@@ -31,6 +31,9 @@ SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """No descriptor, memory or process is left: for this process, or on this machine."""
 
+TICKS = os.sysconf("SC_CLK_TCK")
+"""The unit of a process's start time: so many are a second."""
+
 HAS_PROC = Path("/proc/self/stat").exists()
 
 random_bits = random.SystemRandom().getrandbits
@@ -228,6 +231,16 @@ def stat_fields(pid: int | str) -> list[str] | None:
     except OSError as error:
         raise host_trouble(error) from error
     return stat.rpartition(")")[2].split()
+
+
+def pids() -> list[int]:
+    """List all processes on this machine that can be seen. Raises HostTrouble."""
+    try:
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise host_trouble(error) from error
 
 
 def _has_other_threads(pid: int) -> bool:
