@@ -22,8 +22,8 @@ from pathlib import Path
 from benchmarks import postgres
 from benchmarks.__main__ import HERE
 from benchmarks.queue import Hand, Queue
-from queuectl.adapters.host import system
-from queuectl.adapters.observers import event_log
+from queuectl.adapters.host import clock, identity
+from queuectl.adapters.observers import log
 from queuectl.adapters.processes import tree
 from queuectl.adapters.processes.child import Child
 from queuectl.adapters.processes.runner import SubprocessRunner
@@ -98,9 +98,9 @@ def watch_everything(steps: Steps) -> None:
     steps.watch(SubprocessRunner, "_kill_orphans", "runner: orphans")
     steps.watch(SubprocessRunner, "_reap_others", "runner: orphans")
     steps.watch(tree, "children", "/proc/self/task/*/children")
-    steps.watch(system, "process", "/proc/PID/stat and the machine's id")
+    steps.watch(identity, "process", "/proc/PID/stat and the machine's id")
     steps.watch(Spawn, "start", "posix_spawn")
-    steps.watch(event_log, "log_event", "log lines")
+    steps.watch(log, "log_event", "log lines")
 
 
 def main() -> None:
@@ -140,11 +140,11 @@ def profiled(place: Path, url: str | None, count: int, workers: int, slots: int)
         queue.enqueue([{"command": "true"}] * count)
         watch_everything(steps)
         container = queue.container
-        container.events.override(event_log.log_event)
-        log = stack.enter_context((place / "log").open("w"))
-        stack.enter_context(contextlib.redirect_stderr(log))
+        container.events.override(log.log_event)
+        file = stack.enter_context((place / "log").open("w"))
+        stack.enter_context(contextlib.redirect_stderr(file))
         lease = timedelta(hours=6)
-        heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=system.elapsed())
+        heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=clock.elapsed())
         worker: Worker = container.worker(hand.id, queues=(), concurrency=slots, heartbeat=heartbeat)
         if workers > 1:
             queue.start_workers(workers - 1, concurrency=slots)

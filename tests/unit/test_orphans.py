@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.adapters.host import system
+from queuectl.adapters.host import identity
 from queuectl.adapters.processes import marks, tree
 from queuectl.adapters.processes.tree import Orphans
 from queuectl.domain.errors import HostTrouble
@@ -21,7 +21,7 @@ class Machine:
         monkeypatch.setattr(tree, "children", lambda: list(self.jobs))
         monkeypatch.setattr(marks, "variable", self._variable)
         monkeypatch.setattr(tree, "reap", self._reap)
-        monkeypatch.setattr(system, "start_time", lambda pid: pid * system.TICKS)
+        monkeypatch.setattr(identity, "start_time", lambda pid: pid * identity.TICKS)
 
     def _variable(self, pid: int, _name: str) -> str | None:
         self.looks[pid] += 1

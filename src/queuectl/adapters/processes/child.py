@@ -104,41 +104,13 @@ class Child:
         self.thread, self.pid = None, pid
         self.phase = Phase.RUNNING
         if self.stopping.outcome is not None:
-            self.signal(signal.SIGTERM if self.stopping.kill_at else signal.SIGKILL)
+            self.signal_group(signal.SIGTERM if self.stopping.kill_at else signal.SIGKILL)
 
     def watch_exit(self, elapsed: Elapsed) -> None:
         """Have the watch report its end; where there is no pidfd, its end is looked for."""
         with contextlib.suppress(AttributeError, OSError):
             self.pidfd = os.pidfd_open(self.pid)
             self.watch.add(self.pidfd, lambda: self._exit(elapsed()))
-
-    def stop(self, outcome: Outcome, grace: timedelta, now: timedelta) -> None:
-        """Have it end: SIGTERM now and SIGKILL after `grace`, or at once without one. Nothing if it has ended."""
-        self.stopping.times_out = None
-        if self.stopping.outcome is None and self.has_ended():
-            return  # it ended by itself first, and that is its outcome
-        self.stopping.outcome = self.stopping.outcome or outcome
-        if not grace:
-            self.kill(now)
-            return
-        self.stopping.kill_by(now + grace)
-        self.signal(signal.SIGTERM)
-        self.signal(signal.SIGCONT)  # a process that has stopped itself could not obey
-
-    def enforce(self, now: timedelta, grace: timedelta) -> None:
-        """Stop it when its time is up, and kill it when its grace is."""
-        if self.stopping.times_out is not None and now >= self.stopping.times_out:
-            self.stop(Outcome.TIMEOUT, grace, now)
-        if self.stopping.kill_at is not None and now >= self.stopping.kill_at:
-            self.kill(now)
-
-    def kill(self, now: timedelta) -> None:
-        """SIGKILL, to the whole group."""
-        self.stopping.kill_at = None
-        self.stopping.killed_at = self.stopping.killed_at or now
-        if self.thread is not None:
-            tree.kill_children_of(self.thread)  # the one that waits for its directory or program
-        self.signal(signal.SIGKILL)
 
     def _exit(self, now: timedelta) -> None:
         """RUNNING → EXITED. The pidfd is closed: it would report also an end that cannot be reaped for ever."""
@@ -154,32 +126,60 @@ class Child:
         by_itself = self.stopping.outcome is None
         left_behind = by_itself and self.pipe.is_open and not is_pipe_shared
         self.pipe.close()
-        self.signal(signal.SIGKILL)
+        self.signal_group(signal.SIGKILL)
         self.close_pidfd()
         code = self.reap_leader()
         self.phase, self.since = Phase.REAPED, now
         self.end = End(code, left_behind=(by_itself and self.group_exists()) or left_behind)
+
+    def stop(self, outcome: Outcome, grace: timedelta, now: timedelta) -> None:
+        """Have it end: SIGTERM now and SIGKILL after `grace`, or at once without one. Nothing if it has ended."""
+        self.stopping.times_out = None
+        if self.stopping.outcome is None and self.has_ended():
+            return  # it ended by itself first, and that is its outcome
+        self.stopping.outcome = self.stopping.outcome or outcome
+        if not grace:
+            self.kill(now)
+            return
+        self.stopping.kill_by(now + grace)
+        self.signal_group(signal.SIGTERM)
+        self.signal_group(signal.SIGCONT)  # a process that has stopped itself could not obey
+
+    def kill(self, now: timedelta) -> None:
+        """SIGKILL, to the whole group."""
+        self.stopping.kill_at = None
+        self.stopping.killed_at = self.stopping.killed_at or now
+        if self.thread is not None:
+            tree.kill_children_of(self.thread)  # the one that waits for its directory or program
+        self.signal_group(signal.SIGKILL)
+
+    def enforce(self, now: timedelta, grace: timedelta) -> None:
+        """Stop it when its time is up, and kill it when its grace is."""
+        if self.stopping.times_out is not None and now >= self.stopping.times_out:
+            self.stop(Outcome.TIMEOUT, grace, now)
+        if self.stopping.kill_at is not None and now >= self.stopping.kill_at:
+            self.kill(now)
 
     def reap_leader(self) -> int:
         """Reap the dead leader; how it ended, as an exit code or a negative signal."""
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def has_ended(self) -> bool:
-        """Say whether the leader has ended; it stays a zombie."""
+        """Return whether the leader has ended; it stays a zombie."""
         if self.phase is Phase.REAPED:
             return True
         if self.phase is Phase.STARTING:
             return False
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal_group(self, number: signal.Signals) -> None:
         """Signal the group, while it is sure that the id is this group's."""
         if self.phase in (Phase.RUNNING, Phase.EXITED):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def group_exists(self) -> bool:
-        """Say whether any of the group is left; reaps those that have become children of this process and ended."""
+        """Return whether any of the group is left; reaps those that have become children of this process and ended."""
         if self.phase is Phase.STARTING:
             return False
         with contextlib.suppress(ChildProcessError):  # none of the group is, or has become, a child of ours
@@ -194,17 +194,17 @@ class Child:
         return True
 
     def may_have_started(self, orphan: Orphan) -> bool:
-        """Say whether an orphan may be this command's: by its mark, or for want of one by its age."""
+        """Return whether an orphan may be this command's: by its mark, or for want of one by its age."""
         if orphan.job_id is not None:
             return orphan.job_id == self.run.job.id
         return orphan.is_younger(self.spawned_at)
 
     def is_young(self, now: timedelta) -> bool:
-        """Say whether it has only just begun."""
+        """Return whether it has only just begun."""
         return now < self.spawned_at + YOUNG
 
     def is_stuck(self, now: timedelta) -> bool:
-        """Say whether SIGKILL has not ended it in time, or it has ended and cannot be reaped."""
+        """Return whether SIGKILL has not ended it in time, or it has ended and cannot be reaped."""
         if self.phase is Phase.REAPED:
             return False
         is_held = self.phase is Phase.EXITED and now > self.since + REAP_TIMEOUT

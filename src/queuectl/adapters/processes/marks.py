@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.host import system
+from queuectl.adapters.host import identity, signals
 from queuectl.domain.ports.host import NotedCommand
 
 WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
@@ -42,7 +42,7 @@ def kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None
         return is_ours or (bool(outputs) and _has_open(pid, outputs))
 
     while clean < CLEAN_SWEEPS and time.monotonic() < give_up_at:
-        left = [pid for pid in system.pids() if is_left(pid)]
+        left = [pid for pid in identity.pids() if is_left(pid)]
         for pid in left:
             _kill_if(is_left, pid)
         if left:
@@ -52,12 +52,12 @@ def kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None
 
 def marked(name: str, value: str) -> dict[int, str | None]:
     """Find every process on this machine that was started with that variable, each with its job, if it has one."""
-    return {pid: variable(pid, JOB_MARK) for pid in system.pids() if _is_marked(pid, name, value)}
+    return {pid: variable(pid, JOB_MARK) for pid in identity.pids() if _is_marked(pid, name, value)}
 
 
 def owners() -> set[str]:
     """The ids of the workers to which the commands that run on this machine belong."""
-    return {worker for pid in system.pids() if (worker := variable(pid, WORKER_MARK))}
+    return {worker for pid in identity.pids() if (worker := variable(pid, WORKER_MARK))}
 
 
 def variable(pid: int, name: str) -> str | None:
@@ -73,8 +73,8 @@ def _environment(pid: int) -> list[bytes]:
         if variables := Path(f"/proc/{pid}/environ").read_bytes():
             return variables.split(b"\0")
     except OSError as error:
-        if error.errno in system.EXHAUSTED:
-            raise system.host_trouble(error) from error
+        if error.errno in identity.EXHAUSTED:
+            raise identity.host_trouble(error) from error
     with contextlib.suppress(OSError):  # the main thread may have ended, and others live
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
@@ -84,27 +84,27 @@ def _environment(pid: int) -> list[bytes]:
 
 
 def _is_marked(pid: int, name: str, value: str) -> bool:
-    """Say whether the process was started with that environment variable."""
+    """Return whether the process was started with that environment variable."""
     return variable(pid, name) == value
 
 
 def _is_in_session(pid: int, sessions: Mapping[int, timedelta]) -> bool:
-    """Say whether the process lives and is of one of these sessions, which were there at these times since boot.
+    """Return whether the process lives and is of one of these sessions, which were there at these times since boot.
 
     The id of a session is its leader's pid, and not given again while the session has members. A younger leader has
     been given it after the session was gone.
     """
-    if not sessions or (fields := system.stat_fields(pid)) is None:
+    if not sessions or (fields := identity.stat_fields(pid)) is None:
         return False
     session = int(fields[3])
-    if session not in sessions or system.process(pid) is None:
+    if session not in sessions or identity.process(pid) is None:
         return False
-    leader = system.stat_fields(session)
-    return leader is None or int(leader[19]) <= int(sessions[session].total_seconds() * system.TICKS)
+    leader = identity.stat_fields(session)
+    return leader is None or int(leader[19]) <= int(sessions[session].total_seconds() * identity.TICKS)
 
 
 def _has_open(pid: int, names: Collection[str]) -> bool:
-    """Say whether the process has one of these open, by the names that /proc has for them."""
+    """Return whether the process has one of these open, by the names that /proc has for them."""
     with contextlib.suppress(OSError):  # another user's, or gone
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -139,4 +139,4 @@ def _newest_pid() -> int | None:
 
 def _kill_if(is_meant: Callable[[int], bool], pid: int) -> None:
     with contextlib.suppress(OSError):  # another user's
-        system.send_signal(pid, signal.SIGKILL, is_meant=is_meant)
+        signals.send_signal(pid, signal.SIGKILL, is_meant=is_meant)

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from queuectl.adapters.host.system import printable
+from queuectl.adapters.host.files import printable
 
 HEAD = 4096
 """Bytes of a file that are looked at: the kernel itself reads 256 of a script (binfmt_script(5))."""

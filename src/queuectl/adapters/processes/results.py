@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.host.system import EXHAUSTED, printable
+from queuectl.adapters.host.files import printable
+from queuectl.adapters.host.identity import EXHAUSTED
 from queuectl.adapters.processes import program_trouble
 from queuectl.domain.attempt import Outcome, Output, RunResult
 from queuectl.domain.duration import format_duration
@@ -92,7 +93,7 @@ def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | N
 
 
 def may_be_explained(code: int) -> bool:
-    """Say whether `explanation_of` may have something to add to that exit code."""
+    """Return whether `explanation_of` may have something to add to that exit code."""
     return code in MEANINGS
 
 

@@ -275,7 +275,7 @@ class SubprocessRunner:
         stopped_as = child.stopping.outcome
         if child.phase is Phase.STARTING:
             return results.not_started(child.run, stopped_as or Outcome.RELEASED, hangs=True)
-        child.signal(signal.SIGKILL)
+        child.signal_group(signal.SIGKILL)
         code = tree.exit_code(child.pid)
         return results.stuck(child.run, code, child.pipe.output(), stopped_as=stopped_as, pid=child.pid)
 
@@ -304,7 +304,7 @@ class SubprocessRunner:
                     child.reap_leader()
                     self._slots.remove(child)
                 else:
-                    child.signal(signal.SIGKILL)
+                    child.signal_group(signal.SIGKILL)
 
 
 def _explain(child: Child, end: End) -> None:

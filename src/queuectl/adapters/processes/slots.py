@@ -41,5 +41,5 @@ class Slots:
         self.stuck.append(child)
 
     def is_any_starting(self) -> bool:
-        """Say whether a command has no process yet."""
+        """Return whether a command has no process yet."""
         return any(child.phase is Phase.STARTING for child in self.running)

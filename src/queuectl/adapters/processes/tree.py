@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from queuectl.adapters.host import system
+from queuectl.adapters.host import identity
 from queuectl.adapters.processes import marks
 from queuectl.domain.errors import HostTrouble
 from queuectl.domain.ports.storage import Finding, Grade
@@ -71,8 +71,8 @@ class Orphan(NamedTuple):
     """Clock ticks since boot."""
 
     def is_younger(self, than: timedelta) -> bool:
-        """Say whether it was started at that time since boot or later."""
-        return self.started >= int(than.total_seconds() * system.TICKS)
+        """Return whether it was started at that time since boot or later."""
+        return self.started >= int(than.total_seconds() * identity.TICKS)
 
 
 class Orphans:
@@ -109,7 +109,7 @@ class Orphans:
 
 def _orphan(pid: int) -> Orphan:
     try:
-        return Orphan(pid=pid, job_id=marks.variable(pid, marks.JOB_MARK), started=system.start_time(pid) or 0)
+        return Orphan(pid=pid, job_id=marks.variable(pid, marks.JOB_MARK), started=identity.start_time(pid) or 0)
     except HostTrouble:  # it may be anybody's
         return Orphan(pid=pid, job_id=None, started=UNKNOWN)
 
@@ -131,12 +131,12 @@ def kill_children_of(thread: int) -> None:
 
 def members(group: int) -> list[int]:
     """List the processes of that group, as far as they can be seen."""
-    return [pid for pid in system.pids() if (fields := system.stat_fields(pid)) and fields[2] == str(group)]
+    return [pid for pid in identity.pids() if (fields := identity.stat_fields(pid)) and fields[2] == str(group)]
 
 
 def exit_code(pid: int) -> int | None:
     """The exit code, or the negative signal, of a process that has ended and cannot be reaped; None: not known."""
-    fields = system.stat_fields(pid)
+    fields = identity.stat_fields(pid)
     if not fields or fields[0] not in "ZX" or len(fields) < EXIT_CODE_FIELD:
         return None
     return os.waitstatus_to_exitcode(int(fields[EXIT_CODE_FIELD - 1]))

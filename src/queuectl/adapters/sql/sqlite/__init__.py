@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from queuectl.adapters.host.system import now
+from queuectl.adapters.host.clock import now
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
 from queuectl.adapters.sql.sqlite.connection import path_of, sqlite_backend

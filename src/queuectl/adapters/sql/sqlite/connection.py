@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from queuectl.adapters.host.system import make_private
+from queuectl.adapters.host.files import make_private
 from queuectl.adapters.sql.engine.prepared import Columns
 from queuectl.adapters.sql.engine.transactions import Backend, Connection, Cursor
 from queuectl.adapters.sql.sqlite.write_lock import WriteQueue

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
 
-from queuectl.adapters.host.system import EPOCH
+from queuectl.adapters.host.clock import EPOCH
 from queuectl.adapters.sql.engine.prepared import MOST_CLAIMED, PRIORITIES, Row, prepared
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.domain.worker import Lease

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from operator import attrgetter
 
-from queuectl.adapters.host.system import printable
+from queuectl.adapters.host.files import printable
 from queuectl.adapters.sql.engine.prepared import Row, shortened
 from queuectl.domain.attempt import Attempt, Output
 from queuectl.domain.job import Job, State

@@ -1,4 +1,4 @@
-"""The log: one line for each event of a worker. The only place that words them."""
+"""The log: one line for each event of a worker, worded here alone."""
 
 import functools
 import logging
@@ -13,9 +13,20 @@ from queuectl.domain.job import State
 
 INFO, WARNING, ERROR = "INFO", "WARNING", "ERROR"
 
+WorkerEvent = (
+    events.WorkerStarted
+    | events.WorkerStopping
+    | events.WorkerSignalled
+    | events.WorkerStopped
+    | events.LeaseLost
+    | events.DatabaseLost
+    | events.DatabaseBack
+    | events.WorkerInTrouble
+)
+
 
 def take_over_logging() -> None:
-    """Have what libraries and other adapters tell `logging` written as lines of the log."""
+    """Write what libraries and other adapters send to `logging` as lines of the log."""
     logger = logging.getLogger("queuectl")
     logger.addHandler(_Lines())
     logger.setLevel(logging.INFO)
@@ -54,13 +65,29 @@ def _second(moment: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
 
 
-def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each event
-    """`EventSink` that writes to the log."""
+def log_event(event: events.Event) -> None:
+    """Write the event to the log: an `EventSink`."""
     match event:
         case events.JobStarted():
             _write(INFO, f"job {event.job.id} attempt {event.job.attempts} started")
         case events.JobSettled():
             _log_settled(event)
+        case events.CancelHeard():
+            _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
+        case events.OutcomeKept():
+            _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
+        case events.OutcomeRefused():
+            _write(ERROR, f"{_ended(event)} and cannot be recorded, kept on disk: {_shown(event.error)}")
+        case events.ResultLate():
+            _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
+        case events.JobRescued():
+            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
+        case _:
+            _log_worker(event)
+
+
+def _log_worker(event: WorkerEvent) -> None:
+    match event:
         case events.WorkerStarted():
             queues = ", ".join(event.queues) or "all"
             _write(INFO, f"worker {event.worker} started: queues {queues}, {event.concurrency} at a time")
@@ -73,16 +100,6 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(WARNING, f"{said} and is replaced")
         case events.WorkerStopped():
             _write(INFO, f"worker {event.worker} stopped")
-        case events.CancelHeard():
-            _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
-        case events.OutcomeKept():
-            _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
-        case events.OutcomeRefused():
-            _write(ERROR, f"{_ended(event)} and cannot be recorded, kept on disk: {_shown(event.error)}")
-        case events.ResultLate():
-            _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
-        case events.JobRescued():
-            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
         case events.LeaseLost():
             _write(ERROR, f"worker {event.worker} lost its lease and stops its jobs: {event.reason}")
         case events.DatabaseLost():
@@ -114,5 +131,5 @@ def _log_settled(event: events.JobSettled) -> None:
 
 
 def _shown(text: str | None) -> str:
-    """A command's own words on one line, control characters escaped."""
+    """Put a command's own words on one line, control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text or "")
