@@ -1,4 +1,4 @@
-"""Whether the directories of this installation can be written, tried without a trace, for `doctor`."""
+"""Checks of the directories of this installation, for `doctor`: written to, without a trace."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from queuectl.domain.errors import reason_of
 from queuectl.domain.ports.storage import Finding, Grade
 
 PROBE = bytes(64 * 1024)
-"""What is written to find out: more than a file system keeps for the file's own entry."""
+"""The bytes that are written to find out: more than a file system keeps for the file's own entry."""
 
 
 def examine(log_dir: Path, spool_dir: Path) -> Sequence[Finding]:
-    """Whether workers can log, and keep the outcomes that the database cannot take."""
+    """Check that workers can log, and keep the outcomes that the database cannot take."""
     return [
         _finding("log directory", log_dir, Grade.FAIL, "workers in the background cannot be started without a log"),
         _finding("spool directory", spool_dir, Grade.WARN, "outcomes outlive an outage in their worker's memory only"),
@@ -23,7 +23,7 @@ def examine(log_dir: Path, spool_dir: Path) -> Sequence[Finding]:
 
 
 def trouble_of(directory: Path) -> str | None:
-    """Why nothing can be written in a directory, by trying it; None when all is well. An absent one could be made."""
+    """Find out why nothing can be written in a directory; None when all is well. An absent one could be made."""
     try:
         found = directory.stat()
     except FileNotFoundError:

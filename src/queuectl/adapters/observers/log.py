@@ -13,17 +13,6 @@ from queuectl.domain.job import State
 
 INFO, WARNING, ERROR = "INFO", "WARNING", "ERROR"
 
-WorkerEvent = (
-    events.WorkerStarted
-    | events.WorkerStopping
-    | events.WorkerSignalled
-    | events.WorkerStopped
-    | events.LeaseLost
-    | events.DatabaseLost
-    | events.DatabaseBack
-    | events.WorkerInTrouble
-)
-
 
 def take_over_logging() -> None:
     """Write what libraries and other adapters send to `logging` as lines of the log."""
@@ -33,7 +22,7 @@ def take_over_logging() -> None:
 
 
 class _Lines(logging.Handler):
-    """Makes lines of the log."""
+    """A handler that makes lines of the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -65,29 +54,13 @@ def _second(moment: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
 
 
-def log_event(event: events.Event) -> None:
+def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each event
     """Write the event to the log: an `EventSink`."""
     match event:
         case events.JobStarted():
             _write(INFO, f"job {event.job.id} attempt {event.job.attempts} started")
         case events.JobSettled():
             _log_settled(event)
-        case events.CancelHeard():
-            _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
-        case events.OutcomeKept():
-            _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
-        case events.OutcomeRefused():
-            _write(ERROR, f"{_ended(event)} and cannot be recorded, kept on disk: {_shown(event.error)}")
-        case events.ResultLate():
-            _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
-        case events.JobRescued():
-            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
-        case _:
-            _log_worker(event)
-
-
-def _log_worker(event: WorkerEvent) -> None:
-    match event:
         case events.WorkerStarted():
             queues = ", ".join(event.queues) or "all"
             _write(INFO, f"worker {event.worker} started: queues {queues}, {event.concurrency} at a time")
@@ -100,6 +73,16 @@ def _log_worker(event: WorkerEvent) -> None:
             _write(WARNING, f"{said} and is replaced")
         case events.WorkerStopped():
             _write(INFO, f"worker {event.worker} stopped")
+        case events.CancelHeard():
+            _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
+        case events.OutcomeKept():
+            _write(WARNING, f"{_ended(event)}; kept on disk until the database takes it")
+        case events.OutcomeRefused():
+            _write(ERROR, f"{_ended(event)} and cannot be recorded, kept on disk: {_shown(event.error)}")
+        case events.ResultLate():
+            _write(WARNING, f"{_ended(event)} after the job had been taken away: kept as a late result")
+        case events.JobRescued():
+            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
         case events.LeaseLost():
             _write(ERROR, f"worker {event.worker} lost its lease and stops its jobs: {event.reason}")
         case events.DatabaseLost():

@@ -126,7 +126,7 @@ class _Lines(io.RawIOBase):
                     self._changed.wait(GATHER_INTERVAL)  # or until a flush
 
     def _next(self) -> list[bytes]:
-        """As many lines as a pipe takes in one piece."""
+        """Take as many lines as a pipe takes in one piece."""
         lines: list[bytes] = []
         size = 0
         while self._waiting and (not lines or size + len(self._waiting[0]) <= PIPE_BUF):

@@ -25,22 +25,22 @@ from queuectl.domain.ports.host import Elapsed
 from queuectl.domain.ports.work import Run
 
 POLL_INTERVAL = timedelta(milliseconds=10)
-"""How often to look for what no descriptor reports: the rest of a killed group; ends, where there is no
+"""The time between two looks for what no descriptor reports: the rest of a killed group; ends, where there is no
 pidfd_open(2)."""
 
 REAP_TIMEOUT = timedelta(seconds=2)
-"""How long a killed group may take to vanish, or a dead leader to be reaped, before its job is recorded anyway."""
+"""The time that a killed group may take to vanish, or a dead leader to be reaped, before its job is recorded anyway."""
 
 KILL_TIMEOUT = timedelta(seconds=5)
-"""How long a leader may take to end on SIGKILL before that is recorded. It runs no more code of its own: it waits for a
-disk in the kernel, is in a frozen cgroup, or has a lot of memory to give back."""
+"""The time that a leader may take to end on SIGKILL before that is recorded. It runs no more code of its own: it waits
+for a disk in the kernel, is in a frozen cgroup, or has a lot of memory to give back."""
 
 YOUNG = timedelta(milliseconds=50)
 """The age up to which a command is likely to be as short as its neighbours."""
 
 
 class Phase(Enum):
-    """How far a command has come; `Child` has the move into each."""
+    """A stage of a command; `Child` has the move into each."""
 
     STARTING = "starting"
     """There is no process yet. Ends with a process, or with a failure, which ends the whole."""
@@ -54,12 +54,12 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Stop:
-    """Why and when a command is stopped: SIGTERM first, and SIGKILL when its grace is over."""
+    """The stop of a command: SIGTERM first, and SIGKILL when its grace is over."""
 
     times_out: timedelta | None
-    """When it is stopped for its own timeout; None: never, or not any more."""
+    """The end of its own timeout; None: it has none, or it counts no more."""
     outcome: Outcome | None = None
-    """Why it has been stopped; None: it has not."""
+    """The reason for which it has been stopped; None: it has not."""
     kill_at: timedelta | None = None
     killed_at: timedelta | None = None
 
@@ -70,14 +70,14 @@ class Stop:
 
 @dataclass(slots=True)
 class End:
-    """How a command ended, and what is found out about that afterwards."""
+    """The end of a command, and what is found out about it afterwards."""
 
     code: int
     """The exit code, or the signal as a negative number."""
     left_behind: bool
     """Processes of it lived on, though nobody had stopped it."""
     explained_since: timedelta | None = None
-    """When a thread began to look for an explanation."""
+    """The time at which a thread began to look for an explanation."""
     explanation: str | None = None
 
 

@@ -16,7 +16,7 @@ from queuectl.domain.errors import reason_of
 from queuectl.domain.ports.work import Run
 
 MEANINGS = {126: " (cannot be executed)", 127: " (command not found)"}
-"""What the shell says by these exit codes."""
+"""The meanings that a shell gives to these exit codes."""
 
 MAX_LINE_LENGTH = 200
 """Characters of a command's last line of output that are repeated in its error."""
@@ -44,7 +44,7 @@ def start_failed(run: Run, error: OSError | ValueError | MemoryError) -> RunResu
 
 
 def _why_not_started(run: Run, error: OSError, reason: str) -> str:
-    """Why the program was not started, and what would mend it."""
+    """Explain why the program was not started, and what would mend it."""
     command = run.job.command
     program, directory = "/bin/sh" if isinstance(command, str) else command[0], _directory(run)
     trouble = program_trouble.of_start(error, directory)
@@ -60,7 +60,7 @@ def _why_not_started(run: Run, error: OSError, reason: str) -> str:
 
 
 def _directory(run: Run) -> Path:
-    """Where the command runs; a job without a directory runs where the worker does."""
+    """The directory of the command; a job without one runs where the worker does."""
     return Path(os.fsdecode((run.job.cwd or ".").encode(errors="surrogateescape")))
 
 

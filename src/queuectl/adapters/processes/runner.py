@@ -34,17 +34,17 @@ from queuectl.domain.ports.host import Elapsed
 from queuectl.domain.ports.work import Run
 
 WHILE_STARTING, WHILE_YOUNG = timedelta(milliseconds=25), timedelta(milliseconds=3)
-"""How long an end waits for others while young commands are being started, or run: what ends together is recorded
+"""The time that an end waits for others while young commands are being started, or run: what ends together is recorded
 together, in one transaction, which fills all their slots. To start them is what takes the time meanwhile."""
 
 EXPLAIN_TIMEOUT = timedelta(seconds=1)
-"""How long a look at a job's files may take that would only make the words about its end better."""
+"""The time that a look at a job's files may take which would only make the words about its end better."""
 
 REAP_INTERVAL = timedelta(milliseconds=100)
-"""How often the orphans of running commands that have ended are reaped."""
+"""The time between two looks for orphans of running commands that have ended."""
 
 DESCRIPTORS, DESCRIPTORS_EACH = 64, 2
-"""What a worker needs for itself, for starts under way and looks at /proc as well; and for each command:
+"""The descriptors that a worker needs for itself, starts under way and looks at /proc included, and for each command:
 its pipe and its pidfd."""
 
 
@@ -96,7 +96,7 @@ class SubprocessRunner:
 
     @property
     def stuck(self) -> int:
-        """How many commands are over whose processes SIGKILL has not ended, or that a tracer does not let go of."""
+        """The number of commands that are over, though SIGKILL has not ended them or a tracer holds them."""
         return len(self._slots.stuck)
 
     def start(self, run: Run) -> None:
@@ -212,7 +212,7 @@ class SubprocessRunner:
         return min(deadlines)
 
     def _worth_waiting(self, now: timedelta) -> timedelta:
-        """How long other commands may be about to end: those that have just begun are likely to be as short."""
+        """The time in which other commands may end too: those that have just begun are likely to be as short."""
         young = [child for child in self._slots.running if child.is_young(now)]
         if any(child.phase is Phase.STARTING for child in young):
             return WHILE_STARTING
@@ -241,7 +241,7 @@ class SubprocessRunner:
         return (is_late or not (orphans_left or child.group_exists())) and self._is_explained(child, end, now)
 
     def _is_explained(self, child: Child, end: End, now: timedelta) -> bool:
-        """Whether all is known that can be said about its end; to look at the job's files may take for ever."""
+        """Return whether all is known that can be said about its end; to look at the job's files may take for ever."""
         if child.stopping.outcome is not None or not results.may_be_explained(end.code):
             return True
         if end.explained_since is None:
@@ -312,7 +312,7 @@ def _explain(child: Child, end: End) -> None:
 
 
 def _keep_descriptors_from_commands() -> None:
-    """What this process was started with, a lock of its starter's perhaps; Python's own are not inherited anyway."""
+    """Keep what this process was started with, a lock perhaps, to itself; Python's own are not inherited anyway."""
     for entry in Path("/dev/fd").iterdir():
         with contextlib.suppress(OSError):  # that of the listing itself
             if int(entry.name) > 2:

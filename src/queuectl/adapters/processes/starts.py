@@ -118,7 +118,7 @@ class Starts:
 
 
 def _paths(program: bytes, environ: Mapping[bytes, bytes]) -> Sequence[bytes]:
-    """Where a program may be: at its own path, or in the directories of the command's PATH."""
+    """List the paths of a program: its own, or those in the directories of the command's PATH."""
     if b"/" in program:
         return [program]
     directories = environ.get(b"PATH", os.defpath.encode()).split(b":")

@@ -26,12 +26,6 @@ from queuectl.domain.ports.storage import Finding, Grade
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans below this process become its children instead of init's."""
 
-SWEEP_TIMEOUT = 5.0
-"""Seconds after which processes that SIGKILL does not end are left behind."""
-
-POLL_INTERVAL = 0.002
-"""Seconds between two looks at what is dying."""
-
 MAX_LIST_SIZE = 1 << 20
 """Bytes of the longest list of children: more than a hundred thousand pids."""
 
@@ -39,7 +33,7 @@ EXIT_CODE_FIELD = 50
 """The index of the exit code in /proc/PID/stat (its field 52), counted from the process's state."""
 
 UNKNOWN = 2**63
-"""When a process was started at which nobody could look: later than anything."""
+"""The start time of a process at which nobody could look: later than anything."""
 
 
 def become_subreaper() -> None:
@@ -147,7 +141,7 @@ def kill_orphans(keep: Collection[int]) -> None:
 
     A command has a session of its own: what is in this process's session was there before it, and is spared.
     """
-    give_up_at = time.monotonic() + SWEEP_TIMEOUT
+    give_up_at = time.monotonic() + marks.SWEEP_TIMEOUT
     own_session = os.getsid(0)
     while orphans := [pid for pid in children() if pid not in keep and _session(pid) != own_session]:
         for pid in orphans:
@@ -156,7 +150,7 @@ def kill_orphans(keep: Collection[int]) -> None:
             reap(pid)
         if time.monotonic() > give_up_at:
             return
-        time.sleep(POLL_INTERVAL)
+        time.sleep(marks.POLL_INTERVAL)
 
 
 def _session(pid: int) -> int:
