@@ -1,4 +1,4 @@
-"""Why a program does not start, told in words that a person can act on, and only where it is sure."""
+"""Reasons why a program does not start, in words that a person can act on, and only where they are sure."""
 
 import errno
 import os

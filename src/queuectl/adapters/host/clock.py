@@ -16,5 +16,5 @@ def now() -> datetime:
 
 
 def elapsed() -> timedelta:
-    """Time since the machine's boot, suspension included where the system can tell; never steps."""
-    return timedelta(0, 0, time.clock_gettime_ns(SINCE_BOOT) // 1000)  # by place, and not by a float: it is asked often
+    """Time since the machine's boot, suspension included where the system knows it; never steps."""
+    return timedelta(0, 0, time.clock_gettime_ns(SINCE_BOOT) // 1000)  # by position, not by a float: it is called often

@@ -46,7 +46,7 @@ def new_lease_id() -> str:
 @functools.lru_cache(maxsize=1)
 def _fourteen_digits(number: int) -> str:
     """The number's last 70 bits in base 32."""
-    return _eight_digits(number >> 30) + "".join(PAIRS[number >> place & 1023] for place in (20, 10, 0))
+    return _eight_digits(number >> 30) + "".join(PAIRS[number >> shift & 1023] for shift in (20, 10, 0))
 
 
 def _eight_digits(number: int) -> str:

@@ -139,7 +139,7 @@ class FileLocalProcesses:
     def _write(self, offset: int, content: bytes | bytearray) -> None:
         if self._own is None:
             return
-        with contextlib.suppress(OSError):  # a full disk: who reads it finds an older moment, and asks the database
+        with contextlib.suppress(OSError):  # a full disk: a reader finds an older moment, and asks the database
             os.pwrite(self._file, content, offset)
             if offset == 0:
                 os.ftruncate(self._file, len(self._content))

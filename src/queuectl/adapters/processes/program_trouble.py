@@ -23,7 +23,7 @@ HEAD = 4096
 NESTED = 4
 """So many interpreters of interpreters: the kernel follows no more."""
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 """Characters of a program's name that an error repeats."""
 
 SHELL_CHARACTERS = re.compile(r"""[\s|&;<>()$`*?{}"'\\]""")
@@ -56,7 +56,7 @@ class Trouble(NamedTuple):
 
 def named(text: str) -> str:
     """A program's name as an error repeats it: on one line, never long, bytes that are no UTF-8 escaped."""
-    short = printable(text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "…")
+    short = printable(text if len(text) <= MAX_NAME_LENGTH else text[:MAX_NAME_LENGTH] + "…")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in short)
 
 
@@ -91,7 +91,7 @@ def hint_for(name: str, directory: Path, *, is_whole_command: bool) -> str:
     if VARIABLE.match(name) and not is_whole_command:
         return "; a variable is set with --env NAME=VALUE, before the --"
     if is_whole_command and SHELL_CHARACTERS.search(name):
-        what = shlex.quote(printable(name)) if len(name) <= LONGEST_NAME and name.isprintable() else "TEXT"
+        what = shlex.quote(printable(name)) if len(name) <= MAX_NAME_LENGTH and name.isprintable() else "TEXT"
         return f"; that is a shell command: enqueue it with -c {what}"
     if name in SHELL_WORDS:
         return "; that is a word of the shell: enqueue the whole command as a text, with -c"

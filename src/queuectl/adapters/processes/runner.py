@@ -231,7 +231,7 @@ class SubprocessRunner:
 
     def _reap_leaders(self, now: timedelta) -> None:
         for child in self._slots.running:
-            # A pidfd reports the end; a command that has none is asked each time.
+            # A pidfd reports the end; a command that has none is looked at each time.
             if child.end is None and child.pidfd is None and child.has_ended():
                 # One that is only being started has a copy of every pipe, as long as its mount is silent.
                 child.reap(now, is_pipe_shared=child.pipe.is_open and self._slots.is_any_starting())

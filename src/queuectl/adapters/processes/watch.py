@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 
 class Watch:
-    """Waits for any number of descriptors, and does for each that is ready what was asked of it."""
+    """Waits for any number of descriptors, and calls the handler of each that is ready."""
 
     def __init__(self) -> None:
         # Neither `selectors` nor epoll: what is waited for changes with each command, the one thing they are slow at.
