@@ -22,10 +22,12 @@ from pathlib import Path
 from benchmarks import postgres
 from benchmarks.__main__ import HERE
 from benchmarks.queue import Hand, Queue
-from queuectl.adapters.host import system
-from queuectl.adapters.observers import event_log
-from queuectl.adapters.processes import containment
+from queuectl.adapters.host import clock, identity
+from queuectl.adapters.observers import log
+from queuectl.adapters.processes import tree
+from queuectl.adapters.processes.child import Child
 from queuectl.adapters.processes.runner import SubprocessRunner
+from queuectl.adapters.processes.spawn import Spawn
 from queuectl.adapters.sql.engine import prepared
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores import jobs
@@ -90,15 +92,15 @@ def watch_everything(steps: Steps) -> None:
     steps.watch(Job, "settled", "the job's next state")
     steps.watch(SubprocessRunner, "start", "runner: start")
     steps.watch(SubprocessRunner, "wait", "runner: wait, its own Python")
-    steps.watch(SubprocessRunner, "_watched", "runner: pidfd, output")
+    steps.watch(SubprocessRunner, "_take_started", "runner: pidfd")
     steps.watch(SubprocessRunner, "_take_ended", "runner: ends")
-    steps.watch(SubprocessRunner, "_bury", "runner: bury")
+    steps.watch(Child, "reap", "runner: reap")
     steps.watch(SubprocessRunner, "_kill_orphans", "runner: orphans")
-    steps.watch(SubprocessRunner, "_reap_orphans", "runner: orphans")
-    steps.watch(containment, "children", "/proc/self/task/*/children")
-    steps.watch(system, "process", "/proc/PID/stat and the machine's id")
-    steps.watch(SubprocessRunner, "_spawn", "posix_spawn")
-    steps.watch(event_log, "log_event", "log lines")
+    steps.watch(SubprocessRunner, "_reap_others", "runner: orphans")
+    steps.watch(tree, "children", "/proc/self/task/*/children")
+    steps.watch(identity, "process", "/proc/PID/stat and the machine's id")
+    steps.watch(Spawn, "start", "posix_spawn")
+    steps.watch(log, "log_event", "log lines")
 
 
 def main() -> None:
@@ -138,11 +140,11 @@ def profiled(place: Path, url: str | None, count: int, workers: int, slots: int)
         queue.enqueue([{"command": "true"}] * count)
         watch_everything(steps)
         container = queue.container
-        container.events.override(event_log.log_event)
-        log = stack.enter_context((place / "log").open("w"))
-        stack.enter_context(contextlib.redirect_stderr(log))
+        container.events.override(log.log_event)
+        file = stack.enter_context((place / "log").open("w"))
+        stack.enter_context(contextlib.redirect_stderr(file))
         lease = timedelta(hours=6)
-        heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=system.elapsed())
+        heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=clock.elapsed())
         worker: Worker = container.worker(hand.id, queues=(), concurrency=slots, heartbeat=heartbeat)
         if workers > 1:
             queue.start_workers(workers - 1, concurrency=slots)

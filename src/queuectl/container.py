@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from queuectl.adapters.host import system
+from queuectl.adapters.host import files, identity, ids, signals
 from queuectl.adapters.sql.stores.jobs import SqlAttempts, SqlJobs
 from queuectl.adapters.sql.stores.metrics import SqlMeasurements
 from queuectl.adapters.sql.stores.workers import SqlConfigRepository, SqlWorkerRegistry
@@ -111,37 +111,37 @@ class Container(containers.DeclarativeContainer):
     archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
     # The machine.
-    elapsed = providers.Object(system.elapsed)
-    machine_id = providers.Callable(system.machine_id)
-    host_name = providers.Callable(system.host_name)
-    current_process = providers.Callable(system.current_process)
-    new_worker_id = providers.Callable(system.new_worker_id)
-    own_directory = providers.Object(system.own_directory)
-    find_process = providers.Object(system.process)
-    is_alive = providers.Object(system.is_alive)
-    signal_process = providers.Object(system.signal_process)
-    is_standing_still = providers.Object(system.is_standing_still)
-    sees_processes = providers.Object(system.HAS_PROC)
+    elapsed = _function("adapters.host.clock", "elapsed")
+    machine_id = providers.Callable(identity.machine_id)
+    host_name = providers.Callable(identity.host_name)
+    current_process = providers.Callable(identity.current_process)
+    new_worker_id = providers.Callable(ids.new_worker_id)
+    own_directory = providers.Object(files.own_directory)
+    find_process = providers.Object(identity.process)
+    is_alive = providers.Object(identity.is_alive)
+    signal_process = providers.Object(signals.signal_process)
+    is_standing_still = providers.Object(identity.is_standing_still)
+    sees_processes = providers.Object(identity.HAS_PROC)
     private_directory = _call(
         "adapters.outcome_spool",
         "directory_for",
         settings.provided.directory.call("spool-dir"),
         backend.provided.location,
     )
-    local_processes = _one("adapters.host.local_processes", "FileLocalProcesses", private_directory)
+    local_processes = _one("adapters.host.registry", "FileLocalProcesses", private_directory)
     spool = _one("adapters.outcome_spool", "FileOutcomeSpool", private_directory)
     examine_directories = _call(
-        "adapters.host.directory_examination",
+        "adapters.host.checks",
         "examine",
         settings.provided.directory.call("log-dir"),
         private_directory,
     )
 
     # The log.
-    take_over_logging = _call("adapters.observers.event_log", "take_over_logging")
+    take_over_logging = _call("adapters.observers.log", "take_over_logging")
     unblock_stderr = _call("adapters.observers.log_stream", "unblock_stderr")
-    log_line = _function("adapters.observers.event_log", "log_line")
-    events = _function("adapters.observers.event_log", "log_event")
+    log_line = _function("adapters.observers.log", "log_line")
+    events = _function("adapters.observers.log", "log_event")
 
     # The commands of the jobs.
     runner = _one(
@@ -152,11 +152,11 @@ class Container(containers.DeclarativeContainer):
         note=local_processes.provided.note,
     )
     make_room_for = _call("adapters.processes.runner", "make_room_for")
-    kill_commands = _function("adapters.processes.containment", "kill_commands_of")
-    kill_orphans = _function("adapters.processes.containment", "kill_orphans")
-    marked = _function("adapters.processes.containment", "marked")
-    examine_containment = _call("adapters.processes.containment", "examine")
-    contain = _call("adapters.processes.containment", "become_subreaper")
+    kill_commands = _function("adapters.processes.marks", "kill_commands_of")
+    kill_orphans = _function("adapters.processes.tree", "kill_orphans")
+    marked = _function("adapters.processes.marks", "marked")
+    examine_containment = _call("adapters.processes.tree", "examine")
+    contain = _call("adapters.processes.tree", "become_subreaper")
 
     # What operators ask, and what workers do.
     queue = providers.Singleton(
@@ -167,9 +167,9 @@ class Container(containers.DeclarativeContainer):
         config=config,
         measurements=measurements,
         clock=clock,
-        is_gone=providers.Object(system.is_gone),
-        new_job_ids=providers.Singleton(system.JobIds),
-        operator=providers.Callable(system.user_at_host),
+        is_gone=providers.Object(identity.is_gone),
+        new_job_ids=providers.Singleton(ids.JobIds),
+        operator=providers.Callable(identity.user_at_host),
     )
     heartbeat = providers.Factory(
         _Late("application.work.lease", "Heartbeat"),
@@ -202,7 +202,7 @@ class Container(containers.DeclarativeContainer):
         workers=workers,
         local=local_processes,
         machine=machine_id,
-        owners=_call("adapters.processes.containment", "owners"),
+        owners=_call("adapters.processes.marks", "owners"),
         is_alive=is_alive,
         clear=kill_commands,
     )
@@ -214,7 +214,7 @@ class Container(containers.DeclarativeContainer):
         rescue=providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,
         clock=clock,
         elapsed=elapsed,
-        new_lease_id=providers.Object(system.new_lease_id),
+        new_lease_id=providers.Object(ids.new_lease_id),
         chance=providers.Object(random.random),
         spool=spool,
         events=events,

@@ -47,9 +47,8 @@ def findings(dialect: Dialect, told: Iterable[Told]) -> set[Finding]:
     questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[dialect.language]
     driver = dialect.connect()
     try:
-        return {
-            Finding(names.get(text) or _name_of_search(text), plan) for text, each in first.items() for plan in questionable(driver, each)
-        }
+        found = [(text, plan) for text, each in first.items() for plan in questionable(driver, each)]
+        return {Finding(names.get(text) or _name_of_search(text), plan) for text, plan in found}
     finally:
         driver.close()
 

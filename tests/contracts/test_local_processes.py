@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.host import system
-from queuectl.adapters.host.local_processes import FileLocalProcesses
+from queuectl.adapters.host import identity
+from queuectl.adapters.host.registry import FileLocalProcesses
 from queuectl.domain.ports.host import LocalProcess, LocalProcesses
 from queuectl.domain.worker import Process
 from tests.builders import HOUR, SECOND, a_process
 from tests.fakes import InMemoryLocalProcesses
 
-SUPERVISOR = a_process(machine=system.machine_id(), pid=99)
+SUPERVISOR = a_process(machine=identity.machine_id(), pid=99)
 
 ANOTHER = """
 import sys
 from datetime import timedelta
 from pathlib import Path
-from queuectl.adapters.host.local_processes import FileLocalProcesses
+from queuectl.adapters.host.registry import FileLocalProcesses
 
 local = FileLocalProcesses(Path(sys.argv[1]))
 local.join(None, worker="w2")
@@ -37,7 +37,7 @@ sys.stdin.read()
 def open_local(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], LocalProcesses]:
     """Opens the registrations of the same machine, as another part of this process would."""
     machine: dict[Process, LocalProcess] = {}
-    own = system.current_process()
+    own = identity.current_process()
     if request.param == "memory":
         return lambda: InMemoryLocalProcesses(machine, own)
     return lambda: FileLocalProcesses(tmp_path / "spool" / "queue")
@@ -56,7 +56,7 @@ def test_who_has_joined_is_alive(local: LocalProcesses, open_local: Callable[[],
     assert local.join(SUPERVISOR, worker="w1")
     for _ in range(2):  # a look must not cost it its registration
         [found] = open_local().registered()
-        assert (found.process, found.supervisor, found.worker) == (system.current_process(), SUPERVISOR, "w1")
+        assert (found.process, found.supervisor, found.worker) == (identity.current_process(), SUPERVISOR, "w1")
         assert found.is_alive
 
 

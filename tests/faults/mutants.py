@@ -67,9 +67,9 @@ MUTANTS = [
         "only the leader is killed",
         [
             Edit(
-                "queuectl/adapters/processes/runner.py",
-                "os.killpg(child.pid, number)",
-                "os.kill(child.pid, number)",
+                "queuectl/adapters/processes/child.py",
+                "os.killpg(self.pid, number)",
+                "os.kill(self.pid, number)",
             ),
             Edit(
                 "queuectl/adapters/processes/runner.py",
@@ -83,11 +83,11 @@ MUTANTS = [
         "the end of the output is waited for",
         [
             Edit(
-                "queuectl/adapters/processes/runner.py",
-                "    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
-                "    return child.pipe is None and (\n"
-                "        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
-                "    )",
+                "queuectl/adapters/processes/child.py",
+                "        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
+                "        return not self.pipe.is_open and (\n"
+                "            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
+                "        )",
             )
         ],
         ["test_containment.py::test_a_background_child_that_keeps_the_pipe_does_not_hang_the_job[sqlite]"],

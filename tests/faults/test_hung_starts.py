@@ -47,15 +47,15 @@ def leased_program(tmp_path: Path) -> Iterator[Path]:
 def dead_mount(tmp_path: Path) -> Iterator[Path]:
     """A directory on a file system whose server never answers."""
     require("mounts")
-    place = tmp_path / "dead"
-    place.mkdir()
+    directory = tmp_path / "dead"
+    directory.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
-    assert libc.mount(b"dead", bytes(place), b"fuse", 0, options.encode()) == 0, os.strerror(ctypes.get_errno())
-    yield place
+    assert libc.mount(b"dead", bytes(directory), b"fuse", 0, options.encode()) == 0, os.strerror(ctypes.get_errno())
+    yield directory
     os.close(device)  # whoever waits gets an error
-    libc.umount2(bytes(place), 2)
+    libc.umount2(bytes(directory), 2)
 
 
 def check_neighbours(cli: Cli, hung: str) -> None:

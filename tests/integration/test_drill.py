@@ -81,14 +81,14 @@ def test_ctrl_c_ends_a_drill_and_leaves_nothing(cli: Cli, places: Path) -> None:
 def test_a_program_that_leaves_processes_behind_is_found_out(cli: Cli, places: Path, tmp_path: Path) -> None:
     mutant = tmp_path / "mutant"
     shutil.copytree(Path(queuectl.__file__).parent, mutant / "queuectl")
-    containment = mutant / "queuectl" / "adapters" / "processes" / "containment.py"
-    for name in (
-        "children() -> list[int]:",
-        "kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None:",
-    ):
-        text = containment.read_text()
+    for file, name in {
+        "tree.py": "children() -> list[int]:",
+        "marks.py": "kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None:",
+    }.items():
+        module = mutant / "queuectl" / "adapters" / "processes" / file
+        text = module.read_text()
         assert name in text
-        containment.write_text(text.replace(f"def {name}", f"def {name}\n    return []\n", 1))
+        module.write_text(text.replace(f"def {name}", f"def {name}\n    return []\n", 1))
     done = drill(cli, "--for", "3s", "--jobs", "12", "--seed", "1", "--output", "json", env={"PYTHONPATH": str(mutant)})
     assert done.code == 1
     told, error = json.loads(done.stdout), json.loads(done.stderr.splitlines()[-1])["error"]

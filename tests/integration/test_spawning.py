@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.processes import posix_spawn
-from queuectl.adapters.processes.posix_spawn import Spawn
+from queuectl.adapters.processes import spawn
+from queuectl.adapters.processes.spawn import Spawn
 
 IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -37,9 +37,9 @@ def output_of(*args: str, directory: Path | None, environ: dict[bytes, bytes] | 
 @pytest.fixture(params=["the library takes a directory", "an older library"], autouse=True)
 def _library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "an older library":
-        monkeypatch.setattr(posix_spawn, "_add_directory", None)
+        monkeypatch.setattr(spawn, "_add_directory", None)
     else:
-        assert posix_spawn._add_directory is not None
+        assert spawn._add_directory is not None
 
 
 @pytest.mark.parametrize("is_elsewhere", [True, False])

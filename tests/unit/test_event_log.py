@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.observers import event_log
+from queuectl.adapters.observers import log
 from queuectl.adapters.observers.log_stream import unblocked
 from queuectl.domain.events import JobSettled, JobStarted
 from queuectl.domain.job import State
@@ -26,15 +26,15 @@ STARTED = JobStarted(job=a_job_that_is(State.PROCESSING, job_id="job-1"))
 def logger() -> Iterator[logging.Logger]:
     logger = logging.getLogger("queuectl")
     before, level = logger.handlers[:], logger.level
-    event_log.take_over_logging()
+    log.take_over_logging()
     yield logger
     logger.handlers[:] = before
     logger.setLevel(level)
 
 
 def test_an_event_is_a_line_with_its_time_and_level(capsys: pytest.CaptureFixture[str]) -> None:
-    event_log.log_event(STARTED)
-    event_log.log_event(JobSettled(job=a_job_that_is(State.COMPLETED, job_id="job-1"), result=a_result(), ran=SECOND))
+    log.log_event(STARTED)
+    log.log_event(JobSettled(job=a_job_that_is(State.COMPLETED, job_id="job-1"), result=a_result(), ran=SECOND))
     lines = capsys.readouterr().err.splitlines(keepends=True)
     assert all(LINE.fullmatch(line) for line in lines)
     assert [line.split(" ", 1)[1] for line in lines] == [
@@ -53,16 +53,14 @@ def test_what_others_tell_logging_becomes_a_line(logger: logging.Logger, capsys:
 def test_a_message_that_cannot_be_put_together_does_not_reach_who_logs_it(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [ours] = [handler for handler in logger.handlers if type(handler).__module__ == event_log.__name__]
+    [ours] = [handler for handler in logger.handlers if type(handler).__module__ == log.__name__]
     ours.handle(logging.makeLogRecord({"msg": "%d jobs", "args": ("no number",)}))  # pytest's own would raise
     assert "no number" in capsys.readouterr().err
 
 
 def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as file, redirect_stderr(unblocked(file)) as stream:
-        threads = [
-            threading.Thread(target=lambda: [event_log.log_event(STARTED) for _ in range(500)]) for _ in range(8)
-        ]
+        threads = [threading.Thread(target=lambda: [log.log_event(STARTED) for _ in range(500)]) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -75,7 +73,7 @@ def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_nobody() -> None:
     with open("/dev/full", "w") as full, redirect_stderr(full):  # noqa: PTH123 - a device
-        event_log.log_event(STARTED)
+        log.log_event(STARTED)
         with pytest.raises(OSError, match="No space left"):
             full.close()  # what it could not write is still there: the disk was full indeed
 
@@ -85,4 +83,4 @@ def test_without_a_stderr_nobody_ends_either(no_stream: str | None, monkeypatch:
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed if no_stream else None)
-    event_log.log_event(STARTED)
+    log.log_event(STARTED)

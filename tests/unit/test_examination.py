@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.host import directory_examination
-from queuectl.adapters.host.directory_examination import trouble_of
+from queuectl.adapters.host import checks
+from queuectl.adapters.host.checks import trouble_of
 from queuectl.adapters.sql.sqlite.checks import lock_holders
 from queuectl.domain.ports.storage import Finding, Grade
 
@@ -94,12 +94,12 @@ class TestDirectories:
 
     def test_a_log_that_cannot_be_written_is_broken_and_a_spool_a_warning(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        grades = [each.grade for each in directory_examination.examine(tmp_path / "file", tmp_path / "file")]
+        grades = [each.grade for each in checks.examine(tmp_path / "file", tmp_path / "file")]
         assert grades == [Grade.FAIL, Grade.WARN]
 
     def test_others_who_can_write_are_told(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o777)
-        [log, _] = directory_examination.examine(tmp_path, tmp_path)
+        [log, _] = checks.examine(tmp_path, tmp_path)
         assert log == Finding(
             subject="log directory",
             grade=Grade.WARN,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.adapters.host import system
-from queuectl.adapters.host.system import ALPHABET, RANDOM_BITS, JobIds
+from queuectl.adapters.host import ids
+from queuectl.adapters.host.ids import ALPHABET, RANDOM_BITS, JobIds
 
 ALL_ONES = 2 ** (RANDOM_BITS - 1) - 1
 
@@ -41,7 +41,7 @@ def test_one_begins_with_the_moment_at_which_it_was_made() -> None:
 
 @pytest.mark.parametrize("bits", [0, ALL_ONES])
 def test_many_follow_one_that_is_random(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system.random, "getrandbits", always(bits))
+    monkeypatch.setattr(ids.random, "getrandbits", always(bits))
     first, *others = map(number, JobIds()(5000))
     assert first & (2**RANDOM_BITS - 1) == bits
     assert others == list(range(first + 1, first + 5000))
@@ -51,5 +51,5 @@ def test_many_follow_one_that_is_random(bits: int, monkeypatch: pytest.MonkeyPat
 def test_a_clock_that_goes_back_brings_no_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     new_ids = JobIds()
     early = new_ids(2000)
-    monkeypatch.setattr(system.time, "time_ns", lambda: 0)
+    monkeypatch.setattr(ids.time, "time_ns", lambda: 0)
     assert number(new_ids(1)[0]) == number(early[-1]) + 1

@@ -43,7 +43,7 @@ class Pipe:
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
     """A pipe for which few lines wait."""
-    monkeypatch.setattr(log_stream, "MOST_LINES", LINES)
+    monkeypatch.setattr(log_stream, "MAX_LINES", LINES)
     pipe = Pipe()
     yield pipe
     os.close(pipe.reader)  # which lets go of the thread, if it still waits

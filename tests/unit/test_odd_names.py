@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.adapters.host.system import printable
+from queuectl.adapters.host.files import printable
 from queuectl.adapters.sql.engine.values import KINDS, writer
 from queuectl.domain.document import decode, parse_request
 from queuectl.domain.job import Job, job_of

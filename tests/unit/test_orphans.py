@@ -3,9 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.adapters.host import system
-from queuectl.adapters.processes import containment
-from queuectl.adapters.processes.containment import Orphans
+from queuectl.adapters.host import identity
+from queuectl.adapters.processes import marks, tree
+from queuectl.adapters.processes.tree import Orphans
 from queuectl.domain.errors import HostTrouble
 from tests.builders import SECOND
 
@@ -18,10 +18,10 @@ class Machine:
         self.looks: Counter[int] = Counter()
         self.has_ended: set[int] = set()
         self.is_exhausted = False
-        monkeypatch.setattr(containment, "children", lambda: list(self.jobs))
-        monkeypatch.setattr(containment, "_variable", self._variable)
-        monkeypatch.setattr(containment, "reap", self._reap)
-        monkeypatch.setattr(system, "start_time", lambda pid: pid * containment.TICKS)
+        monkeypatch.setattr(tree, "children", lambda: list(self.jobs))
+        monkeypatch.setattr(marks, "variable", self._variable)
+        monkeypatch.setattr(tree, "reap", self._reap)
+        monkeypatch.setattr(identity, "start_time", lambda pid: pid * identity.TICKS)
 
     def _variable(self, pid: int, _name: str) -> str | None:
         self.looks[pid] += 1

@@ -1,4 +1,4 @@
-"""Why a program does not start, told in words that a person can act on, and only where it is sure."""
+"""Reasons why a program does not start, in words that a person can act on, and only where they are sure."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.adapters.processes import program_trouble
-from queuectl.adapters.processes.run_result import has_more_to_tell, spawn_failure, told, words_of
+from queuectl.adapters.processes.results import ended, explanation_of, may_be_explained, start_failed
 from queuectl.domain.attempt import Outcome, Output
 from queuectl.domain.job import Command
 from queuectl.domain.ports.work import Run
@@ -26,7 +26,7 @@ def error_of(*command: str, at: Path, number: int = errno.ENOENT, found: str | N
     """The error of a command that posix_spawn(3) would not start; `found` is where it was, or None: nowhere."""
     filename = None if found is None else os.fsencode(found or command[0])
     error = OSError(number, os.strerror(number), filename)
-    result = spawn_failure(a_run(command, at), error)
+    result = start_failed(a_run(command, at), error)
     assert result.outcome is Outcome.FAILED
     assert result.exit_code == (127 if number == errno.ENOENT else 126)
     return (result.error or "").removeprefix(f"exit code {result.exit_code} ")
@@ -35,9 +35,9 @@ def error_of(*command: str, at: Path, number: int = errno.ENOENT, found: str | N
 def error_after_shell(said: str, at: Path, *, exit_code: int = 127) -> str:
     """What is added to the words of a shell."""
     run, output = a_run("some command", at), Output(content=said.encode())
-    assert has_more_to_tell(exit_code)
-    told_error = told(run, exit_code, output, words=words_of(run, output)).error or ""
-    return told_error.partition(said.strip().rpartition("\n")[2])[2]
+    assert may_be_explained(exit_code)
+    error = ended(run, exit_code, output, explanation=explanation_of(run, output)).error or ""
+    return error.partition(said.strip().rpartition("\n")[2])[2]
 
 
 def a_script(at: Path, content: bytes, *, mode: int = 0o755, name: str = "s.sh") -> Path:
@@ -219,7 +219,7 @@ class TestAfterAShell:
         a_script(tmp_path, b"")
         for said in ("s.sh: not found", "sh: 1: s.sh: not found, but later it was", "sh: 1: s.sh is not found"):
             assert error_after_shell(said, tmp_path) == ""
-        assert told(a_run("x", tmp_path), 1, Output(content=b"sh: 1: s.sh: not found")).error == (
+        assert ended(a_run("x", tmp_path), 1, Output(content=b"sh: 1: s.sh: not found")).error == (
             "exit code 1: sh: 1: s.sh: not found"
         )
 

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from queuectl.adapters.host.system import EPOCH, MICROSECOND, check_own, own_directory
+from queuectl.adapters.host.clock import EPOCH, MICROSECOND
+from queuectl.adapters.host.files import check_own, own_directory
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.worker import Lease
 

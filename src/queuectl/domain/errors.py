@@ -143,6 +143,11 @@ class SchemaMismatch(DatabaseUnavailable):
     code = "schema_mismatch"
 
 
+def reason_of(error: OSError) -> str:
+    """The system's own words for an error, as a message of ours goes on with them."""
+    return (error.strerror or str(error)).lower()
+
+
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str | None:
     """The known word that is most like this one, if any is enough like it: `likeness` is from 0 (any) to 1 (equal)."""
     import difflib  # which a command that has no mistakes can do without

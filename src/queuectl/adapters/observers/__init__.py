@@ -1,1 +1,1 @@
-"""Who hears of events: the log."""
+"""The observers of events: the log."""

@@ -1,4 +1,4 @@
-"""The way of a worker's log to stderr: a thread writes it, so that a log which takes nothing does not hold up the work.
+"""A stream to stderr that a thread writes, so that a log which takes nothing does not hold up the work.
 
 A terminal stopped by Ctrl-S, a full pipe or a disk that hangs makes write(2) wait, maybe for ever. Stderr cannot be
 made non-blocking instead: that would change it for every process that has it open, and means nothing for a file.
@@ -13,21 +13,23 @@ from collections import deque
 from select import PIPE_BUF, POLLOUT, poll
 from typing import TYPE_CHECKING
 
+from queuectl.domain.errors import reason_of
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-MOST_LINES = 4096
+MAX_LINES = 4096
 """Lines that wait for the log to take them; beyond, the oldest are dropped."""
 
-GATHERING = 0.02
+GATHER_INTERVAL = 0.02
 """Seconds in which lines gather once some were written: to wake the thread for each would cost more than a write."""
 
-LAST_LINES_WITHIN = 1.0
+FLUSH_TIMEOUT = 1.0
 """Seconds that the end of a process waits for what is not written yet."""
 
 
 def unblock_stderr() -> None:
-    """Have nothing that this process, or a fork of it, writes to stderr wait until it is taken."""
+    """Let this process, and a fork of it, never wait until what it writes to stderr is taken."""
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = unblocked(sys.stderr)
 
@@ -38,7 +40,7 @@ def unblocked(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 class _Lines(io.RawIOBase):
-    """What waits for one descriptor. Each piece that is written is whole where several processes write to one log."""
+    """Lines that wait for one descriptor. Each piece is whole where several processes write to one log."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -46,8 +48,8 @@ class _Lines(io.RawIOBase):
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        """With nothing: what waits in a process that forks is its own to write, and its thread is not in the fork."""
-        self._waiting: deque[bytes] = deque(maxlen=MOST_LINES)
+        """Begin with nothing: what waits in a process that forks is its own, and its thread is not in the fork."""
+        self._waiting: deque[bytes] = deque(maxlen=MAX_LINES)
         self._lock = threading.RLock()  # reentrant: a signal handler may have a line of its own
         self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
@@ -58,12 +60,12 @@ class _Lines(io.RawIOBase):
         self._reason = ""
 
     def writable(self) -> bool:
-        """As of every stream to write to."""
+        """True, as of every stream to write to."""
         return True
 
     @property
     def name(self) -> str:
-        """As that of Python's own stream."""
+        """The name of Python's own stream."""
         return "<stderr>"
 
     def fileno(self) -> int:
@@ -74,12 +76,12 @@ class _Lines(io.RawIOBase):
         """Have it written soon; a line too long to stay whole in a pipe is cut."""
         line = bytes(text)
         with self._lock:
-            if len(self._waiting) == MOST_LINES:
+            if len(self._waiting) == MAX_LINES:
                 self._drop(1, "nobody read the log")
             self._waiting.append(line if len(line) <= PIPE_BUF else line[: PIPE_BUF - 4] + b"...\n")
             if self._thread is None:
                 self._start()
-            elif self._is_idle or len(self._waiting) == MOST_LINES // 2:
+            elif self._is_idle or len(self._waiting) == MAX_LINES // 2:
                 self._changed.notify_all()
         return len(line)
 
@@ -90,7 +92,7 @@ class _Lines(io.RawIOBase):
             if not is_over and not self._is_given_up:
                 self._changed.notify_all()
                 self._is_given_up = not self._changed.wait_for(
-                    lambda: self._is_idle and not self._waiting, LAST_LINES_WITHIN
+                    lambda: self._is_idle and not self._waiting, FLUSH_TIMEOUT
                 )
 
     def _start(self) -> None:
@@ -121,10 +123,10 @@ class _Lines(io.RawIOBase):
                 else:
                     self._drop(len(self._next()) if dropped else len(lines), error)
                 if not self._waiting:
-                    self._changed.wait(GATHERING)  # or until a flush
+                    self._changed.wait(GATHER_INTERVAL)  # or until a flush
 
     def _next(self) -> list[bytes]:
-        """As many lines as a pipe takes in one piece."""
+        """Take as many lines as a pipe takes in one piece."""
         lines: list[bytes] = []
         size = 0
         while self._waiting and (not lines or size + len(self._waiting[0]) <= PIPE_BUF):
@@ -142,7 +144,7 @@ class _Lines(io.RawIOBase):
 
 
 def _write_all(descriptor: int, text: bytes) -> str | None:
-    """Write all of it, however long that takes; in words why it could not be."""
+    """Write all of it, however long that takes; returns why it could not be, or None."""
     try:
         while text:
             try:
@@ -152,5 +154,5 @@ def _write_all(descriptor: int, text: bytes) -> str | None:
                 ready.register(descriptor, POLLOUT)
                 ready.poll()
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return reason_of(error)
     return None

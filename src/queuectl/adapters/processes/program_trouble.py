@@ -1,4 +1,4 @@
-r"""Why a program does not start, in plain words: what its file is, and what would mend it.
+r"""Reasons why a program does not start, in plain words: what its file is, and what would mend it.
 
 A system says "no such file or directory" of a script that is there when it is the interpreter that is missing. What is
 said here is looked up after the fact, and only where it is sure. Looking opens regular files alone, reads little, and
@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from queuectl.adapters.host.system import printable
+from queuectl.adapters.host.files import printable
 
 HEAD = 4096
 """Bytes of a file that are looked at: the kernel itself reads 256 of a script (binfmt_script(5))."""
@@ -23,14 +23,14 @@ HEAD = 4096
 NESTED = 4
 """So many interpreters of interpreters: the kernel follows no more."""
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 """Characters of a program's name that an error repeats."""
 
 SHELL_CHARACTERS = re.compile(r"""[\s|&;<>()$`*?{}"'\\]""")
 """Of a program's name when it is a whole line for a shell."""
 
 SHELL_WORDS = frozenset({".", "alias", "cd", "eval", "exec", "exit", "export", "for", "if", "set", "source", "ulimit"})
-"""What a shell does itself, and no file is there for it."""
+"""Words that a shell knows itself, without a file."""
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
@@ -42,13 +42,13 @@ SHELL_SAYS = re.compile(
 """The last line of a shell (dash, bash, BusyBox) that could not start a program."""
 
 ENV_SAYS = re.compile(r"env: [^\n]*(?:\\r|\r)[^\w\s][^\n]*: No such file or directory")
-"""What env(1) says of a script whose first line ends in CR LF: the CR is taken for a part of the interpreter's name."""
+"""The words of env(1) about a script whose first line ends in CR LF: it takes the CR for a part of the name."""
 
 WINDOWS_LINE_END = "its first line ends in CR LF, a Windows line end"
 
 
 class Trouble(NamedTuple):
-    """What is wrong with a file: `missing` is what it cannot do without (or ""); `words` say the rest."""
+    """The trouble with a file: `missing` is what it cannot do without (or ""); `words` say the rest."""
 
     missing: str
     words: str
@@ -56,12 +56,12 @@ class Trouble(NamedTuple):
 
 def named(text: str) -> str:
     """A program's name as an error repeats it: on one line, never long, bytes that are no UTF-8 escaped."""
-    short = printable(text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "…")
+    short = printable(text if len(text) <= MAX_NAME_LENGTH else text[:MAX_NAME_LENGTH] + "…")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in short)
 
 
 def of_file(name: str, directory: Path) -> Trouble | None:
-    """What keeps the file from being started in that directory; None when nothing that is sure does."""
+    """Find what keeps the file from being started in that directory; None when nothing that is sure does."""
     try:
         return _of_file(name, directory, NESTED)
     except (OSError, ValueError, struct.error):
@@ -69,7 +69,7 @@ def of_file(name: str, directory: Path) -> Trouble | None:
 
 
 def of_start(error: OSError, directory: Path) -> Trouble | None:
-    """What keeps the program that the error names, as posix_spawn(3) had it, from being started in that directory."""
+    """Find what keeps the program that an error of posix_spawn(3) names from being started in that directory."""
     if not isinstance(error.filename, bytes):
         return None
     name = error.filename.decode(errors="surrogateescape")
@@ -82,7 +82,7 @@ def of_start(error: OSError, directory: Path) -> Trouble | None:
 
 
 def hint_for(name: str, directory: Path, *, is_whole_command: bool) -> str:
-    """What somebody may have meant by a program that is not there; "" when nothing suggests itself.
+    """Suggest what was meant by a program that is not there; "" when nothing suggests itself.
 
     `is_whole_command`: it was given without arguments.
     """
@@ -91,7 +91,7 @@ def hint_for(name: str, directory: Path, *, is_whole_command: bool) -> str:
     if VARIABLE.match(name) and not is_whole_command:
         return "; a variable is set with --env NAME=VALUE, before the --"
     if is_whole_command and SHELL_CHARACTERS.search(name):
-        what = shlex.quote(printable(name)) if len(name) <= LONGEST_NAME and name.isprintable() else "TEXT"
+        what = shlex.quote(printable(name)) if len(name) <= MAX_NAME_LENGTH and name.isprintable() else "TEXT"
         return f"; that is a shell command: enqueue it with -c {what}"
     if name in SHELL_WORDS:
         return "; that is a word of the shell: enqueue the whole command as a text, with -c"
@@ -99,7 +99,7 @@ def hint_for(name: str, directory: Path, *, is_whole_command: bool) -> str:
 
 
 def after_shell(output: bytes, directory: Path) -> str:
-    """What to add to the words of a shell, or of env(1), that could not start a program; "" when nothing is sure."""
+    """Add to the words of a shell, or of env(1), that could not start a program; "" when nothing is sure."""
     lines = output[-HEAD:].decode(errors="surrogateescape").replace("\r\n", "\n").rstrip().split("\n")
     if ENV_SAYS.search("\n".join(lines[-2:])):
         return f"; the script is for Unix, but {WINDOWS_LINE_END}; mend it with {_mending('FILE')}"
@@ -186,13 +186,13 @@ def _loader(path: Path, head: bytes) -> str | None:
     (at,) = struct.unpack_from(order + ("Q" if is_64 else "I"), head, 32 if is_64 else 28)
     size, count = struct.unpack_from(order + "HH", head, 54 if is_64 else 42)
     for number in range(min(count, 64)):
-        place = at + number * size
-        if struct.unpack_from(order + "I", head, place) != (3,):
+        header = at + number * size
+        if struct.unpack_from(order + "I", head, header) != (3,):
             continue
         if is_64:
-            (offset,), (length,) = (struct.unpack_from(order + "Q", head, place + more) for more in (8, 32))
+            (offset,), (length,) = (struct.unpack_from(order + "Q", head, header + more) for more in (8, 32))
         else:
-            (offset,), (length,) = (struct.unpack_from(order + "I", head, place + more) for more in (4, 16))
+            (offset,), (length,) = (struct.unpack_from(order + "I", head, header + more) for more in (4, 16))
         return _head(path, at=offset)[:length].split(b"\0", 1)[0].decode(errors="surrogateescape")
     return None
 
@@ -209,7 +209,7 @@ def _head(path: Path, *, at: int = 0) -> bytes:
 
 
 def _lies_in(directory: Path, name: str) -> str:
-    """How to call a program that lies in the job's directory, where nobody looks for it."""
+    """Say how to call a program that lies in the job's directory, where nobody looks for it."""
     try:
         path = _path(name, directory)
         if not stat.S_ISREG(path.stat().st_mode):

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from queuectl.adapters.host.system import EPOCH, MICROSECOND, printable
+from queuectl.adapters.host.clock import EPOCH, MICROSECOND
+from queuectl.adapters.host.files import printable
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.job import Command, State
 from queuectl.domain.worker import WorkerState

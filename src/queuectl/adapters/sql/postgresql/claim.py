@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from queuectl.adapters.host.system import EPOCH
+from queuectl.adapters.host.clock import EPOCH
 from queuectl.adapters.sql.backend import Claimed
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection

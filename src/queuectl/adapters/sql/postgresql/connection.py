@@ -13,7 +13,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from queuectl.adapters.host.system import elapsed
+from queuectl.adapters.host.clock import elapsed
 from queuectl.adapters.sql.engine.transactions import Columns, Connection, Database, Dialect, Driver
 from queuectl.adapters.sql.postgresql.url import check_ports, check_url
 from queuectl.domain.errors import (

@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 
-from queuectl.adapters.host.system import now
+from queuectl.adapters.host.clock import now
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
 from queuectl.adapters.sql.sqlite.claim import claim, store_settled
 from queuectl.adapters.sql.sqlite.connection import path_of, sqlite_dialect
-from queuectl.adapters.sql.sqlite.listen import SqliteListen
-from queuectl.adapters.sql.sqlite.notify import SqliteNotify
+from queuectl.adapters.sql.sqlite.notify import SqliteListen, SqliteNotify
 from queuectl.adapters.sql.sqlite.scratch import SqliteScratch
 from queuectl.adapters.sql.sqlite.storage import SqliteStorage
 

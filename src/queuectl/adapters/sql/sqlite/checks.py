@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.host.directory_examination import trouble_of
+from queuectl.adapters.host.checks import trouble_of
 from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.sqlite.connection import (

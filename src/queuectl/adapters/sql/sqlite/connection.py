@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from queuectl.adapters.host.system import make_private
+from queuectl.adapters.host.files import make_private
 from queuectl.adapters.sql.engine.transactions import Columns, Connection, Cursor, Dialect
 from queuectl.adapters.sql.engine.values import as_json
 from queuectl.adapters.sql.sqlite.write_lock import WriteQueue
@@ -22,6 +22,7 @@ from queuectl.domain.errors import (
     DatabaseUnavailable,
     DatabaseUnreachable,
     ValueRefused,
+    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def is_there(path: Path) -> bool:
         return False
     except OSError as error:
         raise DatabaseUnreachable(
-            f"the database file {path} cannot be reached: {(error.strerror or str(error)).lower()}", hint=ANOTHER_PLACE
+            f"the database file {path} cannot be reached: {reason_of(error)}", hint=ANOTHER_PLACE
         ) from error
     if stat.S_ISDIR(status.st_mode):
         raise DatabaseUnreachable(
@@ -202,7 +203,7 @@ def create_file(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise DatabaseUnreachable(
-            f"the database file {path} cannot be created: {(error.strerror or str(error)).lower()}",
+            f"the database file {path} cannot be created: {reason_of(error)}",
             hint=ANOTHER_PLACE,
         ) from error
 

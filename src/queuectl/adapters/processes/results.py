@@ -1,4 +1,4 @@
-"""How the end of a command is told: its exit code or signal, and one line that says what went wrong."""
+"""The result of a run: its exit code or signal, and one line that says what went wrong."""
 
 import errno
 import os
@@ -7,28 +7,30 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.host.system import EXHAUSTED, printable
+from queuectl.adapters.host.files import printable
+from queuectl.adapters.host.identity import EXHAUSTED
 from queuectl.adapters.processes import program_trouble
 from queuectl.domain.attempt import Outcome, Output, RunResult
 from queuectl.domain.duration import format_duration
+from queuectl.domain.errors import reason_of
 from queuectl.domain.ports.work import Run
 
 MEANINGS = {126: " (cannot be executed)", 127: " (command not found)"}
-"""What the shell says by these exit codes."""
+"""The meanings that a shell gives to these exit codes."""
 
-LONGEST_LINE = 200
+MAX_LINE_LENGTH = 200
 """Characters of a command's last line of output that are repeated in its error."""
 
 LEFT_BEHIND = "left background processes, which were killed"
 
 
-def spawn_failure(run: Run, error: OSError | ValueError | MemoryError) -> RunResult:
-    """The command could not be started: by its own fault, as the shell would number it, or by the worker's."""
+def start_failed(run: Run, error: OSError | ValueError | MemoryError) -> RunResult:
+    """The result of a run whose command could not be started, by its own fault or by the worker's."""
     if isinstance(error, MemoryError):
         error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if isinstance(error, ValueError):  # a row that was written by hand
         return RunResult(outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {error}")
-    reason = (error.strerror or str(error)).lower()
+    reason = reason_of(error)
     if error.errno in EXHAUSTED:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd
@@ -37,13 +39,12 @@ def spawn_failure(run: Run, error: OSError | ValueError | MemoryError) -> RunRes
             outcome=Outcome.FAILED, error=f"the working directory {printable(cwd)} cannot be entered: {reason}"
         )
     exit_code = 127 if error.errno == errno.ENOENT else 126
-    return RunResult(
-        outcome=Outcome.FAILED, exit_code=exit_code, error=f"exit code {exit_code} {_not_started(run, error, reason)}"
-    )
+    why = _why_not_started(run, error, reason)
+    return RunResult(outcome=Outcome.FAILED, exit_code=exit_code, error=f"exit code {exit_code} {why}")
 
 
-def _not_started(run: Run, error: OSError, reason: str) -> str:
-    """Why the program was not started, and what would mend it."""
+def _why_not_started(run: Run, error: OSError, reason: str) -> str:
+    """Explain why the program was not started, and what would mend it."""
     command = run.job.command
     program, directory = "/bin/sh" if isinstance(command, str) else command[0], _directory(run)
     trouble = program_trouble.of_start(error, directory)
@@ -59,7 +60,7 @@ def _not_started(run: Run, error: OSError, reason: str) -> str:
 
 
 def _directory(run: Run) -> Path:
-    """Where the command runs; a job without a directory runs where the worker does."""
+    """The directory of the command; a job without one runs where the worker does."""
     return Path(os.fsdecode((run.job.cwd or ".").encode(errors="surrogateescape")))
 
 
@@ -82,7 +83,7 @@ def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | N
     """The result of a run whose process has ended and cannot be reaped (`code` as far as known), or does not end."""
     held = f"process {pid} cannot be reaped: a tracer holds it"
     if code is not None:
-        result = told(run, code, output, stopped_as=stopped_as)
+        result = ended(run, code, output, stopped_as=stopped_as)
         return result._replace(error=f"{result.error}; {held}" if result.error else held)
     if stopped_as is None:
         return RunResult(outcome=Outcome.FAILED, error=f"nobody knows how it ended: {held}", output=output)
@@ -91,35 +92,35 @@ def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | N
     return RunResult(outcome=stopped_as, error=f"{said} ({ending})", output=output)
 
 
-def has_more_to_tell(code: int) -> bool:
-    """Whether `words_of` may have something to add to that exit code."""
+def may_be_explained(code: int) -> bool:
+    """Return whether `explanation_of` may have something to add to that exit code."""
     return code in MEANINGS
 
 
-def words_of(run: Run, output: Output) -> str:
-    """What a look at the job's files adds to the end of its command. They may be where nothing answers."""
+def explanation_of(run: Run, output: Output) -> str:
+    """Explain an exit code by a look at the job's files, which may be where nothing answers; "": not sure."""
     return program_trouble.after_shell(output.content, _directory(run))
 
 
-def told(
+def ended(
     run: Run,
-    returncode: int,
+    code: int,
     output: Output,
     *,
     stopped_as: Outcome | None = None,
     left_behind: bool = False,
     cannot_be_killed: Sequence[int] = (),
-    words: str = "",
+    explanation: str = "",
 ) -> RunResult:
-    """The result of a run by what `subprocess` calls its returncode: an exit code, or a negative signal.
+    """The result of a run by its `code`: an exit code, or a negative signal.
 
     `stopped_as` is why it was stopped, if it was; `left_behind` that processes of it had to be killed after its end,
-    and `cannot_be_killed` are those that live on; `words` are what `words_of` found.
+    and `cannot_be_killed` are those that live on; `explanation` is that of `explanation_of`.
     """
-    exit_code, number = (returncode, None) if returncode >= 0 else (None, -returncode)
-    ending = _ending(exit_code, number, output.content) + words
+    exit_code, number = (code, None) if code >= 0 else (None, -code)
+    ending = _ending(exit_code, number, output.content) + explanation
     match stopped_as:
-        case None if returncode == 0:
+        case None if code == 0:
             outcome, error = Outcome.SUCCEEDED, None
         case None:
             outcome, error = Outcome.FAILED, ending
@@ -147,4 +148,4 @@ def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
             return f"killed by signal {number}"
     meaning = MEANINGS.get(exit_code or 0, "")
     last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
-    return f"exit code {exit_code}{meaning}" + (f": {last_line[:LONGEST_LINE]}" if last_line and exit_code else "")
+    return f"exit code {exit_code}{meaning}" + (f": {last_line[:MAX_LINE_LENGTH]}" if last_line and exit_code else "")

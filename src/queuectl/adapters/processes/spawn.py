@@ -20,7 +20,7 @@ SIZE = 512
 
 _posix_spawn = ctypes.CDLL(None).posix_spawn
 _c = ctypes.PyDLL(None)
-"""For what takes no time: to let go of the interpreter and to get it back would take more, and the others' as well."""
+"""The library, for what takes no time: letting go of the interpreter and getting it back would take more."""
 
 _add_directory = getattr(_c, "posix_spawn_file_actions_addchdir_np", None)
 """None before glibc 2.29 and musl 1.1.24."""

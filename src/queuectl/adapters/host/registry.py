@@ -21,15 +21,10 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from queuectl.adapters.host.system import (
-    MICROSECOND,
-    check_own,
-    current_process,
-    elapsed,
-    machine_id,
-    make_private,
-    send_signal,
-)
+from queuectl.adapters.host.clock import MICROSECOND, elapsed
+from queuectl.adapters.host.files import check_own, make_private, open_private
+from queuectl.adapters.host.identity import current_process, machine_id
+from queuectl.adapters.host.signals import send_signal
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.worker import Process
 
@@ -45,13 +40,13 @@ SUPERVISOR = "supervisor"
 
 UNFINISHED = ".part"
 
-FORGOTTEN = 86400.0
+MAX_AGE = 86400.0
 """Seconds after which the directory of another boot or pid namespace, in which nothing is locked, is removed."""
 
-LONGEST_DEATH = 2.0
+DEATH_TIMEOUT = 2.0
 """Seconds that a killed process may take to die before it is left to itself."""
 
-PAUSE = 0.005
+POLL_INTERVAL = 0.005
 """Seconds between two looks at a process that is dying."""
 
 _log = logging.getLogger("queuectl")
@@ -79,7 +74,7 @@ class FileLocalProcesses:
             self._remove_old()
             path = self._directory / _name(own, supervisor or own, worker)
             unfinished = path.with_name(path.name + UNFINISHED)
-            self._file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._file = open_private(unfinished, os.O_RDWR | os.O_EXCL)
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             unfinished.rename(path)  # under its own name only with its lock: it would be taken for a dead one's
         except OSError as error:
@@ -96,20 +91,20 @@ class FileLocalProcesses:
         return True
 
     def renew(self, lease_ends: timedelta, *, kill_grace: timedelta, fit_until: timedelta) -> None:
-        """Say what this worker's fields are from now on."""
+        """Set this worker's fields from now on."""
         times = (lease_ends, kill_grace, fit_until)
         HEADER.pack_into(self._content, 0, *(each // MICROSECOND for each in times))
         self._write(0, self._content)  # all of it: a command may have written to our descriptor
 
     def note(self, slot: int, pid: int, output: int) -> None:
-        """Say which command runs in that slot now, or is about to; 0 and 0: none."""
-        place = HEADER.size + slot * COMMAND.size
-        self._content.extend(bytes(max(0, place + COMMAND.size - len(self._content))))
-        COMMAND.pack_into(self._content, place, pid, elapsed() // MICROSECOND, output)
-        self._write(place, self._content[place : place + COMMAND.size])
+        """Note the command that runs in that slot now, or is about to; 0 and 0: none."""
+        offset = HEADER.size + slot * COMMAND.size
+        self._content.extend(bytes(max(0, offset + COMMAND.size - len(self._content))))
+        COMMAND.pack_into(self._content, offset, pid, elapsed() // MICROSECOND, output)
+        self._write(offset, self._content[offset : offset + COMMAND.size])
 
     def registered(self, *, of: Collection[str] = ()) -> list[LocalProcess]:
-        """Those of this database, and the workers `of` these ids, with their supervisors, wherever they registered."""
+        """List those of this database, and the workers `of` these ids with their supervisors, wherever they are."""
         found = list(self._found(self._directory))
         known = {each.worker for each in found}
         if set(of) - known:
@@ -120,19 +115,19 @@ class FileLocalProcesses:
         return found
 
     def send(self, target: LocalProcess, number: signal.Signals) -> bool:
-        """Signal that very process, if it holds its file still; whether it did."""
+        """Signal that very process, if it holds its file still; returns whether it did."""
         with contextlib.suppress(PermissionError):
             return send_signal(target.process.pid, number, is_meant=lambda pid: self._holder_of(target) == pid)
         return False
 
     def kill(self, target: LocalProcess) -> bool:
-        """Kill that very process and wait until it is gone, for two seconds at most; whether it is."""
+        """Kill that very process and wait until it is gone, for two seconds at most; returns whether it is."""
         self.send(target, signal.SIGKILL)
-        give_up_at = time.monotonic() + LONGEST_DEATH
+        give_up_at = time.monotonic() + DEATH_TIMEOUT
         while self._holder_of(target) == target.process.pid:
             if time.monotonic() > give_up_at:
                 return False
-            time.sleep(PAUSE)
+            time.sleep(POLL_INTERVAL)
         return True
 
     def forget(self, gone: LocalProcess) -> None:
@@ -141,12 +136,12 @@ class FileLocalProcesses:
             with contextlib.suppress(OSError):
                 self._path(gone).unlink()
 
-    def _write(self, place: int, content: bytes | bytearray) -> None:
+    def _write(self, offset: int, content: bytes | bytearray) -> None:
         if self._own is None:
             return
-        with contextlib.suppress(OSError):  # a full disk: who reads it finds an older moment, and asks the database
-            os.pwrite(self._file, content, place)
-            if place == 0:
+        with contextlib.suppress(OSError):  # a full disk: a reader finds an older moment, and asks the database
+            os.pwrite(self._file, content, offset)
+            if offset == 0:
                 os.ftruncate(self._file, len(self._content))
 
     def _found(self, directory: Path) -> Iterator[LocalProcess]:
@@ -206,7 +201,7 @@ class FileLocalProcesses:
         """Remove what was left by an earlier boot, or a pid namespace that is gone."""
         for directory in self._directory.parent.iterdir():
             with contextlib.suppress(OSError):
-                is_old = time.time() - directory.lstat().st_mtime > FORGOTTEN
+                is_old = time.time() - directory.lstat().st_mtime > MAX_AGE
                 if directory != self._directory and is_old and not any(map(self._holder, directory.iterdir())):
                     shutil.rmtree(directory)
 
@@ -222,7 +217,7 @@ def _name(process: Process, supervisor: Process, worker: str) -> str:
 
 
 def _parsed(name: str) -> LocalProcess | None:
-    """What a file's name says; None for a name that is none of ours."""
+    """Read a file's name; None for a name that is none of ours."""
     *numbers, worker = name.split("-", 4)
     if len(numbers) != 4 or not all(number.isdecimal() for number in numbers) or not worker.isalnum():
         return None
@@ -235,7 +230,7 @@ def _parsed(name: str) -> LocalProcess | None:
 
 
 def _with_content(found: LocalProcess, content: bytes) -> LocalProcess:
-    """The process with what its file holds; without what nobody has written yet, or somebody else."""
+    """Add what the process's file holds, but for what nobody has written yet, or somebody else."""
     if len(content) < HEADER.size or (len(content) - HEADER.size) % COMMAND.size:
         return found
     lease_ends, kill_grace, fit_until = (it * MICROSECOND for it in HEADER.unpack_from(content))

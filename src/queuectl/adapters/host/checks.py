@@ -1,4 +1,4 @@
-"""Whether the directories of this installation can be written, tried without a trace, for `doctor`."""
+"""Checks of the directories of this installation, for `doctor`: written to, without a trace."""
 
 import errno
 import os
@@ -7,14 +7,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from queuectl.domain.errors import reason_of
 from queuectl.domain.ports.storage import Finding, Grade
 
 PROBE = bytes(64 * 1024)
-"""What is written to find out: more than a file system keeps for the file's own entry."""
+"""The bytes that are written to find out: more than a file system keeps for the file's own entry."""
 
 
 def examine(log_dir: Path, spool_dir: Path) -> Sequence[Finding]:
-    """Whether workers can log, and keep the outcomes that the database cannot take."""
+    """Check that workers can log, and keep the outcomes that the database cannot take."""
     return [
         _finding("log directory", log_dir, Grade.FAIL, "workers in the background cannot be started without a log"),
         _finding("spool directory", spool_dir, Grade.WARN, "outcomes outlive an outage in their worker's memory only"),
@@ -22,21 +23,21 @@ def examine(log_dir: Path, spool_dir: Path) -> Sequence[Finding]:
 
 
 def trouble_of(directory: Path) -> str | None:
-    """Why nothing can be written in a directory, by trying it; None when all is well. An absent one could be made."""
+    """Find out why nothing can be written in a directory; None when all is well. An absent one could be made."""
     try:
         found = directory.stat()
     except FileNotFoundError:
         return _trouble_of_making(directory)
     except OSError as error:
-        return f"{directory} cannot be reached: {_said(error)}"
+        return f"{directory} cannot be reached: {reason_of(error)}"
     if not stat.S_ISDIR(found.st_mode):
         return f"{directory} is not a directory"
     try:
         _probe(directory)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk of {directory} is full ({_said(error)})"
-        return f"{directory} cannot be written: {_said(error)}"
+            return f"the disk of {directory} is full ({reason_of(error)})"
+        return f"{directory} cannot be written: {reason_of(error)}"
     return None
 
 
@@ -73,7 +74,3 @@ def _probe(directory: Path) -> None:
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         file.write(PROBE)
         os.fsync(file.fileno())
-
-
-def _said(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

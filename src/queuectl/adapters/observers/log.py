@@ -1,4 +1,4 @@
-"""The log: one line for each event of a worker. The only place that words them."""
+"""The log: one line for each event of a worker, worded here alone."""
 
 import functools
 import logging
@@ -15,14 +15,14 @@ INFO, WARNING, ERROR = "INFO", "WARNING", "ERROR"
 
 
 def take_over_logging() -> None:
-    """Have what libraries and other adapters tell `logging` written as lines of the log."""
+    """Write what libraries and other adapters send to `logging` as lines of the log."""
     logger = logging.getLogger("queuectl")
     logger.addHandler(_Lines())
     logger.setLevel(logging.INFO)
 
 
 class _Lines(logging.Handler):
-    """Makes lines of the log."""
+    """A handler that makes lines of the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -55,7 +55,7 @@ def _second(moment: int) -> str:
 
 
 def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each event
-    """`EventSink` that writes to the log."""
+    """Write the event to the log: an `EventSink`."""
     match event:
         case events.JobStarted():
             _write(INFO, f"job {event.job.id} attempt {event.job.attempts} started")
@@ -114,5 +114,5 @@ def _log_settled(event: events.JobSettled) -> None:
 
 
 def _shown(text: str | None) -> str:
-    """A command's own words on one line, control characters escaped."""
+    """Put a command's own words on one line, control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text or "")
