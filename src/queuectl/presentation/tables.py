@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from queuectl.application.operate.queue import Status
+from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.duration import format_duration
 from queuectl.domain.job import TERMINAL, Job, State

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from queuectl.application.operate.queue import LostWorker, Status
+from queuectl.application.operate.inspect import LostWorker, Status
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.job import Job
 from queuectl.domain.policy import SETTINGS

@@ -8,6 +8,7 @@ import click
 import pytest
 from _pytest.mark import ParameterSet
 
+from queuectl.application.operate.inspect import find_job
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.program import program
 from tests.builders import a_failure, a_job, a_result, a_worker
@@ -149,7 +150,7 @@ def test_retry_runs_a_job_again_that_has_ended(queuectl: CommandLine) -> None:
     assert queuectl("retry", "a").code == 4
     queuectl.run_next(a_result())
     assert queuectl("retry", "a", "--output", "table").out == "will run again: job a\n"
-    assert queuectl.queue.find("a").state == "pending"
+    assert find_job(queuectl.queue, "a").state == "pending"
 
 
 def test_the_dead_letter_queue_lists_retries_and_removes(queuectl: CommandLine) -> None:

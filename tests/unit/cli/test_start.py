@@ -108,7 +108,7 @@ LISTS_KEYS = "config set"
 
 def test_the_help_of_commands_loads_no_library_that_they_work_with() -> None:
     loaded = loaded_by(*(f"{line} --help" for line in lines_of_all(program) if line != LISTS_KEYS))
-    loaded.assert_within(modules=45, kib=170)
+    loaded.assert_within(modules=48, kib=170)
     assert loaded.libraries <= CLICKS_OWN | BY_DECLARATIONS
 
 
@@ -129,7 +129,7 @@ def test_a_local_setting_is_changed_without_what_speaks_to_a_database(
 @pytest.mark.parametrize("line", ["bogus", "list --bogus", "info", "enqueue --priority high", "worker start --count 0"])
 def test_a_usage_error_loads_the_settings_too_which_know_the_output(line: str) -> None:
     loaded = loaded_by(line)
-    loaded.assert_within(modules=30, kib=110)
+    loaded.assert_within(modules=40, kib=140)
     assert loaded.libraries <= BY_SETTINGS | {"difflib"}
 
 

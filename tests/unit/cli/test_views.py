@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from queuectl.application.operate.queue import Status
+from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.job import State

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl import __version__
+from queuectl.application.operate.inspect import status_of, unserved_due
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 
@@ -86,7 +87,7 @@ def _worker_findings(app: App) -> "Sequence[Finding]":
     from queuectl.presentation.views import lost_sentence
 
     try:
-        status, unserved = app.queue.status(), app.queue.unserved_due()
+        status, unserved = status_of(app.queue), unserved_due(app.queue)
     except DatabaseUnavailable as error:
         return [Finding(subject="workers", grade=Grade.FAIL, message=error.message, hint=error.hint)]
     findings = [

@@ -11,7 +11,8 @@ import click
 
 if TYPE_CHECKING:
     # Imported late at run time: help and usage errors need none of them.
-    from queuectl.application.operate.queue import LostWorker, Queue
+    from queuectl.application.operate.inspect import LostWorker
+    from queuectl.application.operate.queue import Queue
     from queuectl.container import Container
     from queuectl.domain.events import Event
     from queuectl.domain.job import Job
@@ -100,11 +101,12 @@ class App:
 
     def rescue(self) -> "Sequence[Job]":
         """Take back the jobs of workers that are lost, as any worker would, but with no log; these jobs."""
+        from queuectl.application.operate.configure import policy_of
         from queuectl.domain.events import JobRescued
 
         heard: list[Event] = []
         self.container.events.override(heard.append)
-        self.container.rescue(self.queue.policy())
+        self.container.rescue(policy_of(self.queue))
         return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.application.operate.cancel import cancel_job, ended_job, is_watched_by_others, silent_holder
+from queuectl.application.operate.inspect import attempts_of
 from queuectl.domain.errors import DatabaseUnavailable, WrongState
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
@@ -43,7 +45,7 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, 
 
     Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """
-    asked, code = app.each(job_ids, lambda job_id: app.queue.cancel(job_id, now=now))
+    asked, code = app.each(job_ids, lambda job_id: cancel_job(app.queue, job_id, now=now))
     running = {job.id: job for job in asked if job.state is State.PROCESSING}
     if no_wait:
         _write(app, asked, {})
@@ -80,7 +82,7 @@ class _Watch:
     def end_of(self, asked: "Job") -> "Job":
         """The job when the attempt that ran is over. Raises JobNotFound when it has been removed meanwhile."""
         pause, waited = FIRST_PAUSE, 0.0
-        while (job := self._app.queue.ended(asked)) is None:
+        while (job := ended_job(self._app.queue, asked)) is None:
             self._app.pause(pause)
             waited += pause
             pause = min(pause * 1.5, LONGEST_PAUSE)
@@ -90,13 +92,13 @@ class _Watch:
 
     def _look_after(self, asked: "Job") -> None:
         """See that somebody takes the job back if its worker is lost: where there is no other worker, this command."""
-        worker = self._app.queue.silent_holder(asked)
+        worker = silent_holder(self._app.queue, asked)
         if worker is not None and worker.id not in self._silent:
             self._silent.add(worker.id)
             said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) does not renew its lease"
-            over = relative(worker.lease_expires_at, self._app.queue.now())
+            over = relative(worker.lease_expires_at, self._app.queue.clock())
             self._app.note(f"{said}: its jobs are taken back when that is over ({over})")
-        if not self._app.queue.is_watched_by_others(asked):
+        if not is_watched_by_others(self._app.queue, asked):
             self._app.rescue()
 
 
@@ -111,7 +113,7 @@ def _write(app: App, jobs: "Sequence[Job]", running: "Mapping[str, Job]") -> Non
 
 
 def _attempt(app: App, asked: "Job") -> "Attempt | None":
-    return next((each for each in app.queue.history(asked.id) if each.number == asked.attempts), None)
+    return next((each for each in attempts_of(app.queue, asked.id) if each.number == asked.attempts), None)
 
 
 def _sentence(job: "Job", attempt: "Attempt | None") -> str:

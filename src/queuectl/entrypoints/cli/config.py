@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.application.operate.configure import set_setting, stored_settings, unset_setting
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Group
 from queuectl.presentation.formatting import escaped
@@ -126,7 +127,7 @@ def set_(app: App, key: str, value: str) -> None:
     """
     if _is_local(key):
         return _set_local(app, key, value)
-    app.queue.set(key, value)
+    set_setting(app.queue, key, value)
     return _tell(app, key)
 
 
@@ -142,7 +143,7 @@ def unset(app: App, key: str) -> None:
     """
     if _is_local(key):
         return _unset_local(app, key)
-    app.queue.unset(key)
+    unset_setting(app.queue, key)
     return _tell(app, key)
 
 
@@ -162,7 +163,7 @@ def _view(app: App, key: str) -> "View":
 
     if _is_local(key):
         return local_view(key, _shown(key, in_force(**app.flags)[key]))
-    return setting_view(key, app.queue.settings())
+    return setting_view(key, stored_settings(app.queue))
 
 
 def _policy(app: App) -> "tuple[Sequence[View] | None, DatabaseUnavailable | None]":
@@ -173,7 +174,7 @@ def _policy(app: App) -> "tuple[Sequence[View] | None, DatabaseUnavailable | Non
 
     _ = app.out
     try:
-        stored = app.queue.settings()
+        stored = stored_settings(app.queue)
     except DatabaseUnavailable as error:
         error.message = f"the settings of the queue cannot be read: {error.message}"
         return None, error

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.inspect import unserved
 from queuectl.domain.duration import format_duration
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
@@ -145,7 +147,7 @@ def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> S
     queue = app.queue_made_if_absent
     try:
         with _patience(app, len(requests)):
-            return queue.enqueue(requests, cwd=_here(requests))
+            return enqueue_jobs(queue, requests, cwd=_here(requests))
     except DuplicateJob as error:
         if lines[0].number is None:
             raise
@@ -260,6 +262,6 @@ def _limit(limited: Sequence[Job]) -> str:
 def _warn_if_unserved(app: App, jobs: Sequence[Job]) -> None:
     """Say so when no live worker takes jobs of their queues."""
     with suppress(DatabaseUnavailable):  # the jobs are stored
-        for queue in app.queue_made_if_absent.unserved({job.queue for job in jobs}):
+        for queue in unserved(app.queue_made_if_absent, {job.queue for job in jobs}):
             only = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
             app.note(f"no live worker serves queue {queue}: `queuectl worker start{only}` starts one")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.application.operate.inspect import attempts_of, find_job, lost_holders
+from queuectl.application.operate.retry import retry_job
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
@@ -67,16 +69,16 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
     from queuectl.presentation.tables import info_parts
     from queuectl.presentation.views import flat, info_view
 
-    job = app.queue.find(job_id)
-    history = app.queue.history(job_id)
+    job = find_job(app.queue, job_id)
+    history = attempts_of(app.queue, job_id)
     if raw or attempt is not None:
         return _write_raw(job, history, attempt)
-    lost = app.queue.lost_holders([job])
+    lost = lost_holders(app.queue, [job])
     view = info_view(job, history, lost=lost, show_env=show_env)
     app.out.write(
         view,
         plain=flat(view),
-        table=lambda: info_parts(job, history, app.queue.now(), lost=lost, show_env=show_env),
+        table=lambda: info_parts(job, history, app.queue.clock(), lost=lost, show_env=show_env),
         ids=[job.id],
     )
     app.tell_lost(lost)
@@ -98,7 +100,7 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
     """
     from queuectl.entrypoints.cli.listing import write_changed
 
-    jobs, code = app.each(job_ids, app.queue.retry)
+    jobs, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
     ctx.exit(code)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
+from queuectl.application.operate.inspect import lost_holders, outputs_of, search_jobs
 from queuectl.domain.job import Job, State
 from queuectl.entrypoints.cli.app import App
 from queuectl.presentation.formatting import DLQ_EMPTY, shown_command
@@ -20,15 +21,17 @@ def list_matching(
 
     The plain lines of the dead letter queue, `dlq`, say of what each job died, and when.
     """
-    found = app.queue.search(states=states, queues=list(dict.fromkeys(queues)), limit=limit + 1 if limit else None)
+    found = search_jobs(
+        app.queue, states=states, queues=list(dict.fromkeys(queues)), limit=limit + 1 if limit else None
+    )
     jobs = found[:limit] if limit else found
-    lost = app.queue.lost_holders(jobs)
+    lost = lost_holders(app.queue, jobs)
     grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
     row = _dead_row if dlq else _row
     app.out.write(
         _views(app, jobs, lost, show_env=show_env),
         plain=(row(job) for job in jobs),
-        table=lambda: [grid(jobs, app.queue.now(), lost)] if jobs else [],
+        table=lambda: [grid(jobs, app.queue.clock(), lost)] if jobs else [],
         ids=(job.id for job in jobs),
     )
     if app.out.is_table and not jobs:
@@ -53,7 +56,7 @@ def write_changed(app: App, jobs: Sequence[Job], said: Callable[[], Sequence[str
 def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_env: bool = False) -> Iterator[View]:
     remaining = iter(jobs)
     while chunk := list(islice(remaining, CHUNK)):
-        outputs = app.queue.outputs(chunk)
+        outputs = outputs_of(app.queue, chunk)
         for job in chunk:
             yield job_view(job, outputs.get(job.id), lost=lost, show_env=show_env)
 

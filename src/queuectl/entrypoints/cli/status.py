@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import click
 
+from queuectl.application.operate.inspect import status_of
+from queuectl.application.operate.metrics import metrics_of
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.params import Duration
@@ -25,7 +27,7 @@ def status(app: App) -> None:
     from queuectl.presentation.tables import status_parts
     from queuectl.presentation.views import status_view, worker_cells
 
-    now = app.queue.status()
+    now = status_of(app.queue)
     plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
     plain += [("worker", *worker_cells(worker, now)) for worker in now.workers]
     app.out.write(status_view(now), plain=plain, table=lambda: status_parts(now), ids=[each.id for each in now.workers])
@@ -50,6 +52,6 @@ def metrics(app: App, window: timedelta, detailed: bool) -> None:
     from queuectl.presentation.tables import metrics_parts
     from queuectl.presentation.views import flat, metrics_view
 
-    measured = app.queue.metrics(window=window, detailed=detailed)
+    measured = metrics_of(app.queue, window=window, detailed=detailed)
     view = metrics_view(measured, window, detailed=detailed)
     app.out.write(view, plain=flat(view), table=lambda: metrics_parts(measured, window, detailed=detailed))

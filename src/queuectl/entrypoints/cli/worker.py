@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import click
 
+from queuectl.application.operate.configure import policy_of
+from queuectl.application.operate.inspect import status_of
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group, Whole
 from queuectl.entrypoints.cli.params import Duration
@@ -105,7 +107,7 @@ def start(
         take_secrets(secrets_fd)
     elif foreground:
         hide_secrets(app.args)
-    app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
+    policy_of(app.queue_made_if_absent)  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
         from queuectl.entrypoints.worker.process import WorkerOptions
@@ -207,7 +209,7 @@ def status(app: App) -> None:
     from queuectl.presentation.tables import worker_parts
     from queuectl.presentation.views import worker_cells, worker_view
 
-    now = app.queue.status()
+    now = status_of(app.queue)
     app.out.write(
         [worker_view(each, now) for each in now.workers],
         plain=[worker_cells(each, now) for each in now.workers],
