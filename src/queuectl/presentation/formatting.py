@@ -13,6 +13,12 @@ LINES = "\n\t"
 DLQ_EMPTY = "the dead letter queue is empty"
 
 
+class Mark(str):
+    """The name of a state, an outcome or a grade, which has a colour; the same word of a user's own has none."""
+
+    __slots__ = ()
+
+
 def escaped(text: str, *, keep: str = "") -> str:
     r"""The text with what would not print as itself made visible, except characters to `keep`.
 

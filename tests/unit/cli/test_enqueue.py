@@ -1,3 +1,4 @@
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.application.operate.inspect import find_job
+from queuectl.domain.document import FIELDS
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.worker import WorkerRecord, WorkerState
 from queuectl.entrypoints.cli.batch import LocalTime, lines_of, requests_of
@@ -447,3 +449,9 @@ def test_a_home_directory_that_the_shell_has_not_expanded_is_expanded(
     (tmp_path / "jobs.jsonl").write_text('{"command": "true"}')
     [job_id] = queuectl("enqueue", "@~/jobs.jsonl", "--cwd=~/site").lines
     assert find_job(queuectl.queue, job_id).cwd == f"{tmp_path}/site"
+
+
+def test_every_field_of_the_document_has_an_option(queuectl: CommandLine) -> None:
+    page = queuectl("enqueue", "--help").out
+    assert [name for name in FIELDS if f"--{name.replace('_', '-')} " not in page] == []
+    assert [name for name in FIELDS if not re.search(rf"\b{name}\b", page[page.index("Fields: ") :])] == []

@@ -12,8 +12,9 @@ from queuectl.domain.formats import is_coloured
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.terminal import draw
+from queuectl.presentation.columns import when
 from queuectl.presentation.formatting import escaped, relative, shown_command, shown_output, span
-from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid, when
+from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid
 from queuectl.presentation.views import View
 from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 

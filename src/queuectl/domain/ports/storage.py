@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path  # which help does without
 
 
 class Grade(StrEnum):
@@ -60,10 +62,10 @@ class Scratch(Protocol):
         """Where it is, once it is made: as a URL without its password."""
 
     @property
-    def place(self) -> Path | None:
+    def place(self) -> "Path | None":
         """The directory under which its files belong, on the disk of the user's own; None: it has none."""
 
-    def make(self, directory: Path) -> str:
+    def make(self, directory: "Path") -> str:
         """Make the place, files in that directory; its URL. Raises DatabaseUnavailable."""
 
     def remove(self) -> None:

@@ -10,7 +10,7 @@ from queuectl.application.operate.retry import remove_all_dead, remove_dead_job,
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group, Whole
-from queuectl.entrypoints.cli.jobs import LIMIT, MOST
+from queuectl.entrypoints.cli.jobs import DEFAULT_LIMIT, MAX_LIMIT, list_matching, write_changed
 from queuectl.presentation.formatting import DLQ_EMPTY, counted
 
 
@@ -27,7 +27,11 @@ def dlq() -> None:
 @dlq.command("list")
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
-    "--limit", type=Whole(0, MOST), default=LIMIT, metavar="N", help=f"At most so many, else {LIMIT}; 0 for all."
+    "--limit",
+    type=Whole(0, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+    metavar="N",
+    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
 )
 @pass_app
 def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
@@ -39,8 +43,6 @@ def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command, finished_at, last_error.
     """
-    from queuectl.entrypoints.cli.listing import list_matching
-
     list_matching(app, [State.DEAD], queues, limit, dlq=True)
 
 
@@ -58,8 +60,6 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
       queuectl dlq retry nightly-backup
       queuectl dlq retry --all
     """
-    from queuectl.entrypoints.cli.listing import write_changed
-
     _either(job_ids, all_)
     if all_:
         retried = [job for some in retry_all_dead(app.queue) for job in some]

@@ -113,7 +113,7 @@ class Reporter:
 
     def _tell(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
         if self._as_json:
-            import json
+            import json  # which errors in words do without
 
             tell(json.dumps(view))
             return

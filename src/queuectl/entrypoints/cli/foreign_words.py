@@ -1,7 +1,4 @@
-"""Words that other tools have taught people's fingers, and what queuectl calls the same thing.
-
-Loaded only for the message about a word that queuectl does not know.
-"""
+"""Words that other tools have taught people's fingers, and what queuectl calls the same thing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -122,18 +119,7 @@ def command_for(word: str, group: str) -> tuple[str, str] | None:
     for words, command, does in COMMANDS.get(group, ()):
         if word.lower() in words.split():
             return command, does
-    if group == "config" and (key := _key(word)):
-        return f"config set {key} VALUE", f"changes it, `queuectl config get {key}` prints it"
     return None
-
-
-def _key(word: str) -> str | None:
-    """The setting of that name."""
-    from queuectl.domain.policy import SETTINGS
-    from queuectl.settings import LOCAL
-
-    key = word.partition("=")[0].replace("_", "-")
-    return key if key in SETTINGS or key in LOCAL else None
 
 
 def hint_for_argument(argument: str, command: str) -> str | None:

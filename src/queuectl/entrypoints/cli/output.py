@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
@@ -12,10 +12,8 @@ from queuectl.domain.errors import InvalidSetting
 from queuectl.domain.formats import COLORS, FORMATS, is_coloured
 from queuectl.entrypoints.cli.failures import discard, tell
 from queuectl.presentation.formatting import LINES, escaped
-
-if TYPE_CHECKING:
-    from queuectl.presentation.tables import Grid
-    from queuectl.presentation.views import View
+from queuectl.presentation.tables import Grid
+from queuectl.presentation.views import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +45,10 @@ class Out:
 
     def write(
         self,
-        view: "View | Iterable[View]",
+        view: View | Iterable[View],
         *,
         plain: Iterable[Sequence[object]] | None,
-        table: Callable[[], "Sequence[Grid | str]"],
+        table: Callable[[], Sequence[Grid | str]],
         ids: Iterable[str] | None = None,
     ) -> None:
         """Write one result in the chosen format. What has no `ids` is `plain` in their place; no `plain`: its ids."""
@@ -74,7 +72,7 @@ class Out:
 
     def done(
         self,
-        view: "View | Iterable[View]",
+        view: View | Iterable[View],
         *,
         plain: Iterable[Sequence[object]] | None,
         said: Callable[[], Sequence[str]],
@@ -97,12 +95,12 @@ class Out:
             for sentence in said():
                 tell(escaped(sentence, keep=LINES))
 
-    def _draw(self, parts: "Sequence[Grid | str]") -> None:
+    def _draw(self, parts: Sequence[Grid | str]) -> None:
         if all(isinstance(part, str) for part in parts):
             for part in parts:
                 click.echo(escaped(str(part), keep=LINES), file=self.stream)
             return
-        from queuectl.entrypoints.cli.terminal import draw
+        from queuectl.entrypoints.cli.terminal import draw  # rich, which only a table needs
 
         draw(parts, self.stream, colour=self.colour)
 
@@ -122,7 +120,7 @@ def _cell(value: object) -> str:
             return escaped(str(value))
 
 
-def _document(view: "View | Iterable[View]", plain_ascii: bool) -> Iterator[str]:
+def _document(view: View | Iterable[View], plain_ascii: bool) -> Iterator[str]:
     if isinstance(view, Mapping):
         yield _json(view, plain_ascii, indent=2)
         return
@@ -138,7 +136,7 @@ def _document(view: "View | Iterable[View]", plain_ascii: bool) -> Iterator[str]
         yield "]"
 
 
-def _json(view: "View", plain_ascii: bool, indent: int | None = None) -> str:
+def _json(view: View, plain_ascii: bool, indent: int | None = None) -> str:
     return json.dumps(view, indent=indent, ensure_ascii=plain_ascii, allow_nan=False)
 
 

@@ -12,8 +12,8 @@ import click
 from queuectl.application.operate.configure import policy_of
 from queuectl.application.operate.inspect import status_of
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group, Whole
-from queuectl.entrypoints.cli.params import Duration
+from queuectl.entrypoints.cli.commands import Duration, Group, Whole
+from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.formatting import counted
 
 if TYPE_CHECKING:
@@ -207,16 +207,16 @@ def status(app: App) -> None:
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
     from queuectl.presentation.tables import worker_parts
-    from queuectl.presentation.views import worker_cells, worker_view
+    from queuectl.presentation.views import worker_lines, worker_views
 
     now = status_of(app.queue)
     app.out.write(
-        [worker_view(each, now) for each in now.workers],
-        plain=[worker_cells(each, now) for each in now.workers],
+        worker_views(now),
+        plain=worker_lines(now),
         table=lambda: worker_parts(now),
         ids=[each.id for each in now.workers],
     )
-    app.tell_lost(now.lost)
+    tell_lost(app, now.lost)
 
 
 def _refuse_in_a_job() -> None:
