@@ -138,7 +138,7 @@ def findings_view(findings: Sequence[Finding]) -> View:
 
 def timestamp(moment: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds: texts sort as the moments do."""
-    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def seconds(span: timedelta | None) -> float | int | None:

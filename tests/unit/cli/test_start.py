@@ -98,7 +98,7 @@ def lines_of_all(group: click.Group, path: str = "") -> list[str]:
 @pytest.mark.parametrize("line", ["--help", "--version", ""])
 def test_the_programs_own_help_loads_no_command(line: str) -> None:
     loaded = loaded_by(line)
-    loaded.assert_within(modules=14, kib=48)
+    loaded.assert_within(modules=15, kib=48)
     assert loaded.libraries <= CLICKS_OWN
 
 

@@ -13,7 +13,8 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.drill.judge import Broken, Fault, Report
 from queuectl.drill.report import drill_view
-from queuectl.entrypoints.cli.failures import error_view, exit_code
+from queuectl.entrypoints.cli.failures import error_view
+from queuectl.entrypoints.exit_codes import exit_code
 from queuectl.presentation.columns import (
     ATTEMPT,
     DEAD_JOB,

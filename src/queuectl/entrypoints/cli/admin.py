@@ -11,7 +11,7 @@ from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.failures import FAILED
+from queuectl.entrypoints.exit_codes import DONE, FAILED
 from queuectl.presentation.columns import FINDING
 from queuectl.presentation.formatting import counted
 from queuectl.presentation.tables import findings_grid
@@ -57,7 +57,7 @@ def doctor(ctx: click.Context, app: App) -> None:
     view = findings_view(findings)
     plain = [plain_of(FINDING, finding) for finding in findings]
     app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
-    ctx.exit(0 if view["ok"] else FAILED)
+    ctx.exit(DONE if view["ok"] else FAILED)
 
 
 def _is_no_queue(finding: Finding) -> bool:

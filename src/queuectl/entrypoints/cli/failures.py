@@ -1,4 +1,4 @@
-"""What went wrong, told to the user: lines on stderr or, in JSON mode, one object; and the exit codes."""
+"""Errors as the user sees them: lines on stderr or, in JSON mode, one object."""
 
 import contextlib
 import os
@@ -8,19 +8,10 @@ from typing import TextIO
 
 import click
 
-from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
+from queuectl.domain.errors import InvalidJob, QueueError
 from queuectl.domain.formats import is_coloured
+from queuectl.entrypoints.exit_codes import FAILED, USAGE, exit_code
 from queuectl.presentation.formatting import escaped
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
-EXIT_CODES: dict[type[QueueError], int] = {
-    InvalidJob: 5,
-    InvalidSetting: 5,
-    JobNotFound: 3,
-    Conflict: 4,
-    DatabaseUnavailable: 6,
-}
 
 
 class WrongUsage(click.UsageError):
@@ -45,11 +36,6 @@ def discard(stream: TextIO) -> None:
     if nowhere != descriptor:
         os.dup2(nowhere, descriptor)
         os.close(nowhere)
-
-
-def exit_code(error: QueueError) -> int:
-    """The exit code that tells a script which kind of error it was."""
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
 
 
 def error_view(code: str, message: str, hint: str | None = None, problems: Sequence[str] = ()) -> dict[str, object]:

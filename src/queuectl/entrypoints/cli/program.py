@@ -13,7 +13,8 @@ from queuectl import __version__
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.failures import INTERRUPTED, discard
+from queuectl.entrypoints.cli.failures import discard
+from queuectl.entrypoints.exit_codes import DONE, INTERRUPTED
 
 SHORT_HELP = """\
 queuectl is a job queue for shell commands: it stores them, runs them, tries
@@ -127,7 +128,7 @@ def run(args: list[str], app: App | None = None) -> int:
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
         discard(sys.stdout)
-        return 0
+        return DONE
     except OSError as error:
         discard(sys.stdout)
         what = f"use {error.filename}" if error.filename else "write the output"
@@ -150,7 +151,7 @@ def _run(args: list[str], app: App) -> int:
         return app.reporter.usage_error(error)
     except click.Abort:
         return INTERRUPTED
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else DONE
 
 
 def _flush_stderr() -> None:
