@@ -36,4 +36,9 @@ EXIT_CODES = (
 
 def exit_code(error: QueueError) -> int:
     """The exit code that tells a script which kind of error it was."""
-    return next((row.code for row in EXIT_CODES if isinstance(error, row.errors)), FAILED)
+    return exit_code_of(type(error))
+
+
+def exit_code_of(kind: type[QueueError]) -> int:
+    """The same of a kind of errors."""
+    return next((row.code for row in EXIT_CODES if issubclass(kind, row.errors)), FAILED)

@@ -11,6 +11,7 @@ from _pytest.mark import ParameterSet
 from queuectl.application.operate.inspect import find_job
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.program import program
+from queuectl.entrypoints.cli.reference import DETAILS, reference
 from tests.builders import a_failure, a_job, a_result, a_worker
 from tests.unit.cli.conftest import CommandLine
 
@@ -65,6 +66,14 @@ def test_every_command_is_in_the_reference_with_all_its_options(path: tuple[str,
         if not any(re.search(rf"{name}(?![\w-])", section) for section in sections)
     ]
     assert missing == []
+
+
+def test_the_reference_is_made_of_the_commands() -> None:
+    assert REFERENCE.read_text() == reference(), "`make reference` makes it anew"
+
+
+def test_what_the_reference_adds_is_about_commands_that_there_are() -> None:
+    assert DETAILS.keys() <= {" ".join(param.values[0]) for param in every_command()}
 
 
 def test_global_options_stand_before_or_after_the_command(queuectl: CommandLine) -> None:
