@@ -143,8 +143,13 @@ class SchemaMismatch(DatabaseUnavailable):
     code = "schema_mismatch"
 
 
+def reason_of(error: OSError) -> str:
+    """The system's reason, as it stands within a message: `permission denied`."""
+    return (error.strerror or str(error)).lower()
+
+
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str | None:
     """The known word that is most like this one, if any is enough like it: `likeness` is from 0 (any) to 1 (equal)."""
-    import difflib  # which a command that has no mistakes can do without
+    import difflib  # a library that only a mistake needs
 
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)), None)

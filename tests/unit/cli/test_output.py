@@ -16,6 +16,7 @@ from queuectl.presentation.columns import when
 from queuectl.presentation.formatting import escaped, relative, shown_command, shown_output, span
 from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid
 from queuectl.presentation.views import View
+from queuectl.settings import load_settings
 from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 
 
@@ -51,7 +52,7 @@ def test_auto_is_a_table_on_a_terminal_and_plain_in_a_pipe() -> None:
 
 def test_an_unknown_output_is_refused() -> None:
     with pytest.raises(InvalidSetting, match="output must be one of"):
-        Out.chosen("xml", "auto", io.StringIO(), {})
+        load_settings({}, output="xml")
 
 
 def written(format_: str, view: View | Iterable[View], **parts: object) -> str:

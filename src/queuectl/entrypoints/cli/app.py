@@ -49,7 +49,7 @@ class App:
 
     @cached_property
     def out(self) -> "Out":
-        """Where and how results are written. Raises InvalidSetting."""
+        """The stream of results, and their format. Raises InvalidSetting."""
         from queuectl.entrypoints.cli.output import Out  # which help does without: json
 
         return Out.chosen(self.settings.output, self.settings.color, sys.stdout)
@@ -92,7 +92,7 @@ class App:
 
     def rescue(self) -> "Sequence[Job]":
         """Take back the jobs of workers that are lost, as any worker would, but with no log; these jobs."""
-        from queuectl.application.operate.configure import policy_of  # rare: most calls take no job back
+        from queuectl.application.operate.configure import policy_of  # a use case, and help needs none
         from queuectl.domain.events import JobRescued  # the same
 
         heard: list[Event] = []
@@ -102,7 +102,7 @@ class App:
 
     @cached_property
     def reporter(self) -> Reporter:
-        """Tells what goes wrong, as the output that was asked for wants it."""
+        """Reports what goes wrong, as the output that was asked for wants it."""
         as_json = wants_json(self.args, lambda: self.settings.output)
         return Reporter(as_json=as_json, color=self.flags.get("color", "auto"))
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from queuectl.domain.errors import InvalidSetting, QueueError
+from queuectl.domain.errors import InvalidSetting, QueueError, reason_of
 from queuectl.settings import LOCAL, config_text, has_password
 
 LOCK_TIMEOUT = 10.0
@@ -38,9 +38,8 @@ def change(path: Path, key: str, text: str | None) -> Sequence[str]:
         with _locked(target):
             return _change(path, target, key, text)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise QueueError(
-            f"the config file {path} cannot be written: {reason}", hint="QUEUECTL_CONFIG names another"
+            f"the config file {path} cannot be written: {reason_of(error)}", hint="QUEUECTL_CONFIG names another"
         ) from error
 
 

@@ -8,8 +8,8 @@ from typing import TextIO
 
 import click
 
-from queuectl.domain.errors import InvalidSetting
-from queuectl.domain.formats import COLORS, FORMATS, is_coloured
+from queuectl.domain.errors import reason_of
+from queuectl.domain.formats import is_coloured
 from queuectl.entrypoints.cli.failures import discard, tell
 from queuectl.presentation.formatting import LINES, escaped
 from queuectl.presentation.tables import Grid
@@ -26,9 +26,7 @@ class Out:
 
     @classmethod
     def chosen(cls, output: str, color: str, stream: TextIO, environ: Mapping[str, str] = os.environ) -> "Out":
-        """The output that the settings ask for. Raises InvalidSetting."""
-        _check("output", output, FORMATS)
-        _check("color", color, COLORS)
+        """The output that the settings ask for, which have been checked."""
         terminal = stream.isatty()
         format_ = ("table" if terminal else "plain") if output == "auto" else output
         return cls(format=format_, colour=is_coloured(color, environ, terminal=terminal), stream=stream)
@@ -90,8 +88,7 @@ class Out:
             discard(self.stream)
         except OSError as error:
             discard(self.stream)
-            reason = (error.strerror or str(error)).lower()
-            tell(f"warning: the output cannot be written ({reason}), but this was done:")
+            tell(f"warning: the output cannot be written ({reason_of(error)}), but this was done:")
             for sentence in said():
                 tell(escaped(sentence, keep=LINES))
 
@@ -138,8 +135,3 @@ def _document(view: View | Iterable[View], plain_ascii: bool) -> Iterator[str]:
 
 def _json(view: View, plain_ascii: bool, indent: int | None = None) -> str:
     return json.dumps(view, indent=indent, ensure_ascii=plain_ascii, allow_nan=False)
-
-
-def _check(key: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InvalidSetting(f"{key} must be one of {', '.join(allowed)}, not {value}")

@@ -181,13 +181,15 @@ each kind), `broken` (`promise`, `job`, `message`), `kept` (the directory, with 
 
 def reference() -> str:
     """The page, in Markdown."""
+    # A command keeps the names of the help option from the first context that it meets.
+    ctx = click.Context(program, info_name="queuectl", **program.context_settings)
     sections = [
         "# Reference",
         "<!-- Made of the commands by `make reference`: change those. -->",
         INTRODUCTION,
-        *_global_options(),
+        *_global_options(ctx),
         "## Commands",
-        *_commands(click.Context(program, info_name="queuectl")),
+        *_commands(ctx),
         *_settings(),
         *_json(),
         *_exit_codes(),
@@ -195,10 +197,10 @@ def reference() -> str:
     return "\n\n".join(section.strip("\n") for section in sections if section) + "\n"
 
 
-def _global_options() -> Iterator[str]:
+def _global_options(ctx: click.Context) -> Iterator[str]:
     yield "## Global options"
     yield "Every command takes these options, before or after its name. A flag wins over a variable."
-    yield _options(click.Context(program, info_name="queuectl"), GLOBAL_OPTIONS)
+    yield _options(ctx, GLOBAL_OPTIONS)
     yield _filled(program.epilog or "")
 
 
