@@ -37,9 +37,9 @@ class Settings:
     database_url: str = field(repr=False)
     log_dir: Path
     spool_dir: Path = field(default_factory=lambda: Path(LOCAL["spool-dir"].default()))
-    """Where workers keep outcomes that the database cannot take."""
+    """The directory in which workers spool outcomes that the database cannot take."""
     busy_timeout: timedelta = timedelta(seconds=20)
-    """How long a command waits for a database that others have locked, or that is about to serve again."""
+    """The longest wait of a command for a database that others have locked, or that is about to serve again."""
     output: str = "auto"
     color: str = "auto"
 
@@ -88,7 +88,7 @@ class LocalSetting:
 
     @property
     def winners(self) -> Sequence[str]:
-        """What wins over the config file."""
+        """The flag and the variable that win over the config file."""
         return [name for name in (self.flag, self.variable) if name]
 
 
@@ -165,7 +165,7 @@ def storable(key: str, text: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether a database URL holds a password."""
+    """Say whether a database URL holds a password."""
     parts = urlsplit(url)
     return parts.password is not None or "password" in parse_qs(parts.query)
 

@@ -1,4 +1,4 @@
-"""The job document: what `enqueue` takes, checked as a whole so that all mistakes are told at once."""
+"""The job document: what `enqueue` takes, checked as a whole so that all mistakes are named at once."""
 
 import json
 import re
@@ -198,7 +198,7 @@ class Field(NamedTuple):
     """A field of the document, and the option of `enqueue` that stands for it."""
 
     read: Callable[[object], object]
-    """Checks and reads the value. Raises ValueError, with what is to be said after the field's name."""
+    """Checks and reads the value. Raises ValueError, with words that fit after the field's name."""
     help: str
     metavar: str
     """The value in the help: `N`."""
@@ -206,7 +206,7 @@ class Field(NamedTuple):
     is_many: bool = False
     """The option may be given more than once."""
     remark: str = ""
-    """What the help says beside the field's name."""
+    """Words beside the field's name in the help."""
 
 
 FIELDS: Mapping[str, Field] = {

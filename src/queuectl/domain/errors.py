@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 
 
 class QueueError(Exception):
-    """What every error of the queue is. `code` is its stable name in JSON output."""
+    """The base of every error of the queue. `code` is its stable name in JSON output."""
 
     code = "error"
 
@@ -110,11 +110,11 @@ class DatabaseFull(DatabaseUnreachable):
 
 
 class DatabaseReplaced(DatabaseUnreachable):
-    """The queue that was here is gone, and nothing that was known of it holds: removed, or another is in its place."""
+    """The queue is gone: removed or replaced by another, so that nothing that was known of it holds."""
 
 
 class ValueRefused(DatabaseUnreachable):
-    """What was to be written holds a value that the database does not take, or that cannot be written for it."""
+    """A value that the database does not take, or that cannot be written for it."""
 
     code = "value_refused"
 

@@ -1,4 +1,4 @@
-"""The one table of exit codes: what each tells a script, and the errors that end a command with it."""
+"""The one table of exit codes: their meanings, and the errors that end a command with each."""
 
 from typing import NamedTuple
 
@@ -35,10 +35,10 @@ EXIT_CODES = (
 
 
 def exit_code(error: QueueError) -> int:
-    """The exit code that tells a script which kind of error it was."""
+    """The exit code of that error."""
     return exit_code_of(type(error))
 
 
 def exit_code_of(kind: type[QueueError]) -> int:
-    """The same of a kind of errors."""
+    """The exit code of errors of that kind."""
     return next((row.code for row in EXIT_CODES if issubclass(kind, row.errors)), FAILED)

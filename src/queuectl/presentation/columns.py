@@ -20,6 +20,8 @@ Row = TypeVar("Row")
 
 HIDDEN = "***"
 
+APART = "it runs apart from other jobs: its worker was lost"
+
 
 class Column(NamedTuple, Generic[Row]):
     """One thing that a result says of each row."""
@@ -62,9 +64,9 @@ class JobRow(NamedTuple):
 
     job: Job
     now: datetime | None = None
-    """The moment that spans are told from; only people need it."""
+    """The moment from which people count spans."""
     output: bytes | None = None
-    """What its last ended attempt wrote."""
+    """The output of its last ended attempt."""
     worker: str | None = None
     """The last worker, of a job that none holds."""
     lost: Collection[str] = ()
@@ -72,9 +74,9 @@ class JobRow(NamedTuple):
     show_env: bool = False
 
     @property
-    def is_orphaned(self) -> bool:
-        """Whether its worker is lost."""
-        return self.job.lease is not None and self.job.lease.worker in self.lost
+    def holder(self) -> str | None:
+        """The worker that runs it now."""
+        return self.job.lease.worker if self.job.lease else None
 
 
 class WorkerRow(NamedTuple):
@@ -86,11 +88,10 @@ class WorkerRow(NamedTuple):
 
 
 class MetricsRow(NamedTuple):
-    """What happened in a window of time."""
+    """Metrics of a window of time."""
 
     metrics: Metrics
     window: timedelta
-    detailed: bool
 
 
 class SettingRow(NamedTuple):
@@ -117,7 +118,7 @@ def when(job: Job, now: datetime, lost: Collection[str] = ()) -> str:
 
 
 def last_output(history: Sequence[Attempt]) -> bytes | None:
-    """What the last ended attempt wrote."""
+    """The output of the last ended attempt."""
     return next((attempt.output.content for attempt in reversed(history) if attempt.outcome), None)
 
 
@@ -139,6 +140,10 @@ def _runs(job: Job) -> str:
     return f"{job.attempts}, of which {job.failures} failed; max_retries {job.max_retries}"
 
 
+def _losses(job: Job) -> str:
+    return f"{job.losses} of the runs, alone with their worker" if job.losses else ""
+
+
 def _cancel(it: JobRow) -> str:
     asked_at = it.job.cancel_requested_at
     if asked_at is None:
@@ -146,73 +151,56 @@ def _cancel(it: JobRow) -> str:
     return f"asked for by {escaped(it.job.cancel_requested_by or '')}, {relative(asked_at, it.now or asked_at)}"
 
 
+def _field(
+    key: str,
+    title: str = "",
+    *,
+    text: Callable[[Job], str] | None = None,
+    usual: object = None,
+    label: str = "",
+    fact: Callable[[Job], str] | None = None,
+) -> Column[JobRow]:
+    """A column with the field of the job that has its key as a name."""
+    return Column(
+        key,
+        value=lambda it: getattr(it.job, key),
+        title=title,
+        text=text and (lambda it: text(it.job)),
+        usual=usual,
+        label=label,
+        fact=fact and (lambda it: fact(it.job)),
+    )
+
+
 JOB: Result[JobRow] = Result(
     (
-        Column("id", lambda it: it.job.id, "ID", label="job"),
-        Column(
-            "queue",
-            lambda it: it.job.queue,
-            "QUEUE",
-            usual=DEFAULT_QUEUE,
-            label="queue",
-            fact=lambda it: f"{it.job.queue}, priority {it.job.priority}",
+        _field("id", "ID", label="job"),
+        _field(
+            "queue", "QUEUE", usual=DEFAULT_QUEUE, label="queue", fact=lambda it: f"{it.queue}, priority {it.priority}"
         ),
-        Column("command", lambda it: it.job.command, "COMMAND", lambda it: shown_command(it.job.command), "command"),
-        Column("state", lambda it: it.job.state, "STATE", lambda it: Mark(it.job.state), "state"),
-        Column("priority", lambda it: it.job.priority, "PRI", usual=5),
-        Column("max_retries", lambda it: it.job.max_retries),
-        Column(
-            "timeout",
-            lambda it: it.job.timeout,
-            label="timeout",
-            fact=lambda it: format_duration(it.job.timeout) if it.job.timeout else "none",
-        ),
-        Column("run_at", lambda it: it.job.run_at, label="due", fact=lambda it: local_time(it.job.run_at)),
-        Column(
-            "created_at", lambda it: it.job.created_at, label="created", fact=lambda it: local_time(it.job.created_at)
-        ),
-        Column("updated_at", lambda it: it.job.updated_at),
-        Column("started_at", lambda it: it.job.started_at),
-        Column("finished_at", lambda it: it.job.finished_at),
-        Column(
-            "cwd",
-            lambda it: it.job.cwd,
-            label="directory",
-            fact=lambda it: escaped(it.job.cwd) if it.job.cwd else "the worker's own",
-        ),
+        _field("command", "COMMAND", text=lambda it: shown_command(it.command), label="command"),
+        _field("state", "STATE", text=lambda it: Mark(it.state), label="state"),
+        _field("priority", "PRI", usual=5),
+        _field("max_retries"),
+        _field("timeout", label="timeout", fact=lambda it: format_duration(it.timeout) if it.timeout else "none"),
+        _field("run_at", label="due", fact=lambda it: local_time(it.run_at)),
+        _field("created_at", label="created", fact=lambda it: local_time(it.created_at)),
+        _field("updated_at"),
+        _field("started_at"),
+        _field("finished_at"),
+        _field("cwd", label="directory", fact=lambda it: escaped(it.cwd) if it.cwd else "the worker's own"),
         Column("env", lambda it: {name: text if it.show_env else HIDDEN for name, text in it.job.env.items()}),
-        Column("attempts", lambda it: it.job.attempts, "RUNS", label="runs", fact=lambda it: _runs(it.job)),
-        Column("failures", lambda it: it.job.failures),
-        Column(
-            "losses",
-            lambda it: it.job.losses,
-            label="lost",
-            fact=lambda it: f"{it.job.losses} of the runs, alone with their worker" if it.job.losses else "",
-        ),
-        Column(
-            "worker",
-            lambda it: it.job.lease.worker if it.job.lease else it.worker,
-            label="worker",
-            fact=lambda it: it.job.lease.worker if it.job.lease else "",
-        ),
-        Column("worker_lost", lambda it: it.is_orphaned),
-        Column("exit_code", lambda it: it.job.exit_code),
-        Column(
-            "last_error",
-            lambda it: it.job.last_error,
-            "LAST ERROR",
-            lambda it: escaped(it.job.last_error or ""),
-            "last error",
-        ),
+        _field("attempts", "RUNS", label="runs", fact=_runs),
+        _field("failures"),
+        _field("losses", label="lost", fact=_losses),
+        Column("worker", lambda it: it.holder or it.worker, label="worker", fact=lambda it: it.holder or ""),
+        Column("worker_lost", lambda it: it.holder in it.lost),
+        _field("exit_code"),
+        _field("last_error", "LAST ERROR", text=lambda it: escaped(it.last_error or ""), label="last error"),
         Column("output", lambda it: it.output),
         Column("cancel_requested_at", lambda it: it.job.cancel_requested_at, label="cancel", fact=_cancel),
-        Column("cancel_requested_by", lambda it: it.job.cancel_requested_by),
-        Column(
-            "suspect",
-            lambda it: it.job.suspect,
-            label="apart",
-            fact=lambda it: "it runs apart from other jobs: its worker was lost" if it.job.suspect else "",
-        ),
+        _field("cancel_requested_by"),
+        _field("suspect", label="apart", fact=lambda it: APART if it.suspect else ""),
         Column("when", _when, "WHEN", _when, "when", for_people=True),
     ),
     plain=("id", "state", "queue", "priority", "attempts", "run_at", "command"),
@@ -312,13 +300,13 @@ def _rounded_success(it: MetricsRow) -> float | None:
     return None if rate is None else round(rate, 6)
 
 
-def _spread(spread: Spread) -> str:
+def _percentiles(spread: Spread) -> str:
     if spread.p50 is None or spread.p95 is None:
         return "no attempt ended"
     return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
 
 
-def _spread_value(spread: Spread) -> object:
+def _p50_p95(spread: Spread) -> object:
     return {"p50": spread.p50, "p95": spread.p95}
 
 
@@ -351,9 +339,17 @@ METRICS: Result[MetricsRow] = Result(
         Column("success_rate", _rounded_success, label="success rate", fact=_success),
         Column("throughput_per_minute", lambda it: round(_per_minute(it), 6), label="throughput", fact=_throughput),
         Column(
-            "wait", lambda it: _spread_value(it.metrics.wait), label="wait", fact=lambda it: _spread(it.metrics.wait)
+            "wait",
+            lambda it: _p50_p95(it.metrics.wait),
+            label="wait",
+            fact=lambda it: _percentiles(it.metrics.wait),
         ),
-        Column("run", lambda it: _spread_value(it.metrics.run), label="run", fact=lambda it: _spread(it.metrics.run)),
+        Column(
+            "run",
+            lambda it: _p50_p95(it.metrics.run),
+            label="run",
+            fact=lambda it: _percentiles(it.metrics.run),
+        ),
         Column(
             "retries",
             lambda it: {"completed_after_retry": it.metrics.retried, "most_attempts": it.metrics.most_attempts},
@@ -365,7 +361,7 @@ METRICS: Result[MetricsRow] = Result(
     page=("window", "completed", "dead", "success_rate", "throughput_per_minute", "failed", "wait", "run", "retries"),
 )
 
-TALLY: Result[Tally] = Result(
+TOTALS: Result[Tally] = Result(
     (
         Column("name", lambda it: it.name),
         Column("succeeded", lambda it: it.succeeded, "SUCCEEDED", lambda it: f"{it.succeeded:,}"),
@@ -374,7 +370,7 @@ TALLY: Result[Tally] = Result(
     ),
     table=("name", "succeeded", "failed", "busy"),
 )
-"""What a worker or a queue did."""
+"""The totals of a worker or a queue."""
 
 SETTING: Result[SettingRow] = Result(
     (

@@ -19,7 +19,7 @@ from queuectl.presentation.columns import (
     LOCAL_SETTING,
     METRICS,
     SETTING,
-    TALLY,
+    TOTALS,
     WORKER,
     Column,
     JobRow,
@@ -34,7 +34,7 @@ from queuectl.presentation.formatting import Mark, escaped, shown_output
 Row = TypeVar("Row")
 
 MAX_LINES, MAX_BYTES = 50, 10_000
-"""How much of an output is shown: more would push all else out of sight."""
+"""The part of an output that is shown: more would push all else out of sight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Grid:
 def titles_and_rows(
     result: Result[Row], rows: Sequence[Row], *, titles: Mapping[str, str] | None = None
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """The headings and the cells of a table; `titles` has headings in place of those declared.
+    """The headings and the cells of a table; `titles` has headings instead of those declared.
 
     Left out are columns whose rows all have the usual value.
     """
@@ -69,7 +69,7 @@ def titles_and_rows(
 
 
 def page_of(result: Result[Row], row: Row) -> Sequence[tuple[str, str]]:
-    """What the page of one row says: labels and texts, the empty ones left out."""
+    """The page of one row: labels and texts, the empty ones left out."""
     first = result.chosen(result.page)
     rest = [column for column in result.columns if column.label and column.key not in result.page]
     facts = [(column.label, (column.fact or column.text or _of_value(column))(row)) for column in (*first, *rest)]
@@ -149,13 +149,13 @@ def worker_parts(status: Status) -> list[Grid | str]:
 
 
 def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> list[Grid | str]:
-    """What happened in the window, for people."""
-    parts: list[Grid | str] = [_page(page_of(METRICS, MetricsRow(metrics, window, detailed)))]
+    """The metrics of a window."""
+    parts: list[Grid | str] = [_page(page_of(METRICS, MetricsRow(metrics, window)))]
     if detailed:
         outcomes = [(Mark(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
         parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
         for title, tallies in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
-            columns, rows = titles_and_rows(TALLY, tallies, titles={"name": title})
+            columns, rows = titles_and_rows(TOTALS, tallies, titles={"name": title})
             parts += ["", Grid(columns=columns, rows=rows)] if tallies else []
     return parts
 
@@ -173,6 +173,6 @@ def _settings_grid(result: Result[SettingRow], title: str, settings: Sequence[Se
 
 
 def findings_grid(findings: Sequence[Finding]) -> Grid:
-    """What `doctor` found."""
+    """The findings of `doctor`."""
     columns, rows = titles_and_rows(FINDING, findings)
     return Grid(columns=columns, rows=rows, wrap=True, header=False)

@@ -17,7 +17,7 @@ from queuectl.presentation.columns import (
     JOB,
     METRICS,
     SETTING,
-    TALLY,
+    TOTALS,
     WORKER,
     JobRow,
     MetricsRow,
@@ -94,7 +94,7 @@ def worker_lines(status: Status) -> Sequence[Sequence[object]]:
 
 
 def lost_sentence(lost: LostWorker) -> str:
-    """That a worker is lost, and what becomes of its jobs."""
+    """The news that a worker is lost, and what becomes of its jobs."""
     worker = lost.worker
     how = "its process has ended" if lost.is_dead else "it does not renew its lease"
     said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) is lost"
@@ -110,11 +110,11 @@ def lost_sentence(lost: LostWorker) -> str:
 
 
 def metrics_view(metrics: Metrics, window: timedelta, *, detailed: bool) -> View:
-    """What happened in the window; `failed` counts attempts, the other counts are of jobs."""
-    view = view_of(METRICS, MetricsRow(metrics, window, detailed))
+    """Metrics of a window; `failed` counts attempts, the other counts are of jobs."""
+    view = view_of(METRICS, MetricsRow(metrics, window))
     if not detailed:
         return view
-    workers, queues = ([view_of(TALLY, tally) for tally in tallies] for tallies in (metrics.workers, metrics.queues))
+    workers, queues = ([view_of(TOTALS, total) for total in totals] for totals in (metrics.workers, metrics.queues))
     return {**view, "workers": workers, "queues": queues}
 
 
@@ -126,12 +126,12 @@ def setting_row(key: str, stored: Mapping[str, str]) -> SettingRow:
 
 
 def setting_view(key: str, stored: Mapping[str, str]) -> View:
-    """The same as JSON."""
+    """One setting of the queue's policy as JSON."""
     return view_of(SETTING, setting_row(key, stored))
 
 
 def findings_view(findings: Sequence[Finding]) -> View:
-    """What `doctor` found; `ok` is whether nothing is broken."""
+    """The findings of `doctor`; `ok` is true when nothing is broken."""
     is_well = all(finding.grade is not Grade.FAIL for finding in findings)
     return {"ok": is_well, "findings": [view_of(FINDING, finding) for finding in findings]}
 
@@ -182,4 +182,4 @@ _WRITERS: Mapping[type, Callable[..., object]] = {
     tuple: list,
     dict: _members,
 }
-"""How values that JSON does not have are written in it."""
+"""Writers of values that JSON does not have."""

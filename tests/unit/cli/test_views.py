@@ -23,7 +23,7 @@ from queuectl.presentation.columns import (
     LOCAL_SETTING,
     METRICS,
     SETTING,
-    TALLY,
+    TOTALS,
     WORKER,
     Column,
     JobRow,
@@ -281,7 +281,7 @@ def test_every_field_of_a_job_is_a_key_of_its_json() -> None:
     assert set(Job._fields) - job_view(a_job()).keys() == {"lease"}  # whose worker is one
 
 
-@pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TALLY, SETTING, LOCAL_SETTING, FINDING])
+@pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TOTALS, SETTING, LOCAL_SETTING, FINDING])
 def test_what_a_table_and_a_plain_line_show_is_declared(result: Result[Any]) -> None:
     chosen = {column.key for keys in (result.plain, result.table, result.page) for column in result.chosen(keys)}
     assert chosen

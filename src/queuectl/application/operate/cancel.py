@@ -21,7 +21,7 @@ def ended_job(queue: Queue, asked: Job) -> Job | None:
 
 
 def is_watched_by_others(queue: Queue, running: Job) -> bool:
-    """Whether any worker but the job's own has its lease, and so would take the job back if its own is lost."""
+    """Say whether another worker than the job's own has a lease: it takes the job back if the own one is lost."""
     at, own = queue.clock(), running.lease and running.lease.worker
     return any(worker.id != own and worker.lease_expires_at > at for worker in queue.workers.live())
 

@@ -17,9 +17,9 @@ class LostWorker(NamedTuple):
     since: datetime
     """The end of its lease, or for one that `is_dead` the last renewal."""
     is_dead: bool
-    """Whether it ran on this machine and its process has ended."""
+    """True when it ran on this machine and its process has ended."""
     has_others: bool
-    """Whether another worker is there that will take its jobs back."""
+    """True when another worker is there that will take its jobs back."""
 
 
 class Status(NamedTuple):
@@ -49,7 +49,7 @@ def search_jobs(
 
 
 def outputs_of(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, bytes]:
-    """What the last ended attempt of each job wrote, by job id."""
+    """The output of each job's last ended attempt, by job id."""
     return queue.jobs.outputs_of([job.id for job in jobs])
 
 
@@ -67,7 +67,7 @@ def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
 
 
 def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
-    """Those of these queues from which no worker takes jobs now."""
+    """The queues, of those named, from which no worker takes jobs now."""
     workers = queue.workers.live()
     lost = _lost(queue, workers, queue.clock())
     working = [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]

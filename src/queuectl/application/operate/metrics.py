@@ -7,5 +7,5 @@ from queuectl.domain.metrics import Metrics
 
 
 def metrics_of(queue: Queue, *, window: timedelta, detailed: bool) -> Metrics:
-    """What happened in the last `window`."""
+    """Counts and times of the last `window`."""
     return queue.measurements.metrics(since=queue.clock() - window, detailed=detailed)

@@ -61,7 +61,7 @@ def doctor(ctx: click.Context, app: App) -> None:
 
 
 def _is_no_queue(finding: Finding) -> bool:
-    """Whether it says that there is no queue yet, whose workers could be looked for."""
+    """Say whether it is about a queue that does not exist yet, and so has no workers to look for."""
     return finding.subject == "database" and finding.grade is Grade.WARN
 
 
@@ -74,7 +74,7 @@ def _directory_findings(app: App) -> Sequence[Finding]:
 
 
 def _worker_findings(app: App) -> Sequence[Finding]:
-    """Whether somebody does the work. A queue that nobody works on is not broken: its workers may start tonight."""
+    """Findings about who does the work. A queue that nobody works on is not broken: its workers may start tonight."""
     try:
         status, unserved = status_of(app.queue), unserved_due(app.queue)
     except DatabaseUnavailable as error:

@@ -1,4 +1,4 @@
-"""What the commands of one call share: the global options, the queue they speak to, and where they write."""
+"""One call of the program: the global options, the queue, and the output, which its commands share."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
-from queuectl.entrypoints.cli.failures import Reporter, tell, wants_json
+from queuectl.entrypoints.cli.failures import Reporter, say, wants_json
 from queuectl.presentation.formatting import LINES, escaped
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class App:
 
     @cached_property
     def storage(self) -> "Storage":
-        """The database as a place, not opened yet."""
+        """The database, not opened yet."""
         storage: Storage = self.container.storage()
         return storage
 
@@ -74,17 +74,17 @@ class App:
 
     @cached_property
     def queue_made_if_absent(self) -> "Queue":
-        """The same, for the commands that may make a queue where there is none: an absent SQLite file."""
+        """The queue, opened for commands that may make one where there is none: an absent SQLite file."""
         return self._opened(create=True)
 
     def _opened(self, *, create: bool) -> "Queue":
-        _ = self.out  # a bad output setting must be told before anything is done
+        _ = self.out  # a bad output setting is reported before anything is done
         self.storage.open(create=create)
         return self.container.queue()
 
     def note(self, text: str) -> None:
-        """Tell the user something that is not data: on stderr."""
-        tell(escaped(text, keep=LINES))
+        """Write to the user what is not data: on stderr."""
+        say(escaped(text, keep=LINES))
 
     def pause(self, seconds: float) -> None:
         """Let that time pass."""
@@ -107,7 +107,7 @@ class App:
         return Reporter(as_json=as_json, color=self.flags.get("color", "auto"))
 
     def progress(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """While the body runs: something to tell the steps of a long task to, shown on stderr if that is a terminal."""
+        """A bar on a terminal's stderr while the body runs, which calls what it is given with each step's size."""
         if not sys.stderr.isatty():
             return nullcontext(lambda _steps: None)
         from queuectl.entrypoints.cli.terminal import progress_bar  # rich, which only a long task needs

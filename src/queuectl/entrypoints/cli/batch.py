@@ -52,7 +52,7 @@ class LocalTime(tzinfo):
         return None
 
     def tzname(self, _moment: datetime | None, /) -> str | None:
-        """What the messages would call it."""
+        """The name that messages would use."""
         return "local time"
 
 
@@ -76,7 +76,7 @@ def lines_of(content: bytes) -> Sequence[Line]:
 
 
 def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence[JobRequest]:
-    """The request of each line, with `fields` in place of its own. Raises InvalidJob with the mistakes of all lines."""
+    """The request of each line, with `fields` instead of its own. Raises InvalidJob with the mistakes of all lines."""
     requests: list[JobRequest] = []
     problems: list[str] = []
     hint = None
@@ -108,7 +108,7 @@ def _decoded(content: str | bytes) -> dict[str, object]:
 
 
 def _quickly(strictly: Decode) -> Decode:
-    """The same by msgspec, in a third of the time, wherever that is sure to come to the same."""
+    """Decode by msgspec, in a third of the time, wherever the result is sure to be the same."""
     from msgspec import MsgspecError  # a library that pays off from a thousand lines on
     from msgspec.json import Decoder  # the same
 
@@ -131,7 +131,7 @@ def _quickly(strictly: Decode) -> Decode:
 
 
 def _has_no_key_twice(document: Mapping[str, object], content: bytes) -> bool:
-    """Whether that is sure: no more keys end in the text than the document and its `env` have."""
+    """Say whether that is sure: no more keys end in the text than the document and its `env` have."""
     env = document.get("env")
     return len(END_OF_KEY.findall(content)) == len(document) + (len(env) if isinstance(env, dict) else 0)
 
@@ -145,7 +145,7 @@ def _whole(content: bytes, number: int | None) -> Line:
 
 
 def _is_json(content: bytes) -> bool:
-    """Whether it is an object or a list by itself, be it a bad one; the first line of a longer document is not."""
+    """Say whether it is an object or a list by itself, be it a bad one; the first line of a longer document is not."""
     if not content.lstrip().startswith((b"{", b"[")):
         return False
     try:

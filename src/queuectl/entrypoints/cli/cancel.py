@@ -137,7 +137,7 @@ def _sentence(job: Job, attempt: Attempt | None) -> str:
 
 
 def _left(attempt: Attempt) -> str:
-    """What the attempt's error says beyond how the command ended: which processes of it live on."""
+    """The end of the attempt's error, which names the command's processes that live on."""
     note = (attempt.error or "").partition("); ")[2]
     return f"; {escaped(note)}" if note else ""
 

@@ -105,7 +105,7 @@ class Command(click.Command):
         return rest
 
     def wrong_option(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
-        """What to say of an option that the command does not have."""
+        """The usage error for an option that the command does not have."""
         meant = self.meant_by(ctx, error.option_name)
         said = f"no such option '{error.option_name}'" + (f": did you mean '{meant}'?" if meant else "")
         return click.UsageError(said, ctx)
@@ -166,7 +166,7 @@ class Group(Command, click.Group):
         return super().resolve_command(ctx, args)
 
     def wrong_command(self, ctx: click.Context, name: str) -> click.UsageError:
-        """What to say of a command that the group does not have."""
+        """The usage error for a command that the group does not have."""
         said, group = f"no such command '{name}'", path_of(ctx)
         if meant := command_for(name, group):
             command, does = meant
@@ -188,7 +188,7 @@ class Group(Command, click.Group):
 
 
 def _too_many(ctx: click.Context, arguments: Sequence[str]) -> click.UsageError:
-    """What to say of arguments that the command does not take."""
+    """The usage error for arguments that the command does not take."""
     said = f"unexpected argument{'s'[: len(arguments) - 1]} '{' '.join(arguments)}'"
     hint = hint_for_argument(arguments[0], path_of(ctx))
     return WrongUsage(said, hint=hint, ctx=ctx) if hint else click.UsageError(said, ctx)

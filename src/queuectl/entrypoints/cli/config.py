@@ -49,7 +49,7 @@ class ConfigGroup(Group):
     """The group, which knows a key where somebody has left out `set` or `get`."""
 
     def wrong_command(self, ctx: click.Context, name: str) -> click.UsageError:
-        """What to say of a command that the group does not have."""
+        """The usage error for a command that the group does not have."""
         key = name.partition("=")[0].replace("_", "-")
         if key not in SETTINGS and key not in LOCAL:
             return super().wrong_command(ctx, name)
@@ -169,7 +169,7 @@ def unset(app: App, key: str) -> None:
 
 
 def _is_local(key: str) -> bool:
-    """Whether it is a key of this user, not of the queue. Raises InvalidSetting when it is neither."""
+    """Say whether it is a key of this user, not of the queue. Raises InvalidSetting when it is neither."""
     if key not in LOCAL and key not in SETTINGS:
         raise unknown_key("there is no setting", key, [*SETTINGS, *LOCAL])
     return key in LOCAL
@@ -248,7 +248,7 @@ def _local_row(key: str, found: InForce) -> SettingRow:
 
 
 def _shown(key: str, found: InForce) -> InForce:
-    """The same as a user may see it: no password in the URL."""
+    """The setting as a user may see it: no password in the URL."""
     if key != "database-url":
         return found
     try:

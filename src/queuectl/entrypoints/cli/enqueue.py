@@ -38,13 +38,13 @@ LONG_BATCH = 2000
 
 
 class EnqueueCommand(Command):
-    """Tells the forms apart: what comes after `--` is a program and its arguments, whatever it looks like."""
+    """Distinguishes the forms: a program and its arguments come after `--`, whatever they look like."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Set the program aside before click, which would drop the `--`, sees it."""
         if "--" in args:
-            place = args.index("--")
-            args, ctx.meta["queuectl.program"] = args[:place], args[place + 1 :]
+            index = args.index("--")
+            args, ctx.meta["queuectl.program"] = args[:index], args[index + 1 :]
         ctx.meta["queuectl.words"] = self._words(ctx, args)
         ctx.meta["queuectl.unquoted"] = self._unquoted(ctx, args)
         return super().parse_args(ctx, args)
@@ -70,22 +70,22 @@ class EnqueueCommand(Command):
         return words if isinstance(words, tuple) else []  # click has a mark of its own for none
 
     def _unquoted(self, ctx: click.Context, args: list[str]) -> Sequence[str]:
-        """What follows -c up to an option of ours: a command line, if somebody forgot the quotes; else nothing."""
+        """The words after -c up to an option of ours: a command line, if somebody forgot the quotes; else none."""
         if not set(COMMAND_OPTION).isdisjoint(ctx.meta["queuectl.words"]):
             return []  # the -c is an option of a program whose -- is missing
         own = {name for param in self.get_params(ctx) for name in param.opts}
-        place = next((place for place, arg in enumerate(args) if arg in COMMAND_OPTION), len(args))
-        words = list(takewhile(lambda word: word.partition("=")[0] not in own, args[place + 1 :]))
+        index = next((index for index, arg in enumerate(args) if arg in COMMAND_OPTION), len(args))
+        words = list(takewhile(lambda word: word.partition("=")[0] not in own, args[index + 1 :]))
         return words if len(words) > 1 else []
 
 
 def looks_like_a_document(word: str) -> bool:
-    """Whether the word is meant to be JSON, @FILE or -, be it a bad one."""
+    """Say whether the word is meant to be JSON, @FILE or -, be it a bad one."""
     return word.lstrip()[:1] in ("{", "[", '"') or word.startswith("@") or word == "-"
 
 
 def program_without_dashes(words: Sequence[str], ctx: click.Context) -> WrongUsage:
-    """What to say of a program whose `--` is missing."""
+    """The usage error for a program whose `--` is missing."""
     command = shlex.join(words)
     return WrongUsage(
         f"'{words[0]}' is neither JSON nor @FILE nor -",
@@ -96,7 +96,7 @@ def program_without_dashes(words: Sequence[str], ctx: click.Context) -> WrongUsa
 
 
 def command_without_quotes(words: Sequence[str], ctx: click.Context) -> WrongUsage:
-    """What to say of a command after -c that is not one argument."""
+    """The usage error for a command after -c that is not one argument."""
     return WrongUsage(
         f"-c takes one argument, '{words[0]}', and '{words[1]}' is one too many",
         hint=f"quote the command as a whole: queuectl enqueue -c {shlex.quote(' '.join(words))}",
@@ -260,7 +260,7 @@ def _variable(text: str) -> tuple[str, str]:
 def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
     queue = app.queue_made_if_absent
     try:
-        with _patience(app, len(requests)):
+        with _spinner(app, len(requests)):
             return enqueue_jobs(queue, requests, cwd=_here(requests))
     except DuplicateJob as error:
         if lines[0].number is None:
@@ -269,7 +269,7 @@ def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> S
 
 
 def _located(error: DuplicateJob, lines: Sequence[Line], requests: Sequence[JobRequest]) -> DuplicateJob | InvalidJob:
-    """The same with the lines that give each id. A batch that has an id twice is wrong whatever the queue holds."""
+    """The error with the lines that give each id. A batch that has an id twice is wrong whatever the queue holds."""
     numbers: dict[str | None, list[str]] = {}
     for line, request in zip(lines, requests, strict=True):
         numbers.setdefault(request.get("id"), []).append(str(line.number))
@@ -330,8 +330,8 @@ def _present() -> Path:
     return logical if logical.is_absolute() and logical.is_dir() and logical.samefile(physical) else physical
 
 
-def _patience(app: App, count: int) -> AbstractContextManager[object]:
-    """Something that moves on the terminal while a long batch is stored."""
+def _spinner(app: App, count: int) -> AbstractContextManager[object]:
+    """A spinner on the terminal while a long batch is stored."""
     if count < LONG_BATCH or not app.out.is_table or not sys.stderr.isatty():
         return nullcontext()
     from queuectl.entrypoints.cli.terminal import spinner  # rich, which only a long batch needs

@@ -123,7 +123,7 @@ def command_for(word: str, group: str) -> tuple[str, str] | None:
 
 
 def hint_for_argument(argument: str, command: str) -> str | None:
-    """What somebody meant by an argument after a command (`worker start`) that takes none, or no more."""
+    """The advice for an argument after a command (`worker start`) that takes none, or no more."""
     if argument == "help":
         return f"`queuectl help {command}` shows its help"
     if command == "list" and argument.lower() in STATES:
@@ -140,7 +140,7 @@ def hint_for_argument(argument: str, command: str) -> str | None:
 
 
 def option_for(option: str, command: str, known: Sequence[str]) -> str | None:
-    """What somebody meant by an option that the command (`worker start`) does not have; `known` are those it has."""
+    """The option that is meant by one that the command (`worker start`) does not have; `known` are those it has."""
     theirs: dict[str, str] = {}
     for table in (OPTIONS[ANYWHERE], OPTIONS.get(command, {})):
         for options, ours in table.items():
@@ -152,6 +152,6 @@ def option_for(option: str, command: str, known: Sequence[str]) -> str | None:
 
 
 def _nearest(option: str, meant: Mapping[str, str], *, likeness: float) -> str | None:
-    """What the option means that is most like this one, the dashes left aside: they are alike in all."""
+    """The meaning of the option that is most like this one, the dashes left aside: they are alike in all."""
     words = {name.removeprefix("--"): ours for name, ours in meant.items() if name.startswith("--")}
     return words.get(nearest(option.lstrip("-"), words, likeness=likeness) or "")

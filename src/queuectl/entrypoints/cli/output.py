@@ -10,7 +10,7 @@ import click
 
 from queuectl.domain.errors import reason_of
 from queuectl.domain.formats import is_coloured
-from queuectl.entrypoints.cli.failures import discard, tell
+from queuectl.entrypoints.cli.failures import discard, say
 from queuectl.presentation.formatting import LINES, escaped
 from queuectl.presentation.tables import Grid
 from queuectl.presentation.views import View
@@ -18,7 +18,7 @@ from queuectl.presentation.views import View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Out:
-    """Where results go and how they look. `format` is one of `FORMATS`, but never `auto`."""
+    """The stream of results, and their look. `format` is one of `FORMATS`, but never `auto`."""
 
     format: str
     colour: bool
@@ -33,12 +33,12 @@ class Out:
 
     @property
     def is_json(self) -> bool:
-        """Whether a program reads it as JSON, one document or many."""
+        """True when a program reads it as JSON, one document or many."""
         return self.format in ("json", "jsonl")
 
     @property
     def is_table(self) -> bool:
-        """Whether a person reads it."""
+        """True when a person reads it."""
         return self.format == "table"
 
     def write(
@@ -49,7 +49,7 @@ class Out:
         table: Callable[[], Sequence[Grid | str]],
         ids: Iterable[str] | None = None,
     ) -> None:
-        """Write one result in the chosen format. What has no `ids` is `plain` in their place; no `plain`: its ids."""
+        """Write one result in the chosen format; `plain` stands in for absent `ids`, and the other way round."""
         # What the stream cannot say is escaped in JSON itself; a stream's own escapes would not be JSON.
         plain_ascii = (self.stream.encoding or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
         match self.format:
@@ -88,9 +88,9 @@ class Out:
             discard(self.stream)
         except OSError as error:
             discard(self.stream)
-            tell(f"warning: the output cannot be written ({reason_of(error)}), but this was done:")
+            say(f"warning: the output cannot be written ({reason_of(error)}), but this was done:")
             for sentence in said():
-                tell(escaped(sentence, keep=LINES))
+                say(escaped(sentence, keep=LINES))
 
     def _draw(self, parts: Sequence[Grid | str]) -> None:
         if all(isinstance(part, str) for part in parts):

@@ -1,4 +1,4 @@
-"""The program itself: the list of commands, and the one place where every error ends."""
+"""The program itself: the list of commands, and the end of every error."""
 
 import io
 import os
@@ -31,7 +31,7 @@ again what fails, stops what runs too long, and keeps what they wrote.
 
 
 class ReaderGone(Exception):
-    """Nobody reads stdout any more: no failure of ours."""
+    """The reader of stdout is gone: no failure of ours."""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Group
 from queuectl.entrypoints.cli.help import SEVERAL
 from queuectl.entrypoints.cli.program import program
 from queuectl.entrypoints.exit_codes import EXIT_CODES, FAILED, USAGE, exit_code_of
-from queuectl.presentation.columns import ATTEMPT, FINDING, JOB, METRICS, SETTING, TALLY, WORKER, Result
+from queuectl.presentation.columns import ATTEMPT, FINDING, JOB, METRICS, SETTING, TOTALS, WORKER, Result
 from queuectl.settings import LOCAL
 
 Row = TypeVar("Row")
@@ -150,7 +150,7 @@ number for each state, and `at`.
 for each outcome. With `--detailed` there are also `workers` and `queues`.
 """,
     ),
-    ("What a worker or a queue did (`metrics --detailed`)", _keys(TALLY), ""),
+    ("What a worker or a queue did (`metrics --detailed`)", _keys(TOTALS), ""),
     (
         "A setting (`config get KEY`, `set`, `unset`)",
         _keys(SETTING),

@@ -68,7 +68,7 @@ def _safe(grid: Grid) -> Grid:
 
 
 def spinner(text: str) -> AbstractContextManager[object]:
-    """Something that moves on stderr while the body runs."""
+    """A spinner on stderr while the body runs."""
     return Console(stderr=True, highlight=False).status(Text(f"{text} …"))
 
 
