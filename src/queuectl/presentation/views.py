@@ -1,7 +1,7 @@
 """Results as programs read them: JSON documents, whose keys only ever grow, and tab-separated plain lines."""
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -39,9 +39,10 @@ def view_of(result: Result[Row], row: Row) -> View:
     return {column.key: _json(column.value(row)) for column in result.columns if not column.for_people}
 
 
-def plain_of(result: Result[Row], row: Row) -> Sequence[object]:
-    """One row as the cells of a plain line."""
-    return [_cell(_json(column.value(row))) for column in result.chosen(result.plain)]
+def plain_lines(result: Result[Row], rows: Iterable[Row]) -> Iterator[Sequence[object]]:
+    """Each row as the cells of a plain line."""
+    columns = result.chosen(result.plain)
+    return ([_cell(_json(column.value(row))) for column in columns] for row in rows)
 
 
 def job_view(
@@ -88,9 +89,9 @@ def worker_views(status: Status) -> Sequence[View]:
     return [view_of(WORKER, row) for row in worker_rows(status)]
 
 
-def worker_lines(status: Status) -> Sequence[Sequence[object]]:
+def worker_lines(status: Status) -> Iterator[Sequence[object]]:
     """The plain lines of the workers."""
-    return [plain_of(WORKER, row) for row in worker_rows(status)]
+    return plain_lines(WORKER, worker_rows(status))
 
 
 def lost_sentence(lost: LostWorker) -> str:

@@ -15,7 +15,7 @@ from queuectl.entrypoints.exit_codes import DONE, FAILED
 from queuectl.presentation.columns import FINDING
 from queuectl.presentation.formatting import counted
 from queuectl.presentation.tables import findings_grid
-from queuectl.presentation.views import findings_view, lost_sentence, plain_of
+from queuectl.presentation.views import findings_view, lost_sentence, plain_lines
 from queuectl.settings import config_file
 
 
@@ -55,8 +55,7 @@ def doctor(ctx: click.Context, app: App) -> None:
     if not any(finding.grade is Grade.FAIL or _is_no_queue(finding) for finding in findings):
         findings += _worker_findings(app)
     view = findings_view(findings)
-    plain = [plain_of(FINDING, finding) for finding in findings]
-    app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
+    app.out.write(view, plain=plain_lines(FINDING, findings), table=lambda: [findings_grid(findings)])
     ctx.exit(DONE if view["ok"] else FAILED)
 
 

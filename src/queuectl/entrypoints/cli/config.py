@@ -15,7 +15,7 @@ from queuectl.entrypoints.cli.failures import WrongUsage
 from queuectl.presentation.columns import SETTING, SettingRow
 from queuectl.presentation.formatting import escaped
 from queuectl.presentation.tables import Grid, settings_parts
-from queuectl.presentation.views import plain_of, setting_row, view_of
+from queuectl.presentation.views import plain_lines, setting_row, view_of
 from queuectl.settings import (
     CONFIG,
     DEFAULT,
@@ -123,10 +123,9 @@ def show(ctx: click.Context, app: App) -> None:
     policy, trouble = _policy(app)
     local = [*_local(app), _config_file()]
     views = [None if rows is None else [view_of(SETTING, row) for row in rows] for rows in (policy, local)]
-    plain = [plain_of(SETTING, row) for row in [*(policy or ()), *local]]
     app.out.write(
         dict(zip(("policy", "local"), views, strict=True)),
-        plain=plain,
+        plain=plain_lines(SETTING, [*(policy or ()), *local]),
         table=lambda: settings_parts(policy or (), local),
     )
     ctx.exit(app.reporter.queue_error(trouble) if trouble else 0)

@@ -17,7 +17,7 @@ from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.columns import DEAD_JOB, JOB, JobRow
 from queuectl.presentation.formatting import DLQ_EMPTY
 from queuectl.presentation.tables import dead_grid, info_parts, jobs_grid
-from queuectl.presentation.views import View, flat, info_view, job_view, plain_of
+from queuectl.presentation.views import View, flat, info_view, job_view, plain_lines
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000_000_000
@@ -120,10 +120,9 @@ def list_matching(
     jobs = found[:limit] if limit else found
     lost = lost_holders(app.queue, jobs)
     grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
-    result = DEAD_JOB if dlq else JOB
     app.out.write(
         _views(app, jobs, lost, show_env=show_env),
-        plain=(plain_of(result, JobRow(job)) for job in jobs),
+        plain=plain_lines(DEAD_JOB if dlq else JOB, map(JobRow, jobs)),
         table=lambda: [grid(jobs, app.queue.clock(), lost)] if jobs else [],
         ids=(job.id for job in jobs),
     )
