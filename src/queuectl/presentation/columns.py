@@ -93,6 +93,22 @@ class MetricsRow(NamedTuple):
     metrics: Metrics
     window: timedelta
 
+    @property
+    def failed(self) -> int:
+        """The attempts that failed or ran out of time."""
+        return self.metrics.attempts.get(Outcome.FAILED, 0) + self.metrics.attempts.get(Outcome.TIMEOUT, 0)
+
+    @property
+    def success_rate(self) -> float | None:
+        """The part of the jobs that ended which completed; None when none ended."""
+        ended = self.metrics.completed + self.metrics.dead
+        return self.metrics.completed / ended if ended else None
+
+    @property
+    def per_minute(self) -> float:
+        """Jobs that completed in a minute."""
+        return self.metrics.completed / (self.window / timedelta(minutes=1))
+
 
 class SettingRow(NamedTuple):
     """A setting with the text in force, as a user may see it."""
@@ -120,11 +136,6 @@ def when(job: Job, now: datetime, lost: Collection[str] = ()) -> str:
 def last_output(history: Sequence[Attempt]) -> bytes | None:
     """The output of the last ended attempt."""
     return next((attempt.output.content for attempt in reversed(history) if attempt.outcome), None)
-
-
-def failed_attempts(metrics: Metrics) -> int:
-    """The attempts that failed or ran out of time."""
-    return metrics.attempts.get(Outcome.FAILED, 0) + metrics.attempts.get(Outcome.TIMEOUT, 0)
 
 
 def worker_rows(status: Status) -> Sequence[WorkerRow]:
@@ -276,28 +287,13 @@ WORKER: Result[WorkerRow] = Result(
 )
 
 
-def _per_minute(it: MetricsRow) -> float:
-    return it.metrics.completed / (it.window / timedelta(minutes=1))
-
-
 def _throughput(it: MetricsRow) -> str:
-    rate = _per_minute(it)
+    rate = it.per_minute
     return f"{rate:,.3g} jobs per minute" if rate >= 1 else f"{rate * 60:,.3g} jobs per hour"
 
 
-def _success_rate(metrics: Metrics) -> float | None:
-    ended = metrics.completed + metrics.dead
-    return metrics.completed / ended if ended else None
-
-
 def _success(it: MetricsRow) -> str:
-    rate = _success_rate(it.metrics)
-    return "no job ended" if rate is None else f"{rate:.1%} of the jobs that ended"
-
-
-def _rounded_success(it: MetricsRow) -> float | None:
-    rate = _success_rate(it.metrics)
-    return None if rate is None else round(rate, 6)
+    return "no job ended" if it.success_rate is None else f"{it.success_rate:.1%} of the jobs that ended"
 
 
 def _percentiles(spread: Spread) -> str:
@@ -306,55 +302,49 @@ def _percentiles(spread: Spread) -> str:
     return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
 
 
-def _p50_p95(spread: Spread) -> object:
-    return {"p50": spread.p50, "p95": spread.p95}
+def _spans(key: str, spread_of: Callable[[Metrics], Spread]) -> Column[MetricsRow]:
+    return Column(
+        key,
+        lambda it: {"p50": spread_of(it.metrics).p50, "p95": spread_of(it.metrics).p95},
+        label=key,
+        fact=lambda it: _percentiles(spread_of(it.metrics)),
+    )
 
 
-def _retries(metrics: Metrics) -> str:
-    return f"{counted(metrics.retried, 'job')} completed after one; at most {counted(metrics.most_attempts, 'run')}"
+def _count(key: str, noun: str, count_of: Callable[[MetricsRow], int]) -> Column[MetricsRow]:
+    return Column(key, count_of, label=key, fact=lambda it: counted(count_of(it), noun))
+
+
+def _window(it: MetricsRow) -> str:
+    return f"the last {span(it.window)}, since {local_time(it.metrics.since)}"
+
+
+def _retries(it: MetricsRow) -> str:
+    retried, most = counted(it.metrics.retried, "job"), counted(it.metrics.most_attempts, "run")
+    return f"{retried} completed after one; at most {most}"
 
 
 METRICS: Result[MetricsRow] = Result(
     (
         Column("since", lambda it: it.metrics.since),
+        Column("window", lambda it: it.window, label="window", fact=_window),
+        _count("completed", "job", lambda it: it.metrics.completed),
+        _count("failed", "attempt", lambda it: it.failed),
+        _count("dead", "job", lambda it: it.metrics.dead),
         Column(
-            "window",
-            lambda it: it.window,
-            label="window",
-            fact=lambda it: f"the last {span(it.window)}, since {local_time(it.metrics.since)}",
+            "success_rate",
+            lambda it: it.success_rate and round(it.success_rate, 6),
+            label="success rate",
+            fact=_success,
         ),
-        Column(
-            "completed",
-            lambda it: it.metrics.completed,
-            label="completed",
-            fact=lambda it: counted(it.metrics.completed, "job"),
-        ),
-        Column(
-            "failed",
-            lambda it: failed_attempts(it.metrics),
-            label="failed",
-            fact=lambda it: counted(failed_attempts(it.metrics), "attempt"),
-        ),
-        Column("dead", lambda it: it.metrics.dead, label="dead", fact=lambda it: counted(it.metrics.dead, "job")),
-        Column("success_rate", _rounded_success, label="success rate", fact=_success),
-        Column("throughput_per_minute", lambda it: round(_per_minute(it), 6), label="throughput", fact=_throughput),
-        Column(
-            "wait",
-            lambda it: _p50_p95(it.metrics.wait),
-            label="wait",
-            fact=lambda it: _percentiles(it.metrics.wait),
-        ),
-        Column(
-            "run",
-            lambda it: _p50_p95(it.metrics.run),
-            label="run",
-            fact=lambda it: _percentiles(it.metrics.run),
-        ),
+        Column("throughput_per_minute", lambda it: round(it.per_minute, 6), label="throughput", fact=_throughput),
+        _spans("wait", lambda it: it.wait),
+        _spans("run", lambda it: it.run),
         Column(
             "retries",
             lambda it: {"completed_after_retry": it.metrics.retried, "most_attempts": it.metrics.most_attempts},
             label="retries",
-            fact=lambda it: _retries(it.metrics),
+            fact=_retries,
         ),
         Column("attempts", lambda it: {str(outcome): it.metrics.attempts.get(outcome, 0) for outcome in Outcome}),
     ),

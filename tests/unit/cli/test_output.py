@@ -258,12 +258,12 @@ def test_a_users_word_has_no_colour_and_the_name_of_a_state_has(monkeypatch: pyt
     job = a_job_that_is(State.DEAD, id="failed", command="timeout", queue="running")
     attempt = Attempt(job_id=job.id, number=1, lease=a_lease(), host="dead", started_at=NOON)
     facts, _, history, *_ = info_parts(job, [attempt], NOON, show_env=False)
-    told = coloured(facts)
-    assert "\x1b[31mdead " in told
-    assert told.count("\x1b[3") == 1
-    told = coloured(history)
-    assert "\x1b[32mrunning" in told
-    assert told.count("\x1b[3") == 1
+    text = coloured(facts)
+    assert "\x1b[31mdead " in text
+    assert text.count("\x1b[3") == 1
+    text = coloured(history)
+    assert "\x1b[32mrunning" in text
+    assert text.count("\x1b[3") == 1
     assert coloured(jobs_grid([job], NOON)).count("\x1b[3") == 1
 
 

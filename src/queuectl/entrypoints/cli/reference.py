@@ -42,10 +42,10 @@ The working directory is the present one, by the name that the shell has for it 
 stays a link, so that a job enqueued in `current` runs in what `current` is by then.
 """,
     "worker start": """
-Prints pid and id of each worker, and for people how many run on this machine by then; the path of their log goes to
-stderr. `--concurrency` suits many short commands: one commit records what ends together. Without `--queue` the workers
-serve every queue, in one common order. In the foreground a second Ctrl-C or SIGTERM, or SIGQUIT, stops by force;
-SIGUSR2 is graceful however often it comes.
+For people it prints how many run on this machine by then, and the path of their log on stderr. `--concurrency` suits
+many short commands: one commit records what ends together. Without `--queue` the workers serve every queue, in one
+common order. In the foreground a second Ctrl-C or SIGTERM, or SIGQUIT, stops by force; SIGUSR2 is graceful however
+often it comes.
 """,
     "worker stop": """
 `--force` stops the commands and gives the jobs back to the queue: the attempt is `released` and costs no retry. The
