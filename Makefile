@@ -18,10 +18,10 @@ READY = .venv/.ready
 RUN = .venv/bin/python -m
 SCRIPTS = .ci/readme # Python without the suffix that ruff looks for
 
-.PHONY: help setup format check sql test faults soak mutants simulate demo dist bench clean
+.PHONY: help setup format check sql reference test faults soak mutants simulate demo dist bench clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## Create .venv with queuectl and the development tools
 	@echo ".venv is ready; to use it: . .venv/bin/activate"
@@ -39,6 +39,9 @@ check: $(READY) ## Check format, lint, types and imports, and run the unit tests
 
 sql: $(READY) ## Compile the statements and the schema ahead of time, after a change to either
 	$(RUN) queuectl.adapters.sql.engine.generate
+
+reference: $(READY) ## Make docs/reference.md of the commands, after a change to their help
+	$(RUN) queuectl.entrypoints.cli.reference docs/reference.md
 
 test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is passed on
 	$(RUN) pytest -n $(PROCESSES) -m "not slow" $(PYTEST_ARGS)

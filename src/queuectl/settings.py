@@ -16,8 +16,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import platformdirs
 
 from queuectl.domain.duration import format_duration, parse_duration
-from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting, QueueError, nearest
+from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting, QueueError, nearest, reason_of
 from queuectl.domain.formats import COLORS, FORMATS
+from queuectl.domain.policy import SETTINGS
 
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""
@@ -36,9 +37,9 @@ class Settings:
     database_url: str = field(repr=False)
     log_dir: Path
     spool_dir: Path = field(default_factory=lambda: Path(LOCAL["spool-dir"].default()))
-    """Where workers keep outcomes that the database cannot take."""
+    """The directory in which workers spool outcomes that the database cannot take."""
     busy_timeout: timedelta = timedelta(seconds=20)
-    """How long a command waits for a database that others have locked, or that is about to serve again."""
+    """The longest wait of a command for a database that others have locked, or that is about to serve again."""
     output: str = "auto"
     color: str = "auto"
 
@@ -87,7 +88,7 @@ class LocalSetting:
 
     @property
     def winners(self) -> Sequence[str]:
-        """What wins over the config file."""
+        """The flag and the variable that win over the config file."""
         return [name for name in (self.flag, self.variable) if name]
 
 
@@ -164,7 +165,7 @@ def storable(key: str, text: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether a database URL holds a password."""
+    """Say whether a database URL holds a password."""
     parts = urlsplit(url)
     return parts.password is not None or "password" in parse_qs(parts.query)
 
@@ -212,7 +213,7 @@ def config_text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InvalidSetting(f"the config file {path} cannot be read: {(error.strerror or '').lower()}") from error
+        raise InvalidSetting(f"the config file {path} cannot be read: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise InvalidSetting(f"the config file {path} is not text in UTF-8, which TOML is written in") from error
 
@@ -244,8 +245,6 @@ def _stored(path: Path, *, is_named: bool) -> Mapping[str, str]:
 
 
 def _misplaced(path: Path, key: str) -> InvalidSetting:
-    from queuectl.domain.policy import SETTINGS  # for a mistake alone
-
     error = unknown_key(f"the config file {path} has an unknown key", key, LOCAL)
     if (policy := key.replace("_", "-")) in SETTINGS:
         error.hint = f"{policy} is a setting of the queue: remove it here, and run `queuectl config set {policy} VALUE`"

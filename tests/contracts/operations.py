@@ -9,6 +9,11 @@ from typing import TypeAlias
 
 from queuectl.adapters.sql.engine.transactions import Database, Dialect
 from queuectl.adapters.sql.postgresql.claim import PostgresClaim, ScanCursor
+from queuectl.application.operate.cancel import cancel_job
+from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
+from queuectl.application.operate.metrics import metrics_of
+from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
 from queuectl.container import Container
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.job import PRIORITIES, Job, JobRequest, State
@@ -78,7 +83,7 @@ Operation: TypeAlias = Callable[[Desk], Ask]
 
 def enqueue(desk: Desk, number: int) -> Ask:
     requests = [JobRequest(command="true")] * number
-    return lambda: desk.queue.enqueue(requests, cwd="/")
+    return lambda: enqueue_jobs(desk.queue, requests, cwd="/")
 
 
 def claim(desk: Desk, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
@@ -154,30 +159,30 @@ def rescue(desk: Desk, number: int) -> Ask:
 
 
 def status(desk: Desk) -> Ask:
-    return desk.queue.status
+    return lambda: status_of(desk.queue)
 
 
 def list_jobs(desk: Desk, *states: State, queues: Sequence[str] = ()) -> Ask:
     """`queuectl list`, as JSON."""
 
     def ask() -> object:
-        return desk.queue.outputs(desk.queue.search(states=states, queues=queues, limit=51))
+        return outputs_of(desk.queue, search_jobs(desk.queue, states=states, queues=queues, limit=51))
 
     return ask
 
 
 def info(desk: Desk) -> Ask:
     [ended] = desk.ended(1)
-    return lambda: (desk.queue.find(ended.job_id), desk.queue.history(ended.job_id))
+    return lambda: (find_job(desk.queue, ended.job_id), attempts_of(desk.queue, ended.job_id))
 
 
 def metrics(desk: Desk, *, detailed: bool) -> Ask:
-    return lambda: desk.queue.metrics(window=HOUR, detailed=detailed)
+    return lambda: metrics_of(desk.queue, window=HOUR, detailed=detailed)
 
 
 def cancel(desk: Desk) -> Ask:
     [job] = desk.add(1)
-    return lambda: desk.queue.cancel(job.id)
+    return lambda: cancel_job(desk.queue, job.id)
 
 
 def dead(desk: Desk, number: int) -> Sequence[str]:
@@ -186,22 +191,22 @@ def dead(desk: Desk, number: int) -> Sequence[str]:
 
 def retry(desk: Desk) -> Ask:
     [job_id] = dead(desk, 1)
-    return lambda: desk.queue.retry_dead(job_id)
+    return lambda: retry_dead_job(desk.queue, job_id)
 
 
 def retry_all(desk: Desk) -> Ask:
     dead(desk, 10)
-    return lambda: next(desk.queue.retry_all_dead())
+    return lambda: next(retry_all_dead(desk.queue))
 
 
 def remove(desk: Desk) -> Ask:
     [job_id] = dead(desk, 1)
-    return lambda: desk.queue.remove_dead(job_id)
+    return lambda: remove_dead_job(desk.queue, job_id)
 
 
 def remove_all(desk: Desk) -> Ask:
     dead(desk, 10)
-    return lambda: next(desk.queue.remove_all_dead())
+    return lambda: next(remove_all_dead(desk.queue))
 
 
 WRITING: Mapping[str, Operation] = {

@@ -6,7 +6,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from queuectl.application.operate.cancel import cancel_job
+from queuectl.application.operate.configure import set_setting, stored_settings, unset_setting
+from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.inspect import search_jobs
 from queuectl.application.operate.queue import Queue
+from queuectl.application.operate.retry import (
+    remove_all_dead,
+    remove_dead_job,
+    retry_all_dead,
+    retry_dead_job,
+    retry_job,
+)
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
@@ -96,12 +107,12 @@ def test_a_duplicate_is_still_told_from_our_own_job(cli: Cli, proxy: Proxy, is_m
 @pytest.mark.parametrize(
     ("state", "change", "after", "answer"),
     [
-        ("pending", lambda queue: queue.cancel("a").state, "cancelled", "cancelled"),
-        ("cancelled", lambda queue: queue.retry("a").state, "pending", "pending"),
-        ("dead", lambda queue: queue.retry_dead("a").state, "pending", "pending"),
-        ("dead", lambda queue: sum(map(len, queue.retry_all_dead())), "pending", 2),
-        ("dead", lambda queue: queue.remove_dead("a"), None, None),
-        ("dead", lambda queue: sum(map(len, queue.remove_all_dead())), None, 2),
+        ("pending", lambda queue: cancel_job(queue, "a").state, "cancelled", "cancelled"),
+        ("cancelled", lambda queue: retry_job(queue, "a").state, "pending", "pending"),
+        ("dead", lambda queue: retry_dead_job(queue, "a").state, "pending", "pending"),
+        ("dead", lambda queue: sum(map(len, retry_all_dead(queue))), "pending", 2),
+        ("dead", lambda queue: remove_dead_job(queue, "a"), None, None),
+        ("dead", lambda queue: sum(map(len, remove_all_dead(queue))), None, 2),
     ],
     ids=["cancel", "retry", "dlq retry", "dlq retry --all", "dlq remove", "dlq remove --all"],
 )
@@ -114,26 +125,26 @@ def test_an_operators_change_is_made_once_and_told_rightly(
     after: str | None,
     answer: object,
 ) -> None:
-    queue.enqueue([JobRequest(command="true", id=name) for name in ("a", "b")], cwd="/")
+    enqueue_jobs(queue, [JobRequest(command="true", id=name) for name in ("a", "b")], cwd="/")
     with psycopg.connect(proxy.url) as connection:
         connection.execute("UPDATE jobs SET state = %s, finished_at = updated_at", [state])
 
     cut = proxy.cut_commit(b"DELETE FROM jobs" if after is None else b"UPDATE jobs", is_made=is_made)
     assert change(queue) == answer
     assert cut.happened.is_set()
-    found = {job.id: job.state for job in queue.search()}
+    found = {job.id: job.state for job in search_jobs(queue)}
     assert found.get("a") == after
 
 
 @made
 def test_a_setting_is_stored_and_taken_back(queue: Queue, proxy: Proxy, is_made: bool) -> None:
     proxy.cut_commit(b"INSERT INTO config", is_made=is_made)
-    queue.set("max-retries", "7")
-    assert queue.settings() == {"max-retries": "7"}
+    set_setting(queue, "max-retries", "7")
+    assert stored_settings(queue) == {"max-retries": "7"}
     cut = proxy.cut_commit(b"DELETE FROM config", is_made=is_made)
-    queue.unset("max-retries")
+    unset_setting(queue, "max-retries")
     assert cut.happened.is_set()
-    assert queue.settings() == {}
+    assert stored_settings(queue) == {}
 
 
 def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy, witness: Witness) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from queuectl.adapters.sql.postgresql import connection as postgres
 from queuectl.adapters.sql.postgresql.connection import ResponseTimeout, connect
+from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.inspect import status_of
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
@@ -71,9 +73,9 @@ def test_a_large_batch_may_take_longer_than_a_statement_when_the_line_is_slow(
     container.storage().initialise()
     proxy.slow_down(1_000_000)
     begun = time.monotonic()
-    container.queue().enqueue([JobRequest(command="x" * 1000)] * 4000, cwd="/")
+    enqueue_jobs(container.queue(), [JobRequest(command="x" * 1000)] * 4000, cwd="/")
     assert time.monotonic() - begun > 3, "the line was not slow"
-    assert sum(container.queue().status().jobs.values()) == 4000
+    assert sum(status_of(container.queue()).jobs.values()) == 4000
     container.storage().close()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import JobRequest
@@ -82,7 +83,7 @@ class Claimer:
 
 @pytest.mark.parametrize("churn", [500, pytest.param(2000, marks=pytest.mark.slow)])
 def test_claims_stay_cheap_while_a_snapshot_is_held_open(container: Container, postgres_url: str, churn: int) -> None:
-    container.queue().enqueue([JobRequest(command="true")] * (churn + 6 * SAMPLE), cwd="/")
+    enqueue_jobs(container.queue(), [JobRequest(command="true")] * (churn + 6 * SAMPLE), cwd="/")
     claimer = Claimer(container, postgres_url)
     claimer.work(SAMPLE)
     normal = claimer.cost()

@@ -261,12 +261,13 @@ def test_a_worker_that_hears_no_wake_up_hears_of_it_by_asking(cli: Cli, ledger: 
     code = """if True:
         import sys
         from dependency_injector import providers
+        from queuectl.application.operate.cancel import cancel_job
         from queuectl.container import Container
         from queuectl.settings import load_settings
         container = Container(settings=load_settings())
         container.notify.override(providers.Object(lambda: None))
         container.storage().open()
-        container.queue().cancel(sys.argv[1])
+        cancel_job(container.queue(), sys.argv[1])
     """
     cli.run("-c", code, job_id, program=[sys.executable])
     assert cli.wait_for(job_id)["state"] == "cancelled"

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.operate.cancel import cancel_job
+from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.queue import Queue
 from queuectl.application.work.lease import Heartbeat
 from queuectl.application.work.settle import settle_kept
@@ -497,7 +499,7 @@ class Operator:
             priority=order.priority,
             timeout=order.timeout,
         )
-        self._until_answered(lambda: self._queue.enqueue([request], cwd="/"))
+        self._until_answered(lambda: enqueue_jobs(self._queue, [request], cwd="/"))
         self._world.promises.acknowledged.add(order.job)
         self._open -= 1
 
@@ -505,7 +507,7 @@ class Operator:
         """Cancel a job, whether it waits, runs or has ended."""
         while order.job not in self._world.promises.acknowledged:
             self._process.pause(timedelta(seconds=1))
-        self._until_answered(lambda: self._queue.cancel(order.job))
+        self._until_answered(lambda: cancel_job(self._queue, order.job))
         self._open -= 1
 
     def _until_answered(self, ask: Callable[[], object]) -> None:

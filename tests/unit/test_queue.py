@@ -1,11 +1,24 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 import pytest
 
-from queuectl.application.operate import queue as queue_module
+from queuectl.application.operate import retry
+from queuectl.application.operate.cancel import cancel_job, ended_job, is_watched_by_others, silent_holder
+from queuectl.application.operate.configure import policy_of, set_setting, stored_settings, unset_setting
+from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
+from queuectl.application.operate.metrics import metrics_of
 from queuectl.application.operate.queue import Queue
+from queuectl.application.operate.retry import (
+    remove_all_dead,
+    remove_dead_job,
+    retry_all_dead,
+    retry_dead_job,
+    retry_job,
+)
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
 from queuectl.domain.job import TERMINAL, Job, JobRequest, State
@@ -57,7 +70,7 @@ def queue(memory: Memory) -> Queue:
 
 
 def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> None:
-    jobs = queue.enqueue([JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
+    jobs = enqueue_jobs(queue, [JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
     assert [(job.id, job.command, job.cwd, job.created_at) for job in jobs] == [
         ("new-1", "a", "/here", NOON + HOUR),
         ("mine", "b", "/here", NOON + HOUR),
@@ -66,30 +79,30 @@ def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> N
 
 
 def test_a_new_job_takes_the_policy_of_the_moment(queue: Queue) -> None:
-    queue.set("max-retries", "7")
-    queue.set("default-timeout", "90s")
-    [job] = queue.enqueue([JobRequest(command="a")], cwd="/")
-    queue.unset("max-retries")
-    assert (queue.find(job.id).max_retries, job.timeout) == (7, 90 * SECOND)
+    set_setting(queue, "max-retries", "7")
+    set_setting(queue, "default-timeout", "90s")
+    [job] = enqueue_jobs(queue, [JobRequest(command="a")], cwd="/")
+    unset_setting(queue, "max-retries")
+    assert (find_job(queue, job.id).max_retries, job.timeout) == (7, 90 * SECOND)
 
 
 def test_one_taken_id_stores_nothing_of_the_batch(queue: Queue) -> None:
-    queue.enqueue([JobRequest(command="a", id="taken")], cwd="/")
+    enqueue_jobs(queue, [JobRequest(command="a", id="taken")], cwd="/")
     with pytest.raises(DuplicateJob, match="taken"):
-        queue.enqueue([JobRequest(command="b"), JobRequest(command="c", id="taken")], cwd="/")
-    assert [job.id for job in queue.search()] == ["taken"]
+        enqueue_jobs(queue, [JobRequest(command="b"), JobRequest(command="c", id="taken")], cwd="/")
+    assert [job.id for job in search_jobs(queue)] == ["taken"]
 
 
 def test_a_waiting_job_is_cancelled_now(queue: Queue, memory: Memory) -> None:
     memory.jobs["job-1"] = a_job()
-    assert queue.cancel("job-1") == memory.jobs["job-1"] == a_job().cancelled(NOON + HOUR, ANN)
+    assert cancel_job(queue, "job-1") == memory.jobs["job-1"] == a_job().cancelled(NOON + HOUR, ANN)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state in TERMINAL])
 def test_a_job_that_has_ended_is_not_cancelled(queue: Queue, memory: Memory, state: State) -> None:
     memory.jobs["job-1"] = a_job_that_is(state)
     with pytest.raises(WrongState, match=f"job-1 is {state}: only a job that waits or runs can be cancelled"):
-        queue.cancel("job-1")
+        cancel_job(queue, "job-1")
 
 
 class TestCancelOfAJobThatRuns:
@@ -97,7 +110,7 @@ class TestCancelOfAJobThatRuns:
     def asked(self, queue: Queue, memory: Memory) -> Job:
         memory.workers["w-1"] = a_worker(started_at=NOON + HOUR)
         memory.jobs["job-1"] = a_job_that_is(State.PROCESSING)
-        return queue.cancel("job-1")
+        return cancel_job(queue, "job-1")
 
     def test_it_is_asked_for_in_the_operators_name(self, asked: Job) -> None:
         assert (asked.state, asked.cancel_requested_at, asked.cancel_requested_by) == (
@@ -107,35 +120,35 @@ class TestCancelOfAJobThatRuns:
         )
 
     def test_it_has_ended_when_that_attempt_has(self, queue: Queue, memory: Memory, asked: Job) -> None:
-        assert queue.ended(asked) is None
+        assert ended_job(queue, asked) is None
         memory.jobs["job-1"] = asked.settled(a_result(Outcome.CANCELLED), NOON + HOUR, a_policy(), 0)
-        assert queue.ended(asked) == memory.jobs["job-1"]
+        assert ended_job(queue, asked) == memory.jobs["job-1"]
         memory.jobs["job-1"] = memory.jobs["job-1"].retried(NOON + HOUR).claimed(a_lease(2), NOON + HOUR)
-        assert queue.ended(asked) == memory.jobs["job-1"]
+        assert ended_job(queue, asked) == memory.jobs["job-1"]
 
     def test_others_watch_over_it_while_any_of_them_has_a_lease(self, queue: Queue, memory: Memory, asked: Job) -> None:
-        assert not queue.is_watched_by_others(asked)
+        assert not is_watched_by_others(queue, asked)
         memory.workers["w-2"] = a_worker("w-2", lease_expires_at=NOON + HOUR)
-        assert not queue.is_watched_by_others(asked)
+        assert not is_watched_by_others(queue, asked)
         memory.workers["w-3"] = a_worker("w-3", lease_expires_at=NOON + HOUR + SECOND)
-        assert queue.is_watched_by_others(asked)
+        assert is_watched_by_others(queue, asked)
 
     def test_its_worker_is_silent_when_half_of_its_lease_has_passed(
         self, queue: Queue, memory: Memory, asked: Job
     ) -> None:
-        assert queue.silent_holder(asked) is None
+        assert silent_holder(queue, asked) is None
         memory.workers["w-1"] = a_worker(
             started_at=NOON + HOUR - 15 * SECOND, lease_expires_at=NOON + HOUR + 15 * SECOND
         )
-        assert queue.silent_holder(asked) == replace(memory.workers["w-1"], jobs=1)
+        assert silent_holder(queue, asked) == replace(memory.workers["w-1"], jobs=1)
         memory.workers.clear()
-        assert queue.silent_holder(asked) is None
+        assert silent_holder(queue, asked) is None
 
 
 @pytest.mark.parametrize("state", [State.COMPLETED, State.DEAD, State.CANCELLED])
 def test_any_job_that_has_ended_can_be_run_again(queue: Queue, memory: Memory, state: State) -> None:
     memory.jobs["job-1"] = a_job_that_is(state)
-    queue.retry("job-1")
+    retry_job(queue, "job-1")
     assert (memory.jobs["job-1"].state, memory.jobs["job-1"].run_at) == (State.PENDING, NOON + HOUR)
 
 
@@ -144,65 +157,65 @@ def test_only_what_is_in_the_dead_letter_queue_is_retried_or_removed_there(
     queue: Queue, memory: Memory, state: State
 ) -> None:
     memory.jobs["job-1"] = a_job_that_is(state)
-    for ask in (queue.retry_dead, queue.remove_dead):
+    for ask in (retry_dead_job, remove_dead_job):
         with pytest.raises(WrongState, match=f"job-1 is {state}, not in the dead letter queue"):
-            ask("job-1")
+            ask(queue, "job-1")
     assert memory.jobs["job-1"].state is state
 
 
 def test_a_dead_job_is_retried_or_removed(queue: Queue, memory: Memory) -> None:
     memory.jobs |= {job_id: a_job_that_is(State.DEAD, job_id=job_id) for job_id in ("again", "away")}
     memory.attempts.clear()
-    assert queue.retry_dead("again").state is State.PENDING
-    queue.remove_dead("away")
+    assert retry_dead_job(queue, "again").state is State.PENDING
+    remove_dead_job(queue, "away")
     assert list(memory.jobs) == ["again"]
 
 
 def test_the_whole_dead_letter_queue_is_retried_in_batches(
     queue: Queue, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "BATCH", 2)
+    monkeypatch.setattr(retry, "BATCH", 2)
     memory.jobs |= {str(number): a_job_that_is(State.DEAD, job_id=str(number)) for number in range(5)}
-    assert [len(jobs) for jobs in queue.retry_all_dead()] == [2, 2, 1]
+    assert [len(jobs) for jobs in retry_all_dead(queue)] == [2, 2, 1]
     assert {job.state for job in memory.jobs.values()} == {State.PENDING}
 
 
 def test_the_whole_dead_letter_queue_is_removed_in_batches(
     queue: Queue, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "BATCH", 2)
+    monkeypatch.setattr(retry, "BATCH", 2)
     memory.jobs |= {str(number): a_job_that_is(State.DEAD, job_id=str(number)) for number in range(3)}
     memory.jobs["alive"] = a_job("alive")
-    assert [len(job_ids) for job_ids in queue.remove_all_dead()] == [2, 1]
+    assert [len(job_ids) for job_ids in remove_all_dead(queue)] == [2, 1]
     assert list(memory.jobs) == ["alive"]
 
 
-@pytest.mark.parametrize("verb", ["find", "cancel", "retry", "retry_dead", "remove_dead"])
-def test_an_unknown_job_is_not_found(queue: Queue, verb: str) -> None:
+@pytest.mark.parametrize("ask", [find_job, cancel_job, retry_job, retry_dead_job, remove_dead_job])
+def test_an_unknown_job_is_not_found(queue: Queue, ask: Callable[[Queue, str], object]) -> None:
     with pytest.raises(JobNotFound, match="there is no job nope"):
-        getattr(queue, verb)("nope")
+        ask(queue, "nope")
 
 
 def test_a_setting_is_stored_in_its_normal_form_and_can_be_unset(queue: Queue) -> None:
-    assert queue.set("lease", " 60 ") == "1m"
-    assert (queue.settings(), queue.policy().lease) == ({"lease": "1m"}, MINUTE)
-    queue.unset("lease")
-    assert (queue.settings(), queue.policy().lease) == ({}, 30 * SECOND)
+    assert set_setting(queue, "lease", " 60 ") == "1m"
+    assert (stored_settings(queue), policy_of(queue).lease) == ({"lease": "1m"}, MINUTE)
+    unset_setting(queue, "lease")
+    assert (stored_settings(queue), policy_of(queue).lease) == ({}, 30 * SECOND)
 
 
 def test_a_bad_setting_is_not_stored(queue: Queue) -> None:
     with pytest.raises(InvalidSetting):
-        queue.set("lease", "soon")
-    for ask in (lambda: queue.set("max_retries", "3"), lambda: queue.unset("max_retries")):
+        set_setting(queue, "lease", "soon")
+    for ask in (lambda: set_setting(queue, "max_retries", "3"), lambda: unset_setting(queue, "max_retries")):
         with pytest.raises(InvalidSetting, match="max_retries"):
             ask()
-    assert queue.settings() == {}
+    assert stored_settings(queue) == {}
 
 
 def test_the_status_has_the_moment_the_jobs_and_the_workers(queue: Queue, memory: Memory) -> None:
     memory.jobs["job-1"] = a_job()
     memory.workers["w-1"] = a_worker()
-    status = queue.status()
+    status = status_of(queue)
     assert (status.at, status.jobs[State.PENDING], status.workers) == (NOON + HOUR, 1, [a_worker()])
 
 
@@ -212,9 +225,9 @@ def test_the_metrics_look_back_over_their_window(queue: Queue, memory: Memory) -
     jobs.add([a_job("early"), a_job("late")])
     for run, ran in zip(work.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
         work.settle([run.ended(a_result(), NOON + ran)], settled)
-    assert queue.metrics(window=HOUR - 2 * MINUTE, detailed=False).completed == 1
-    assert queue.metrics(window=timedelta(days=1), detailed=False).completed == 2
-    assert [tally.name for tally in queue.metrics(window=HOUR, detailed=True).workers] == ["w-1"]
+    assert metrics_of(queue, window=HOUR - 2 * MINUTE, detailed=False).completed == 1
+    assert metrics_of(queue, window=timedelta(days=1), detailed=False).completed == 2
+    assert [tally.name for tally in metrics_of(queue, window=HOUR, detailed=True).workers] == ["w-1"]
 
 
 def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
@@ -223,5 +236,5 @@ def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
     jobs.add([a_job()])
     [run] = work.claim(a_lease(), queues=(), limit=1, at=NOON)
     work.settle([run.ended(a_result(output=b"hello"), NOON)], settled)
-    assert queue.outputs([run.job]) == {"job-1": b"hello"}
-    assert [attempt.number for attempt in queue.history("job-1")] == [1]
+    assert outputs_of(queue, [run.job]) == {"job-1": b"hello"}
+    assert [attempt.number for attempt in attempts_of(queue, "job-1")] == [1]

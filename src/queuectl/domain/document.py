@@ -1,11 +1,11 @@
-"""The job document: what `enqueue` takes, checked as a whole so that all mistakes are told at once."""
+"""The job document: what `enqueue` takes, checked as a whole so that all mistakes are named at once."""
 
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import InvalidJob, nearest
@@ -61,7 +61,7 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
     fields: dict[str, Any] = {}
     unknown, problems = [], []
     for key, value in document.items():
-        read = FIELDS.get(key)
+        read = _READERS.get(key)
         if read is None:
             unknown.append(_unknown_field(key))
             continue
@@ -194,19 +194,42 @@ def _bytes(value: str) -> bytes:
         ) from None
 
 
-FIELDS: Mapping[str, Callable[[object], object]] = {
-    "id": _id,
-    "command": _command,
-    "queue": _queue,
-    "priority": _priority,
-    "max_retries": _max_retries,
-    "timeout": _timeout,
-    "run_at": _moment,
-    "delay": parse_duration,
-    "env": _env,
-    "cwd": _cwd,
+class Field(NamedTuple):
+    """A field of the document, and the option of `enqueue` that stands for it."""
+
+    read: Callable[[object], object]
+    """Checks and reads the value. Raises ValueError, with words that fit after the field's name."""
+    help: str
+    metavar: str
+    """The value in the help: `N`."""
+    is_number: bool = False
+    is_many: bool = False
+    """The option may be given more than once."""
+    remark: str = ""
+    """Words beside the field's name in the help."""
+
+
+FIELDS: Mapping[str, Field] = {
+    "id": Field(_id, "The job's id; else one is made.", "ID"),
+    "command": Field(
+        _command,
+        "A command line for /bin/sh, quoted.",
+        "COMMAND",
+        is_many=True,
+        remark="text for /bin/sh, or a list of texts",
+    ),
+    "queue": Field(_queue, "The queue it waits in; else default.", "QUEUE"),
+    "priority": Field(_priority, "1 (low) to 10 (high, runs first); else 5.", "N", is_number=True),
+    "max_retries": Field(_max_retries, "Retries after the first attempt; else max-retries.", "N", is_number=True),
+    "timeout": Field(_timeout, "How long it may run: 90, 1h30m, or none; else default-timeout.", "DURATION"),
+    "run_at": Field(_moment, "Not before this moment: ISO 8601; without an offset, local time.", "TIME"),
+    "delay": Field(parse_duration, 'Not before this time has passed: "30s", "1h30m".', "DURATION"),
+    "env": Field(_env, "A variable for the command; repeatable.", "NAME=VALUE", is_many=True),
+    "cwd": Field(_cwd, "Where it runs; else the present directory.", "DIR"),
 }
-"""How the value of each field is checked and read. These raise ValueError, with what is to be said after its name."""
+"""The one table of fields: `enqueue` declares its options by it."""
+
+_READERS = {name: field.read for name, field in FIELDS.items()}
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-LONGEST = timedelta(days=3650)
+MAX_DURATION = timedelta(days=3650)
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _PART = re.compile(rf"({_NUMBER})(ms|[smhdw])")
 _WHOLE = re.compile(rf"(?:{_NUMBER}(?:ms|[smhdw]))+")
@@ -16,7 +16,7 @@ def parse_duration(value: object) -> timedelta:
     Raises ValueError, with a message that fits after a field's name, for everything else (booleans, NaN, negative).
     """
     seconds = _seconds(value)
-    if not 0 <= seconds <= LONGEST.total_seconds():  # NaN fails this comparison too
+    if not 0 <= seconds <= MAX_DURATION.total_seconds():  # NaN fails this comparison too
         raise ValueError("must be between 0 seconds and 3650 days")
     return timedelta(seconds=seconds)
 

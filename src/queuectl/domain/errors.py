@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 
 
 class QueueError(Exception):
-    """What every error of the queue is. `code` is its stable name in JSON output."""
+    """The base of every error of the queue. `code` is its stable name in JSON output."""
 
     code = "error"
 
@@ -110,11 +110,11 @@ class DatabaseFull(DatabaseUnreachable):
 
 
 class DatabaseReplaced(DatabaseUnreachable):
-    """The queue that was here is gone, and nothing that was known of it holds: removed, or another is in its place."""
+    """The queue is gone: removed or replaced by another, so that nothing that was known of it holds."""
 
 
 class ValueRefused(DatabaseUnreachable):
-    """What was to be written holds a value that the database does not take, or that cannot be written for it."""
+    """A value that the database does not take, or that cannot be written for it."""
 
     code = "value_refused"
 
@@ -144,12 +144,12 @@ class SchemaMismatch(DatabaseUnavailable):
 
 
 def reason_of(error: OSError) -> str:
-    """The system's own words for an error, as a message of ours goes on with them."""
+    """The system's reason, as it stands within a message: `permission denied`."""
     return (error.strerror or str(error)).lower()
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.5) -> str | None:
     """The known word that is most like this one, if any is enough like it: `likeness` is from 0 (any) to 1 (equal)."""
-    import difflib  # which a command that has no mistakes can do without
+    import difflib  # a library that only a mistake needs
 
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)), None)

@@ -1,4 +1,4 @@
-"""How output can look: the formats there are, and when it has colours."""
+"""The formats that output can have, and its colours."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ COLORS = ("auto", "always", "never")
 
 
 def is_coloured(color: str, environ: Mapping[str, str], *, terminal: bool) -> bool:
-    """Whether to colour: by `--color`, NO_COLOR, FORCE_COLOR, TERM=dumb, isatty; in that order."""
+    """Say whether to colour: by `--color`, NO_COLOR, FORCE_COLOR, TERM=dumb, isatty; in that order."""
     if color != "auto":
         return color == "always"
     if environ.get("NO_COLOR"):

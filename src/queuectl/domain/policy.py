@@ -36,7 +36,7 @@ class Policy:
 
 
 def unreadable_settings(stored: Mapping[str, str]) -> Mapping[str, str]:
-    """Those of the stored texts that count as none: by key, with what is to be said of each."""
+    """The stored texts that count as none: by key, each with the reason."""
     return {key: problem for key, text in stored.items() if (problem := _problem(key, text))}
 
 
@@ -71,7 +71,7 @@ def _policy(stored: frozenset[tuple[str, str]]) -> Policy:
 
 
 NONE = "none"
-"""How a duration that is switched off is written."""
+"""The text of a duration that is switched off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from queuectl.application.operate.configure import set_setting
+from queuectl.application.operate.inspect import attempts_of, search_jobs
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import QueueError
@@ -130,7 +132,7 @@ class Drill:
         try:
             self._container.storage().initialise()
             for key, value in POLICY.items():
-                self._container.queue().set(key, value)
+                set_setting(self._container.queue(), key, value)
             self._start()
             self._disturb()
             self._wait_for_the_end()
@@ -216,7 +218,7 @@ class Drill:
         while time.monotonic() < give_up_at:
             self._thaw()
             self._look_for_orphans()
-            jobs = self._container.queue().search()
+            jobs = search_jobs(self._container.queue())
             if all(job.state in TERMINAL for job in jobs):
                 return
             if not self._workers().alive:
@@ -239,8 +241,8 @@ class Drill:
 
     def _history(self) -> History:
         queue = self._container.queue()
-        jobs = {job.id: job for job in queue.search()}
-        attempts = {job_id: queue.history(job_id) for job_id in jobs}
+        jobs = {job.id: job for job in search_jobs(queue)}
+        attempts = {job_id: attempts_of(queue, job_id) for job_id in jobs}
         rescues = [
             attempt.finished_at - self._hit[attempt.lease.worker]
             for history in attempts.values()

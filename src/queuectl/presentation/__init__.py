@@ -1,1 +1,1 @@
-"""What people and programs are shown: the command line's, and later the web's."""
+"""Results as people and programs see them, on the command line and later on the web."""

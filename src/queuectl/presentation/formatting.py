@@ -8,9 +8,15 @@ if TYPE_CHECKING:
     from queuectl.domain.job import Command
 
 LINES = "\n\t"
-"""What `escaped` keeps in a paragraph."""
+"""Characters that `escaped` keeps in a paragraph."""
 
 DLQ_EMPTY = "the dead letter queue is empty"
+
+
+class Mark(str):
+    """The name of a state, an outcome or a grade, which has a colour; the same word of a user's own has none."""
+
+    __slots__ = ()
 
 
 def escaped(text: str, *, keep: str = "") -> str:
@@ -37,7 +43,7 @@ def shown_command(command: "Command") -> str:
 
 
 def shown_output(content: bytes) -> str:
-    """What a command wrote, its lines kept, everything else that could move the cursor made visible."""
+    """The output of a command, its lines kept, everything else that could move the cursor made visible."""
     return escaped(content.decode(errors="replace").replace("\r\n", "\n"), keep=LINES)
 
 

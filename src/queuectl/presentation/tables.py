@@ -1,31 +1,40 @@
-"""What the commands show on a terminal, as plain values; `terminal` draws them."""
+"""Results as people read them on a terminal, as plain values; the command line's `terminal` draws them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from queuectl.application.operate.queue import Status
+from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome
-from queuectl.domain.duration import format_duration
-from queuectl.domain.job import TERMINAL, Job, State
-from queuectl.domain.worker import WorkerRecord
-from queuectl.presentation.formatting import counted, escaped, local_time, relative, shown_command, shown_output, span
-from queuectl.presentation.views import HIDDEN, View, failed_attempts, last_output
+from queuectl.domain.job import Job
+from queuectl.domain.metrics import Metrics
+from queuectl.domain.ports.storage import Finding
+from queuectl.presentation.columns import (
+    ATTEMPT,
+    DEAD_JOB,
+    FINDING,
+    HIDDEN,
+    JOB,
+    LOCAL_SETTING,
+    METRICS,
+    SETTING,
+    TOTALS,
+    WORKER,
+    Column,
+    JobRow,
+    MetricsRow,
+    Result,
+    SettingRow,
+    last_output,
+    worker_rows,
+)
+from queuectl.presentation.formatting import Mark, escaped, shown_output
 
-if TYPE_CHECKING:
-    from queuectl.domain.metrics import Metrics, Spread, Tally
-    from queuectl.domain.ports.storage import Finding
+Row = TypeVar("Row")
 
-
-MOST_LINES, MOST_BYTES = 50, 10_000
-"""How much of an output is shown: more would push all else out of sight."""
-
-
-class Mark(str):
-    """The name of a state, an outcome or a grade, which has a colour; the same word of a user's own has none."""
-
-    __slots__ = ()
+MAX_LINES, MAX_BYTES = 50, 10_000
+"""The part of an output that is shown: more would push all else out of sight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,55 +52,67 @@ class Grid:
     header: bool = True
 
 
+def titles_and_rows(
+    result: Result[Row], rows: Sequence[Row], *, titles: Mapping[str, str] | None = None
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """The headings and the cells of a table; `titles` has headings instead of those declared.
+
+    Left out are columns whose rows all have the usual value.
+    """
+    columns = [
+        column
+        for column in result.chosen(result.table)
+        if column.usual is None or any(column.value(row) != column.usual for row in rows)
+    ]
+    headings = [(titles or {}).get(column.key, column.title) for column in columns]
+    return headings, [tuple(_text(column, row) for column in columns) for row in rows]
+
+
+def page_of(result: Result[Row], row: Row) -> Sequence[tuple[str, str]]:
+    """The page of one row: labels and texts, the empty ones left out."""
+    first = result.chosen(result.page)
+    rest = [column for column in result.columns if column.label and column.key not in result.page]
+    facts = [(column.label, (column.fact or column.text or _of_value(column))(row)) for column in (*first, *rest)]
+    return [(label, text) for label, text in facts if text]
+
+
+def _text(column: Column[Row], row: Row) -> str:
+    return (column.text or _of_value(column))(row)
+
+
+def _of_value(column: Column[Row]) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        value = column.value(row)
+        return value if isinstance(value, str) else "" if value is None else str(value)
+
+    return text
+
+
 def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = ()) -> Grid:
     """A list of jobs; queue and priority are shown only when one of them is not the usual.
 
     `lost` are the ids of the workers that are lost.
     """
-    columns = {
-        "ID": [job.id for job in jobs],
-        "STATE": [Mark(job.state) for job in jobs],
-        "QUEUE": [job.queue for job in jobs],
-        "PRI": [str(job.priority) for job in jobs],
-        "RUNS": [str(job.attempts) for job in jobs],
-        "WHEN": [when(job, now, lost) for job in jobs],
-        "COMMAND": [shown_command(job.command) for job in jobs],
-    }
-    if all(job.queue == "default" for job in jobs):
-        del columns["QUEUE"]
-    if all(job.priority == 5 for job in jobs):
-        del columns["PRI"]
-    return Grid(columns=list(columns), rows=list(zip(*columns.values(), strict=True)))
+    columns, rows = titles_and_rows(JOB, [JobRow(job, now, lost=lost) for job in jobs])
+    return Grid(columns=columns, rows=rows)
 
 
 def dead_grid(jobs: Sequence[Job], now: datetime, _lost: Collection[str] = ()) -> Grid:
     """The dead letter queue: what died, when and of what."""
-    rows = [
-        (job.id, str(job.attempts), when(job, now), escaped(job.last_error or ""), shown_command(job.command))
-        for job in jobs
-    ]
-    return Grid(columns=["ID", "RUNS", "WHEN", "LAST ERROR", "COMMAND"], rows=rows, elastic=2)
-
-
-def when(job: Job, now: datetime, lost: Collection[str] = ()) -> str:
-    """The moment that matters in the job's state."""
-    if job.state is State.PROCESSING:
-        started = f"started {relative(job.started_at or job.updated_at, now)}"
-        if job.lease and job.lease.worker in lost:
-            started += ", its worker is lost"
-        return f"{started}, to be cancelled" if job.cancel_requested_at else started
-    if job.state in TERMINAL:
-        return f"ended {relative(job.finished_at or job.updated_at, now)}"
-    return "due now" if job.run_at <= now else f"due {relative(job.run_at, now)}"
+    columns, rows = titles_and_rows(DEAD_JOB, [JobRow(job, now) for job in jobs])
+    return Grid(columns=columns, rows=rows, elastic=2)
 
 
 def info_parts(
     job: Job, history: Sequence[Attempt], now: datetime, *, lost: Collection[str] = (), show_env: bool
 ) -> list[Grid | str]:
     """One job for people: its settings, its attempts, and the output of the last one that has ended."""
-    parts: list[Grid | str] = [Grid(columns=["", ""], rows=_facts(job, now, lost, show_env), wrap=True, header=False)]
+    facts = [*page_of(JOB, JobRow(job, now, lost=lost))]
+    facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
+    parts: list[Grid | str] = [_page(facts)]
     if history:
-        parts += ["", _history_grid(history)]
+        columns, rows = titles_and_rows(ATTEMPT, history)
+        parts += ["", Grid(columns=columns, rows=rows, wrap=True)]
     if output := last_output(history):
         truncated = any(attempt.output.truncated for attempt in history if attempt.output.content is output)
         end, is_whole = _end_of(output)
@@ -100,64 +121,17 @@ def info_parts(
     return parts
 
 
+def _page(facts: Sequence[tuple[str, str]]) -> Grid:
+    return Grid(columns=["", ""], rows=facts, wrap=True, header=False)
+
+
 def _end_of(output: bytes) -> tuple[str, bool]:
     """The last lines of the output, and whether they are all."""
-    lines = shown_output(output[-MOST_BYTES:]).rstrip("\n").split("\n")
-    is_whole = len(output) <= MOST_BYTES and len(lines) <= MOST_LINES
-    if len(output) > MOST_BYTES and len(lines) > 1:
+    lines = shown_output(output[-MAX_BYTES:]).rstrip("\n").split("\n")
+    is_whole = len(output) <= MAX_BYTES and len(lines) <= MAX_LINES
+    if len(output) > MAX_BYTES and len(lines) > 1:
         del lines[0]  # its beginning is missing
-    return "\n".join(lines[-MOST_LINES:]), is_whole
-
-
-def _facts(job: Job, now: datetime, lost: Collection[str], show_env: bool) -> list[tuple[str, str]]:
-    facts = [
-        ("job", job.id),
-        ("state", Mark(job.state)),
-        ("when", when(job, now, lost)),
-        ("command", shown_command(job.command)),
-        ("last error", escaped(job.last_error or "")),
-        ("queue", f"{job.queue}, priority {job.priority}"),
-        ("runs", f"{job.attempts}, of which {job.failures} failed; max_retries {job.max_retries}"),
-        ("lost", f"{job.losses} of the runs, alone with their worker" if job.losses else ""),
-        ("apart", "it runs apart from other jobs: its worker was lost" if job.suspect else ""),
-        ("timeout", format_duration(job.timeout) if job.timeout else "none"),
-        ("directory", escaped(job.cwd) if job.cwd else "the worker's own"),
-        ("created", local_time(job.created_at)),
-        ("due", local_time(job.run_at)),
-        ("worker", job.lease.worker if job.lease else ""),
-        ("cancel", _cancel(job, now)),
-    ]
-    facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
-    return [(label, text) for label, text in facts if text]
-
-
-def _cancel(job: Job, now: datetime) -> str:
-    if job.cancel_requested_at is None:
-        return ""
-    return f"asked for by {escaped(job.cancel_requested_by or '')}, {relative(job.cancel_requested_at, now)}"
-
-
-def _history_grid(history: Sequence[Attempt]) -> Grid:
-    rows = [
-        (
-            str(attempt.number),
-            Mark(attempt.outcome or "running"),
-            _exit(attempt),
-            local_time(attempt.started_at),
-            span(attempt.finished_at - attempt.started_at) if attempt.finished_at else "",
-            escaped(attempt.host),
-            escaped(attempt.error or "") + (f" (reported late: {attempt.late})" if attempt.late else ""),
-        )
-        for attempt in history
-    ]
-    columns = ["ATTEMPT", "OUTCOME", "EXIT", "STARTED", "TOOK", "HOST", "ERROR"]
-    return Grid(columns=columns, rows=rows, wrap=True)
-
-
-def _exit(attempt: Attempt) -> str:
-    if attempt.signal is not None:
-        return f"signal {attempt.signal}"
-    return "" if attempt.exit_code is None else str(attempt.exit_code)
+    return "\n".join(lines[-MAX_LINES:]), is_whole
 
 
 def status_parts(status: Status) -> list[Grid | str]:
@@ -170,78 +144,35 @@ def worker_parts(status: Status) -> list[Grid | str]:
     """The live workers, or what to do when there are none."""
     if not status.workers:
         return ["no worker is running; `queuectl worker start` starts one"]
-    rows = [_worker_row(worker, status) for worker in status.workers]
-    return [Grid(columns=["WORKER", "STATE", "JOBS", "HEARTBEAT", "PID", "HOST", "QUEUES"], rows=rows)]
+    columns, rows = titles_and_rows(WORKER, worker_rows(status))
+    return [Grid(columns=columns, rows=rows)]
 
 
-def _worker_row(worker: WorkerRecord, status: Status) -> tuple[str, ...]:
-    return (
-        worker.id,
-        Mark("lost" if worker.id in status.lost else worker.state),
-        f"{worker.jobs} of {worker.concurrency}",
-        relative(worker.renewed_at, status.at),
-        str(worker.process.pid),
-        escaped(worker.host),
-        ", ".join(worker.queues) or "all",
-    )
-
-
-def metrics_parts(metrics: "Metrics", window: timedelta, *, detailed: bool) -> list[Grid | str]:
-    """What happened in the window, for people."""
-    ended = metrics.completed + metrics.dead
-    per_minute = metrics.completed / (window / timedelta(minutes=1))
-    rate = f"{per_minute:,.3g} jobs per minute" if per_minute >= 1 else f"{per_minute * 60:,.3g} jobs per hour"
-    facts = [
-        ("window", f"the last {span(window)}, since {local_time(metrics.since)}"),
-        ("completed", counted(metrics.completed, "job")),
-        ("dead", counted(metrics.dead, "job")),
-        ("success rate", f"{metrics.completed / ended:.1%} of the jobs that ended" if ended else "no job ended"),
-        ("throughput", rate),
-        ("failed", counted(failed_attempts(metrics), "attempt")),
-        ("wait", _spread(metrics.wait)),
-        ("run", _spread(metrics.run)),
-        (
-            "retries",
-            f"{counted(metrics.retried, 'job')} completed after one; at most {counted(metrics.most_attempts, 'run')}",
-        ),
-    ]
-    parts: list[Grid | str] = [Grid(columns=["", ""], rows=facts, wrap=True, header=False)]
+def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> list[Grid | str]:
+    """The metrics of a window."""
+    parts: list[Grid | str] = [_page(page_of(METRICS, MetricsRow(metrics, window)))]
     if detailed:
         outcomes = [(Mark(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
         parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
         for title, tallies in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
-            parts += ["", _tally_grid(title, tallies)] if tallies else []
+            columns, rows = titles_and_rows(TOTALS, tallies, titles={"name": title})
+            parts += ["", Grid(columns=columns, rows=rows)] if tallies else []
     return parts
 
 
-def _spread(spread: "Spread") -> str:
-    if spread.p50 is None or spread.p95 is None:
-        return "no attempt ended"
-    return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
-
-
-def _tally_grid(title: str, tallies: "Sequence[Tally]") -> Grid:
-    rows = [(tally.name, f"{tally.succeeded:,}", f"{tally.failed:,}", span(tally.busy)) for tally in tallies]
-    return Grid(columns=[title, "SUCCEEDED", "FAILED", "BUSY"], rows=rows)
-
-
-def settings_parts(policy: Sequence[View], local: Sequence[View]) -> list[Grid | str]:
+def settings_parts(policy: Sequence[SettingRow], local: Sequence[SettingRow]) -> list[Grid | str]:
     """All settings; those of the queue may be missing."""
-    columns = ("POLICY", "VALUE", "DEFAULT", "RANGE", "FROM")
-    parts: list[Grid | str] = [_settings_grid(columns, policy), ""] if policy else []
-    return [*parts, _settings_grid(("LOCAL", "VALUE", "FROM"), [view for view in local if view["value"] is not None])]
+    parts: list[Grid | str] = [_settings_grid(SETTING, "POLICY", policy), ""] if policy else []
+    return [*parts, _settings_grid(LOCAL_SETTING, "LOCAL", [row for row in local if row.value is not None])]
 
 
-def _settings_grid(columns: Sequence[str], settings: Sequence[View]) -> Grid:
-    keys = ["key", *(column.lower() for column in columns[1:])]
-    rows = [[escaped(str(view[key])) for key in keys] for view in settings]
-    return Grid(columns=columns, rows=rows, below=[str(view["meaning"]) for view in settings], elastic=2, wrap=True)
+def _settings_grid(result: Result[SettingRow], title: str, settings: Sequence[SettingRow]) -> Grid:
+    columns, rows = titles_and_rows(result, settings, titles={"key": title})
+    rows = [[escaped(cell) for cell in row] for row in rows]
+    return Grid(columns=columns, rows=rows, below=[row.meaning for row in settings], elastic=2, wrap=True)
 
 
-def findings_grid(findings: "Sequence[Finding]") -> Grid:
-    """What `doctor` found."""
-    rows = [
-        (Mark(finding.grade), finding.subject, escaped(finding.message) + (f"; {finding.hint}" if finding.hint else ""))
-        for finding in findings
-    ]
-    return Grid(columns=["", "", ""], rows=rows, wrap=True, header=False)
+def findings_grid(findings: Sequence[Finding]) -> Grid:
+    """The findings of `doctor`."""
+    columns, rows = titles_and_rows(FINDING, findings)
+    return Grid(columns=columns, rows=rows, wrap=True, header=False)

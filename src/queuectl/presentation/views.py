@@ -1,27 +1,48 @@
-"""What the commands give as JSON: pure functions from the domain to documents. Their keys only ever grow."""
+"""Results as programs read them: JSON documents, whose keys only ever grow, and tab-separated plain lines."""
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from queuectl.application.operate.queue import LostWorker, Status
-from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.application.operate.inspect import LostWorker, Status
+from queuectl.domain.attempt import Attempt
 from queuectl.domain.job import Job
+from queuectl.domain.metrics import Metrics
 from queuectl.domain.policy import SETTINGS
-from queuectl.domain.worker import WorkerRecord
+from queuectl.domain.ports.storage import Finding, Grade
+from queuectl.presentation.columns import (
+    ATTEMPT,
+    FINDING,
+    JOB,
+    METRICS,
+    SETTING,
+    TOTALS,
+    WORKER,
+    JobRow,
+    MetricsRow,
+    Result,
+    SettingRow,
+    last_output,
+    worker_rows,
+)
 from queuectl.presentation.formatting import counted, escaped, local_time
-from queuectl.settings import LOCAL
 
-if TYPE_CHECKING:
-    from queuectl.domain.metrics import Metrics, Spread, Tally
-    from queuectl.domain.ports.storage import Finding
-    from queuectl.settings import InForce
+Row = TypeVar("Row")
 
 View = Mapping[str, object]
 """A JSON object."""
 
-HIDDEN = "***"
+
+def view_of(result: Result[Row], row: Row) -> View:
+    """One row as a JSON object."""
+    return {column.key: _json(column.value(row)) for column in result.columns if not column.for_people}
+
+
+def plain_lines(result: Result[Row], rows: Iterable[Row]) -> Iterator[Sequence[object]]:
+    """Each row as the cells of a plain line."""
+    columns = result.chosen(result.plain)
+    return ([_cell(_json(column.value(row))) for column in columns] for row in rows)
 
 
 def job_view(
@@ -36,33 +57,7 @@ def job_view(
 
     `lost` are the ids of the workers that are lost.
     """
-    return {
-        "id": job.id,
-        "queue": job.queue,
-        "command": job.command if isinstance(job.command, str) else list(job.command),
-        "state": str(job.state),
-        "priority": job.priority,
-        "max_retries": job.max_retries,
-        "timeout": seconds(job.timeout),
-        "run_at": timestamp(job.run_at),
-        "created_at": timestamp(job.created_at),
-        "updated_at": timestamp(job.updated_at),
-        "started_at": timestamp(job.started_at),
-        "finished_at": timestamp(job.finished_at),
-        "cwd": job.cwd,
-        "env": {name: value if show_env else HIDDEN for name, value in job.env.items()},
-        "attempts": job.attempts,
-        "failures": job.failures,
-        "losses": job.losses,
-        "worker": job.lease.worker if job.lease else worker,
-        "worker_lost": job.lease is not None and job.lease.worker in lost,
-        "exit_code": job.exit_code,
-        "last_error": job.last_error,
-        "output": None if output is None else output.decode(errors="replace"),
-        "cancel_requested_at": timestamp(job.cancel_requested_at),
-        "cancel_requested_by": job.cancel_requested_by,
-        "suspect": job.suspect,
-    }
+    return view_of(JOB, JobRow(job, output=output, worker=worker, lost=lost, show_env=show_env))
 
 
 def info_view(job: Job, history: Sequence[Attempt], *, lost: Collection[str] = (), show_env: bool = False) -> View:
@@ -72,70 +67,35 @@ def info_view(job: Job, history: Sequence[Attempt], *, lost: Collection[str] = (
     return {**view, "history": [attempt_view(attempt) for attempt in history]}
 
 
-def last_output(history: Sequence[Attempt]) -> bytes | None:
-    """What the last ended attempt wrote."""
-    return next((attempt.output.content for attempt in reversed(history) if attempt.outcome), None)
-
-
 def attempt_view(attempt: Attempt) -> View:
     """One run of a job; `output` is null while it runs."""
-    return {
-        "attempt": attempt.number,
-        "outcome": attempt.outcome and str(attempt.outcome),
-        "exit_code": attempt.exit_code,
-        "signal": attempt.signal,
-        "started_at": timestamp(attempt.started_at),
-        "finished_at": timestamp(attempt.finished_at),
-        "worker": attempt.lease.worker,
-        "host": attempt.host,
-        "error": attempt.error,
-        "output": attempt.output.content.decode(errors="replace") if attempt.outcome else None,
-        "output_truncated": attempt.output.truncated,
-        "late": attempt.late and str(attempt.late),
-    }
+    return view_of(ATTEMPT, attempt)
 
 
 def status_view(status: Status) -> View:
     """The queue at one moment."""
     return {
         "jobs": {str(state): count for state, count in status.jobs.items()},
-        "workers": [worker_view(worker, status) for worker in status.workers],
+        "workers": worker_views(status),
         "at": timestamp(status.at),
     }
 
 
-def worker_view(worker: WorkerRecord, status: Status) -> View:
-    """One worker; `heartbeat_age` is the time since it last renewed its lease.
+def worker_views(status: Status) -> Sequence[View]:
+    """The workers; `heartbeat_age` is the time since one last renewed its lease.
 
     `state` is what it said of itself last, also when it is `lost`.
     """
-    lost = status.lost.get(worker.id)
-    return {
-        "id": worker.id,
-        "host": worker.host,
-        "pid": worker.process.pid,
-        "supervisor_pid": worker.supervisor.pid,
-        "state": str(worker.state),
-        "jobs": worker.jobs,
-        "heartbeat_age": seconds(max(status.at - worker.renewed_at, timedelta())),
-        "concurrency": worker.concurrency,
-        "queues": list(worker.queues),
-        "started_at": timestamp(worker.started_at),
-        "lease_expires_at": timestamp(worker.lease_expires_at),
-        "lost": lost is not None,
-        "lost_since": timestamp(lost.since) if lost else None,
-    }
+    return [view_of(WORKER, row) for row in worker_rows(status)]
 
 
-def worker_cells(worker: WorkerRecord, status: Status) -> Sequence[object]:
-    """The plain line of one worker."""
-    view = worker_view(worker, status)
-    state = "lost" if view["lost"] else view["state"]
-    return view["id"], view["host"], view["pid"], state, view["jobs"], view["heartbeat_age"]
+def worker_lines(status: Status) -> Iterator[Sequence[object]]:
+    """The plain lines of the workers."""
+    return plain_lines(WORKER, worker_rows(status))
 
 
 def lost_sentence(lost: LostWorker) -> str:
-    """That a worker is lost, and what becomes of its jobs."""
+    """The news that a worker is lost, and what becomes of its jobs."""
     worker = lost.worker
     how = "its process has ended" if lost.is_dead else "it does not renew its lease"
     said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) is lost"
@@ -150,75 +110,36 @@ def lost_sentence(lost: LostWorker) -> str:
     )
 
 
-def metrics_view(metrics: "Metrics", window: timedelta, *, detailed: bool) -> View:
-    """What happened in the window; `failed` counts attempts, the other counts are of jobs."""
-    ended = metrics.completed + metrics.dead
-    view: dict[str, object] = {
-        "since": timestamp(metrics.since),
-        "window": seconds(window),
-        "completed": metrics.completed,
-        "failed": failed_attempts(metrics),
-        "dead": metrics.dead,
-        "success_rate": round(metrics.completed / ended, 6) if ended else None,
-        "throughput_per_minute": round(metrics.completed / (window / timedelta(minutes=1)), 6),
-        "wait": _spread_view(metrics.wait),
-        "run": _spread_view(metrics.run),
-        "retries": {
-            "completed_after_retry": metrics.retried,
-            "most_attempts": metrics.most_attempts,
-        },
-        "attempts": {str(outcome): metrics.attempts.get(outcome, 0) for outcome in Outcome},
-    }
-    if detailed:
-        view["workers"] = [_tally_view(tally) for tally in metrics.workers]
-        view["queues"] = [_tally_view(tally) for tally in metrics.queues]
-    return view
+def metrics_view(metrics: Metrics, window: timedelta, *, detailed: bool) -> View:
+    """Metrics of a window; `failed` counts attempts, the other counts are of jobs."""
+    view = view_of(METRICS, MetricsRow(metrics, window))
+    if not detailed:
+        return view
+    workers, queues = ([view_of(TOTALS, total) for total in totals] for totals in (metrics.workers, metrics.queues))
+    return {**view, "workers": workers, "queues": queues}
 
 
-def failed_attempts(metrics: "Metrics") -> int:
-    """The attempts that failed or ran out of time."""
-    return metrics.attempts.get(Outcome.FAILED, 0) + metrics.attempts.get(Outcome.TIMEOUT, 0)
+def setting_row(key: str, stored: Mapping[str, str]) -> SettingRow:
+    """One setting of the queue's policy, with the text in force."""
+    chosen = SETTINGS[key]
+    origin = "database" if key in stored else "default"
+    return SettingRow(key, stored.get(key, chosen.default), chosen.default, origin, chosen.range, chosen.meaning)
 
 
 def setting_view(key: str, stored: Mapping[str, str]) -> View:
-    """One setting of the queue's policy, with the text in force."""
-    chosen = SETTINGS[key]
-    return {
-        "key": key,
-        "value": stored.get(key, chosen.default),
-        "default": chosen.default,
-        "from": "database" if key in stored else "default",
-        "range": chosen.range,
-        "meaning": chosen.meaning,
-    }
+    """One setting of the queue's policy as JSON."""
+    return view_of(SETTING, setting_row(key, stored))
 
 
-def local_view(key: str, found: "InForce") -> View:
-    """One local setting, with the text in force, as a user may see it."""
-    chosen = LOCAL[key]
-    return {
-        "key": key,
-        "value": found.text,
-        "default": chosen.default(),
-        "from": found.origin,
-        "range": chosen.range,
-        "meaning": "; ".join(filter(None, (chosen.meaning, ", ".join(chosen.winners)))),
-    }
-
-
-def finding_view(finding: "Finding") -> View:
-    """What `doctor` found of one thing."""
-    return {
-        "subject": finding.subject,
-        "grade": str(finding.grade),
-        "message": finding.message,
-        "hint": finding.hint,
-    }
+def findings_view(findings: Sequence[Finding]) -> View:
+    """The findings of `doctor`; `ok` is true when nothing is broken."""
+    is_well = all(finding.grade is not Grade.FAIL for finding in findings)
+    return {"ok": is_well, "findings": [view_of(FINDING, finding) for finding in findings]}
 
 
 def timestamp(moment: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds: texts sort as the moments do."""
-    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def seconds(span: timedelta | None) -> float | int | None:
@@ -238,20 +159,28 @@ def flat(view: View, prefix: str = "") -> Iterator[Sequence[object]]:
             case list() if value and all(isinstance(each, dict) for each in value):
                 for number, each in enumerate(value, start=1):
                     yield from flat(each, f"{prefix}{key}.{number}.")
-            case list():
-                yield f"{prefix}{key}", shlex.join(str(each) for each in value)
             case _:
-                yield f"{prefix}{key}", value
+                yield f"{prefix}{key}", _cell(value)
 
 
-def _spread_view(spread: "Spread") -> View:
-    return {"p50": seconds(spread.p50), "p95": seconds(spread.p95)}
+def _cell(value: object) -> object:
+    return shlex.join(map(str, value)) if isinstance(value, list) else value
 
 
-def _tally_view(tally: "Tally") -> View:
-    return {
-        "name": tally.name,
-        "succeeded": tally.succeeded,
-        "failed": tally.failed,
-        "busy": seconds(tally.busy),
-    }
+def _json(value: object) -> object:
+    write = _WRITERS.get(type(value))
+    return value if write is None else write(value)
+
+
+def _members(value: dict[str, object]) -> dict[str, object]:
+    return {key: _json(each) for key, each in value.items()}
+
+
+_WRITERS: Mapping[type, Callable[..., object]] = {
+    datetime: timestamp,
+    timedelta: seconds,
+    bytes: lambda value: value.decode(errors="replace"),
+    tuple: list,
+    dict: _members,
+}
+"""Writers of values that JSON does not have."""

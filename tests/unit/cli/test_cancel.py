@@ -2,6 +2,7 @@
 
 import pytest
 
+from queuectl.application.operate.inspect import find_job
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnreachable
 from queuectl.domain.job import State
@@ -30,7 +31,7 @@ def test_a_running_job_is_waited_for_and_what_killed_it_is_told(queuectl: Comman
     queuectl.meanwhile = [idle, lambda: queuectl.end(run, KILLED)]
     answer = queuectl("cancel", "a", "--output", "table")
     assert (answer.code, answer.out, answer.err) == (0, "cancelled job a: its command was killed by SIGTERM\n", "")
-    assert queuectl.queue.find("a").state is State.CANCELLED
+    assert find_job(queuectl.queue, "a").state is State.CANCELLED
     assert queuectl.meanwhile == []
 
 
@@ -81,7 +82,7 @@ def test_a_job_that_fails_before_it_is_stopped_is_cancelled_and_its_error_told(q
     run = queuectl.start_next()
     queuectl.meanwhile = [lambda: queuectl.end(run, a_failure(7))]
     answer = queuectl("cancel", "a", "--output", "table")
-    assert (answer.code, queuectl.queue.find("a").state) == (0, State.CANCELLED)
+    assert (answer.code, find_job(queuectl.queue, "a").state) == (0, State.CANCELLED)
     assert "will not run again; its attempt had ended otherwise: exit code 7" in answer.out
 
 
@@ -108,7 +109,7 @@ def test_ctrl_c_ends_the_waiting_and_leaves_the_request(queuectl: CommandLine) -
     answer = queuectl("cancel", "a", "b")
     assert (answer.code, answer.lines) == (130, ["a"])
     assert "what was asked for stands" in answer.err
-    assert queuectl.queue.find("b").cancel_requested_by == ANN
+    assert find_job(queuectl.queue, "b").cancel_requested_by == ANN
 
 
 def test_a_database_that_goes_away_ends_the_waiting_and_leaves_the_request(queuectl: CommandLine) -> None:

@@ -8,8 +8,10 @@ import click
 import pytest
 from _pytest.mark import ParameterSet
 
+from queuectl.application.operate.inspect import find_job
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.program import program
+from queuectl.entrypoints.cli.reference import DETAILS, reference
 from tests.builders import a_failure, a_job, a_result, a_worker
 from tests.unit.cli.conftest import CommandLine
 
@@ -64,6 +66,14 @@ def test_every_command_is_in_the_reference_with_all_its_options(path: tuple[str,
         if not any(re.search(rf"{name}(?![\w-])", section) for section in sections)
     ]
     assert missing == []
+
+
+def test_the_reference_is_made_of_the_commands() -> None:
+    assert REFERENCE.read_text() == reference(), "`make reference` makes it anew"
+
+
+def test_what_the_reference_adds_is_about_commands_that_there_are() -> None:
+    assert DETAILS.keys() <= {" ".join(param.values[0]) for param in every_command()}
 
 
 def test_global_options_stand_before_or_after_the_command(queuectl: CommandLine) -> None:
@@ -149,7 +159,7 @@ def test_retry_runs_a_job_again_that_has_ended(queuectl: CommandLine) -> None:
     assert queuectl("retry", "a").code == 4
     queuectl.run_next(a_result())
     assert queuectl("retry", "a", "--output", "table").out == "will run again: job a\n"
-    assert queuectl.queue.find("a").state == "pending"
+    assert find_job(queuectl.queue, "a").state == "pending"
 
 
 def test_the_dead_letter_queue_lists_retries_and_removes(queuectl: CommandLine) -> None:

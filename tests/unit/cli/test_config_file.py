@@ -111,7 +111,7 @@ def test_nothing_is_lost_when_several_change_it_at_once(path: Path) -> None:
 
 
 def test_a_change_that_never_ends_is_not_waited_for(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_file, "PATIENCE", 0.0)
+    monkeypatch.setattr(config_file, "LOCK_TIMEOUT", 0.0)
     with config_file._locked(written), pytest.raises(QueueError, match="cannot be written: another queuectl"):
         change(written, "output", "id")
 

@@ -1,3 +1,4 @@
+import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queuectl.application.operate.inspect import find_job
+from queuectl.domain.document import FIELDS
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.worker import WorkerRecord, WorkerState
 from queuectl.entrypoints.cli.batch import LocalTime, lines_of, requests_of
@@ -256,7 +259,7 @@ def test_a_queue_that_no_live_worker_serves_is_told(
 def test_a_command_line_for_the_shell_needs_no_json(queuectl: CommandLine) -> None:
     queuectl("enqueue", "-c", "zcat x | wc -l", "--id", "a")
     queuectl("enqueue", "--command=echo {}", "--id", "b", "--priority", "9")
-    assert [queuectl.queue.find(job_id).command for job_id in "ab"] == ["zcat x | wc -l", "echo {}"]
+    assert [find_job(queuectl.queue, job_id).command for job_id in "ab"] == ["zcat x | wc -l", "echo {}"]
     assert queuectl("enqueue", "-c", " ").err == "error: command must not be empty\n"
 
 
@@ -281,25 +284,25 @@ def test_a_program_without_dashes_gets_the_hint_that_it_needs(
 def test_a_command_line_given_as_a_program_is_stored_with_a_warning(queuectl: CommandLine) -> None:
     answer = queuectl("enqueue", "--id", "a", "--", "echo hi | wc -c")
     assert "a shell command is -c 'echo hi | wc -c'\n" in answer.err
-    assert queuectl.queue.find("a").command == ("echo hi | wc -c",)
+    assert find_job(queuectl.queue, "a").command == ("echo hi | wc -c",)
 
 
 def test_options_win_over_the_fields_of_the_document(queuectl: CommandLine) -> None:
     options = ("--id", "b", "--queue", "mail", "--priority", "9", "--max-retries", "0", "--timeout", "none")
     queuectl("enqueue", *options, "--run-at", "2031-01-01T00:00Z", '{"command": "true", "id": "a", "priority": 1}')
-    job = queuectl.queue.find("b")
+    job = find_job(queuectl.queue, "b")
     assert (job.queue, job.priority, job.max_retries, job.timeout) == ("mail", 9, 0, None)
     assert job.run_at == datetime(2031, 1, 1, tzinfo=UTC)
 
 
 def test_what_follows_two_dashes_is_a_program_whatever_it_looks_like(queuectl: CommandLine) -> None:
     queuectl("enqueue", "--id", "a", "--", "echo", "--output", "json", "--", "a b")
-    assert queuectl.queue.find("a").command == ("echo", "--output", "json", "--", "a b")
+    assert find_job(queuectl.queue, "a").command == ("echo", "--output", "json", "--", "a b")
 
 
 def test_variables_and_a_directory_can_be_given(queuectl: CommandLine) -> None:
     queuectl("enqueue", "--id", "a", "--env", "A=b=c", "--env", "D=", "--cwd", "sub", "--", "true")
-    job = queuectl.queue.find("a")
+    job = find_job(queuectl.queue, "a")
     assert job.env == {"A": "b=c", "D": ""}
     assert job.cwd == str(Path.cwd() / "sub")
 
@@ -309,7 +312,7 @@ def test_a_job_runs_where_it_was_enqueued(
 ) -> None:
     monkeypatch.setenv("PWD", "/")  # which is wrong
     queuectl("enqueue", '{"command": "true", "id": "a"}')
-    assert queuectl.queue.find("a").cwd == str(tmp_path)
+    assert find_job(queuectl.queue, "a").cwd == str(tmp_path)
 
 
 def test_a_directory_keeps_the_name_by_which_the_shell_knows_it(
@@ -321,11 +324,14 @@ def test_a_directory_keeps_the_name_by_which_the_shell_knows_it(
     monkeypatch.setenv("PWD", str(tmp_path / "current"))
     queuectl("enqueue", "--id", "a", "-c", "true")
     queuectl("enqueue", "--id", "b", "--cwd", "sub", "-c", "true")
-    assert [queuectl.queue.find(job_id).cwd for job_id in "ab"] == [f"{tmp_path}/current", f"{tmp_path}/current/sub"]
+    assert [find_job(queuectl.queue, job_id).cwd for job_id in "ab"] == [
+        f"{tmp_path}/current",
+        f"{tmp_path}/current/sub",
+    ]
     for wrong in ("current", f"{tmp_path}/gone", f"{tmp_path}/releases"):
         monkeypatch.setenv("PWD", wrong)
         queuectl("enqueue", "--id", wrong.rpartition("/")[2], "-c", "true")
-        assert queuectl.queue.find(wrong.rpartition("/")[2]).cwd == f"{tmp_path}/releases/7"
+        assert find_job(queuectl.queue, wrong.rpartition("/")[2]).cwd == f"{tmp_path}/releases/7"
 
 
 def test_a_present_directory_that_is_gone_is_told(queuectl: CommandLine, tmp_path: Path) -> None:
@@ -442,4 +448,10 @@ def test_a_home_directory_that_the_shell_has_not_expanded_is_expanded(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "jobs.jsonl").write_text('{"command": "true"}')
     [job_id] = queuectl("enqueue", "@~/jobs.jsonl", "--cwd=~/site").lines
-    assert queuectl.queue.find(job_id).cwd == f"{tmp_path}/site"
+    assert find_job(queuectl.queue, job_id).cwd == f"{tmp_path}/site"
+
+
+def test_every_field_of_the_document_has_an_option(queuectl: CommandLine) -> None:
+    page = queuectl("enqueue", "--help").out
+    assert [name for name in FIELDS if f"--{name.replace('_', '-')} " not in page] == []
+    assert [name for name in FIELDS if not re.search(rf"\b{name}\b", page[page.index("Fields: ") :])] == []

@@ -12,9 +12,11 @@ from queuectl.domain.formats import is_coloured
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.terminal import draw
+from queuectl.presentation.columns import when
 from queuectl.presentation.formatting import escaped, relative, shown_command, shown_output, span
-from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid, when
+from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid
 from queuectl.presentation.views import View
+from queuectl.settings import load_settings
 from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
 
 
@@ -50,7 +52,7 @@ def test_auto_is_a_table_on_a_terminal_and_plain_in_a_pipe() -> None:
 
 def test_an_unknown_output_is_refused() -> None:
     with pytest.raises(InvalidSetting, match="output must be one of"):
-        Out.chosen("xml", "auto", io.StringIO(), {})
+        load_settings({}, output="xml")
 
 
 def written(format_: str, view: View | Iterable[View], **parts: object) -> str:
@@ -256,12 +258,12 @@ def test_a_users_word_has_no_colour_and_the_name_of_a_state_has(monkeypatch: pyt
     job = a_job_that_is(State.DEAD, id="failed", command="timeout", queue="running")
     attempt = Attempt(job_id=job.id, number=1, lease=a_lease(), host="dead", started_at=NOON)
     facts, _, history, *_ = info_parts(job, [attempt], NOON, show_env=False)
-    told = coloured(facts)
-    assert "\x1b[31mdead " in told
-    assert told.count("\x1b[3") == 1
-    told = coloured(history)
-    assert "\x1b[32mrunning" in told
-    assert told.count("\x1b[3") == 1
+    text = coloured(facts)
+    assert "\x1b[31mdead " in text
+    assert text.count("\x1b[3") == 1
+    text = coloured(history)
+    assert "\x1b[32mrunning" in text
+    assert text.count("\x1b[3") == 1
     assert coloured(jobs_grid([job], NOON)).count("\x1b[3") == 1
 
 

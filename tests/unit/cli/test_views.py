@@ -2,17 +2,34 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from queuectl.application.operate.queue import Status
+from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.domain.metrics import Metrics, Spread, Tally
 from queuectl.drill.judge import Broken, Fault, Report
 from queuectl.drill.report import drill_view
-from queuectl.entrypoints.cli.failures import error_view, exit_code
+from queuectl.entrypoints.cli.failures import error_view
+from queuectl.entrypoints.exit_codes import exit_code
+from queuectl.presentation.columns import (
+    ATTEMPT,
+    DEAD_JOB,
+    FINDING,
+    JOB,
+    LOCAL_SETTING,
+    METRICS,
+    SETTING,
+    TOTALS,
+    WORKER,
+    Column,
+    JobRow,
+    Result,
+)
+from queuectl.presentation.tables import page_of
 from queuectl.presentation.views import (
     attempt_view,
     flat,
@@ -22,6 +39,7 @@ from queuectl.presentation.views import (
     seconds,
     setting_view,
     status_view,
+    view_of,
 )
 from tests.builders import ANN, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
 
@@ -257,3 +275,21 @@ def test_whole_seconds_are_integers() -> None:
 def test_the_plain_form_of_a_document_has_one_value_on_a_line() -> None:
     document = {"a": 1, "b": {"c": None}, "d": ["x y", "z"], "history": [{"n": 1}, {"n": 2}]}
     assert list(flat(document)) == [("a", 1), ("b.c", None), ("d", "'x y' z"), ("history.1.n", 1), ("history.2.n", 2)]
+
+
+def test_every_field_of_a_job_is_a_key_of_its_json() -> None:
+    assert set(Job._fields) - job_view(a_job()).keys() == {"lease"}  # whose worker is one
+
+
+@pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TOTALS, SETTING, LOCAL_SETTING, FINDING])
+def test_what_a_table_and_a_plain_line_show_is_declared(result: Result[Any]) -> None:
+    chosen = {column.key for keys in (result.plain, result.table, result.page) for column in result.chosen(keys)}
+    assert chosen
+    assert len(result.columns) == len({column.key for column in result.columns})
+
+
+def test_a_new_column_is_a_key_of_the_json_and_the_last_fact_of_the_page() -> None:
+    tags: Column[JobRow] = Column("tags", lambda _: ("a", "b"), label="tags", fact=lambda _: "a, b")
+    result = JOB._replace(columns=(*JOB.columns, tags))
+    assert view_of(result, JobRow(a_job()))["tags"] == ["a", "b"]
+    assert page_of(result, JobRow(a_job(), NOON))[-1] == ("tags", "a, b")

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path  # which help does without
 
 Row = Mapping[str, object]
 """The values of one row, by the names of its columns."""
@@ -63,10 +65,10 @@ class Scratch(Protocol):
         """Where it is, once it is made: as a URL without its password."""
 
     @property
-    def directory(self) -> Path | None:
+    def directory(self) -> "Path | None":
         """The directory under which its files belong, on the disk of the user's own; None: it has none."""
 
-    def make(self, directory: Path) -> str:
+    def make(self, directory: "Path") -> str:
         """Make it, files in that directory; its URL. Raises DatabaseUnavailable."""
 
     def remove(self) -> None:

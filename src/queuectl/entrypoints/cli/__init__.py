@@ -8,7 +8,7 @@ def main() -> None:
     # What an import makes is there to stay: that the collector looks through it, again and again as it grows, is a
     # tenth of the time of a command.
     gc.disable()
-    from queuectl.entrypoints.cli.program import main as run_and_exit
+    from queuectl.entrypoints.cli.program import main as run_and_exit  # while the collector rests
 
     gc.freeze()
     gc.enable()

@@ -2,16 +2,21 @@
 
 import platform
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from queuectl import __version__
+from queuectl.application.operate.inspect import status_of, unserved_due
+from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting
+from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-
-if TYPE_CHECKING:
-    from queuectl.domain.ports.storage import Finding
+from queuectl.entrypoints.exit_codes import DONE, FAILED
+from queuectl.presentation.columns import FINDING
+from queuectl.presentation.formatting import counted
+from queuectl.presentation.tables import findings_grid
+from queuectl.presentation.views import findings_view, lost_sentence, plain_lines
+from queuectl.settings import config_file
 
 
 @click.command("init", cls=Command)
@@ -45,32 +50,21 @@ def doctor(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: grade (ok, warn, fail), subject, message, hint.
     """
-    from queuectl.domain.ports.storage import Grade
-    from queuectl.presentation.tables import findings_grid
-    from queuectl.presentation.views import finding_view
-
     findings = [*_local_findings(app), app.container.examine_containment(), *_directory_findings(app)]
     findings += app.storage.examine()
     if not any(finding.grade is Grade.FAIL or _is_no_queue(finding) for finding in findings):
         findings += _worker_findings(app)
-    is_well = all(finding.grade is not Grade.FAIL for finding in findings)
-    view = {"ok": is_well, "findings": [finding_view(finding) for finding in findings]}
-    plain = [(finding.grade, finding.subject, finding.message, finding.hint) for finding in findings]
-    app.out.write(view, plain=plain, table=lambda: [findings_grid(findings)])
-    ctx.exit(0 if is_well else 1)
+    view = findings_view(findings)
+    app.out.write(view, plain=plain_lines(FINDING, findings), table=lambda: [findings_grid(findings)])
+    ctx.exit(DONE if view["ok"] else FAILED)
 
 
-def _is_no_queue(finding: "Finding") -> bool:
-    """Whether it says that there is no queue yet, whose workers could be looked for."""
-    from queuectl.domain.ports.storage import Grade
-
+def _is_no_queue(finding: Finding) -> bool:
+    """Say whether it is about a queue that does not exist yet, and so has no workers to look for."""
     return finding.subject == "database" and finding.grade is Grade.WARN
 
 
-def _directory_findings(app: App) -> "Sequence[Finding]":
-    from queuectl.domain.errors import InvalidSetting
-    from queuectl.domain.ports.storage import Finding, Grade
-
+def _directory_findings(app: App) -> Sequence[Finding]:
     try:
         findings: Sequence[Finding] = app.container.examine_directories()
     except InvalidSetting as error:  # HOME is unknown, and so is where they are
@@ -78,15 +72,10 @@ def _directory_findings(app: App) -> "Sequence[Finding]":
     return findings
 
 
-def _worker_findings(app: App) -> "Sequence[Finding]":
-    """Whether somebody does the work. A queue that nobody works on is not broken: its workers may start tonight."""
-    from queuectl.domain.errors import DatabaseUnavailable
-    from queuectl.domain.ports.storage import Finding, Grade
-    from queuectl.presentation.formatting import counted
-    from queuectl.presentation.views import lost_sentence
-
+def _worker_findings(app: App) -> Sequence[Finding]:
+    """Findings about who does the work. A queue that nobody works on is not broken: its workers may start tonight."""
     try:
-        status, unserved = app.queue.status(), app.queue.unserved_due()
+        status, unserved = status_of(app.queue), unserved_due(app.queue)
     except DatabaseUnavailable as error:
         return [Finding(subject="workers", grade=Grade.FAIL, message=error.message, hint=error.hint)]
     findings = [
@@ -102,10 +91,7 @@ def _worker_findings(app: App) -> "Sequence[Finding]":
     return findings or [Finding(subject="workers", grade=Grade.OK, message=f"{running}, and no due job waits in vain")]
 
 
-def _local_findings(app: App) -> "Sequence[Finding]":
-    from queuectl.domain.ports.storage import Finding, Grade
-    from queuectl.settings import config_file
-
+def _local_findings(app: App) -> Sequence[Finding]:
     path = config_file()
     found = f"read from {path}" if path.exists() else f"none, and none is needed; it would be {path}"
     about = {

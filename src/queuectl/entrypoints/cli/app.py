@@ -1,22 +1,25 @@
-"""What the commands of one call share: the global options, the queue they speak to, and where they write."""
+"""One call of the program: the global options, the queue, and the output, which its commands share."""
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from queuectl.domain.errors import DatabaseUnavailable, QueueError
+from queuectl.entrypoints.cli.failures import Reporter, say, wants_json
+from queuectl.presentation.formatting import LINES, escaped
+
 if TYPE_CHECKING:
-    # Imported late at run time: help and usage errors need none of them.
-    from queuectl.application.operate.queue import LostWorker, Queue
+    # Heavy, and imported late at run time: help needs none of them.
+    from queuectl.application.operate.queue import Queue
     from queuectl.container import Container
     from queuectl.domain.events import Event
     from queuectl.domain.job import Job
     from queuectl.domain.ports.storage import Storage
-    from queuectl.entrypoints.cli.failures import Reporter
     from queuectl.entrypoints.cli.output import Out
     from queuectl.settings import Settings
 
@@ -36,7 +39,7 @@ class App:
     @cached_property
     def settings(self) -> "Settings":
         """The local settings in force. Raises InvalidSetting."""
-        from queuectl.settings import load_settings
+        from queuectl.settings import load_settings  # which help does without: platformdirs, pathlib
 
         return load_settings(
             database_url=self.flags.get("database_url"),
@@ -46,21 +49,21 @@ class App:
 
     @cached_property
     def out(self) -> "Out":
-        """Where and how results are written. Raises InvalidSetting."""
-        from queuectl.entrypoints.cli.output import Out
+        """The stream of results, and their format. Raises InvalidSetting."""
+        from queuectl.entrypoints.cli.output import Out  # which help does without: json
 
         return Out.chosen(self.settings.output, self.settings.color, sys.stdout)
 
     @cached_property
     def container(self) -> "Container":
         """The composition root."""
-        from queuectl.container import Container
+        from queuectl.container import Container  # which help and mistakes do without: all adapters
 
         return Container(settings=self.settings)
 
     @cached_property
     def storage(self) -> "Storage":
-        """The database as a place, not opened yet."""
+        """The database, not opened yet."""
         storage: Storage = self.container.storage()
         return storage
 
@@ -71,28 +74,17 @@ class App:
 
     @cached_property
     def queue_made_if_absent(self) -> "Queue":
-        """The same, for the commands that may make a queue where there is none: an absent SQLite file."""
+        """The queue, opened for commands that may make one where there is none: an absent SQLite file."""
         return self._opened(create=True)
 
     def _opened(self, *, create: bool) -> "Queue":
-        _ = self.out  # a bad output setting must be told before anything is done
+        _ = self.out  # a bad output setting is reported before anything is done
         self.storage.open(create=create)
         return self.container.queue()
 
     def note(self, text: str) -> None:
-        """Tell the user something that is not data: on stderr."""
-        from queuectl.entrypoints.cli.failures import tell
-        from queuectl.presentation.formatting import LINES, escaped
-
-        tell(escaped(text, keep=LINES))
-
-    def tell_lost(self, lost: "Mapping[str, LostWorker]") -> None:
-        """Say on stderr of each lost worker what becomes of its jobs; JSON says so itself."""
-        if lost and not self.out.is_json:
-            from queuectl.presentation.views import lost_sentence
-
-            for each in lost.values():
-                self.note(lost_sentence(each))
+        """Write to the user what is not data: on stderr."""
+        say(escaped(text, keep=LINES))
 
     def pause(self, seconds: float) -> None:
         """Let that time pass."""
@@ -100,33 +92,30 @@ class App:
 
     def rescue(self) -> "Sequence[Job]":
         """Take back the jobs of workers that are lost, as any worker would, but with no log; these jobs."""
-        from queuectl.domain.events import JobRescued
+        from queuectl.application.operate.configure import policy_of  # a use case, and help needs none
+        from queuectl.domain.events import JobRescued  # the same
 
         heard: list[Event] = []
         self.container.events.override(heard.append)
-        self.container.rescue(self.queue.policy())
+        self.container.rescue(policy_of(self.queue))
         return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property
-    def reporter(self) -> "Reporter":
-        """Tells what goes wrong, as the output that was asked for wants it."""
-        from queuectl.entrypoints.cli.failures import Reporter, wants_json
-
+    def reporter(self) -> Reporter:
+        """Reports what goes wrong, as the output that was asked for wants it."""
         as_json = wants_json(self.args, lambda: self.settings.output)
         return Reporter(as_json=as_json, color=self.flags.get("color", "auto"))
 
     def progress(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """While the body runs: something to tell the steps of a long task to, shown on stderr if that is a terminal."""
+        """A bar on a terminal's stderr while the body runs, which calls what it is given with each step's size."""
         if not sys.stderr.isatty():
             return nullcontext(lambda _steps: None)
-        from queuectl.entrypoints.cli.terminal import progress_bar
+        from queuectl.entrypoints.cli.terminal import progress_bar  # rich, which only a long task needs
 
         return progress_bar(text, total)
 
     def each(self, names: Sequence[str], action: Callable[[str], T]) -> tuple[list[T], int]:
         """Do `action` for every name and report each failure; the results, and the exit code of the first failure."""
-        from queuectl.domain.errors import DatabaseUnavailable, QueueError
-
         done, codes = [], []
         for name in dict.fromkeys(names):
             try:

@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeAlias
 from queuectl.domain.document import QUOTING, decode, parse_request
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.job import JobRequest
+from queuectl.entrypoints.cli.other_formats import refuse_other_formats
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 """Mistakes of a batch that are listed; more would only scroll the first ones away."""
 
 LONG = 1000
@@ -26,7 +27,7 @@ NOT_UTF8 = r"iconv -f LATIN1 -t UTF-8 would convert it; in JSON a byte of a file
 
 BYTE_ORDER_MARK = "\ufeff"
 
-LONGEST_START = 1000
+MAX_START = 1000
 """Bytes in which the first document is expected to begin."""
 
 Decode: TypeAlias = Callable[[str | bytes], dict[str, object]]
@@ -51,7 +52,7 @@ class LocalTime(tzinfo):
         return None
 
     def tzname(self, _moment: datetime | None, /) -> str | None:
-        """What the messages would call it."""
+        """The name that messages would use."""
         return "local time"
 
 
@@ -61,9 +62,7 @@ LOCAL_TIME = LocalTime()
 def lines_of(content: bytes) -> Sequence[Line]:
     """The jobs of a file or a pipe, blank lines left out. Raises InvalidJob when there is none."""
     content = content.removeprefix(codecs.BOM_UTF8)
-    if b"\0" in content or not content[:LONGEST_START].lstrip().startswith((b"{", b"[")):
-        from queuectl.entrypoints.cli.other_formats import refuse_other_formats  # which good input does without
-
+    if b"\0" in content or not content[:MAX_START].lstrip().startswith((b"{", b"[")):
         refuse_other_formats(content)
     # A mark at the start of a line was at the start of a file that was joined to another.
     lines = (line.removeprefix(codecs.BOM_UTF8) for line in content.split(b"\n"))
@@ -77,7 +76,7 @@ def lines_of(content: bytes) -> Sequence[Line]:
 
 
 def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence[JobRequest]:
-    """The request of each line, with `fields` in place of its own. Raises InvalidJob with the mistakes of all lines."""
+    """The request of each line, with `fields` instead of its own. Raises InvalidJob with the mistakes of all lines."""
     requests: list[JobRequest] = []
     problems: list[str] = []
     hint = None
@@ -91,8 +90,8 @@ def requests_of(lines: Sequence[Line], fields: Mapping[str, object]) -> Sequence
             problems += [where + problem for problem in error.problems]
             hint = ONE_PER_LINE if error.hint == QUOTING and line.number is not None else error.hint or hint
     if problems:
-        more = len(problems) - MOST_PROBLEMS
-        listed = problems[:MOST_PROBLEMS] + ([f"and {more:,} more mistakes"] if more > 0 else [])
+        more = len(problems) - MAX_PROBLEMS
+        listed = problems[:MAX_PROBLEMS] + ([f"and {more:,} more mistakes"] if more > 0 else [])
         raise InvalidJob(listed, hint=hint)
     return requests
 
@@ -109,9 +108,9 @@ def _decoded(content: str | bytes) -> dict[str, object]:
 
 
 def _quickly(strictly: Decode) -> Decode:
-    """The same by msgspec, in a third of the time, wherever that is sure to come to the same."""
-    from msgspec import MsgspecError
-    from msgspec.json import Decoder
+    """Decode by msgspec, in a third of the time, wherever the result is sure to be the same."""
+    from msgspec import MsgspecError  # a library that pays off from a thousand lines on
+    from msgspec.json import Decoder  # the same
 
     quick = Decoder().decode
 
@@ -132,7 +131,7 @@ def _quickly(strictly: Decode) -> Decode:
 
 
 def _has_no_key_twice(document: Mapping[str, object], content: bytes) -> bool:
-    """Whether that is sure: no more keys end in the text than the document and its `env` have."""
+    """Say whether that is sure: no more keys end in the text than the document and its `env` have."""
     env = document.get("env")
     return len(END_OF_KEY.findall(content)) == len(document) + (len(env) if isinstance(env, dict) else 0)
 
@@ -146,7 +145,7 @@ def _whole(content: bytes, number: int | None) -> Line:
 
 
 def _is_json(content: bytes) -> bool:
-    """Whether it is an object or a list by itself, be it a bad one; the first line of a longer document is not."""
+    """Say whether it is an object or a list by itself, be it a bad one; the first line of a longer document is not."""
     if not content.lstrip().startswith((b"{", b"[")):
         return False
     try:

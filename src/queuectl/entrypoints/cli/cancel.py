@@ -2,21 +2,20 @@
 
 import signal
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.application.operate.cancel import cancel_job, ended_job, is_watched_by_others, silent_holder
+from queuectl.application.operate.inspect import attempts_of
+from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.errors import DatabaseUnavailable, WrongState
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
+from queuectl.entrypoints.cli.jobs import write_changed
 from queuectl.presentation.formatting import counted, escaped, relative
 
-if TYPE_CHECKING:
-    from queuectl.domain.attempt import Attempt
-    from queuectl.domain.job import Job
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+INITIAL_PAUSE, MAX_PAUSE = 0.02, 0.5
 """Seconds between two looks whether a job has ended; each is half as long again as the one before."""
 
 
@@ -43,31 +42,40 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, 
 
     Plain output: the id of each job cancelled, or asked to stop with --no-wait.
     """
-    asked, code = app.each(job_ids, lambda job_id: app.queue.cancel(job_id, now=now))
+    asked, code = app.each(job_ids, lambda job_id: cancel_job(app.queue, job_id, now=now))
     running = {job.id: job for job in asked if job.state is State.PROCESSING}
     if no_wait:
         _write(app, asked, {})
         if running:
             app.note(f"did not wait: {counted(len(running), 'command')} may still run")
         ctx.exit(code)
+    later = _wait_for_ends(app, asked, running)
+    ctx.exit(code or later)
+
+
+def _wait_for_ends(app: App, asked: Sequence[Job], running: Mapping[str, Job]) -> int:
+    """Wait until those that run have ended, and write which are cancelled; the exit code of the first failure."""
     cancelled = {job.id: job for job in asked if job.id not in running}
     watch = _Watch(app)
 
-    def cancelled_now(job_id: str) -> None:
+    def see_end(job_id: str) -> None:
         job = watch.end_of(running[job_id])
         if job.state is not State.CANCELLED:
             raise WrongState(f"job {job_id} is {job.state}: it ended before it could be stopped")
         cancelled[job_id] = job
 
+    def write() -> None:
+        _write(app, [cancelled[job.id] for job in asked if job.id in cancelled], running)
+
     try:
-        _, later = app.each(list(running), cancelled_now)
+        _, code = app.each(list(running), see_end)
     except (KeyboardInterrupt, DatabaseUnavailable) as error:
         app.note("no longer waiting; what was asked for stands: the jobs are cancelled when their workers hear of it")
         if isinstance(error, KeyboardInterrupt):
-            _write(app, [cancelled[job.id] for job in asked if job.id in cancelled], running)
+            write()
         raise
-    _write(app, [cancelled[job.id] for job in asked if job.id in cancelled], running)
-    ctx.exit(code or later)
+    write()
+    return code
 
 
 class _Watch:
@@ -77,32 +85,31 @@ class _Watch:
         self._app = app
         self._silent: set[str] = set()
 
-    def end_of(self, asked: "Job") -> "Job":
+    def end_of(self, asked: Job) -> Job:
         """The job when the attempt that ran is over. Raises JobNotFound when it has been removed meanwhile."""
-        pause, waited = FIRST_PAUSE, 0.0
-        while (job := self._app.queue.ended(asked)) is None:
+        pause, waited = INITIAL_PAUSE, 0.0
+        while (job := ended_job(self._app.queue, asked)) is None:
             self._app.pause(pause)
             waited += pause
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-            if pause == LONGEST_PAUSE:
+            pause = min(pause * 1.5, MAX_PAUSE)
+            if pause == MAX_PAUSE:
                 self._look_after(asked)
         return job
 
-    def _look_after(self, asked: "Job") -> None:
+    def _look_after(self, asked: Job) -> None:
         """See that somebody takes the job back if its worker is lost: where there is no other worker, this command."""
-        worker = self._app.queue.silent_holder(asked)
+        worker = silent_holder(self._app.queue, asked)
         if worker is not None and worker.id not in self._silent:
             self._silent.add(worker.id)
             said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) does not renew its lease"
-            over = relative(worker.lease_expires_at, self._app.queue.now())
+            over = relative(worker.lease_expires_at, self._app.queue.clock())
             self._app.note(f"{said}: its jobs are taken back when that is over ({over})")
-        if not self._app.queue.is_watched_by_others(asked):
+        if not is_watched_by_others(self._app.queue, asked):
             self._app.rescue()
 
 
-def _write(app: App, jobs: "Sequence[Job]", running: "Mapping[str, Job]") -> None:
+def _write(app: App, jobs: Sequence[Job], running: Mapping[str, Job]) -> None:
     """Write what became of the jobs; `running` are those whose attempt was waited for."""
-    from queuectl.entrypoints.cli.listing import write_changed
 
     def sentences() -> Sequence[str]:
         return [_sentence(job, _attempt(app, running[job.id]) if job.id in running else None) for job in jobs]
@@ -110,13 +117,11 @@ def _write(app: App, jobs: "Sequence[Job]", running: "Mapping[str, Job]") -> Non
     write_changed(app, jobs, sentences)
 
 
-def _attempt(app: App, asked: "Job") -> "Attempt | None":
-    return next((each for each in app.queue.history(asked.id) if each.number == asked.attempts), None)
+def _attempt(app: App, asked: Job) -> Attempt | None:
+    return next((each for each in attempts_of(app.queue, asked.id) if each.number == asked.attempts), None)
 
 
-def _sentence(job: "Job", attempt: "Attempt | None") -> str:
-    from queuectl.domain.attempt import Outcome
-
+def _sentence(job: Job, attempt: Attempt | None) -> str:
     if job.state is State.PROCESSING:
         return f"job {job.id} is asked to stop"
     said = f"cancelled job {job.id}"
@@ -131,8 +136,8 @@ def _sentence(job: "Job", attempt: "Attempt | None") -> str:
     return f"{said}: its command had not been started"
 
 
-def _left(attempt: "Attempt") -> str:
-    """What the attempt's error says beyond how the command ended: which processes of it live on."""
+def _left(attempt: Attempt) -> str:
+    """The end of the attempt's error, which names the command's processes that live on."""
     note = (attempt.error or "").partition("); ")[2]
     return f"; {escaped(note)}" if note else ""
 

@@ -1,19 +1,21 @@
-"""The classes of the commands: each takes the global options, and a group imports its commands when they are called.
+"""Classes of commands and of their parameters.
 
-A command's module declares it, and imports little more than click: help and usage errors need no more. What it works
-with is imported inside its function.
+Each command takes the global options. The program imports the module of a group when one of its commands is called.
 """
 
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import click
 
+from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import nearest
 from queuectl.domain.formats import COLORS, FORMATS
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.failures import WrongUsage
+from queuectl.entrypoints.cli.foreign_words import command_for, hint_for_argument, option_for
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -65,6 +67,25 @@ class Whole(click.ParamType[int]):
         return number
 
 
+class Duration(click.ParamType[timedelta]):
+    """A duration on the command line: `90`, `"1h30m"`; longer than zero unless `zero` says that it may be that."""
+
+    name = "duration"
+
+    def __init__(self, *, zero: bool = False) -> None:
+        self._zero = zero
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The span that the text says, or a usage error."""
+        try:
+            span = value if isinstance(value, timedelta) else parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{error}, not '{value}'", param, ctx)
+        if not (span or self._zero):
+            self.fail("must be longer than 0 seconds", param, ctx)
+        return span
+
+
 class Command(click.Command):
     """A command that takes the global options too, so that they may stand before or after its name."""
 
@@ -84,15 +105,13 @@ class Command(click.Command):
         return rest
 
     def wrong_option(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
-        """What to say of an option that the command does not have."""
+        """The usage error for an option that the command does not have."""
         meant = self.meant_by(ctx, error.option_name)
         said = f"no such option '{error.option_name}'" + (f": did you mean '{meant}'?" if meant else "")
         return click.UsageError(said, ctx)
 
     def meant_by(self, ctx: click.Context, option: str) -> str | None:
         """The option of ours that somebody meant by one that the command does not have."""
-        from queuectl.entrypoints.cli.foreign_words import option_for
-
         known = [name for param in self.get_params(ctx) if isinstance(param, click.Option) for name in param.opts]
         return option_for(option, path_of(ctx), known)
 
@@ -117,7 +136,10 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """A group of such commands. `lazy` has a name, an import path and a line of help of each that is imported late."""
+    """A group of such commands.
+
+    `lazy` has by name what is imported when it is called: its module and name, and its line of help.
+    """
 
     command_class = Command
     lazy: Mapping[str, tuple[str, str]] = {}
@@ -131,7 +153,7 @@ class Group(Command, click.Group):
         if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
         module, _, name = self.lazy[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        command = getattr(importlib.import_module(f"{__package__}.{module}"), name)
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(
@@ -144,9 +166,7 @@ class Group(Command, click.Group):
         return super().resolve_command(ctx, args)
 
     def wrong_command(self, ctx: click.Context, name: str) -> click.UsageError:
-        """What to say of a command that the group does not have."""
-        from queuectl.entrypoints.cli.foreign_words import command_for
-
+        """The usage error for a command that the group does not have."""
         said, group = f"no such command '{name}'", path_of(ctx)
         if meant := command_for(name, group):
             command, does = meant
@@ -168,9 +188,7 @@ class Group(Command, click.Group):
 
 
 def _too_many(ctx: click.Context, arguments: Sequence[str]) -> click.UsageError:
-    """What to say of arguments that the command does not take."""
-    from queuectl.entrypoints.cli.foreign_words import hint_for_argument
-
+    """The usage error for arguments that the command does not take."""
     said = f"unexpected argument{'s'[: len(arguments) - 1]} '{' '.join(arguments)}'"
     hint = hint_for_argument(arguments[0], path_of(ctx))
     return WrongUsage(said, hint=hint, ctx=ctx) if hint else click.UsageError(said, ctx)

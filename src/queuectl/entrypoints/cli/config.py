@@ -1,18 +1,33 @@
 """`queuectl config`: the queue's policy, which all hosts share, and the local settings of one user."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
+from queuectl.application.operate.configure import set_setting, stored_settings, unset_setting
+from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting, QueueError
+from queuectl.domain.policy import SETTINGS
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Group
+from queuectl.entrypoints.cli.config_file import change
+from queuectl.entrypoints.cli.failures import WrongUsage
+from queuectl.presentation.columns import SETTING, SettingRow
 from queuectl.presentation.formatting import escaped
-
-if TYPE_CHECKING:
-    from queuectl.domain.errors import DatabaseUnavailable
-    from queuectl.presentation.views import View
-    from queuectl.settings import InForce
+from queuectl.presentation.tables import Grid, settings_parts
+from queuectl.presentation.views import plain_lines, setting_row, view_of
+from queuectl.settings import (
+    CONFIG,
+    DEFAULT,
+    LOCAL,
+    InForce,
+    Settings,
+    config_file,
+    has_password,
+    in_force,
+    storable,
+    unknown_key,
+)
 
 
 class KeysCommand(Command):
@@ -20,9 +35,6 @@ class KeysCommand(Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         """The keys of both kinds, each with what it may be."""
-        from queuectl.domain.policy import SETTINGS
-        from queuectl.settings import LOCAL, config_file
-
         for title, keys in (
             ("Keys of the queue, kept in its database for all workers and hosts", SETTINGS),
             (f"Keys of this user, kept in {config_file()}", LOCAL),
@@ -33,7 +45,20 @@ class KeysCommand(Command):
         formatter.write_text("`queuectl config show` has their values and what they mean.")
 
 
-@click.group("config", cls=Group)
+class ConfigGroup(Group):
+    """The group, which knows a key where somebody has left out `set` or `get`."""
+
+    def wrong_command(self, ctx: click.Context, name: str) -> click.UsageError:
+        """The usage error for a command that the group does not have."""
+        key = name.partition("=")[0].replace("_", "-")
+        if key not in SETTINGS and key not in LOCAL:
+            return super().wrong_command(ctx, name)
+        command = f"config set {key} VALUE"
+        hint = f"`queuectl {command}` changes it, `queuectl config get {key}` prints it"
+        return WrongUsage(f"no such command '{name}': did you mean '{command}'?", hint=hint, ctx=ctx)
+
+
+@click.group("config", cls=ConfigGroup)
 def config() -> None:
     """The settings: of the queue, which all workers on all hosts follow (retries, backoff, timeouts), and of this
     user on this machine (where the queue is, how output looks).
@@ -47,9 +72,6 @@ def config() -> None:
 
 def _begun(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Sequence[str]:
     """The keys that begin so, for completion in a shell."""
-    from queuectl.domain.policy import SETTINGS
-    from queuectl.settings import LOCAL
-
     return [key for key in (*SETTINGS, *LOCAL) if key.startswith(incomplete)]
 
 
@@ -70,16 +92,14 @@ def get(ctx: click.Context, app: App, key: str | None) -> None:
 
 def _get(app: App, key: str) -> int:
     _ = app.out
-    view = _view(app, key)
-    app.out.write(view, plain=[[view["value"]]], table=lambda: [_text(view["value"])])
+    row = _row(app, key)
+    app.out.write(view_of(SETTING, row), plain=[[row.value]], table=lambda: [_text(row.value)])
     return 0
 
 
 def _get_all(app: App) -> int:
-    from queuectl.presentation.tables import Grid
-
     policy, trouble = _policy(app)
-    values = {str(view["key"]): view["value"] for view in [*(policy or ()), *_local(app)]}
+    values = {row.key: row.value for row in [*(policy or ()), *_local(app)]}
     grid = Grid(columns=["KEY", "VALUE"], rows=[(key, _text(value)) for key, value in values.items()])
     app.out.write(values, plain=values.items(), table=lambda: [grid], ids=values)
     return app.reporter.queue_error(trouble) if trouble else 0
@@ -100,13 +120,14 @@ def show(ctx: click.Context, app: App) -> None:
 
     Columns of the plain output: key, value, default, from, meaning.
     """
-    from queuectl.presentation.tables import settings_parts
-
     policy, trouble = _policy(app)
     local = [*_local(app), _config_file()]
-    columns = ("key", "value", "default", "from", "meaning")
-    plain = [[view[column] for column in columns] for view in [*(policy or ()), *local]]
-    app.out.write({"policy": policy, "local": local}, plain=plain, table=lambda: settings_parts(policy or (), local))
+    views = [None if rows is None else [view_of(SETTING, row) for row in rows] for rows in (policy, local)]
+    app.out.write(
+        dict(zip(("policy", "local"), views, strict=True)),
+        plain=plain_lines(SETTING, [*(policy or ()), *local]),
+        table=lambda: settings_parts(policy or (), local),
+    )
     ctx.exit(app.reporter.queue_error(trouble) if trouble else 0)
 
 
@@ -126,8 +147,8 @@ def set_(app: App, key: str, value: str) -> None:
     """
     if _is_local(key):
         return _set_local(app, key, value)
-    app.queue.set(key, value)
-    return _tell(app, key)
+    set_setting(app.queue, key, value)
+    return _report(app, key)
 
 
 @config.command("unset", short_help="Put KEY back to its default.")
@@ -142,56 +163,41 @@ def unset(app: App, key: str) -> None:
     """
     if _is_local(key):
         return _unset_local(app, key)
-    app.queue.unset(key)
-    return _tell(app, key)
+    unset_setting(app.queue, key)
+    return _report(app, key)
 
 
 def _is_local(key: str) -> bool:
-    """Whether it is a key of this user, not of the queue. Raises InvalidSetting when it is neither."""
-    from queuectl.domain.policy import SETTINGS
-    from queuectl.settings import LOCAL, unknown_key
-
+    """Say whether it is a key of this user, not of the queue. Raises InvalidSetting when it is neither."""
     if key not in LOCAL and key not in SETTINGS:
         raise unknown_key("there is no setting", key, [*SETTINGS, *LOCAL])
     return key in LOCAL
 
 
-def _view(app: App, key: str) -> "View":
-    from queuectl.presentation.views import local_view, setting_view
-    from queuectl.settings import in_force
-
+def _row(app: App, key: str) -> SettingRow:
     if _is_local(key):
-        return local_view(key, _shown(key, in_force(**app.flags)[key]))
-    return setting_view(key, app.queue.settings())
+        return _local_row(key, _shown(key, in_force(**app.flags)[key]))
+    return setting_row(key, stored_settings(app.queue))
 
 
-def _policy(app: App) -> "tuple[Sequence[View] | None, DatabaseUnavailable | None]":
+def _policy(app: App) -> tuple[Sequence[SettingRow] | None, DatabaseUnavailable | None]:
     """The settings of the queue, or what keeps them from being read."""
-    from queuectl.domain.errors import DatabaseUnavailable
-    from queuectl.domain.policy import SETTINGS
-    from queuectl.presentation.views import setting_view
-
-    _ = app.out
     try:
-        stored = app.queue.settings()
+        stored = stored_settings(app.queue)
     except DatabaseUnavailable as error:
         error.message = f"the settings of the queue cannot be read: {error.message}"
         return None, error
-    return [setting_view(key, stored) for key in SETTINGS], None
+    return [setting_row(key, stored) for key in SETTINGS], None
 
 
-def _tell(app: App, key: str) -> None:
-    view = _view(app, key)
-    origin = ", the default" if view["from"] == "default" else ""
-    app.out.done(view, plain=[[key, view["value"]]], said=lambda: [f"{key} is now {view['value']}{origin}"])
+def _report(app: App, key: str) -> None:
+    row = _row(app, key)
+    origin = ", the default" if row.origin == DEFAULT else ""
+    said = [f"{key} is now {row.value}{origin}"]
+    app.out.done(view_of(SETTING, row), plain=[[key, row.value]], said=lambda: said)
 
 
 def _set_local(app: App, key: str, value: str) -> None:
-    from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting
-    from queuectl.entrypoints.cli.config_file import change
-    from queuectl.presentation.views import local_view
-    from queuectl.settings import LOCAL, InForce, config_file, has_password, storable
-
     path, text = config_file(), storable(key, value)
     try:
         shown = _display_url(text) if key == "database-url" else text
@@ -207,27 +213,20 @@ def _set_local(app: App, key: str, value: str) -> None:
         value = f"={_text(found.text)}" if found.origin == LOCAL[key].variable else ""
         app.note(f"note: {found.origin}{value} wins over it")
     verb = "is now" if is_in_force else "is set to"
-    view = local_view(key, InForce(shown, str(path)))
+    view = view_of(SETTING, _local_row(key, InForce(shown, str(path))))
     app.out.write(view, plain=[[key, shown]], table=lambda: [f"{key} {verb} {_text(shown)}, in {_text(path)}"])
 
 
 def _unset_local(app: App, key: str) -> None:
-    from queuectl.entrypoints.cli.config_file import change
-    from queuectl.presentation.views import local_view
-    from queuectl.settings import DEFAULT, config_file
-
     change(config_file(), key, None)
     found = _in_force_after(app, key, "unset")
     origin = "the default" if found.origin == DEFAULT else f"from {_text(found.origin)}"
     text = [f"{key} is now {_text(found.text)}, {origin}"]
-    app.out.write(local_view(key, found), plain=[[key, found.text]], table=lambda: text)
+    app.out.write(view_of(SETTING, _local_row(key, found)), plain=[[key, found.text]], table=lambda: text)
 
 
-def _in_force_after(app: App, key: str, done: str) -> "InForce":
-    """What holds for the next call, which has no flags, now that the file is changed."""
-    from queuectl.domain.errors import QueueError
-    from queuectl.settings import in_force
-
+def _in_force_after(app: App, key: str, done: str) -> InForce:
+    """The setting in force for the next call, which has no flags, now that the file is changed."""
     try:
         _ = app.out
         return _shown(key, in_force()[key])
@@ -236,17 +235,19 @@ def _in_force_after(app: App, key: str, done: str) -> "InForce":
         raise
 
 
-def _local(app: App) -> "Sequence[View]":
-    from queuectl.presentation.views import local_view
-    from queuectl.settings import in_force
-
-    return [local_view(key, _shown(key, found)) for key, found in in_force(**app.flags).items()]
+def _local(app: App) -> Sequence[SettingRow]:
+    return [_local_row(key, _shown(key, found)) for key, found in in_force(**app.flags).items()]
 
 
-def _shown(key: str, found: "InForce") -> "InForce":
-    """The same as a user may see it: no password in the URL."""
-    from queuectl.domain.errors import DatabaseUnavailable
+def _local_row(key: str, found: InForce) -> SettingRow:
+    """One local setting, with the text in force, as a user may see it."""
+    chosen = LOCAL[key]
+    meaning = "; ".join(filter(None, (chosen.meaning, ", ".join(chosen.winners))))
+    return SettingRow(key, found.text, chosen.default(), found.origin, chosen.range, meaning)
 
+
+def _shown(key: str, found: InForce) -> InForce:
+    """The setting as a user may see it: no password in the URL."""
     if key != "database-url":
         return found
     try:
@@ -256,28 +257,21 @@ def _shown(key: str, found: "InForce") -> "InForce":
 
 
 def _display_url(url: str) -> str:
-    from pathlib import Path
-
-    from queuectl.container import Container
-    from queuectl.settings import Settings
+    from queuectl.container import Container  # which the other keys do without: all adapters
 
     return str(Container(settings=Settings(database_url=url, log_dir=Path())).storage().name)
 
 
-def _config_file() -> "View":
-    from queuectl.settings import CONFIG, DEFAULT, config_file
-
-    path = config_file()
-    default = config_file({})
-    absent = "" if path.exists() else "; there is none, and none is needed"
-    return {
-        "key": "config file",
-        "value": str(path),
-        "default": str(default),
-        "from": DEFAULT if path == default else CONFIG,
-        "range": "a path",
-        "meaning": f"the file of these settings; {CONFIG}{absent}",
-    }
+def _config_file() -> SettingRow:
+    path, default = config_file(), config_file({})
+    return SettingRow(
+        key="config file",
+        value=str(path),
+        default=str(default),
+        origin=DEFAULT if path == default else CONFIG,
+        range="a path",
+        meaning=f"the file of these settings; {CONFIG}{'' if path.exists() else '; there is none, and none is needed'}",
+    )
 
 
 def _text(value: object) -> str:

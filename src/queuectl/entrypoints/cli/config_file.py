@@ -10,13 +10,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
-from queuectl.domain.errors import InvalidSetting, QueueError
+from queuectl.domain.errors import InvalidSetting, QueueError, reason_of
 from queuectl.settings import LOCAL, config_text, has_password
 
-PATIENCE = 10.0
+LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that changes the file: it takes milliseconds, unless it is frozen."""
 
 
@@ -41,13 +38,15 @@ def change(path: Path, key: str, text: str | None) -> Sequence[str]:
         with _locked(target):
             return _change(path, target, key, text)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise QueueError(
-            f"the config file {path} cannot be written: {reason}", hint="QUEUECTL_CONFIG names another"
+            f"the config file {path} cannot be written: {reason_of(error)}", hint="QUEUECTL_CONFIG names another"
         ) from error
 
 
 def _change(path: Path, target: Path, key: str, text: str | None) -> Sequence[str]:
+    import tomlkit  # a library that only a change of the file needs
+    from tomlkit.exceptions import TOMLKitError  # the same
+
     before = config_text(path) or ""
     try:
         document = tomlkit.parse(before)
@@ -79,7 +78,7 @@ def _locked(target: Path) -> Iterator[None]:
     lock = target.with_name(f".{target.name}.lock")
     with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "rb") as file:
         _give(file.fileno(), target.parent.stat())
-        give_up_at = time.monotonic() + PATIENCE
+        give_up_at = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import click
 
+from queuectl.application.operate.inspect import status_of
+from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group, Whole
-from queuectl.entrypoints.cli.jobs import LIMIT, MOST
+from queuectl.entrypoints.cli.jobs import DEFAULT_LIMIT, MAX_LIMIT, list_matching, write_changed
 from queuectl.presentation.formatting import DLQ_EMPTY, counted
 
 
@@ -25,7 +27,11 @@ def dlq() -> None:
 @dlq.command("list")
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
-    "--limit", type=Whole(0, MOST), default=LIMIT, metavar="N", help=f"At most so many, else {LIMIT}; 0 for all."
+    "--limit",
+    type=Whole(0, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+    metavar="N",
+    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
 )
 @pass_app
 def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
@@ -37,8 +43,6 @@ def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command, finished_at, last_error.
     """
-    from queuectl.entrypoints.cli.listing import list_matching
-
     list_matching(app, [State.DEAD], queues, limit, dlq=True)
 
 
@@ -56,15 +60,13 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
       queuectl dlq retry nightly-backup
       queuectl dlq retry --all
     """
-    from queuectl.entrypoints.cli.listing import write_changed
-
     _either(job_ids, all_)
     if all_:
-        retried = [job for some in app.queue.retry_all_dead() for job in some]
+        retried = [job for some in retry_all_dead(app.queue) for job in some]
         write_changed(app, retried, lambda: [f"{counted(len(retried), 'dead job')} will run again"])
         _tell_if_empty(app, retried)
         return
-    jobs, code = app.each(job_ids, app.queue.retry_dead)
+    jobs, code = app.each(job_ids, lambda job_id: retry_dead_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
     ctx.exit(code)
 
@@ -86,7 +88,7 @@ def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool
     if all_:
         if not yes:
             _confirm(app)
-        removed = [job_id for some in app.queue.remove_all_dead() for job_id in some]
+        removed = [job_id for some in remove_all_dead(app.queue) for job_id in some]
         _write_removed(app, removed, [f"removed {counted(len(removed), 'dead job')}"])
         _tell_if_empty(app, removed)
         return
@@ -103,7 +105,7 @@ def _either(job_ids: Sequence[str], all_: bool) -> None:
 def _confirm(app: App) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("--all deletes every dead job: without a terminal to ask on, give --yes too")
-    count = app.queue.status().jobs[State.DEAD]
+    count = status_of(app.queue).jobs[State.DEAD]
     if not count:
         return
     click.confirm(
@@ -112,7 +114,7 @@ def _confirm(app: App) -> None:
 
 
 def _remove(app: App, job_id: str) -> str:
-    app.queue.remove_dead(job_id)
+    remove_dead_job(app.queue, job_id)
     return job_id
 
 

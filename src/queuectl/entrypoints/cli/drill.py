@@ -7,8 +7,7 @@ import click
 
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Command, Whole
-from queuectl.entrypoints.cli.params import Duration
+from queuectl.entrypoints.cli.commands import Command, Duration, Whole
 from queuectl.presentation.formatting import counted
 
 

@@ -1,4 +1,4 @@
-"""What went wrong, told to the user: lines on stderr or, in JSON mode, one object; and the exit codes."""
+"""Errors as the user sees them: lines on stderr or, in JSON mode, one object."""
 
 import contextlib
 import os
@@ -8,19 +8,10 @@ from typing import TextIO
 
 import click
 
-from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
+from queuectl.domain.errors import InvalidJob, QueueError
 from queuectl.domain.formats import is_coloured
+from queuectl.entrypoints.exit_codes import FAILED, USAGE, exit_code
 from queuectl.presentation.formatting import escaped
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
-EXIT_CODES: dict[type[QueueError], int] = {
-    InvalidJob: 5,
-    InvalidSetting: 5,
-    JobNotFound: 3,
-    Conflict: 4,
-    DatabaseUnavailable: 6,
-}
 
 
 class WrongUsage(click.UsageError):
@@ -31,8 +22,8 @@ class WrongUsage(click.UsageError):
         self.hint = hint
 
 
-def tell(text: str, *, color: bool | None = None) -> None:
-    """Write a line on stderr. Raises nothing: who does not hear it must not lose what was done."""
+def say(text: str, *, color: bool | None = None) -> None:
+    """Write a line on stderr. Raises nothing: what was done must not be lost because nobody reads."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(text, err=True, color=color)
 
@@ -47,11 +38,6 @@ def discard(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def exit_code(error: QueueError) -> int:
-    """The exit code that tells a script which kind of error it was."""
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
-
-
 def error_view(code: str, message: str, hint: str | None = None, problems: Sequence[str] = ()) -> dict[str, object]:
     """The JSON document of an error; `problems` is a key only when there are some."""
     error: dict[str, object] = {"code": code, "message": message, "hint": hint}
@@ -59,18 +45,18 @@ def error_view(code: str, message: str, hint: str | None = None, problems: Seque
 
 
 def wants_json(args: Sequence[str], set_output: Callable[[], str]) -> bool:
-    """Whether errors are to be JSON. Looks at the arguments themselves: a usage error comes before they are parsed.
+    """Say whether errors are to be JSON. Looks at the arguments themselves: a usage error comes before they are parsed.
 
     `set_output` gives the output that the settings say, or raises QueueError; it is not asked without need.
     """
     asked = ""
     if "--" in args:
         args = args[: args.index("--")]
-    for place, arg in enumerate(args):
+    for index, arg in enumerate(args):
         if arg.startswith("--output="):
             asked = arg.partition("=")[2]
         elif arg == "--output":
-            asked = "".join(args[place + 1 : place + 2])
+            asked = "".join(args[index + 1 : index + 2])
     if not asked:
         try:
             asked = set_output()
@@ -80,7 +66,7 @@ def wants_json(args: Sequence[str], set_output: Callable[[], str]) -> bool:
 
 
 class Reporter:
-    """Tells on stderr what went wrong, in one way for all commands; each method returns the exit code."""
+    """Reports on stderr what went wrong, in one way for all commands; each method returns the exit code."""
 
     def __init__(self, *, as_json: bool, color: str) -> None:
         self._as_json = as_json
@@ -89,7 +75,7 @@ class Reporter:
     def queue_error(self, error: QueueError) -> int:
         """An error in the queue's own words: a line for each problem, and the next step."""
         problems = error.problems if isinstance(error, InvalidJob) else ()
-        self._tell(
+        self._write(
             error_view(error.code, error.message, error.hint, problems), problems or (error.message,), error.hint
         )
         return exit_code(error)
@@ -103,19 +89,19 @@ class Reporter:
             hint: str | None = error.hint
         else:
             hint = f"`{ctx.command_path} --help` shows how it is used" if ctx else None
-        self._tell(error_view("usage", message, hint), (message,), hint)
+        self._write(error_view("usage", message, hint), (message,), hint)
         return USAGE
 
     def trouble(self, message: str) -> int:
         """Trouble that is not the queue's: a file, a pipe, the terminal."""
-        self._tell(error_view("failed", message), (message,), None)
+        self._write(error_view("failed", message), (message,), None)
         return FAILED
 
-    def _tell(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
+    def _write(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
         if self._as_json:
-            import json
+            import json  # which errors in words do without
 
-            tell(json.dumps(view))
+            say(json.dumps(view))
             return
         for line in lines:
             self._line("error:", "red", line)
@@ -123,4 +109,4 @@ class Reporter:
             self._line("hint:", "cyan", hint)
 
     def _line(self, label: str, color: str, text: str) -> None:
-        tell(f"{click.style(label, fg=color, bold=True)} {escaped(text)}", color=self._colour)
+        say(f"{click.style(label, fg=color, bold=True)} {escaped(text)}", color=self._colour)

@@ -1,7 +1,4 @@
-"""Words that other tools have taught people's fingers, and what queuectl calls the same thing.
-
-Loaded only for the message about a word that queuectl does not know.
-"""
+"""Words that other tools have taught people's fingers, and what queuectl calls the same thing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -122,22 +119,11 @@ def command_for(word: str, group: str) -> tuple[str, str] | None:
     for words, command, does in COMMANDS.get(group, ()):
         if word.lower() in words.split():
             return command, does
-    if group == "config" and (key := _key(word)):
-        return f"config set {key} VALUE", f"changes it, `queuectl config get {key}` prints it"
     return None
 
 
-def _key(word: str) -> str | None:
-    """The setting of that name."""
-    from queuectl.domain.policy import SETTINGS
-    from queuectl.settings import LOCAL
-
-    key = word.partition("=")[0].replace("_", "-")
-    return key if key in SETTINGS or key in LOCAL else None
-
-
 def hint_for_argument(argument: str, command: str) -> str | None:
-    """What somebody meant by an argument after a command (`worker start`) that takes none, or no more."""
+    """The advice for an argument after a command (`worker start`) that takes none, or no more."""
     if argument == "help":
         return f"`queuectl help {command}` shows its help"
     if command == "list" and argument.lower() in STATES:
@@ -154,7 +140,7 @@ def hint_for_argument(argument: str, command: str) -> str | None:
 
 
 def option_for(option: str, command: str, known: Sequence[str]) -> str | None:
-    """What somebody meant by an option that the command (`worker start`) does not have; `known` are those it has."""
+    """The option that is meant by one that the command (`worker start`) does not have; `known` are those it has."""
     theirs: dict[str, str] = {}
     for table in (OPTIONS[ANYWHERE], OPTIONS.get(command, {})):
         for options, ours in table.items():
@@ -166,6 +152,6 @@ def option_for(option: str, command: str, known: Sequence[str]) -> str | None:
 
 
 def _nearest(option: str, meant: Mapping[str, str], *, likeness: float) -> str | None:
-    """What the option means that is most like this one, the dashes left aside: they are alike in all."""
+    """The meaning of the option that is most like this one, the dashes left aside: they are alike in all."""
     words = {name.removeprefix("--"): ours for name, ours in meant.items() if name.startswith("--")}
     return words.get(nearest(option.lstrip("-"), words, likeness=likeness) or "")

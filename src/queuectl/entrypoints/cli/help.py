@@ -6,23 +6,11 @@ import click
 
 from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Command, Group, write_options
 from queuectl.entrypoints.cli.failures import WrongUsage
+from queuectl.entrypoints.exit_codes import EXIT_CODES
 
 GLOBAL_OPTIONS_TOPIC = "global-options"
 
-EXIT_CODES = """Exit codes:
-
-  0    done
-  1    failed: doctor found something broken, worker stop --timeout ran out,
-       a file or pipe gave trouble
-  2    the command line cannot be understood
-  3    there is no such job
-  4    conflict: the id is taken, or the job's state does not allow it
-  5    the job document or a setting is not valid
-  6    the database is unreachable, locked for too long, or has another schema
-       version; or there is no queue yet
-  130  interrupted by Ctrl-C
-
-A command that does several things does each that it can; its exit code is that
+SEVERAL = """A command that does several things does each that it can; its exit code is that
 of the first failure. When something was done but could not be told (a full
 disk, a closed pipe), the exit code is still 0, and stderr says what was done.
 """
@@ -84,10 +72,15 @@ def _help_of(root: click.Context, words: Sequence[str]) -> str:
 
 def _topic(root: click.Context, topic: str) -> str:
     if topic != GLOBAL_OPTIONS_TOPIC:
-        return EXIT_CODES
+        return _exit_codes()
     formatter = root.make_formatter()
     formatter.write_text("Every command takes these options, before or after its name.")
     write_options(root, formatter, "Global options", GLOBAL_OPTIONS)
     formatter.write_paragraph()
     formatter.write_text("A flag wins over a variable, a variable over the config file: queuectl config show")
     return formatter.getvalue()
+
+
+def _exit_codes() -> str:
+    rows = "".join(f"  {row.code:<5}{row.meaning}".replace("\n", f"\n{'':7}") + "\n" for row in EXIT_CODES)
+    return f"Exit codes:\n\n{rows}\n{SEVERAL}"

@@ -1,22 +1,29 @@
 """`queuectl list`, `info` and `retry`: jobs, one by one or many."""
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 
 import click
 
+from queuectl.application.operate.inspect import attempts_of, find_job, lost_holders, outputs_of, search_jobs
+from queuectl.application.operate.retry import retry_job
+from queuectl.domain.attempt import Attempt
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Whole
+from queuectl.entrypoints.cli.status import tell_lost
+from queuectl.presentation.columns import DEAD_JOB, JOB, JobRow
+from queuectl.presentation.formatting import DLQ_EMPTY
+from queuectl.presentation.tables import dead_grid, info_parts, jobs_grid
+from queuectl.presentation.views import View, flat, info_view, job_view, plain_lines
 
-if TYPE_CHECKING:
-    from queuectl.domain.attempt import Attempt
-    from queuectl.domain.job import Job
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 1_000_000_000
 
-LIMIT = 50
-MOST = 1_000_000_000
+CHUNK = 100
+"""Jobs whose output is in memory at a time: each may have megabytes of it."""
 
 
 @click.command("list", cls=Command)
@@ -29,7 +36,11 @@ MOST = 1_000_000_000
 )
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
 @click.option(
-    "--limit", type=Whole(0, MOST), default=LIMIT, metavar="N", help=f"At most so many, else {LIMIT}; 0 for all."
+    "--limit",
+    type=Whole(0, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+    metavar="N",
+    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
 )
 @click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
 @pass_app
@@ -43,8 +54,6 @@ def list_jobs(app: App, states: Sequence[str], queues: Sequence[str], limit: int
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
     """
-    from queuectl.entrypoints.cli.listing import list_matching
-
     list_matching(app, [State(state) for state in dict.fromkeys(states)], queues, limit, show_env=show_env)
 
 
@@ -52,7 +61,7 @@ def list_jobs(app: App, states: Sequence[str], queues: Sequence[str], limit: int
 @click.argument("job_id", metavar="ID")
 @click.option("--show-env", is_flag=True, help="Show the values of env, which may be secrets.")
 @click.option("--raw", is_flag=True, help="Only what the last ended attempt wrote, byte for byte.")
-@click.option("--attempt", type=Whole(1, MOST), metavar="N", help="Only what that attempt wrote, as with --raw.")
+@click.option("--attempt", type=Whole(1, MAX_LIMIT), metavar="N", help="Only what that attempt wrote, as with --raw.")
 @pass_app
 def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) -> None:
     """Everything about one job: its settings, its attempts, and the output of the last one.
@@ -64,22 +73,19 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 
     Plain output has a name and a value on each line. JSON has every attempt's output.
     """
-    from queuectl.presentation.tables import info_parts
-    from queuectl.presentation.views import flat, info_view
-
-    job = app.queue.find(job_id)
-    history = app.queue.history(job_id)
+    job = find_job(app.queue, job_id)
+    history = attempts_of(app.queue, job_id)
     if raw or attempt is not None:
         return _write_raw(job, history, attempt)
-    lost = app.queue.lost_holders([job])
+    lost = lost_holders(app.queue, [job])
     view = info_view(job, history, lost=lost, show_env=show_env)
     app.out.write(
         view,
         plain=flat(view),
-        table=lambda: info_parts(job, history, app.queue.now(), lost=lost, show_env=show_env),
+        table=lambda: info_parts(job, history, app.queue.clock(), lost=lost, show_env=show_env),
         ids=[job.id],
     )
-    app.tell_lost(lost)
+    tell_lost(app, lost)
     return None
 
 
@@ -96,14 +102,58 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
       queuectl retry nightly-backup
       queuectl list --state cancelled --output id | xargs -r queuectl retry
     """
-    from queuectl.entrypoints.cli.listing import write_changed
-
-    jobs, code = app.each(job_ids, app.queue.retry)
+    jobs, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
     ctx.exit(code)
 
 
-def _write_raw(job: "Job", history: "Sequence[Attempt]", number: int | None) -> None:
+def list_matching(
+    app: App, states: Sequence[State], queues: Sequence[str], limit: int, *, show_env: bool = False, dlq: bool = False
+) -> None:
+    """Write the jobs of those states and queues; a note on stderr says when there are more, or none.
+
+    The plain lines of the dead letter queue, `dlq`, say of what each job died, and when.
+    """
+    found = search_jobs(
+        app.queue, states=states, queues=list(dict.fromkeys(queues)), limit=limit + 1 if limit else None
+    )
+    jobs = found[:limit] if limit else found
+    lost = lost_holders(app.queue, jobs)
+    grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
+    app.out.write(
+        _views(app, jobs, lost, show_env=show_env),
+        plain=plain_lines(DEAD_JOB if dlq else JOB, map(JobRow, jobs)),
+        table=lambda: [grid(jobs, app.queue.clock(), lost)] if jobs else [],
+        ids=(job.id for job in jobs),
+    )
+    if app.out.is_table and not jobs:
+        app.note(_nothing_found(states, queues))
+    tell_lost(app, lost)
+    if len(found) > len(jobs) and not app.out.is_json:
+        app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
+
+
+def write_changed(app: App, jobs: Sequence[Job], said: Callable[[], Sequence[str]]) -> None:
+    """Write the jobs that a command changed: sentences for people, the ids in a pipe."""
+    if jobs or app.out.is_json:
+        app.out.done(_views(app, jobs), plain=None, said=said, ids=[job.id for job in jobs])
+
+
+def _nothing_found(states: Sequence[State], queues: Sequence[str]) -> str:
+    if list(states) == [State.DEAD] and not queues:
+        return DLQ_EMPTY
+    return "no jobs match" if states or queues else "no jobs yet; `queuectl enqueue` adds one"
+
+
+def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_env: bool = False) -> Iterator[View]:
+    remaining = iter(jobs)
+    while chunk := list(islice(remaining, CHUNK)):
+        outputs = outputs_of(app.queue, chunk)
+        for job in chunk:
+            yield job_view(job, outputs.get(job.id), lost=lost, show_env=show_env)
+
+
+def _write_raw(job: Job, history: Sequence[Attempt], number: int | None) -> None:
     """The bytes of one attempt, as they came: no text stream would leave them as they are."""
     ended = [attempt for attempt in history if attempt.outcome and number in (None, attempt.number)]
     if not ended:

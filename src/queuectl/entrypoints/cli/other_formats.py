@@ -12,7 +12,7 @@ COMPRESSED = {
     b"\x28\xb5\x2f\xfd": ("zstd", "zstdcat"),
     b"PK\x03\x04": ("zip", "unzip -p"),
 }
-"""How files begin that a program has compressed: its name, and what reads them."""
+"""The beginnings of compressed files: the program that made them, and one that reads them."""
 
 YAML = re.compile(r"---\s*|-(\s.*)?|[A-Za-z_]\w*:(\s.*)?")
 HEADER = re.compile(r"""["']?[A-Za-z_][\w ]*["']?([,;\t]["']?[A-Za-z_][\w ]*["']?)+""")
@@ -20,7 +20,7 @@ HEADER = re.compile(r"""["']?[A-Za-z_][\w ]*["']?([,;\t]["']?[A-Za-z_][\w ]*["']
 
 ENCODINGS = {"utf-16": "UTF-16", "utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE"}
 ENCODINGS |= {name.replace("16", "32"): iconvs.replace("16", "32") for name, iconvs in ENCODINGS.items()}
-"""What Python and iconv(1) call them."""
+"""The names that Python and iconv(1) have for them."""
 
 
 def refuse_other_formats(content: bytes) -> None:

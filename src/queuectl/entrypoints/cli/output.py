@@ -4,23 +4,21 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
-from queuectl.domain.errors import InvalidSetting
-from queuectl.domain.formats import COLORS, FORMATS, is_coloured
-from queuectl.entrypoints.cli.failures import discard, tell
+from queuectl.domain.errors import reason_of
+from queuectl.domain.formats import is_coloured
+from queuectl.entrypoints.cli.failures import discard, say
 from queuectl.presentation.formatting import LINES, escaped
-
-if TYPE_CHECKING:
-    from queuectl.presentation.tables import Grid
-    from queuectl.presentation.views import View
+from queuectl.presentation.tables import Grid
+from queuectl.presentation.views import View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Out:
-    """Where results go and how they look. `format` is one of `FORMATS`, but never `auto`."""
+    """The stream of results, and their look. `format` is one of `FORMATS`, but never `auto`."""
 
     format: str
     colour: bool
@@ -28,32 +26,30 @@ class Out:
 
     @classmethod
     def chosen(cls, output: str, color: str, stream: TextIO, environ: Mapping[str, str] = os.environ) -> "Out":
-        """The output that the settings ask for. Raises InvalidSetting."""
-        _check("output", output, FORMATS)
-        _check("color", color, COLORS)
+        """The output that the settings ask for, which have been checked."""
         terminal = stream.isatty()
         format_ = ("table" if terminal else "plain") if output == "auto" else output
         return cls(format=format_, colour=is_coloured(color, environ, terminal=terminal), stream=stream)
 
     @property
     def is_json(self) -> bool:
-        """Whether a program reads it as JSON, one document or many."""
+        """True when a program reads it as JSON, one document or many."""
         return self.format in ("json", "jsonl")
 
     @property
     def is_table(self) -> bool:
-        """Whether a person reads it."""
+        """True when a person reads it."""
         return self.format == "table"
 
     def write(
         self,
-        view: "View | Iterable[View]",
+        view: View | Iterable[View],
         *,
         plain: Iterable[Sequence[object]] | None,
-        table: Callable[[], "Sequence[Grid | str]"],
+        table: Callable[[], Sequence[Grid | str]],
         ids: Iterable[str] | None = None,
     ) -> None:
-        """Write one result in the chosen format. What has no `ids` is `plain` in their place; no `plain`: its ids."""
+        """Write one result in the chosen format; `plain` stands in for absent `ids`, and the other way round."""
         # What the stream cannot say is escaped in JSON itself; a stream's own escapes would not be JSON.
         plain_ascii = (self.stream.encoding or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
         match self.format:
@@ -74,7 +70,7 @@ class Out:
 
     def done(
         self,
-        view: "View | Iterable[View]",
+        view: View | Iterable[View],
         *,
         plain: Iterable[Sequence[object]] | None,
         said: Callable[[], Sequence[str]],
@@ -92,17 +88,16 @@ class Out:
             discard(self.stream)
         except OSError as error:
             discard(self.stream)
-            reason = (error.strerror or str(error)).lower()
-            tell(f"warning: the output cannot be written ({reason}), but this was done:")
+            say(f"warning: the output cannot be written ({reason_of(error)}), but this was done:")
             for sentence in said():
-                tell(escaped(sentence, keep=LINES))
+                say(escaped(sentence, keep=LINES))
 
-    def _draw(self, parts: "Sequence[Grid | str]") -> None:
+    def _draw(self, parts: Sequence[Grid | str]) -> None:
         if all(isinstance(part, str) for part in parts):
             for part in parts:
                 click.echo(escaped(str(part), keep=LINES), file=self.stream)
             return
-        from queuectl.entrypoints.cli.terminal import draw
+        from queuectl.entrypoints.cli.terminal import draw  # rich, which only a table needs
 
         draw(parts, self.stream, colour=self.colour)
 
@@ -122,7 +117,7 @@ def _cell(value: object) -> str:
             return escaped(str(value))
 
 
-def _document(view: "View | Iterable[View]", plain_ascii: bool) -> Iterator[str]:
+def _document(view: View | Iterable[View], plain_ascii: bool) -> Iterator[str]:
     if isinstance(view, Mapping):
         yield _json(view, plain_ascii, indent=2)
         return
@@ -138,10 +133,5 @@ def _document(view: "View | Iterable[View]", plain_ascii: bool) -> Iterator[str]
         yield "]"
 
 
-def _json(view: "View", plain_ascii: bool, indent: int | None = None) -> str:
+def _json(view: View, plain_ascii: bool, indent: int | None = None) -> str:
     return json.dumps(view, indent=indent, ensure_ascii=plain_ascii, allow_nan=False)
-
-
-def _check(key: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InvalidSetting(f"{key} must be one of {', '.join(allowed)}, not {value}")

@@ -1,4 +1,4 @@
-"""The program itself: the list of commands, and the one place where every error ends."""
+"""The program itself: the list of commands, and the end of every error."""
 
 import io
 import os
@@ -13,10 +13,8 @@ from queuectl import __version__
 from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.failures import INTERRUPTED, discard
-
-COMMANDS = "queuectl.entrypoints.cli"
-
+from queuectl.entrypoints.cli.failures import discard
+from queuectl.entrypoints.exit_codes import DONE, INTERRUPTED
 
 SHORT_HELP = """\
 queuectl is a job queue for shell commands: it stores them, runs them, tries
@@ -33,7 +31,7 @@ again what fails, stops what runs too long, and keeps what they wrote.
 
 
 class ReaderGone(Exception):
-    """Nobody reads stdout any more: no failure of ours."""
+    """The reader of stdout is gone: no failure of ours."""
 
 
 @contextmanager
@@ -59,22 +57,22 @@ class Program(Group):
             return super().invoke(ctx)
 
     lazy: Mapping[str, tuple[str, str]] = {
-        "init": (f"{COMMANDS}.admin:init", "Create the queue's database, or bring it up to date."),
-        "enqueue": (f"{COMMANDS}.enqueue:enqueue", "Add jobs to the queue."),
-        "worker": (f"{COMMANDS}.worker:worker", "Start and stop the workers that run jobs."),
-        "status": (f"{COMMANDS}.status:status", "Jobs by state, and the live workers."),
-        "list": (f"{COMMANDS}.jobs:list_jobs", "List jobs, the newest first."),
-        "info": (f"{COMMANDS}.jobs:info", "Everything about one job: settings, history, output. Also: show."),
-        "show": (f"{COMMANDS}.jobs:info", ""),
-        "cancel": (f"{COMMANDS}.cancel:cancel", "Cancel jobs, whether they wait or run."),
-        "retry": (f"{COMMANDS}.jobs:retry", "Run jobs again that have ended."),
-        "dlq": (f"{COMMANDS}.dlq:dlq", "The dead letter queue: jobs that used up their retries."),
-        "config": (f"{COMMANDS}.config:config", "The settings: retries, timeouts; where the queue is."),
-        "metrics": (f"{COMMANDS}.status:metrics", "What the queue got done lately, and how fast."),
-        "transfer": (f"{COMMANDS}.transfer:transfer", "Copy a queue from one database to another."),
-        "drill": (f"{COMMANDS}.drill:drill", "Prove that no job is lost: kill workers of a scratch queue."),
-        "doctor": (f"{COMMANDS}.admin:doctor", "Check the database and this installation."),
-        "help": (f"{COMMANDS}.help:help_", "The help of a command, or of a topic."),
+        "init": ("admin:init", "Create the queue's database, or bring it up to date."),
+        "enqueue": ("enqueue:enqueue", "Add jobs to the queue."),
+        "worker": ("worker:worker", "Start and stop the workers that run jobs."),
+        "status": ("status:status", "Jobs by state, and the live workers."),
+        "list": ("jobs:list_jobs", "List jobs, the newest first."),
+        "info": ("jobs:info", "Everything about one job: settings, history, output. Also: show."),
+        "show": ("jobs:info", ""),
+        "cancel": ("cancel:cancel", "Cancel jobs, whether they wait or run."),
+        "retry": ("jobs:retry", "Run jobs again that have ended."),
+        "dlq": ("dlq:dlq", "The dead letter queue: jobs that used up their retries."),
+        "config": ("config:config", "The settings: retries, timeouts; where the queue is."),
+        "metrics": ("status:metrics", "What the queue got done lately, and how fast."),
+        "transfer": ("transfer:transfer", "Copy a queue from one database to another."),
+        "drill": ("drill:drill", "Prove that no job is lost: kill workers of a scratch queue."),
+        "doctor": ("admin:doctor", "Check the database and this installation."),
+        "help": ("help:help_", "The help of a command, or of a topic."),
     }
 
 
@@ -130,7 +128,7 @@ def run(args: list[str], app: App | None = None) -> int:
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
         discard(sys.stdout)
-        return 0
+        return DONE
     except OSError as error:
         discard(sys.stdout)
         what = f"use {error.filename}" if error.filename else "write the output"
@@ -153,7 +151,7 @@ def _run(args: list[str], app: App) -> int:
         return app.reporter.usage_error(error)
     except click.Abort:
         return INTERRUPTED
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else DONE
 
 
 def _flush_stderr() -> None:

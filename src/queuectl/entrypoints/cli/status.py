@@ -1,13 +1,16 @@
 """`queuectl status` and `metrics`: the queue now, and lately."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import click
 
+from queuectl.application.operate.inspect import LostWorker, status_of
+from queuectl.application.operate.metrics import metrics_of
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.cli.params import Duration
+from queuectl.entrypoints.cli.commands import Command, Duration
+from queuectl.presentation.tables import metrics_parts, status_parts
+from queuectl.presentation.views import flat, lost_sentence, metrics_view, status_view, worker_lines
 
 
 @click.command("status", cls=Command)
@@ -22,14 +25,11 @@ def status(app: App) -> None:
     Lines of the plain output: jobs, state, count; then for each worker:
     worker, id, host, pid, state, jobs, seconds since its heartbeat.
     """
-    from queuectl.presentation.tables import status_parts
-    from queuectl.presentation.views import status_view, worker_cells
-
-    now = app.queue.status()
+    now = status_of(app.queue)
     plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
-    plain += [("worker", *worker_cells(worker, now)) for worker in now.workers]
+    plain += [("worker", *line) for line in worker_lines(now)]
     app.out.write(status_view(now), plain=plain, table=lambda: status_parts(now), ids=[each.id for each in now.workers])
-    app.tell_lost(now.lost)
+    tell_lost(app, now.lost)
 
 
 @click.command("metrics", cls=Command)
@@ -47,9 +47,13 @@ def metrics(app: App, window: timedelta, detailed: bool) -> None:
 
     Plain output has a name and a value on each line; times are in seconds.
     """
-    from queuectl.presentation.tables import metrics_parts
-    from queuectl.presentation.views import flat, metrics_view
-
-    measured = app.queue.metrics(window=window, detailed=detailed)
+    measured = metrics_of(app.queue, window=window, detailed=detailed)
     view = metrics_view(measured, window, detailed=detailed)
     app.out.write(view, plain=flat(view), table=lambda: metrics_parts(measured, window, detailed=detailed))
+
+
+def tell_lost(app: App, lost: Mapping[str, LostWorker]) -> None:
+    """Say on stderr of each lost worker what becomes of its jobs; JSON says so itself."""
+    if not app.out.is_json:
+        for each in lost.values():
+            app.note(lost_sentence(each))

@@ -19,8 +19,8 @@ from rich.text import Text
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.job import State
 from queuectl.domain.ports.storage import Grade
-from queuectl.presentation.formatting import LINES, escaped
-from queuectl.presentation.tables import Grid, Mark
+from queuectl.presentation.formatting import LINES, Mark, escaped
+from queuectl.presentation.tables import Grid
 
 STYLES: Mapping[str, str] = {
     State.PENDING: "cyan",
@@ -68,7 +68,7 @@ def _safe(grid: Grid) -> Grid:
 
 
 def spinner(text: str) -> AbstractContextManager[object]:
-    """Something that moves on stderr while the body runs."""
+    """A spinner on stderr while the body runs."""
     return Console(stderr=True, highlight=False).status(Text(f"{text} …"))
 
 
@@ -100,8 +100,8 @@ def _draw(grid: Grid, stream: TextIO, width: int, *, colour: bool) -> None:
     )
     if not grid.below:
         console.print(_table(grid, grid.rows, widths, header=grid.header))
-    for place, (row, text) in enumerate(zip(grid.rows, grid.below, strict=False)):
-        console.print(_table(grid, [row], widths, header=grid.header and place == 0))
+    for number, (row, text) in enumerate(zip(grid.rows, grid.below, strict=False)):
+        console.print(_table(grid, [row], widths, header=grid.header and number == 0))
         console.print(Padding(Text(text, style="dim"), (0, 0, 0, INDENT), expand=False))
 
 
@@ -132,9 +132,9 @@ def _widths(grid: Grid, width: int) -> list[int]:
     shares = words if grid.wrap and sum(words) <= left else narrowest
     wants = [size - share for size, share in zip(elastic, shares, strict=True)]
     left -= sum(shares)
-    for rest, place in enumerate(sorted(range(len(wants)), key=wants.__getitem__)):
-        given = min(wants[place], max(0, left) // (len(wants) - rest))
-        shares[place] += given
+    for done, column in enumerate(sorted(range(len(wants)), key=wants.__getitem__)):
+        given = min(wants[column], max(0, left) // (len(wants) - done))
+        shares[column] += given
         left -= given
     return fixed + shares
 

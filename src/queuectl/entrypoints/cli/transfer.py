@@ -1,18 +1,22 @@
 """`queuectl transfer`: moving a queue from one database to another."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.application.transfer import refuse_if_working
+from queuectl.application.transfer import transfer as copy_all
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.presentation.formatting import counted
+from queuectl.settings import checked_url
 
 if TYPE_CHECKING:
     from queuectl.container import Container
 
-LOOK_AGAIN = 0.5
+POLL_INTERVAL = 0.5
 """Seconds between two looks whether the last worker has ended."""
 
 
@@ -36,9 +40,6 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
 
     Plain output: table, rows, checksum (SHA-256) of each table.
     """
-    from queuectl.application.transfer import refuse_if_working
-    from queuectl.application.transfer import transfer as copy_all
-
     _ = app.out
     if source_url == target_url:
         raise click.UsageError("--from and --to are the same database")
@@ -61,10 +62,7 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
 
 
 def _opened(app: App, url: str, *, new: bool = False) -> "Container":
-    from dataclasses import replace
-
-    from queuectl.container import Container
-    from queuectl.settings import checked_url
+    from queuectl.container import Container  # which help does without: all adapters
 
     container = Container(settings=replace(app.settings, database_url=checked_url(url)))
     if new:
@@ -75,7 +73,7 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
 
 
 def _drain(app: App, source: "Container") -> None:
-    from queuectl.entrypoints.worker.background import local_workers
+    from queuectl.entrypoints.worker.background import local_workers  # which only --drain needs: subprocess
 
     local = local_workers(source, of=[worker.id for worker in source.workers().live()])
     if local.alive:
@@ -89,4 +87,4 @@ def _drain(app: App, source: "Container") -> None:
 
 def _wait_until_gone(source: "Container", ids: set[str]) -> None:
     while any(each.id in ids and each.lease_expires_at > source.clock()() for each in source.workers().live()):
-        time.sleep(LOOK_AGAIN)
+        time.sleep(POLL_INTERVAL)

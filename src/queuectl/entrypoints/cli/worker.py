@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import click
 
+from queuectl.application.operate.configure import policy_of
+from queuectl.application.operate.inspect import status_of
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group, Whole
-from queuectl.entrypoints.cli.params import Duration
+from queuectl.entrypoints.cli.commands import Duration, Group, Whole
+from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.formatting import counted
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def start(
         take_secrets(secrets_fd)
     elif foreground:
         hide_secrets(app.args)
-    app.queue_made_if_absent.policy()  # what is wrong with the database is told here, not in a log file
+    policy_of(app.queue_made_if_absent)  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
         from queuectl.entrypoints.worker.process import WorkerOptions
@@ -205,16 +207,16 @@ def status(app: App) -> None:
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
     from queuectl.presentation.tables import worker_parts
-    from queuectl.presentation.views import worker_cells, worker_view
+    from queuectl.presentation.views import worker_lines, worker_views
 
-    now = app.queue.status()
+    now = status_of(app.queue)
     app.out.write(
-        [worker_view(each, now) for each in now.workers],
-        plain=[worker_cells(each, now) for each in now.workers],
+        worker_views(now),
+        plain=worker_lines(now),
         table=lambda: worker_parts(now),
         ids=[each.id for each in now.workers],
     )
-    app.tell_lost(now.lost)
+    tell_lost(app, now.lost)
 
 
 def _refuse_in_a_job() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queuectl.application.operate.configure import policy_of
 from queuectl.application.work.lease import BEATS_PER_LEASE
 from queuectl.application.work.worker import SIGNALLED, Worker
 from queuectl.container import Container
@@ -110,7 +111,7 @@ def rescue_once(settings: Settings) -> None:
     """Take back the jobs of dead workers, as a worker would. Raises DatabaseUnavailable."""
     container = Container(settings=settings)
     container.storage().open(create=False)
-    container.rescue(container.queue().policy())
+    container.rescue(policy_of(container.queue()))
     container.storage().close()
 
 
@@ -125,7 +126,7 @@ def _registered(
     container.storage().open(create=False)  # whoever started the workers has made it; it may have been removed since
     container.contain()
     container.clear_leftovers()
-    lease = container.queue().policy().lease
+    lease = policy_of(container.queue()).lease
     sent_at, now = container.elapsed()(), container.clock()()
     record = WorkerRecord(
         id=worker_id,

@@ -1,4 +1,4 @@
-"""Notifications on SQLite: who makes a job due touches the write-ahead log after the commit, and inotify(7) tells of it.
+"""Notifications on SQLite: who makes a job due touches the log after the commit, and inotify(7) tells of it.
 
 The commit's own writes to the log would tell too early, before it is synced and visible, and of every heartbeat too.
 """

@@ -1,0 +1,94 @@
+"""Look at jobs and workers."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from queuectl.application.operate.queue import Queue
+from queuectl.domain.attempt import Attempt
+from queuectl.domain.job import Job, State
+from queuectl.domain.worker import WorkerRecord, WorkerState
+
+
+class LostWorker(NamedTuple):
+    """A worker that has died or lost its lease, and whose jobs nobody has taken back yet."""
+
+    worker: WorkerRecord
+    since: datetime
+    """The end of its lease, or for one that `is_dead` the last renewal."""
+    is_dead: bool
+    """True when it ran on this machine and its process has ended."""
+    has_others: bool
+    """True when another worker is there that will take its jobs back."""
+
+
+class Status(NamedTuple):
+    """The queue at one moment. `lost` has those of its workers that are lost, by id."""
+
+    at: datetime
+    jobs: Mapping[State, int]
+    workers: Sequence[WorkerRecord]
+    lost: Mapping[str, LostWorker]
+
+
+def find_job(queue: Queue, job_id: str) -> Job:
+    """The job. Raises JobNotFound."""
+    return queue.jobs.find(job_id)
+
+
+def attempts_of(queue: Queue, job_id: str) -> Sequence[Attempt]:
+    """All attempts of the job, the first one first."""
+    return queue.attempts.attempts_of(job_id)
+
+
+def search_jobs(
+    queue: Queue, *, states: Sequence[State] = (), queues: Sequence[str] = (), limit: int | None = None
+) -> Sequence[Job]:
+    """Jobs of those states and queues (empty: all), the newest first; if only dead ones, the latest death first."""
+    return queue.jobs.search(states=states, queues=queues, limit=limit, by_end=list(states) == [State.DEAD])
+
+
+def outputs_of(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, bytes]:
+    """The output of each job's last ended attempt, by job id."""
+    return queue.attempts.outputs_of([job.id for job in jobs])
+
+
+def status_of(queue: Queue) -> Status:
+    """Jobs by state, and the workers that are alive or not yet given up."""
+    at, workers = queue.clock(), queue.workers.live()
+    return Status(at=at, jobs=queue.measurements.counts(), workers=workers, lost=_lost(queue, workers, at))
+
+
+def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
+    """The lost workers that hold some of these jobs, by id."""
+    holders = {job.lease.worker for job in jobs if job.lease}
+    lost = _lost(queue, queue.workers.live(), queue.clock()) if holders else {}
+    return {worker: lost[worker] for worker in lost if worker in holders}
+
+
+def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
+    """The queues, of those named, from which no worker takes jobs now."""
+    workers = queue.workers.live()
+    lost = _lost(queue, workers, queue.clock())
+    working = [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
+    return sorted(name for name in names if not any(name in (it.queues or [name]) for it in working))
+
+
+def unserved_due(queue: Queue) -> Mapping[str, int]:
+    """The queues from which no worker takes jobs now, and how many in each are due."""
+    due = queue.measurements.due(at=queue.clock())
+    return {name: due[name] for name in unserved(queue, due)} if due else {}
+
+
+def _lost(queue: Queue, workers: Sequence[WorkerRecord], at: datetime) -> Mapping[str, LostWorker]:
+    dead = {worker.id for worker in workers if queue.is_gone(worker.process)}
+    lost = [worker for worker in workers if worker.id in dead or worker.lease_expires_at <= at]
+    return {
+        worker.id: LostWorker(
+            worker,
+            since=worker.renewed_at if worker.id in dead else worker.lease_expires_at,
+            is_dead=worker.id in dead,
+            has_others=len(lost) < len(workers),
+        )
+        for worker in lost
+    }

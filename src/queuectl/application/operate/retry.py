@@ -1,0 +1,51 @@
+"""Run jobs again that have ended; and the dead letter queue, whose jobs are run again or removed."""
+
+from collections.abc import Iterator, Sequence
+
+from queuectl.application.operate.queue import Queue
+from queuectl.domain.errors import WrongState
+from queuectl.domain.job import Job, State
+
+BATCH = 500
+"""Jobs per transaction when a command goes over many."""
+
+
+def retry_job(queue: Queue, job_id: str) -> Job:
+    """Have a job that has ended run again. Raises JobNotFound, WrongState."""
+    at = queue.clock()
+    return queue.jobs.change(job_id, lambda job: job.retried(at))
+
+
+def retry_dead_job(queue: Queue, job_id: str) -> Job:
+    """Have a job of the dead letter queue run again. Raises JobNotFound, WrongState when it is not in there."""
+    at = queue.clock()
+    return queue.jobs.change(job_id, lambda job: _dead(job).retried(at))
+
+
+def retry_all_dead(queue: Queue) -> Iterator[Sequence[Job]]:
+    """Have every job that is in the dead letter queue now run again; yields those of each transaction."""
+    at = queue.clock()
+
+    def retried(job: Job) -> Job:
+        return job.retried(at)
+
+    while jobs := queue.jobs.change_dead(retried, until=at, limit=BATCH):
+        yield jobs
+
+
+def remove_dead_job(queue: Queue, job_id: str) -> None:
+    """Delete a job of the dead letter queue with its history. Raises JobNotFound, WrongState."""
+    queue.jobs.remove(job_id, allow=_dead)
+
+
+def remove_all_dead(queue: Queue) -> Iterator[Sequence[str]]:
+    """Delete every job of the dead letter queue; yields the ids of those of each transaction."""
+    while job_ids := queue.jobs.remove_dead(limit=BATCH):
+        yield job_ids
+
+
+def _dead(job: Job) -> Job:
+    if job.state is not State.DEAD:
+        hint = f"`queuectl retry {job.id}` runs any job that has ended again"
+        raise WrongState(f"job {job.id} is {job.state}, not in the dead letter queue", hint=hint)
+    return job

@@ -1,0 +1,393 @@
+"""The columns of each result, declared once: JSON, plain lines, tables and pages are renderings of them.
+
+A new field of a job is a line of `JOB`.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Generic, NamedTuple, TypeVar
+
+from queuectl.application.operate.inspect import LostWorker, Status
+from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.duration import format_duration
+from queuectl.domain.job import DEFAULT_QUEUE, TERMINAL, Job, State
+from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.ports.storage import Finding
+from queuectl.domain.worker import WorkerRecord
+from queuectl.presentation.formatting import Mark, counted, escaped, local_time, relative, shown_command, span
+
+Row = TypeVar("Row")
+
+HIDDEN = "***"
+
+APART = "it runs apart from other jobs: its worker was lost"
+
+
+class Column(NamedTuple, Generic[Row]):
+    """One thing that a result says of each row."""
+
+    key: str
+    """Its name in JSON and on plain pages."""
+    value: Callable[[Row], object]
+    """The value, which JSON and plain lines write."""
+    title: str = ""
+    """Its heading in a table."""
+    text: Callable[[Row], str] | None = None
+    """Its text in a table; else the value's."""
+    label: str = ""
+    """Its name on the page that shows one row to people."""
+    fact: Callable[[Row], str] | None = None
+    """Its text there, empty to leave it out; else its text in a table."""
+    usual: object = None
+    """The column is left out of a table whose rows all have this value."""
+    for_people: bool = False
+    """JSON has no such key."""
+
+
+class Result(NamedTuple, Generic[Row]):
+    """The columns of a result in the order of JSON, and the keys of those of other renderings, in theirs."""
+
+    columns: Sequence[Column[Row]]
+    plain: Sequence[str] = ()
+    table: Sequence[str] = ()
+    page: Sequence[str] = ()
+    """Those that a page shows first; others that have a label follow."""
+
+    def chosen(self, keys: Sequence[str]) -> Sequence[Column[Row]]:
+        """The columns of these keys."""
+        by_key = {column.key: column for column in self.columns}
+        return [by_key[key] for key in keys]
+
+
+class JobRow(NamedTuple):
+    """A job as a result shows it."""
+
+    job: Job
+    now: datetime | None = None
+    """The moment from which people count spans."""
+    output: bytes | None = None
+    """The output of its last ended attempt."""
+    worker: str | None = None
+    """The last worker, of a job that none holds."""
+    lost: Collection[str] = ()
+    """The ids of the workers that are lost."""
+    show_env: bool = False
+
+    @property
+    def holder(self) -> str | None:
+        """The worker that runs it now."""
+        return self.job.lease.worker if self.job.lease else None
+
+
+class WorkerRow(NamedTuple):
+    """A live or lost worker at a moment."""
+
+    worker: WorkerRecord
+    at: datetime
+    lost: LostWorker | None
+
+
+class MetricsRow(NamedTuple):
+    """Metrics of a window of time."""
+
+    metrics: Metrics
+    window: timedelta
+
+    @property
+    def failed(self) -> int:
+        """The attempts that failed or ran out of time."""
+        return self.metrics.attempts.get(Outcome.FAILED, 0) + self.metrics.attempts.get(Outcome.TIMEOUT, 0)
+
+    @property
+    def success_rate(self) -> float | None:
+        """The part of the jobs that ended which completed; None when none ended."""
+        ended = self.metrics.completed + self.metrics.dead
+        return self.metrics.completed / ended if ended else None
+
+    @property
+    def per_minute(self) -> float:
+        """Jobs that completed in a minute."""
+        return self.metrics.completed / (self.window / timedelta(minutes=1))
+
+
+class SettingRow(NamedTuple):
+    """A setting with the text in force, as a user may see it."""
+
+    key: str
+    value: str | None
+    default: str
+    origin: str
+    range: str
+    meaning: str
+
+
+def when(job: Job, now: datetime, lost: Collection[str] = ()) -> str:
+    """The moment that matters in the job's state; `lost` are the ids of the workers that are lost."""
+    if job.state is State.PROCESSING:
+        started = f"started {relative(job.started_at or job.updated_at, now)}"
+        if job.lease and job.lease.worker in lost:
+            started += ", its worker is lost"
+        return f"{started}, to be cancelled" if job.cancel_requested_at else started
+    if job.state in TERMINAL:
+        return f"ended {relative(job.finished_at or job.updated_at, now)}"
+    return "due now" if job.run_at <= now else f"due {relative(job.run_at, now)}"
+
+
+def last_output(history: Sequence[Attempt]) -> bytes | None:
+    """The output of the last ended attempt."""
+    return next((attempt.output.content for attempt in reversed(history) if attempt.outcome), None)
+
+
+def worker_rows(status: Status) -> Sequence[WorkerRow]:
+    """The workers of a status, as results show them."""
+    return [WorkerRow(worker, status.at, status.lost.get(worker.id)) for worker in status.workers]
+
+
+def _when(it: JobRow) -> str:
+    return when(it.job, it.now or it.job.updated_at, it.lost)
+
+
+def _runs(job: Job) -> str:
+    return f"{job.attempts}, of which {job.failures} failed; max_retries {job.max_retries}"
+
+
+def _losses(job: Job) -> str:
+    return f"{job.losses} of the runs, alone with their worker" if job.losses else ""
+
+
+def _cancel(it: JobRow) -> str:
+    asked_at = it.job.cancel_requested_at
+    if asked_at is None:
+        return ""
+    return f"asked for by {escaped(it.job.cancel_requested_by or '')}, {relative(asked_at, it.now or asked_at)}"
+
+
+def _field(
+    key: str,
+    title: str = "",
+    *,
+    text: Callable[[Job], str] | None = None,
+    usual: object = None,
+    label: str = "",
+    fact: Callable[[Job], str] | None = None,
+) -> Column[JobRow]:
+    """A column with the field of the job that has its key as a name."""
+    return Column(
+        key,
+        value=lambda it: getattr(it.job, key),
+        title=title,
+        text=text and (lambda it: text(it.job)),
+        usual=usual,
+        label=label,
+        fact=fact and (lambda it: fact(it.job)),
+    )
+
+
+JOB: Result[JobRow] = Result(
+    (
+        _field("id", "ID", label="job"),
+        _field(
+            "queue", "QUEUE", usual=DEFAULT_QUEUE, label="queue", fact=lambda it: f"{it.queue}, priority {it.priority}"
+        ),
+        _field("command", "COMMAND", text=lambda it: shown_command(it.command), label="command"),
+        _field("state", "STATE", text=lambda it: Mark(it.state), label="state"),
+        _field("priority", "PRI", usual=5),
+        _field("max_retries"),
+        _field("timeout", label="timeout", fact=lambda it: format_duration(it.timeout) if it.timeout else "none"),
+        _field("run_at", label="due", fact=lambda it: local_time(it.run_at)),
+        _field("created_at", label="created", fact=lambda it: local_time(it.created_at)),
+        _field("updated_at"),
+        _field("started_at"),
+        _field("finished_at"),
+        _field("cwd", label="directory", fact=lambda it: escaped(it.cwd) if it.cwd else "the worker's own"),
+        Column("env", lambda it: {name: text if it.show_env else HIDDEN for name, text in it.job.env.items()}),
+        _field("attempts", "RUNS", label="runs", fact=_runs),
+        _field("failures"),
+        _field("losses", label="lost", fact=_losses),
+        Column("worker", lambda it: it.holder or it.worker, label="worker", fact=lambda it: it.holder or ""),
+        Column("worker_lost", lambda it: it.holder in it.lost),
+        _field("exit_code"),
+        _field("last_error", "LAST ERROR", text=lambda it: escaped(it.last_error or ""), label="last error"),
+        Column("output", lambda it: it.output),
+        Column("cancel_requested_at", lambda it: it.job.cancel_requested_at, label="cancel", fact=_cancel),
+        _field("cancel_requested_by"),
+        _field("suspect", label="apart", fact=lambda it: APART if it.suspect else ""),
+        Column("when", _when, "WHEN", _when, "when", for_people=True),
+    ),
+    plain=("id", "state", "queue", "priority", "attempts", "run_at", "command"),
+    table=("id", "state", "queue", "priority", "attempts", "when", "command"),
+    page=(
+        *("id", "state", "when", "command", "last_error", "queue", "attempts", "losses", "suspect", "timeout"),
+        *("cwd", "created_at", "run_at", "worker", "cancel_requested_at"),
+    ),
+)
+
+DEAD_JOB = JOB._replace(
+    plain=(*JOB.plain, "finished_at", "last_error"), table=("id", "attempts", "when", "last_error", "command")
+)
+"""A job of the dead letter queue: when it died, and of what."""
+
+
+def _exit(attempt: Attempt) -> str:
+    if attempt.signal is not None:
+        return f"signal {attempt.signal}"
+    return "" if attempt.exit_code is None else str(attempt.exit_code)
+
+
+def _took(attempt: Attempt) -> str:
+    return span(attempt.finished_at - attempt.started_at) if attempt.finished_at else ""
+
+
+def _error(attempt: Attempt) -> str:
+    return escaped(attempt.error or "") + (f" (reported late: {attempt.late})" if attempt.late else "")
+
+
+ATTEMPT: Result[Attempt] = Result(
+    (
+        Column("attempt", lambda it: it.number, "ATTEMPT"),
+        Column("outcome", lambda it: it.outcome, "OUTCOME", lambda it: Mark(it.outcome or "running")),
+        Column("exit_code", lambda it: it.exit_code, "EXIT", _exit),
+        Column("signal", lambda it: it.signal),
+        Column("started_at", lambda it: it.started_at, "STARTED", lambda it: local_time(it.started_at)),
+        Column("finished_at", lambda it: it.finished_at, "TOOK", _took),
+        Column("worker", lambda it: it.lease.worker),
+        Column("host", lambda it: it.host, "HOST", lambda it: escaped(it.host)),
+        Column("error", lambda it: it.error, "ERROR", _error),
+        Column("output", lambda it: it.output.content if it.outcome else None),
+        Column("output_truncated", lambda it: it.output.truncated),
+        Column("late", lambda it: it.late),
+    ),
+    table=("attempt", "outcome", "exit_code", "started_at", "finished_at", "host", "error"),
+)
+
+WORKER: Result[WorkerRow] = Result(
+    (
+        Column("id", lambda it: it.worker.id, "WORKER"),
+        Column("host", lambda it: it.worker.host, "HOST", lambda it: escaped(it.worker.host)),
+        Column("pid", lambda it: it.worker.process.pid, "PID"),
+        Column("supervisor_pid", lambda it: it.worker.supervisor.pid),
+        Column("state", lambda it: it.worker.state),
+        Column("jobs", lambda it: it.worker.jobs, "JOBS", lambda it: f"{it.worker.jobs} of {it.worker.concurrency}"),
+        Column(
+            "heartbeat_age",
+            lambda it: max(it.at - it.worker.renewed_at, timedelta()),
+            "HEARTBEAT",
+            lambda it: relative(it.worker.renewed_at, it.at),
+        ),
+        Column("concurrency", lambda it: it.worker.concurrency),
+        Column("queues", lambda it: it.worker.queues, "QUEUES", lambda it: ", ".join(it.worker.queues) or "all"),
+        Column("started_at", lambda it: it.worker.started_at),
+        Column("lease_expires_at", lambda it: it.worker.lease_expires_at),
+        Column("lost", lambda it: it.lost is not None),
+        Column("lost_since", lambda it: it.lost and it.lost.since),
+        Column("state or lost", lambda it: Mark("lost" if it.lost else it.worker.state), "STATE", for_people=True),
+    ),
+    plain=("id", "host", "pid", "state or lost", "jobs", "heartbeat_age"),
+    table=("id", "state or lost", "jobs", "heartbeat_age", "pid", "host", "queues"),
+)
+
+
+def _throughput(it: MetricsRow) -> str:
+    rate = it.per_minute
+    return f"{rate:,.3g} jobs per minute" if rate >= 1 else f"{rate * 60:,.3g} jobs per hour"
+
+
+def _success(it: MetricsRow) -> str:
+    return "no job ended" if it.success_rate is None else f"{it.success_rate:.1%} of the jobs that ended"
+
+
+def _percentiles(spread: Spread) -> str:
+    if spread.p50 is None or spread.p95 is None:
+        return "no attempt ended"
+    return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
+
+
+def _spans(key: str, spread_of: Callable[[Metrics], Spread]) -> Column[MetricsRow]:
+    return Column(
+        key,
+        lambda it: {"p50": spread_of(it.metrics).p50, "p95": spread_of(it.metrics).p95},
+        label=key,
+        fact=lambda it: _percentiles(spread_of(it.metrics)),
+    )
+
+
+def _count(key: str, noun: str, count_of: Callable[[MetricsRow], int]) -> Column[MetricsRow]:
+    return Column(key, count_of, label=key, fact=lambda it: counted(count_of(it), noun))
+
+
+def _window(it: MetricsRow) -> str:
+    return f"the last {span(it.window)}, since {local_time(it.metrics.since)}"
+
+
+def _retries(it: MetricsRow) -> str:
+    retried, most = counted(it.metrics.retried, "job"), counted(it.metrics.most_attempts, "run")
+    return f"{retried} completed after one; at most {most}"
+
+
+METRICS: Result[MetricsRow] = Result(
+    (
+        Column("since", lambda it: it.metrics.since),
+        Column("window", lambda it: it.window, label="window", fact=_window),
+        _count("completed", "job", lambda it: it.metrics.completed),
+        _count("failed", "attempt", lambda it: it.failed),
+        _count("dead", "job", lambda it: it.metrics.dead),
+        Column(
+            "success_rate",
+            lambda it: it.success_rate and round(it.success_rate, 6),
+            label="success rate",
+            fact=_success,
+        ),
+        Column("throughput_per_minute", lambda it: round(it.per_minute, 6), label="throughput", fact=_throughput),
+        _spans("wait", lambda it: it.wait),
+        _spans("run", lambda it: it.run),
+        Column(
+            "retries",
+            lambda it: {"completed_after_retry": it.metrics.retried, "most_attempts": it.metrics.most_attempts},
+            label="retries",
+            fact=_retries,
+        ),
+        Column("attempts", lambda it: {str(outcome): it.metrics.attempts.get(outcome, 0) for outcome in Outcome}),
+    ),
+    page=("window", "completed", "dead", "success_rate", "throughput_per_minute", "failed", "wait", "run", "retries"),
+)
+
+TOTALS: Result[Tally] = Result(
+    (
+        Column("name", lambda it: it.name),
+        Column("succeeded", lambda it: it.succeeded, "SUCCEEDED", lambda it: f"{it.succeeded:,}"),
+        Column("failed", lambda it: it.failed, "FAILED", lambda it: f"{it.failed:,}"),
+        Column("busy", lambda it: it.busy, "BUSY", lambda it: span(it.busy)),
+    ),
+    table=("name", "succeeded", "failed", "busy"),
+)
+"""The totals of a worker or a queue."""
+
+SETTING: Result[SettingRow] = Result(
+    (
+        Column("key", lambda it: it.key),
+        Column("value", lambda it: it.value, "VALUE"),
+        Column("default", lambda it: it.default, "DEFAULT"),
+        Column("from", lambda it: it.origin, "FROM"),
+        Column("range", lambda it: it.range, "RANGE"),
+        Column("meaning", lambda it: it.meaning),
+    ),
+    plain=("key", "value", "default", "from", "meaning"),
+    table=("key", "value", "default", "range", "from"),
+)
+LOCAL_SETTING = SETTING._replace(table=("key", "value", "from"))
+
+
+def _advice(finding: Finding) -> str:
+    return escaped(finding.message) + (f"; {finding.hint}" if finding.hint else "")
+
+
+FINDING: Result[Finding] = Result(
+    (
+        Column("subject", lambda it: it.subject),
+        Column("grade", lambda it: it.grade, text=lambda it: Mark(it.grade)),
+        Column("message", lambda it: it.message, text=_advice),
+        Column("hint", lambda it: it.hint),
+    ),
+    plain=("grade", "subject", "message", "hint"),
+    table=("grade", "subject", "message"),
+)
