@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from queuectl.domain.attempt import Attempt, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
 from queuectl.domain.job import CLAIMABLE, Job, State
-from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import KeptOutcome, LocalProcess, NotedCommand
 from queuectl.domain.ports.jobs import Decide
@@ -399,10 +399,10 @@ class InMemoryMeasurements:
                 dead=len([job for job in done if job.state is State.DEAD]),
                 retried=len([number for number in completions if number > 1]),
                 most_attempts=max(completions, default=0),
-                wait=_spread([it.started_at - self._memory.due[it.job_id, it.number] for it in measured]),
-                run=_spread([_ran(attempt) for attempt in measured]),
-                workers=_tallies((it.lease.worker, it) for it in ended) if detailed else (),
-                queues=_tallies((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
+                wait=_percentiles([it.started_at - self._memory.due[it.job_id, it.number] for it in measured]),
+                run=_percentiles([_ran(attempt) for attempt in measured]),
+                workers=_totals((it.lease.worker, it) for it in ended) if detailed else (),
+                queues=_totals((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
             )
 
 
@@ -415,19 +415,19 @@ def _ran(attempt: Attempt) -> timedelta:
     return attempt.finished_at - attempt.started_at
 
 
-def _spread(spans: list[timedelta]) -> Spread:
+def _percentiles(spans: list[timedelta]) -> Percentiles:
     def nearest_rank(percent: int) -> timedelta | None:
         return sorted(spans)[math.ceil(len(spans) * percent / 100) - 1] if spans else None
 
-    return Spread(p50=nearest_rank(50), p95=nearest_rank(95))
+    return Percentiles(p50=nearest_rank(50), p95=nearest_rank(95))
 
 
-def _tallies(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Tally]:
+def _totals(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Totals]:
     by_name: dict[str, list[Attempt]] = defaultdict(list)
     for name, attempt in attempts:
         by_name[name].append(attempt)
     return [
-        Tally(
+        Totals(
             name=name,
             succeeded=len([it for it in group if it.outcome is Outcome.SUCCEEDED]),
             failed=len([it for it in group if it.outcome in (Outcome.FAILED, Outcome.TIMEOUT)]),

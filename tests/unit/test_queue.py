@@ -191,7 +191,7 @@ def test_the_metrics_look_back_over_their_window(queue: Queue, memory: Memory) -
         jobs.settle(run.job.settled(a_result(), NOON + ran, a_policy(), 0), a_lease(), a_result())
     assert queue.metrics(window=HOUR - 2 * MINUTE, detailed=False).completed == 1
     assert queue.metrics(window=timedelta(days=1), detailed=False).completed == 2
-    assert [tally.name for tally in queue.metrics(window=HOUR, detailed=True).workers] == ["w-1"]
+    assert [totals.name for totals in queue.metrics(window=HOUR, detailed=True).workers] == ["w-1"]
 
 
 def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:

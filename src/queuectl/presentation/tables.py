@@ -14,7 +14,7 @@ from queuectl.presentation.formatting import counted, escaped, local_time, relat
 from queuectl.presentation.views import HIDDEN, View, failed_attempts, last_output
 
 if TYPE_CHECKING:
-    from queuectl.domain.metrics import Metrics, Spread, Tally
+    from queuectl.domain.metrics import Metrics, Percentiles, Totals
     from queuectl.domain.ports.storage import Finding
 
 
@@ -198,8 +198,8 @@ def metrics_parts(metrics: "Metrics", window: timedelta, *, detailed: bool) -> l
         ("success rate", f"{metrics.completed / ended:.1%} of the jobs that ended" if ended else "no job ended"),
         ("throughput", rate),
         ("failed", counted(failed_attempts(metrics), "attempt")),
-        ("wait", _spread(metrics.wait)),
-        ("run", _spread(metrics.run)),
+        ("wait", _percentiles(metrics.wait)),
+        ("run", _percentiles(metrics.run)),
         (
             "retries",
             f"{counted(metrics.retried, 'job')} completed after one; at most {counted(metrics.most_attempts, 'run')}",
@@ -209,19 +209,19 @@ def metrics_parts(metrics: "Metrics", window: timedelta, *, detailed: bool) -> l
     if detailed:
         outcomes = [(Mark(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
         parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
-        for title, tallies in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
-            parts += ["", _tally_grid(title, tallies)] if tallies else []
+        for title, rows in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
+            parts += ["", _totals_grid(title, rows)] if rows else []
     return parts
 
 
-def _spread(spread: "Spread") -> str:
-    if spread.p50 is None or spread.p95 is None:
+def _percentiles(percentiles: "Percentiles") -> str:
+    if percentiles.p50 is None or percentiles.p95 is None:
         return "no attempt ended"
-    return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
+    return f"half within {span(percentiles.p50)}, 95% within {span(percentiles.p95)}"
 
 
-def _tally_grid(title: str, tallies: "Sequence[Tally]") -> Grid:
-    rows = [(tally.name, f"{tally.succeeded:,}", f"{tally.failed:,}", span(tally.busy)) for tally in tallies]
+def _totals_grid(title: str, totals: "Sequence[Totals]") -> Grid:
+    rows = [(each.name, f"{each.succeeded:,}", f"{each.failed:,}", span(each.busy)) for each in totals]
     return Grid(columns=[title, "SUCCEEDED", "FAILED", "BUSY"], rows=rows)
 
 

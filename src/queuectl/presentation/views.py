@@ -14,7 +14,7 @@ from queuectl.presentation.formatting import counted, escaped, local_time
 from queuectl.settings import LOCAL
 
 if TYPE_CHECKING:
-    from queuectl.domain.metrics import Metrics, Spread, Tally
+    from queuectl.domain.metrics import Metrics, Percentiles, Totals
     from queuectl.domain.ports.storage import Finding
     from queuectl.settings import InForce
 
@@ -161,8 +161,8 @@ def metrics_view(metrics: "Metrics", window: timedelta, *, detailed: bool) -> Vi
         "dead": metrics.dead,
         "success_rate": round(metrics.completed / ended, 6) if ended else None,
         "throughput_per_minute": round(metrics.completed / (window / timedelta(minutes=1)), 6),
-        "wait": _spread_view(metrics.wait),
-        "run": _spread_view(metrics.run),
+        "wait": _percentiles_view(metrics.wait),
+        "run": _percentiles_view(metrics.run),
         "retries": {
             "completed_after_retry": metrics.retried,
             "most_attempts": metrics.most_attempts,
@@ -170,8 +170,8 @@ def metrics_view(metrics: "Metrics", window: timedelta, *, detailed: bool) -> Vi
         "attempts": {str(outcome): metrics.attempts.get(outcome, 0) for outcome in Outcome},
     }
     if detailed:
-        view["workers"] = [_tally_view(tally) for tally in metrics.workers]
-        view["queues"] = [_tally_view(tally) for tally in metrics.queues]
+        view["workers"] = [_totals_view(totals) for totals in metrics.workers]
+        view["queues"] = [_totals_view(totals) for totals in metrics.queues]
     return view
 
 
@@ -244,14 +244,14 @@ def flat(view: View, prefix: str = "") -> Iterator[Sequence[object]]:
                 yield f"{prefix}{key}", value
 
 
-def _spread_view(spread: "Spread") -> View:
-    return {"p50": seconds(spread.p50), "p95": seconds(spread.p95)}
+def _percentiles_view(percentiles: "Percentiles") -> View:
+    return {"p50": seconds(percentiles.p50), "p95": seconds(percentiles.p95)}
 
 
-def _tally_view(tally: "Tally") -> View:
+def _totals_view(totals: "Totals") -> View:
     return {
-        "name": tally.name,
-        "succeeded": tally.succeeded,
-        "failed": tally.failed,
-        "busy": seconds(tally.busy),
+        "name": totals.name,
+        "succeeded": totals.succeeded,
+        "failed": totals.failed,
+        "busy": seconds(totals.busy),
     }

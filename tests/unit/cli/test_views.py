@@ -9,7 +9,7 @@ from queuectl.application.operate.queue import Status
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.job import State
-from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.drill.judge import Broken, Fault, Report
 from queuectl.drill.report import drill_view
 from queuectl.entrypoints.cli.failures import error_view, exit_code
@@ -152,9 +152,9 @@ def some_metrics(**overrides: object) -> Metrics:
         "dead": 1,
         "retried": 1,
         "most_attempts": 2,
-        "wait": Spread(p50=SECOND, p95=2 * SECOND),
-        "run": Spread(),
-        "workers": [Tally(name="w-1", succeeded=3, failed=3, busy=MINUTE)],
+        "wait": Percentiles(p50=SECOND, p95=2 * SECOND),
+        "run": Percentiles(),
+        "workers": [Totals(name="w-1", succeeded=3, failed=3, busy=MINUTE)],
     }
     return Metrics(**defaults | overrides)
 

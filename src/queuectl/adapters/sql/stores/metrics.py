@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.domain.attempt import RAN, Outcome
-from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
 
 MEASURED = 100_000
 """Attempts whose spans are sorted, the latest: of a million it would take seconds, and say the same."""
@@ -26,25 +26,25 @@ def metrics_since(connection: Connection, since: datetime, *, detailed: bool) ->
         dead=connection.only_row("died_since", since_then).count,
         retried=succeeded.again if succeeded else 0,
         most_attempts=succeeded.most if succeeded else 0,
-        wait=_spread(connection, "waited", since, count),
-        run=_spread(connection, "ran", since, count),
-        workers=_tallies(connection, "worker", since) if detailed else (),
-        queues=_tallies(connection, "queue", since) if detailed else (),
+        wait=_percentiles(connection, "waited", since, count),
+        run=_percentiles(connection, "ran", since, count),
+        workers=_totals(connection, "worker", since) if detailed else (),
+        queues=_totals(connection, "queue", since) if detailed else (),
     )
 
 
-def _spread(connection: Connection, span: str, since: datetime, count: int) -> Spread:
+def _percentiles(connection: Connection, span: str, since: datetime, count: int) -> Percentiles:
     def percentile(part: float) -> timedelta | None:
         rank = max(math.ceil(part * count), 1)  # nearest rank: the smallest value that `part` of all do not exceed
         row = connection.row("spread", {"since": since, "most": MEASURED, "rank": rank - 1}, (span,))
         return row.span if row else None
 
-    return Spread(p50=percentile(0.5), p95=percentile(0.95))
+    return Percentiles(p50=percentile(0.5), p95=percentile(0.95))
 
 
-def _tallies(connection: Connection, name: str, since: datetime) -> Sequence[Tally]:
+def _totals(connection: Connection, name: str, since: datetime) -> Sequence[Totals]:
     # Sorted here: the databases' own orders of text differ.
     return [
-        Tally(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
+        Totals(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
         for row in sorted(connection.rows("tallies", {"since": since}, (name,)), key=lambda row: row.name)
     ]
