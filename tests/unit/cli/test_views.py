@@ -10,8 +10,9 @@ from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.job import State
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
-from queuectl.drill.judge import Broken, Fault, Report
-from queuectl.drill.report import drill_view
+from queuectl.drill.judge import Invariant, Violation
+from queuectl.drill.plan import Fault
+from queuectl.drill.report import Report, drill_view
 from queuectl.entrypoints.cli.failures import error_view, exit_code
 from queuectl.presentation.views import (
     attempt_view,
@@ -192,7 +193,6 @@ def test_a_setting() -> None:
 
 
 def test_a_drill() -> None:
-    broken = Broken(promise="no overlap", job="drill-0007", message="two at a time")
     report = Report(
         jobs=120,
         attempts=170,
@@ -202,9 +202,10 @@ def test_a_drill() -> None:
         orphans=None,
         unexplained=0,
         slowest_rescue=1.25 * SECOND,
-        broken=[broken],
+        faults={Fault.KILL_WORKER: 9, Fault.FREEZE: 3},
+        violations=[Violation(Invariant.NO_OVERLAP, "drill-0007", "two at a time")],
     )
-    assert list(drill_view(report, {Fault.KILL_WORKER: 9, Fault.FREEZE: 3}).items()) == [
+    assert list(drill_view(report).items()) == [
         ("jobs", 120),
         ("attempts", 170),
         ("runs", 168),
