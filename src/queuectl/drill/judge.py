@@ -47,6 +47,8 @@ class AttemptRecord(NamedTuple):
     number: int
     outcome: str | None
     worker: str = ""
+    alone: bool | None = None
+    """Whether it was lost alone; None: it was unless its worker ever lost another one."""
 
 
 class Entry(NamedTuple):
@@ -312,7 +314,7 @@ def _losses_that_count(rows: Sequence[AttemptRecord], lost_by: Mapping[str, int]
         if row.outcome == Outcome.LOST:
             is_next = before == Outcome.LOST
             least += is_next
-            most += is_next or lost_by[row.worker] == 1
+            most += is_next or (lost_by[row.worker] == 1 if row.alone is None else row.alone)
         if row.outcome != Outcome.RELEASED:  # which says nothing about the job
             before = row.outcome
     return least, most
