@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
 from queuectl.domain.job import CLAIMABLE, Job, State
-from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
@@ -337,10 +337,10 @@ class InMemoryMeasurements(InMemory):
             dead=[job.state for job in done].count(State.DEAD),
             retried=sum(number > 1 for number in completions),
             most_attempts=max(completions, default=0),
-            wait=_spread([it.started_at - self._memory.due[it.job_id, it.number] for it in ran]),
-            run=_spread(list(map(_ran, ran))),
-            workers=_tallies((it.lease.worker, it) for it in ended) if detailed else (),
-            queues=_tallies((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
+            wait=_percentiles([it.started_at - self._memory.due[it.job_id, it.number] for it in ran]),
+            run=_percentiles(list(map(_ran, ran))),
+            workers=_totals((it.lease.worker, it) for it in ended) if detailed else (),
+            queues=_totals((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
         )
 
 
@@ -352,18 +352,18 @@ def _ran(attempt: Attempt) -> timedelta:
     return (attempt.finished_at or attempt.started_at) - attempt.started_at
 
 
-def _spread(spans: list[timedelta]) -> Spread:
+def _percentiles(spans: list[timedelta]) -> Percentiles:
     in_order = sorted(spans)
     p50, p95 = (in_order[math.ceil(len(spans) * part) - 1] if spans else None for part in (0.5, 0.95))
-    return Spread(p50=p50, p95=p95)
+    return Percentiles(p50=p50, p95=p95)
 
 
-def _tallies(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Tally]:
+def _totals(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Totals]:
     by_name: dict[str, list[Attempt]] = defaultdict(list)
     for name, attempt in attempts:
         by_name[name].append(attempt)
     return [
-        Tally(
+        Totals(
             name=name,
             succeeded=sum(it.outcome is Outcome.SUCCEEDED for it in group),
             failed=sum(it.outcome in (Outcome.FAILED, Outcome.TIMEOUT) for it in group),

@@ -6,7 +6,7 @@ import pytest
 
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import State
-from queuectl.domain.metrics import Spread, Tally
+from queuectl.domain.metrics import Percentiles, Totals
 from queuectl.domain.ports.metrics import Measurements
 from tests.builders import (
     HOUR,
@@ -48,7 +48,7 @@ def test_of_nothing_there_is_nothing_to_tell(measurements: Measurements, detaile
     metrics = measurements.metrics(since=NOON, detailed=detailed)
     assert not any(metrics.attempts.values())
     assert (metrics.completed, metrics.dead, metrics.retried, metrics.most_attempts) == (0, 0, 0, 0)
-    assert metrics.wait == metrics.run == Spread()
+    assert metrics.wait == metrics.run == Percentiles()
     assert (list(metrics.workers), list(metrics.queues)) == ([], [])
 
 
@@ -112,7 +112,7 @@ def test_the_window_begins_with_its_first_moment(shop: Shop, measurements: Measu
     assert inside.since == NOON + 2 * SECOND
     outside = measurements.metrics(since=NOON + 2 * SECOND + timedelta(microseconds=1), detailed=True)
     assert (outside.completed, outside.attempts.get(Outcome.SUCCEEDED, 0), len(outside.workers)) == (0, 0, 0)
-    assert outside.run == Spread()
+    assert outside.run == Percentiles()
 
 
 def test_a_job_that_was_run_again_is_no_longer_what_it_was(shop: Shop, measurements: Measurements) -> None:
@@ -125,20 +125,20 @@ def test_spreads_are_by_nearest_rank(shop: Shop, measurements: Measurements) -> 
     for number in range(1, 21):
         shop.run(f"job-{number}", a_result(), waits=number * SECOND, runs=number * MINUTE)
     metrics = measurements.metrics(since=NOON, detailed=False)
-    assert metrics.wait == Spread(p50=10 * SECOND, p95=19 * SECOND)
-    assert metrics.run == Spread(p50=10 * MINUTE, p95=19 * MINUTE)
+    assert metrics.wait == Percentiles(p50=10 * SECOND, p95=19 * SECOND)
+    assert metrics.run == Percentiles(p50=10 * MINUTE, p95=19 * MINUTE)
 
 
 def test_of_one_span_every_percentile_is_that_span(shop: Shop, measurements: Measurements) -> None:
     span = timedelta(hours=50 / 60, microseconds=1)
     shop.run("job-1", a_failure(), runs=span)
-    assert measurements.metrics(since=NOON, detailed=False).run == Spread(p50=span, p95=span)
+    assert measurements.metrics(since=NOON, detailed=False).run == Percentiles(p50=span, p95=span)
 
 
 def test_attempts_that_did_not_end_by_themselves_are_not_in_the_spreads(shop: Shop, measurements: Measurements) -> None:
     shop.run("job-1", RELEASED, a_loss(), runs=20 * MINUTE)
     metrics = measurements.metrics(since=NOON, detailed=False)
-    assert metrics.wait == metrics.run == Spread()
+    assert metrics.wait == metrics.run == Percentiles()
 
 
 def test_the_details_tell_each_worker_and_each_queue(shop: Shop, measurements: Measurements) -> None:
@@ -147,11 +147,11 @@ def test_the_details_tell_each_worker_and_each_queue(shop: Shop, measurements: M
     shop.run("job-2", TIMEOUT, queue="mail", max_retries=0, worker="w-2", runs=SECOND)
     shop.run("job-3", RELEASED, a_result(), worker="w-2", runs=SECOND)
     metrics = measurements.metrics(since=NOON, detailed=True)
-    assert sorted(metrics.workers, key=lambda tally: tally.name) == [
-        Tally(name="w-1", succeeded=1, failed=1, busy=2 * MINUTE),
-        Tally(name="w-2", succeeded=1, failed=1, busy=3 * SECOND),
+    assert sorted(metrics.workers, key=lambda totals: totals.name) == [
+        Totals(name="w-1", succeeded=1, failed=1, busy=2 * MINUTE),
+        Totals(name="w-2", succeeded=1, failed=1, busy=3 * SECOND),
     ]
-    assert sorted(metrics.queues, key=lambda tally: tally.name) == [
-        Tally(name="default", succeeded=1, failed=0, busy=2 * SECOND),
-        Tally(name="mail", succeeded=1, failed=2, busy=2 * MINUTE + SECOND),
+    assert sorted(metrics.queues, key=lambda totals: totals.name) == [
+        Totals(name="default", succeeded=1, failed=0, busy=2 * SECOND),
+        Totals(name="mail", succeeded=1, failed=2, busy=2 * MINUTE + SECOND),
     ]

@@ -1,10 +1,10 @@
-"""Each fault has a queue of its own and a witness; a test that does not hear its witness fails."""
+"""Each fault has a queue of its own and a probe; a test that does not end with a check of its probe fails."""
 
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.conftest import (  # noqa: F401 - fixtures and hooks of this directory too
     cli,
     database_url,
@@ -20,26 +20,26 @@ from tests.integration.driver import Cli
 from tests.integration.ledger import Ledger
 
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
-"""Whether a test has failed, which excuses it from hearing its witness."""
+"""Whether a test has failed, which excuses it from checking its probe."""
 
 
 @pytest.fixture
-def witness(cli: Cli, ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[Witness]:  # noqa: F811 - as above
-    """The witness of a test's own queue."""
+def probe(cli: Cli, ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[FaultProbe]:  # noqa: F811 - as above
+    """The probe of a test's own queue."""
     direct = request.getfixturevalue("postgres_url") if "postgres_url" in request.fixturenames else None
-    yield from _heard(Witness(cli, ledger, direct or cli.environ["QUEUECTL_DATABASE_URL"]), request.node)
+    yield from _checked(FaultProbe(cli, ledger, direct or cli.environ["QUEUECTL_DATABASE_URL"]), request.node)
 
 
 @pytest.fixture
-def witness_at_work(working: Cli, ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[Witness]:  # noqa: F811 - as above
-    """A witness of what becomes of a test's own jobs in the queue that tests share."""
-    yield from _heard(Witness(working, ledger, working.environ["QUEUECTL_DATABASE_URL"]), request.node)
+def probe_at_work(working: Cli, ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[FaultProbe]:  # noqa: F811 - as above
+    """A probe of what becomes of a test's own jobs in the queue that tests share."""
+    yield from _checked(FaultProbe(working, ledger, working.environ["QUEUECTL_DATABASE_URL"]), request.node)
 
 
-def _heard(witness: Witness, test: pytest.Item) -> Iterator[Witness]:
-    yield witness
-    witness.close()
-    assert witness.was_checked or test.stash[FAILED], "the invariants were not checked"
+def _checked(probe: FaultProbe, test: pytest.Item) -> Iterator[FaultProbe]:
+    yield probe
+    probe.close()
+    assert probe.was_checked or test.stash[FAILED], "the invariants were not checked"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from tests.faults.invariants import AttemptRow, JobRow, Sighting
+from queuectl.drill.judge import AttemptRecord, JobRecord, Look
 
 Query: TypeAlias = Callable[[str], Sequence[Sequence[Any]]]
 """Runs one statement; gives all its rows."""
 
+# In the order of the records' fields.
 JOBS = "SELECT id, state, attempts, failures, losses, max_retries FROM jobs"
 ATTEMPTS = "SELECT job_id, number, outcome, worker FROM attempts ORDER BY job_id, number"
 
@@ -43,45 +44,33 @@ IMPOSSIBLE: Mapping[str, str] = {
         "SELECT j.id FROM jobs j JOIN workers w ON w.id = j.worker WHERE w.state NOT IN ('running', 'stopping')"
     ),
 }
-"""What no queue may hold, and the query that finds it."""
+"""Things that no queue may hold, and the queries that find them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """All jobs and attempts, from one consistent view."""
 
-    jobs: Mapping[str, JobRow]
-    attempts: Sequence[AttemptRow]
+    jobs: Mapping[str, JobRecord]
+    attempts: Sequence[AttemptRecord]
 
 
 def read_rows(url: str) -> Rows:
+    """All there is now."""
     with _opened(url) as query:
-        jobs = [
-            JobRow(
-                id=job_id,
-                state=state,
-                attempts=attempts,
-                failures=failures,
-                losses=losses,
-                max_retries=max_retries,
-            )
-            for job_id, state, attempts, failures, losses, max_retries in query(JOBS)
-        ]
-        attempts = [
-            AttemptRow(job_id=job_id, number=number, outcome=outcome, worker=worker)
-            for job_id, number, outcome, worker in query(ATTEMPTS)
-        ]
+        jobs = [JobRecord(*row) for row in query(JOBS)]
+        attempts = [AttemptRecord(*row) for row in query(ATTEMPTS)]
         return Rows({job.id: job for job in jobs}, attempts)
 
 
-def look(url: str) -> dict[str, Sighting]:
+def look(url: str) -> dict[str, Look]:
     """Every job's state and attempts now."""
     with _opened(url) as query:
-        return {job_id: Sighting(state, attempts) for job_id, state, attempts, *_ in query(JOBS)}
+        return {job_id: Look(state, attempts) for job_id, state, attempts, *_ in query(JOBS)}
 
 
 def damage(url: str) -> list[str]:
-    """What is wrong with the database."""
+    """Everything that is wrong with the database."""
     found = []
     with _opened(url) as query:
         if url.startswith("sqlite"):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import QUEUECTL, Cli, wait_until
 from tests.integration.ledger import Ledger
 
@@ -28,13 +28,13 @@ def passfile(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
     return password
 
 
-def test_a_command_enqueues_into_the_queue_that_runs_it(cli: Cli, ledger: Ledger, witness: Witness) -> None:
-    parent = witness.enqueue_silent([QUEUECTL, "enqueue", "--id", "child", "-c", f"{QUEUECTL} list --output id"])
+def test_a_command_enqueues_into_the_queue_that_runs_it(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
+    parent = probe.enqueue_silent([QUEUECTL, "enqueue", "--id", "child", "-c", f"{QUEUECTL} list --output id"])
     cli.start_workers()
     assert cli.wait_for(parent)["state"] == "completed"
     child = cli.wait_for("child")
     assert (child["state"], child["output"].split()) == ("completed", ["child", parent])
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 @pytest.mark.sqlite_only
@@ -105,15 +105,15 @@ def test_a_password_that_is_missing_is_told_with_where_to_put_it(cli: Cli, tmp_p
     assert "put it in ~/.pgpass, or as PGPASSWORD in the job's env" in ended["output"]
 
 
-def test_a_job_that_stops_its_workers_does_not_wait_for_itself(cli: Cli, ledger: Ledger, witness: Witness) -> None:
-    job_id = witness.enqueue(f"{QUEUECTL} worker stop")
+def test_a_job_that_stops_its_workers_does_not_wait_for_itself(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
+    job_id = probe.enqueue(f"{QUEUECTL} worker stop")
     workers = cli.start_workers()
     ended = cli.wait_for(job_id)
     assert ended["state"] == "completed"
     assert "not waiting" in ended["output"]
     wait_until(lambda: not cli.own_processes())
     workers.log.assert_exactly(f"job {job_id} attempt 1 started")
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 @pytest.mark.sqlite_only

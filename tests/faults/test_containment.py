@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.witness import Tree, Witness, a_length, sleeping
+from tests.faults.probe import FaultProbe, Tree, a_length, sleeping
 from tests.integration.driver import Cli, is_running, kill, wait_until
 
 
@@ -14,22 +14,22 @@ def last_attempt(cli: Cli, job_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.fault("F15")
-def test_a_timeout_ends_the_whole_tree_before_it_is_recorded(working: Cli, witness_at_work: Witness) -> None:
-    job_id, tree = witness_at_work.enqueue_tree(timeout=2, max_retries=0)
+def test_a_timeout_ends_the_whole_tree_before_it_is_recorded(working: Cli, probe_at_work: FaultProbe) -> None:
+    job_id, tree = probe_at_work.enqueue_tree(timeout=2, max_retries=0)
     wait_until(lambda: tree.is_complete)
     assert working.wait_for(job_id)["state"] == "dead"
     left = tree.alive
-    witness_at_work.enqueue("true")  # the slot is free
-    witness_at_work.check()
+    probe_at_work.enqueue("true")  # the slot is free
+    probe_at_work.check()
     assert left == []
     assert last_attempt(working, job_id)["outcome"] == "timeout"
 
 
 @pytest.mark.fault("F14")
-def test_a_background_child_that_keeps_the_pipe_does_not_hang_the_job(working: Cli, witness_at_work: Witness) -> None:
+def test_a_background_child_that_keeps_the_pipe_does_not_hang_the_job(working: Cli, probe_at_work: FaultProbe) -> None:
     length = a_length()
-    job_id = witness_at_work.enqueue_silent(f"sleep {length} & echo done", timeout="60s", max_retries=0)
-    history = witness_at_work.check(within=20)
+    job_id = probe_at_work.enqueue_silent(f"sleep {length} & echo done", timeout="60s", max_retries=0)
+    history = probe_at_work.check(within=20)
     assert history.jobs[job_id].state == "completed"
     job = working.job(job_id)
     assert (job["exit_code"], job["output"]) == (0, "done\n")
@@ -38,59 +38,61 @@ def test_a_background_child_that_keeps_the_pipe_does_not_hang_the_job(working: C
 
 
 @pytest.mark.fault("F14")
-def test_what_a_finished_command_left_behind_is_killed_and_noted(working: Cli, witness_at_work: Witness) -> None:
+def test_what_a_finished_command_left_behind_is_killed_and_noted(working: Cli, probe_at_work: FaultProbe) -> None:
     tree = Tree()
     command = tree.command.rpartition(";")[0] + "; sleep 0.2; echo done"
-    job_id = witness_at_work.enqueue_silent(command, max_retries=0)
-    witness_at_work.watch_tree(job_id, tree)
+    job_id = probe_at_work.enqueue_silent(command, max_retries=0)
+    probe_at_work.watch_tree(job_id, tree)
     job = working.wait_for(job_id)
     assert tree.alive == []
     assert (job["state"], job["exit_code"], job["output"]) == ("completed", 0, "done\n")
     assert job["last_error"] == "left background processes, which were killed"
-    witness_at_work.check()
+    probe_at_work.check()
 
 
 @pytest.mark.fault("F16")
-def test_a_daemon_without_any_mark_is_killed_all_the_same(cli: Cli, witness: Witness) -> None:
+def test_a_daemon_without_any_mark_is_killed_all_the_same(cli: Cli, probe: FaultProbe) -> None:
     length = a_length()
     daemon = f"env -i setsid sh -c 'sleep {length} &' </dev/null >/dev/null 2>&1"
     cli.start_workers()
-    job = cli.wait_for(witness.enqueue(f"{daemon}; sleep 0.2"))
+    job = cli.wait_for(probe.enqueue(f"{daemon}; sleep 0.2"))
     assert (job["state"], sleeping([length])) == ("completed", [])
-    witness.check()
+    probe.check()
 
 
 @pytest.mark.fault("F16")
-def test_a_neighbours_processes_are_left_alone(working: Cli, witness_at_work: Witness, tmp_path: Path) -> None:
+def test_a_neighbours_processes_are_left_alone(working: Cli, probe_at_work: FaultProbe, tmp_path: Path) -> None:
     length = a_length()
     until_told = f"touch {tmp_path}/up; until [ -e {tmp_path}/go ]; do sleep 0.05; done"
-    neighbour = witness_at_work.enqueue(f"setsid sleep {length} & {until_told}")
+    neighbour = probe_at_work.enqueue(f"setsid sleep {length} & {until_told}")
     wait_until((tmp_path / "up").exists)
     wait_until(lambda: sleeping([length]) == [length])
-    working.wait_for(witness_at_work.enqueue(f"setsid sleep {a_length()} & true"))
+    working.wait_for(probe_at_work.enqueue(f"setsid sleep {a_length()} & true"))
     assert sleeping([length]) == [length]
     (tmp_path / "go").touch()
     assert working.wait_for(neighbour)["state"] == "completed"
     assert sleeping([length]) == []
-    witness_at_work.check()
+    probe_at_work.check()
 
 
 @pytest.mark.fault("F09")
-def test_a_forced_stop_ends_the_whole_tree(cli: Cli, witness: Witness) -> None:
-    job_id, tree = witness.enqueue_tree()
+def test_a_forced_stop_ends_the_whole_tree(cli: Cli, probe: FaultProbe) -> None:
+    job_id, tree = probe.enqueue_tree()
     cli.start_workers()
     wait_until(lambda: tree.is_complete)
     cli.run("worker", "stop", "--force")
     assert tree.alive == []
     assert last_attempt(cli, job_id)["outcome"] == "released"
-    witness.check(within=None, waiting=[job_id])
+    probe.check(within=None, waiting=[job_id])
 
 
 @pytest.mark.fault("F02")
-def test_the_tree_of_a_killed_worker_dies_before_its_job_runs_again(cli: Cli, witness: Witness, tmp_path: Path) -> None:
+def test_the_tree_of_a_killed_worker_dies_before_its_job_runs_again(
+    cli: Cli, probe: FaultProbe, tmp_path: Path
+) -> None:
     first, second = Tree(), Tree()
     escape = f"env -i setsid sleep {a_length()} & "
-    job_id = witness.enqueue_silent(
+    job_id = probe.enqueue_silent(
         f"[ $QUEUECTL_ATTEMPT = 1 ] || exec sh {tmp_path}/second; {escape}{first.command}", timeout=60
     )
     look = "for at in /proc/[0-9]*; do tr '\\0' ' ' <$at/cmdline; echo; done 2>/dev/null"
@@ -102,38 +104,38 @@ def test_the_tree_of_a_killed_worker_dies_before_its_job_runs_again(cli: Cli, wi
     wait_until(lambda: second.is_complete)
     assert first.alive == []
     assert is_running(workers.supervisor)
-    witness.watch_tree(job_id, second)
+    probe.watch_tree(job_id, second)
     cli.run("worker", "stop", "--force")
     assert second.alive == []
     assert last_attempt(cli, job_id)["output"] == ""
-    witness.check(within=None, waiting=[job_id])
+    probe.check(within=None, waiting=[job_id])
 
 
 @pytest.mark.fault("F17")
-def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(working: Cli, witness_at_work: Witness) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(working: Cli, probe_at_work: FaultProbe) -> None:
     length = a_length()
     command = f"trap '' TERM INT HUP; setsid sleep {length} & sleep 60; sleep 60"
-    job_id = witness_at_work.enqueue_silent(command, timeout=1, max_retries=0)
+    job_id = probe_at_work.enqueue_silent(command, timeout=1, max_retries=0)
     job = working.wait_for(job_id)
     assert (job["history"][0]["outcome"], job["history"][0]["signal"]) == ("timeout", 9)
     assert sleeping([length]) == []
-    witness_at_work.check()
+    probe_at_work.check()
 
 
 @pytest.mark.fault("F17")
-def test_a_process_that_stops_itself_is_ended_all_the_same(working: Cli, witness_at_work: Witness) -> None:
-    stopped = witness_at_work.enqueue_silent("kill -STOP $$", timeout=1, max_retries=0)
+def test_a_process_that_stops_itself_is_ended_all_the_same(working: Cli, probe_at_work: FaultProbe) -> None:
+    stopped = probe_at_work.enqueue_silent("kill -STOP $$", timeout=1, max_retries=0)
     assert working.wait_for(stopped)["history"][0]["outcome"] == "timeout"
-    witness_at_work.check()
+    probe_at_work.check()
 
 
 @pytest.mark.fault("F16")
-def test_orphans_of_a_long_job_do_not_stay_zombies(cli: Cli, witness: Witness, tmp_path: Path) -> None:
+def test_orphans_of_a_long_job_do_not_stay_zombies(cli: Cli, probe: FaultProbe, tmp_path: Path) -> None:
     workers = cli.start_workers()
     spawn = "for i in 1 2 3 4 5; do (sleep 0.01 &); done"
-    witness.enqueue(f"{spawn}; touch {tmp_path}/spawned; until [ -e {tmp_path}/go ]; do sleep 0.05; done")
+    probe.enqueue(f"{spawn}; touch {tmp_path}/spawned; until [ -e {tmp_path}/go ]; do sleep 0.05; done")
     wait_until((tmp_path / "spawned").exists)
     threads = Path(f"/proc/{workers.pids[0]}/task")
     wait_until(lambda: sum(len(children.read_text().split()) for children in threads.glob("*/children")) == 1)
     (tmp_path / "go").touch()
-    witness.check()
+    probe.check()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import reading
-from tests.faults.witness import DESCRIPTORS, MEBIBYTE, MEMORY, Witness
+from tests.faults.probe import DESCRIPTORS, MEBIBYTE, MEMORY, FaultProbe
 from tests.integration.driver import Cli, json_lines, wait_until
 
 CAPS = {MEMORY: 100, DESCRIPTORS: 64}
@@ -30,7 +30,7 @@ MOST_LOG = 64 + 4
     ],
 )
 def test_no_user_hears_of_a_lock_while_all_write_at_once(
-    cli: Cli, witness: Witness, workers: int, clients: int, seconds: float
+    cli: Cli, probe: FaultProbe, workers: int, clients: int, seconds: float
 ) -> None:
     cli.start_workers(workers)
     over = threading.Event()
@@ -40,7 +40,7 @@ def test_no_user_hears_of_a_lock_while_all_write_at_once(
             if over.is_set():
                 return
             ids = [f"{client}-{number}-{each}" for each in range(2)]
-            witness.tried("-", ids=ids, stdin="".join(witness.document(job_id) + "\n" for job_id in ids))
+            probe.tried("-", ids=ids, stdin="".join(probe.document(job_id) + "\n" for job_id in ids))
 
     def list_all() -> None:
         while not over.is_set():
@@ -52,25 +52,25 @@ def test_no_user_hears_of_a_lock_while_all_write_at_once(
         over.set()
         for each in done:
             each.result()
-    assert [call for call in witness.calls if call.code != 0] == []
-    witness.healed()
-    witness.check(within=60, faultless=True, caps=CAPS)
+    assert [call for call in probe.calls if call.code != 0] == []
+    probe.healed()
+    probe.check(within=60, faultless=True, caps=CAPS)
     cli.log.assert_without("cannot use the database")
 
 
 @pytest.mark.fault("F41")
 @pytest.mark.sqlite_only
-def test_a_line_that_another_program_holds_up_is_left_by_all(cli: Cli, witness: Witness) -> None:
+def test_a_line_that_another_program_holds_up_is_left_by_all(cli: Cli, probe: FaultProbe) -> None:
     cli.run("config", "set", "lease", "2s")
-    with _held(Path(reading.path_of(witness.url) + "-lock")):
+    with _held(Path(reading.path_of(probe.url) + "-lock")):
         workers = cli.start_workers(2)
-        ids = witness.enqueue_some(4, "sleep 3") + witness.enqueue_some(20)
+        ids = probe.enqueue_some(4, "sleep 3") + probe.enqueue_some(20)
         most = 0
 
         def all_ended() -> bool:
             nonlocal most
             most = max(most, *map(_threads, workers.pids))
-            return _all_ended(witness, ids)
+            return _all_ended(probe, ids)
 
         wait_until(all_ended, 60, every=0.1)
         cli.log.wait_for("holds", 2)
@@ -78,8 +78,8 @@ def test_a_line_that_another_program_holds_up_is_left_by_all(cli: Cli, witness: 
     assert most <= 9  # as docs/architecture.md draws them, and one that waits in the line
     cli.log.assert_exactly("-lock and does not let go: writing without waiting for it", 2)
     cli.log.assert_without("lost", "cannot use the database")
-    witness.healed()
-    witness.check(faultless=True, caps=CAPS)
+    probe.healed()
+    probe.check(faultless=True, caps=CAPS)
 
 
 @contextlib.contextmanager
@@ -97,24 +97,24 @@ def _threads(pid: int) -> int:
 @pytest.mark.fault("F37")
 @pytest.mark.sqlite_only
 @pytest.mark.slow
-def test_the_log_is_cut_again_after_a_reader_has_held_it_open(cli: Cli, witness: Witness) -> None:
+def test_the_log_is_cut_again_after_a_reader_has_held_it_open(cli: Cli, probe: FaultProbe) -> None:
     cli.start_workers()
-    log = Path(reading.path_of(witness.url) + "-wal")
+    log = Path(reading.path_of(probe.url) + "-wal")
     large = [{"command": f"true {'x' * 100_000}", "run_at": "2100-01-01T00:00:00Z"}] * 100
-    reader = sqlite3.connect(reading.path_of(witness.url), isolation_level=None)
+    reader = sqlite3.connect(reading.path_of(probe.url), isolation_level=None)
     try:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM jobs").fetchone()
         for _ in range(MOST_LOG // 10 + 2):  # ten megabytes each
             cli.run("enqueue", "-", stdin=json_lines(large))
-            witness.enqueue()
+            probe.enqueue()
         assert log.stat().st_size > MOST_LOG * MEBIBYTE
         reader.execute("COMMIT")
     finally:
         reader.close()
-    witness.healed()
-    wait_until(lambda: witness.enqueue() and log.stat().st_size <= MOST_LOG * MEBIBYTE, 60, every=1)
-    witness.check(within=60, faultless=True)
+    probe.healed()
+    wait_until(lambda: probe.enqueue() and log.stat().st_size <= MOST_LOG * MEBIBYTE, 60, every=1)
+    probe.check(within=60, faultless=True)
 
 
 CHECKPOINTER = """
@@ -139,19 +139,19 @@ for mode in itertools.cycle(["PASSIVE", "RESTART", "TRUNCATE", "FULL"]):
         pytest.param(6, 120, id="long", marks=pytest.mark.slow),
     ],
 )
-def test_checkpoints_at_every_moment_damage_nothing(cli: Cli, witness: Witness, rounds: int, of: int) -> None:
+def test_checkpoints_at_every_moment_damage_nothing(cli: Cli, probe: FaultProbe, rounds: int, of: int) -> None:
     cli.start_workers(4)
-    with _checkpointing(reading.path_of(witness.url), 4):
+    with _checkpointing(reading.path_of(probe.url), 4):
         for _ in range(rounds):
-            ids = witness.enqueue_some(of)
-            wait_until(lambda: _all_ended(witness, ids), 60, every=0.2)  # noqa: B023 - called before the next turn
-            assert reading.damage(witness.url) == []
-    witness.healed()
-    witness.check(faultless=True)
+            ids = probe.enqueue_some(of)
+            wait_until(lambda: _all_ended(probe, ids), 60, every=0.2)  # noqa: B023 - called before the next turn
+            assert reading.damage(probe.url) == []
+    probe.healed()
+    probe.check(faultless=True)
 
 
-def _all_ended(witness: Witness, ids: list[str]) -> bool:
-    jobs = witness.rows().jobs
+def _all_ended(probe: FaultProbe, ids: list[str]) -> bool:
+    jobs = probe.rows().jobs
     return all(jobs[job_id].state == "completed" for job_id in ids)
 
 

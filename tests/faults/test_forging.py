@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, wait_until
 from tests.integration.ledger import Ledger
 
@@ -27,18 +27,18 @@ assert Container(settings=load_settings()).spool().keep(outcome)
 
 @pytest.mark.fault("F76")
 def test_a_command_cannot_record_an_outcome_of_its_neighbour(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path
 ) -> None:
     cli.run("config", "set", "lease", "2s")
     go = tmp_path / "go"
-    neighbour = witness.enqueue(f"until [ -e {go} ]; do sleep 0.05; done", max_retries=0)
+    neighbour = probe.enqueue(f"until [ -e {go} ]; do sleep 0.05; done", max_retries=0)
     database = {"QUEUECTL_DATABASE_URL": cli.environ["QUEUECTL_DATABASE_URL"]}
-    forger = witness.enqueue_silent([sys.executable, "-c", FORGE, neighbour], env=database, max_retries=0)
+    forger = probe.enqueue_silent([sys.executable, "-c", FORGE, neighbour], env=database, max_retries=0)
     cli.start_workers(concurrency=2)
     assert cli.wait_for(forger)["state"] == "completed", cli.job(forger)["output"]
     spool = cli.home / ".local/state/queuectl/spool"
     wait_until(lambda: not list(spool.glob("*/*.outcome")))
     assert cli.job(neighbour)["state"] == "processing"
     go.touch()
-    history = witness.check(faultless=True)
+    history = probe.check(faultless=True)
     assert history.jobs[neighbour].state == "completed"

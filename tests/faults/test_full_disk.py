@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.conftest import NewDatabase
 from tests.integration.driver import Cli, json_lines, wait_until
 from tests.integration.ledger import Ledger
@@ -87,16 +87,16 @@ def database_url(request: pytest.FixtureRequest, new_database: NewDatabase, tmp_
 @pytest.mark.fault("F38")
 @pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
 def test_outcomes_are_tried_until_there_is_room_for_them(
-    cli: Cli, ledger: Ledger, witness: Witness, disk: SmallDisk, tmp_path: Path, seconds: float
+    cli: Cli, ledger: Ledger, probe: FaultProbe, disk: SmallDisk, tmp_path: Path, seconds: float
 ) -> None:
     go = tmp_path / "go"
-    running = witness.enqueue_some(2, f"until [ -e {go} ]; do sleep 0.05; done; head -c 100000 /dev/zero", priority=9)
-    waiting = witness.enqueue_some(3)
+    running = probe.enqueue_some(2, f"until [ -e {go} ]; do sleep 0.05; done; head -c 100000 /dev/zero", priority=9)
+    waiting = probe.enqueue_some(3)
     cli.start_workers(2)
     wait_until(lambda: ledger.started(2))
 
     disk.fill()
-    refused = witness.tried("-", ids=BIG_IDS, stdin=BIG_BATCH, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    refused = probe.tried("-", ids=BIG_IDS, stdin=BIG_BATCH, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
     assert refused.code == 6
     assert "cannot grow: the disk is full" in refused.errors[0]
     assert f"the disk of {disk.path} is full" in cli.run("doctor", check=False).stdout
@@ -108,32 +108,34 @@ def test_outcomes_are_tried_until_there_is_room_for_them(
     cli.log.assert_at_most_lines(20 + seconds / 2, besides=["started", "succeeded after"])
 
     disk.free()
-    witness.healed()
-    history = witness.check()
+    probe.healed()
+    history = probe.check()
     assert {history.jobs[job_id].state for job_id in [*running, *waiting]} == {"completed"}
 
 
 @pytest.mark.fault("F38")
-def test_on_a_full_disk_nothing_is_stored_and_what_was_there_stays(cli: Cli, witness: Witness, disk: SmallDisk) -> None:
-    first = witness.enqueue()
-    refused = witness.tried("-", ids=[*BIG_IDS, *BIGGER_IDS], stdin=BIG_BATCH + BIG_BATCH.replace("big-", "bigger-"))
+def test_on_a_full_disk_nothing_is_stored_and_what_was_there_stays(
+    cli: Cli, probe: FaultProbe, disk: SmallDisk
+) -> None:
+    first = probe.enqueue()
+    refused = probe.tried("-", ids=[*BIG_IDS, *BIGGER_IDS], stdin=BIG_BATCH + BIG_BATCH.replace("big-", "bigger-"))
     assert refused.errors == [f"the database file {disk.path}/queue.db cannot grow: the disk is full"]
     assert list(cli.jobs()) == [first]
     cli.start_workers()
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 @pytest.mark.fault("F38")
-def test_when_the_file_cannot_grow_nothing_is_stored(cli: Cli, witness: Witness) -> None:
+def test_when_the_file_cannot_grow_nothing_is_stored(cli: Cli, probe: FaultProbe) -> None:
     """By a limit on the size of files, which needs no rights."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    first = witness.enqueue()
+    first = probe.enqueue()
     result = cli.run("enqueue", "-", stdin=BIG_BATCH, preexec_fn=limit, check=False)
-    witness.heard(BIG_IDS, result)
+    probe.heard(BIG_IDS, result)
     assert result.code == 6
     assert list(cli.jobs()) == [first]
     cli.start_workers()
-    witness.check(faultless=True)
+    probe.check(faultless=True)

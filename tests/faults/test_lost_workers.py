@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, Workers, is_running, kill, wait_until
 from tests.integration.ledger import Ledger
 
@@ -35,10 +35,10 @@ def is_told(cli: Cli, command: str) -> bool:
     return waits and "lost" in said.stdout
 
 
-def a_dead_worker(cli: Cli, witness: Witness, ledger: Ledger) -> tuple[Workers, str]:
+def a_dead_worker(cli: Cli, probe: FaultProbe, ledger: Ledger) -> tuple[Workers, str]:
     """Its supervisor and its command are dead as well; its lease runs on."""
     cli.run("config", "set", "lease", "1h")
-    job_id = witness.enqueue_endless()
+    job_id = probe.enqueue_endless()
     workers = cli.start_workers()
     wait_until(lambda: ledger.started(1))
     kill(workers.supervisor, *workers.pids)
@@ -47,9 +47,9 @@ def a_dead_worker(cli: Cli, witness: Witness, ledger: Ledger) -> tuple[Workers, 
 
 
 def test_a_dead_worker_of_this_machine_is_lost_on_every_screen_at_once(
-    cli: Cli, ledger: Ledger, witness: Witness
+    cli: Cli, ledger: Ledger, probe: FaultProbe
 ) -> None:
-    _, job_id = a_dead_worker(cli, witness, ledger)
+    _, job_id = a_dead_worker(cli, probe, ledger)
     assert [name for name, told in shown(cli, job_id).items() if not told] == []
     [columns] = [line.split("\t") for line in cli.run("worker", "status").stdout.splitlines()]
     assert columns[3] == "lost"
@@ -57,24 +57,24 @@ def test_a_dead_worker_of_this_machine_is_lost_on_every_screen_at_once(
     cli.wait_for(job_id, "completed")
     assert [worker["lost"] for worker in cli.json("worker", "status")] == [False]
     assert not cli.job(job_id)["worker_lost"]
-    witness.check()
+    probe.check()
 
 
-def test_a_dead_worker_serves_no_queue(cli: Cli, ledger: Ledger, witness: Witness) -> None:
-    _, _ = a_dead_worker(cli, witness, ledger)
+def test_a_dead_worker_serves_no_queue(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
+    _, _ = a_dead_worker(cli, probe, ledger)
     said = cli.run("enqueue", "--id", "next", "-c", "true").stderr
     assert "no live worker serves queue default" in said
     messages = [each["message"] for each in cli.json("doctor")["findings"] if each["subject"] == "workers"]
     assert "1 job of queue default is due, and no worker serves it" in messages
     cli.start_workers()
     cli.wait_for("next", "completed")
-    witness.check()
+    probe.check()
 
 
 @pytest.mark.sqlite_only
-def test_a_worker_whose_lease_is_over_is_lost_wherever_it_is(cli: Cli, ledger: Ledger, witness: Witness) -> None:
+def test_a_worker_whose_lease_is_over_is_lost_wherever_it_is(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
     cli.run("config", "set", "lease", "2s")
-    job_id = witness.enqueue_endless()
+    job_id = probe.enqueue_endless()
     workers = cli.start_workers()
     wait_until(lambda: ledger.started(1))
     for pid in (workers.supervisor, *workers.pids):
@@ -87,5 +87,5 @@ def test_a_worker_whose_lease_is_over_is_lost_wherever_it_is(cli: Cli, ledger: L
     assert [name for name, told in shown(cli, job_id).items() if not told] == []
     for pid in (*workers.pids, workers.supervisor):
         os.kill(pid, signal.SIGCONT)
-    witness.check()
+    probe.check()
     assert json.loads(cli.run("--output", "json", "doctor").stdout)["ok"]

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from psycopg.rows import class_row
 
-from tests.faults.invariants import Call, History, check
+from queuectl.drill.judge import Call, Entry, History
+from tests.faults.probe import fail_unless_all_hold
 from tests.faults.reading import damage, read_rows
 from tests.integration.driver import PATIENCE, QUEUECTL, Cli, wait_until
 from tests.integration.hosts import Host, Network
@@ -49,7 +50,7 @@ note end"""
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a run of a job did on which host, and when (seconds since boot)."""
+    """An act of a run of a job: on which host, and when (seconds since boot)."""
 
     job: str
     attempt: int
@@ -172,11 +173,10 @@ def test_nothing_is_lost_and_nothing_overlaps_when_of_three_hosts_one_is_killed_
     assert {job["state"] for job in jobs.values()} == {"completed"}
     attempts = attempts_at(postgres_url)
     rows = read_rows(postgres_url)
-    acknowledged = [Call(ids=ids, printed=ids, code=0)]
-    check(
+    fail_unless_all_hold(
         History(
-            calls=acknowledged,
-            ledger=ledger.lines(),
+            calls=[Call(ids=ids, printed=ids, code=0)],
+            ledger=[Entry(line.job, line.attempt, line.what, line.since_boot) for line in ledger.lines()],
             jobs=rows.jobs,
             attempts=rows.attempts,
             damage=damage(postgres_url),

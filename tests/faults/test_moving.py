@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.faults import reading
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import QUEUECTL, Cli, wait_until
 from tests.integration.ledger import Ledger
 
@@ -70,13 +70,13 @@ def is_held(url: str) -> bool:
 
 @pytest.mark.fault("F53")
 def test_nobody_changes_the_source_of_a_transfer_until_it_has_been_verified(
-    cli: Cli, witness: Witness, ledger: Ledger, request: pytest.FixtureRequest, backend: str, tmp_path: Path
+    cli: Cli, probe: FaultProbe, ledger: Ledger, request: pytest.FixtureRequest, backend: str, tmp_path: Path
 ) -> None:
     target = f"sqlite:///{tmp_path / 'moved.db'}"
     if backend == "sqlite":
         target = str(request.getfixturevalue("empty_postgres_url"))
     cli.run("--database-url", target, "init")
-    ids = witness.enqueue_some(100)
+    ids = probe.enqueue_some(100)
     source = cli.environ["QUEUECTL_DATABASE_URL"]
     with ThreadPoolExecutor() as pool:
         with writers_excluded(target, "LOCK TABLE jobs IN EXCLUSIVE MODE"):
@@ -89,8 +89,8 @@ def test_nobody_changes_the_source_of_a_transfer_until_it_has_been_verified(
         starting.result()
     moved = cli.json("--database-url", target, "list", "--limit", "0")
     assert {(job["id"], job["state"]) for job in moved} == {(job_id, "pending") for job_id in ids}
-    witness.healed()
-    witness.check(within=60, faultless=True)
+    probe.healed()
+    probe.check(within=60, faultless=True)
 
 
 @pytest.mark.fault("F54")

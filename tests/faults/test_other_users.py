@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, Result, wait_until
 from tests.integration.ledger import Ledger
 from tests.requirements import require
@@ -59,9 +59,9 @@ def test_another_user_reads_and_writes_nothing(
     try:
         newcomer.environ["QUEUECTL_DATABASE_URL"] = f"sqlite:///{place}/queue.db"
         newcomer.environ["QUEUECTL_LOG_DIR"] = str(newcomer.logs)
-        witness = Witness(newcomer, ledger, newcomer.environ["QUEUECTL_DATABASE_URL"])
+        probe = FaultProbe(newcomer, ledger, newcomer.environ["QUEUECTL_DATABASE_URL"])
         newcomer.run("init", umask=0)
-        witness.enqueue("echo secret")
+        probe.enqueue("echo secret")
         workers = newcomer.start_workers(umask=0)
         wait_until(lambda: ledger.entries("end"))
         files = [*place.iterdir(), workers.log_file]
@@ -70,7 +70,7 @@ def test_another_user_reads_and_writes_nothing(
             for how in ("<", ">>"):
                 tried = subprocess.run(["sh", "-c", f": {how} '{file}'"], user=another_user, capture_output=True)
                 assert (tried.returncode != 0, b"Permission denied" in tried.stderr) == (True, True), file
-        witness.check(faultless=True)
+        probe.check(faultless=True)
         newcomer.run("worker", "stop")
     finally:
         for file in place.iterdir():

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.probe import FaultProbe
 from tests.faults.tracing import strace
-from tests.faults.witness import Witness
 from tests.integration.driver import QUEUECTL, Cli, kill, processes_with, wait_until
 from tests.integration.ledger import Ledger
 from tests.requirements import require
@@ -127,15 +127,15 @@ WITHOUT_ROOTS_HANDS = ["setpriv", "--bounding-set=-kill"]
 
 @pytest.mark.fault("F22")
 def test_a_worker_whose_own_directory_cannot_be_entered_any_more_runs_each_job_once(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path
 ) -> None:
     require("users")
     start = tmp_path / "start"
     start.mkdir()
     cli.start_in_foreground(before=WITHOUT_ROOTS_EYES, cwd=start)
     start.chmod(0)
-    ids = witness.enqueue_some(3, "sleep 0.3", cwd="/", max_retries=0)
-    history = witness.check(faultless=True)
+    ids = probe.enqueue_some(3, "sleep 0.3", cwd="/", max_retries=0)
+    history = probe.check(faultless=True)
     assert {(history.jobs[each].state, history.jobs[each].attempts) for each in ids} == {("completed", 1)}
 
 

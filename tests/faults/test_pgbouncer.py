@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import free_port
@@ -68,15 +68,15 @@ def cli(pooled_url: str, tmp_path: Path) -> Iterator[Cli]:
     user.close()
 
 
-def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness) -> None:
+def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Ledger, probe: FaultProbe) -> None:
     cli.run("init")
     cli.start_workers(WORKERS)
-    ids = witness.enqueue_all([{"command": ledger.command(), "priority": 1 + number % 10} for number in range(JOBS)])
-    failing = witness.enqueue("false", max_retries=1)
-    cancelled = witness.enqueue(delay="1h")
+    ids = probe.enqueue_all([{"command": ledger.command(), "priority": 1 + number % 10} for number in range(JOBS)])
+    failing = probe.enqueue("false", max_retries=1)
+    cancelled = probe.enqueue(delay="1h")
     cli.run("cancel", cancelled)
     assert _sessions(postgres_url) <= POOL
-    witness.check(within=60, faultless=True)
+    probe.check(within=60, faultless=True)
     jobs = cli.jobs()
 
     assert {jobs[job_id]["state"] for job_id in ids} == {"completed"}
@@ -92,14 +92,14 @@ def test_many_workers_share_few_sessions(cli: Cli, postgres_url: str, ledger: Le
     cli.log.assert_without("prepared", "cannot use the database", "ERROR", "lost")
 
 
-def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger, witness: Witness) -> None:
+def test_jobs_start_within_the_poll(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
     cli.start_workers()
-    job = cli.wait_for(witness.enqueue())
+    job = cli.wait_for(probe.enqueue())
     [attempt] = job["history"]
     waited = ledger.entries("start")[0].at - _seconds(job["created_at"])
     assert waited < 1.5
     assert attempt["outcome"] == "succeeded"
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 def _sessions(url: str) -> int:

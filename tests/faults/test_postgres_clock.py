@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, wait_until
 from tests.integration.hosts import WRONG_CLOCK
@@ -36,19 +36,19 @@ def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
 
 
 def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
-    cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness, wrong_clock: dict[str, str], held_up: HeldUp
+    cli: Cli, postgres_url: str, ledger: Ledger, probe: FaultProbe, wrong_clock: dict[str, str], held_up: HeldUp
 ) -> None:
     cli.run("config", "set", "lease", "6s")
     right = cli.start_workers(concurrency=2)
     wrong = cli.start_workers(concurrency=2, env=wrong_clock, queues=["default"])
-    long = witness.enqueue_some(3, "sleep 7")  # so that both hosts run one, for longer than its lease
+    long = probe.enqueue_some(3, "sleep 7")  # so that both hosts run one, for longer than its lease
     wait_until(lambda: ledger.started(3))
 
     asked = time.time()
-    witness.tried(witness.document("delayed", delay="3s"), ids=["delayed"], env=wrong_clock)
+    probe.tried(probe.document("delayed", delay="3s"), ids=["delayed"], env=wrong_clock)
     answered = time.time()
-    failing = witness.enqueue("false", max_retries=1)  # again after two seconds
-    witness.check(faultless=True)
+    failing = probe.enqueue("false", max_retries=1)  # again after two seconds
+    probe.check(faultless=True)
     jobs = cli.jobs()
     server_now = _server_clock(postgres_url)
 
@@ -74,7 +74,7 @@ def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
 
 
 def test_running_jobs_survive_a_step_of_the_servers_clock(
-    cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness
+    cli: Cli, postgres_url: str, ledger: Ledger, probe: FaultProbe
 ) -> None:
     name = postgres_url.rpartition("/")[2].partition("?")[0]
     with psycopg.connect(postgres_url, autocommit=True) as session:
@@ -87,13 +87,13 @@ def test_running_jobs_survive_a_step_of_the_servers_clock(
         session.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")  # type: ignore[call-overload]
         cli.run("config", "set", "lease", "3s")
         workers = cli.start_workers(3)
-        jobs = witness.enqueue_some(2, "sleep 30")
+        jobs = probe.enqueue_some(2, "sleep 30")
         wait_until(lambda: ledger.started(2))
         time.sleep(3)
         session.execute("UPDATE step SET by = '1 hour'")
     for job_id in jobs:
         cli.wait_for(job_id, timeout=90)
-    witness.check(faultless=True)
+    probe.check(faultless=True)
     assert {job["losses"] for job in cli.jobs().values()} == {0}
     workers.log.assert_without("lost", "taken back")
 

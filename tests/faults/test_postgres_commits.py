@@ -21,8 +21,8 @@ from queuectl.application.operate.retry import (
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
+from tests.faults.probe import FaultProbe
 from tests.faults.tracing import strace
-from tests.faults.witness import Witness
 from tests.integration.driver import QUEUECTL, Cli, Result, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.proxy import Proxy
@@ -59,41 +59,41 @@ def queue(proxy: Proxy) -> Iterator[Queue]:
     container.storage().close()
 
 
-def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy, witness: Witness) -> None:
+def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy, probe: FaultProbe) -> None:
     for after in range(MOST_COMMITS):
         cut = proxy.cut_commit(after=after)
-        assert witness.tried(witness.document(f"a{after}"), ids=[f"a{after}"]).stdout == f"a{after}\n"
+        assert probe.tried(probe.document(f"a{after}"), ids=[f"a{after}"]).stdout == f"a{after}\n"
         if not cut.happened.is_set():
             break
     proxy.heal()
     assert 2 <= after < MOST_COMMITS
     ids = [f"a{number}" for number in range(after + 1)]
     assert sorted(cli.jobs()) == sorted(ids)
-    witness.check(within=None, waiting=ids)
+    probe.check(within=None, waiting=ids)
 
 
 @pytest.mark.parametrize("errors", [1, 2], ids=["once", "twice"])
-def test_an_answer_that_this_machine_cannot_read_is_looked_up_too(cli: Cli, witness: Witness, errors: int) -> None:
+def test_an_answer_that_this_machine_cannot_read_is_looked_up_too(cli: Cli, probe: FaultProbe, errors: int) -> None:
     for number in range(1, MOST_ANSWERS):
         job_id = f"a{number}"
         inject = f"--inject=recvfrom:error=ENOMEM:when={number}..{number + errors - 1}"
         program = [*strace("-o", "/dev/null", "--trace=recvfrom", inject), QUEUECTL]
-        result = cli.run("enqueue", witness.document(job_id), program=program, check=False)
-        witness.heard([job_id], result)
+        result = cli.run("enqueue", probe.document(job_id), program=program, check=False)
+        probe.heard([job_id], result)
         assert (result.code, result.stdout) in [(0, f"{job_id}\n"), (6, "")]
         if result.code:
             assert "was made" in result.errors[0] or job_id not in cli.jobs()
     assert f"a{MOST_ANSWERS - 1}" in cli.jobs()
-    witness.check(within=None, waiting=list(cli.jobs()))
+    probe.check(within=None, waiting=list(cli.jobs()))
 
 
 @made
-def test_a_batch_is_stored_once(cli: Cli, proxy: Proxy, witness: Witness, is_made: bool) -> None:
+def test_a_batch_is_stored_once(cli: Cli, proxy: Proxy, probe: FaultProbe, is_made: bool) -> None:
     cut = proxy.cut_commit(b"COPY jobs", is_made=is_made)
-    ids = witness.enqueue_some(50)
+    ids = probe.enqueue_some(50)
     assert cut.happened.is_set()
     assert cli.jobs().keys() == set(ids)
-    witness.check(within=None, waiting=ids)
+    probe.check(within=None, waiting=ids)
 
 
 @made
@@ -147,15 +147,15 @@ def test_a_setting_is_stored_and_taken_back(queue: Queue, proxy: Proxy, is_made:
     assert stored_settings(queue) == {}
 
 
-def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy, witness: Witness) -> None:
+def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy, probe: FaultProbe) -> None:
     cut = proxy.cut_commit(b"INSERT INTO jobs", refuse_then=True)
-    result = witness.tried(JOB, ids=["a"], env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    result = probe.tried(JOB, ids=["a"], env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
     assert cut.happened.is_set()
     _is_one_clear_line(result)
     assert "nobody knows whether the change was made" in result.errors[0]
     proxy.heal()
-    assert "there is already a job a" in witness.tried(JOB, ids=["a"]).errors[0]
-    witness.check(within=None, waiting=["a"])
+    assert "there is already a job a" in probe.tried(JOB, ids=["a"]).errors[0]
+    probe.check(within=None, waiting=["a"])
 
 
 def test_a_question_that_is_cut_is_not_said_to_have_changed_anything(cli: Cli, proxy: Proxy) -> None:
@@ -167,12 +167,12 @@ def test_a_question_that_is_cut_is_not_said_to_have_changed_anything(cli: Cli, p
 
 @made
 def test_jobs_whose_claim_was_cut_run_once(
-    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness, is_made: bool
+    cli: Cli, proxy: Proxy, ledger: Ledger, probe: FaultProbe, is_made: bool
 ) -> None:
-    ids = witness.enqueue_some(5)
+    ids = probe.enqueue_some(5)
     cut = proxy.cut_commit(b"INSERT INTO attempts", is_made=is_made)
     cli.start_workers(concurrency=3)
-    history = witness.check()
+    history = probe.check()
     assert cut.happened.is_set()
     assert {history.jobs[job_id].state for job_id in ids} == {"completed"}
     assert len(ledger.entries("start")) == len(ledger.entries("end")) == 5
@@ -180,18 +180,18 @@ def test_jobs_whose_claim_was_cut_run_once(
 
 
 def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
-    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness
+    cli: Cli, proxy: Proxy, ledger: Ledger, probe: FaultProbe
 ) -> None:
-    ids = witness.enqueue_some(3)
+    ids = probe.enqueue_some(3)
     cut = proxy.cut_commit(b"INSERT INTO attempts", refuse_then=True)
     cli.start_workers(concurrency=3)
     wait_until(cut.happened.is_set)
     cli.log.wait_for("cannot use the database")
     proxy.heal()
-    witness.healed()
-    witness.check()
+    probe.healed()
+    probe.check()
     for job_id in ids:
-        assert witness.outcomes(job_id) == ["released", "succeeded"]
+        assert probe.outcomes(job_id) == ["released", "succeeded"]
         assert len(ledger.entries("start", job=job_id)) == 1
     cli.log.assert_exactly("cannot use the database")
     cli.log.assert_exactly("can use the database again")
@@ -203,11 +203,11 @@ def test_jobs_whose_claim_was_cut_are_released_when_the_server_stays_away(
     ids=["made, a cut", "made, an outage", "not made, an outage"],
 )
 def test_an_outcome_whose_commit_was_cut_is_recorded_once(
-    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness, is_made: bool, outage: bool
+    cli: Cli, proxy: Proxy, ledger: Ledger, probe: FaultProbe, is_made: bool, outage: bool
 ) -> None:
     cli.start_workers()
     cut = proxy.cut_commit(b"UPDATE attempts", is_made=is_made, refuse_then=outage)
-    job_id = witness.enqueue("echo said")
+    job_id = probe.enqueue("echo said")
     wait_until(cut.happened.is_set)
     if outage:
         cli.log.wait_for("cannot use the database")
@@ -217,7 +217,7 @@ def test_an_outcome_whose_commit_was_cut_is_recorded_once(
     assert len(ledger.entries("start")) == 1
     cli.log.assert_exactly(f"job {job_id} attempt 1 succeeded")
     cli.log.assert_without("late")
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 def _is_one_clear_line(result: Result) -> None:

@@ -16,7 +16,7 @@ from queuectl.application.operate.inspect import status_of
 from queuectl.container import Container
 from queuectl.domain.job import JobRequest
 from queuectl.settings import Settings
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.conftest import HeldUp
 from tests.integration.driver import Cli, Workers, wait_until
 from tests.integration.ledger import Ledger
@@ -81,10 +81,10 @@ def test_a_large_batch_may_take_longer_than_a_statement_when_the_line_is_slow(
 
 @pytest.mark.fault("F28")
 def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
-    proxy: Proxy, cli: Cli, ledger: Ledger, witness: Witness
+    proxy: Proxy, cli: Cli, ledger: Ledger, probe: FaultProbe
 ) -> None:
     cli.run("config", "set", "lease", f"{LEASE}s")
-    job_id = witness.enqueue_endless()
+    job_id = probe.enqueue_endless()
     workers = cli.start_workers(env=behind(proxy))
     wait_until(lambda: ledger.entries("alive"))
 
@@ -98,8 +98,8 @@ def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
 
     proxy.heal()
     _replaced(workers)
-    witness.enqueue()
-    witness.check()
+    probe.enqueue()
+    probe.check()
     lost, succeeded = cli.job(job_id)["history"]
     assert (lost["outcome"], succeeded["outcome"]) == ("lost", "succeeded")
     workers.log.assert_exactly("lost its lease")
@@ -109,23 +109,23 @@ def test_jobs_behind_a_hung_connection_are_stopped_in_time_for_another_worker(
 
 @pytest.mark.fault("F28")
 def test_one_hung_connection_costs_neither_the_lease_nor_the_job(
-    proxy: Proxy, cli: Cli, ledger: Ledger, witness: Witness
+    proxy: Proxy, cli: Cli, ledger: Ledger, probe: FaultProbe
 ) -> None:
     cli.run("config", "set", "lease", f"{LEASE}s")
     workers = cli.start_workers(env=behind(proxy))
-    job_id = witness.enqueue("sleep 6")
+    job_id = probe.enqueue("sleep 6")
     wait_until(ledger.started)
     proxy.swallow()
     proxy.heal()  # a firewall has forgotten the connections that there are, and lets new ones through
     job = cli.wait_for(job_id)
     assert (job["state"], job["attempts"]) == ("completed", 1)
     workers.log.assert_without("lost its lease")
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 @pytest.mark.fault("F48")
 def test_jobs_start_while_the_listener_hears_nothing_and_it_is_replaced(
-    proxy: Proxy, cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness, held_up: HeldUp
+    proxy: Proxy, cli: Cli, postgres_url: str, ledger: Ledger, probe: FaultProbe, held_up: HeldUp
 ) -> None:
     cli.start_workers(env=behind(proxy))
     wait_until(lambda: _listeners(postgres_url))
@@ -134,12 +134,12 @@ def test_jobs_start_while_the_listener_hears_nothing_and_it_is_replaced(
     proxy.heal()
     swallowed_at = time.monotonic()
     for _ in range(3):
-        job = cli.wait_for(witness.enqueue())
+        job = cli.wait_for(probe.enqueue())
         waited = ledger.entries("start", job=job["id"])[0].at - datetime.fromisoformat(job["created_at"]).timestamp()
         assert waited < 1 + 1 + held_up()  # the poll, and the enqueueing from its look at the clock to the commit
     wait_until(lambda: _listeners(postgres_url) - {deaf}, 20 - (time.monotonic() - swallowed_at))
-    witness.enqueue()
-    witness.check(faultless=True)
+    probe.enqueue()
+    probe.check(faultless=True)
     cli.log.assert_without("database")
 
 

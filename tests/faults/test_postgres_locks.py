@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, kill, wait_until
 from tests.integration.ledger import Ledger
 
@@ -21,9 +21,9 @@ def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
 @pytest.mark.fault("F28")
 @pytest.mark.parametrize("table", ["workers", "jobs"])
 def test_the_open_transaction_of_a_host_that_is_gone_holds_up_nothing_but_its_own_jobs(
-    cli: Cli, postgres_url: str, ledger: Ledger, witness: Witness, table: str
+    cli: Cli, postgres_url: str, ledger: Ledger, probe: FaultProbe, table: str
 ) -> None:
-    held = witness.enqueue_endless()
+    held = probe.enqueue_endless()
     workers = cli.start_workers()
     wait_until(lambda: ledger.entries("alive"))
     kill(workers.supervisor, *workers.pids)
@@ -35,4 +35,4 @@ def test_the_open_transaction_of_a_host_that_is_gone_holds_up_nothing_but_its_ow
             assert cli.wait_for(job_id, timeout=5)["attempts"] == 1
         assert cli.job(held)["state"] == "processing"
     assert cli.wait_for(held)["losses"] == 1
-    witness.check()
+    probe.check()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import Server, create_database
@@ -46,15 +46,15 @@ def test_workers_hold_on_through_kills_and_restarts_of_the_server(
     cli: Cli,
     server: Server,
     ledger: Ledger,
-    witness: Witness,
+    probe: FaultProbe,
     outages: list[tuple[str, float]],
     jobs: int,
     long: int,
 ) -> None:
     if long > 20:  # seconds: two thirds of the lease, after which a worker must let its jobs go
         cli.run("config", "set", "lease", "2m")
-    long_job = witness.enqueue(f"sleep {long}", priority=9)
-    witness.enqueue_some(jobs, "sleep 0.3")
+    long_job = probe.enqueue(f"sleep {long}", priority=9)
+    probe.enqueue_some(jobs, "sleep 0.3")
     workers = cli.start_workers(2)
     wait_until(lambda: ledger.started(4))
     for how, seconds in outages:
@@ -63,8 +63,8 @@ def test_workers_hold_on_through_kills_and_restarts_of_the_server(
         time.sleep(seconds)
         server.start()
         wait_until(lambda so_far=so_far: len(ledger.entries("end")) > so_far + 2)  # work goes on
-    witness.healed()
-    history = witness.check(within=60 + jobs * 0.3)
+    probe.healed()
+    history = probe.check(within=60 + jobs * 0.3)
 
     assert {job.state for job in history.jobs.values()} == {"completed"}
     assert history.jobs[long_job].attempts == 1
@@ -79,17 +79,17 @@ def test_workers_hold_on_through_kills_and_restarts_of_the_server(
 
 
 @pytest.mark.slow
-def test_a_command_line_that_meets_an_outage_is_honest(cli: Cli, server: Server, witness: Witness) -> None:
+def test_a_command_line_that_meets_an_outage_is_honest(cli: Cli, server: Server, probe: FaultProbe) -> None:
     cli.start_workers()
     for number in range(6):
         ids = [f"{number}-{each}" for each in range(3)]
         if number % 2:
             server.kill()
-        lines = "".join(witness.document(job_id) + "\n" for job_id in ids)
-        refused = witness.tried("-", ids=ids, stdin=lines, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+        lines = "".join(probe.document(job_id) + "\n" for job_id in ids)
+        refused = probe.tried("-", ids=ids, stdin=lines, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
         assert refused.code == (6 if number % 2 else 0)
         if number % 2:
             time.sleep(random.uniform(0, 2))
             server.start()
-    witness.healed()
-    witness.check()
+    probe.healed()
+    probe.check()

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from tests.faults.probe import FaultProbe
 from tests.faults.test_pgbouncer import pooled_url  # noqa: F401 - a fixture
-from tests.faults.witness import Witness
 from tests.integration.driver import Cli
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import execute
@@ -67,18 +67,18 @@ def settings() -> list[str]:
     return [f"{name} = '{value}'" if name != "DateStyle" else f"DateStyle = {value}" for name, value in HOSTILE.items()]
 
 
-def test_what_is_set_for_a_session_changes_nothing(cli: Cli, ledger: Ledger, witness: Witness) -> None:
+def test_what_is_set_for_a_session_changes_nothing(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
     assert cli.run("doctor", check=False).stderr == ""
     odd = r"€ 日本 \ \\ ' \x41 %s"
-    [failing] = witness.enqueue_all(
+    [failing] = probe.enqueue_all(
         [{"id": "euro", "command": ledger.command(r"printf '€ missing \\n\377' >&2; exit 3"), "max_retries": 0}]
     )
-    batch = witness.enqueue_all([{"command": ledger.command(f': "{odd}"')}] * 60)
+    batch = probe.enqueue_all([{"command": ledger.command(f': "{odd}"')}] * 60)
     before = time.time()
     cli.start_workers(2, concurrency=4)
-    later = witness.enqueue("true", delay="1s")
+    later = probe.enqueue("true", delay="1s")
     time.sleep(0.5)  # longer than an idle session may last
-    witness.check(faultless=True)
+    probe.check(faultless=True)
     jobs = cli.jobs()
     euro = cli.job(failing)
     assert (euro["attempts"], euro["losses"], euro["exit_code"]) == (1, 0, 3)

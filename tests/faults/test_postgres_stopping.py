@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.faults.probe import FaultProbe
 from tests.faults.test_stopping_without_database import BOUND
-from tests.faults.witness import Witness
 from tests.integration.driver import PATIENCE, Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.proxy import Proxy
@@ -38,9 +38,9 @@ def cli(proxy: Proxy, tmp_path: Path) -> Iterator[Cli]:
 @pytest.mark.parametrize("trouble", ["swallow", "refuse"])
 @pytest.mark.parametrize("force", [False, True], ids=["graceful", "forced"])
 def test_workers_are_stopped_while_the_server_is_away_or_hung(
-    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness, postgres_url: str, trouble: str, force: bool
+    cli: Cli, proxy: Proxy, ledger: Ledger, probe: FaultProbe, postgres_url: str, trouble: str, force: bool
 ) -> None:
-    job_id = witness.enqueue_endless() if force else witness.enqueue("sleep 1")
+    job_id = probe.enqueue_endless() if force else probe.enqueue("sleep 1")
     workers = cli.start_workers(2)
     wait_until(ledger.started)
     getattr(proxy, trouble)()
@@ -52,16 +52,16 @@ def test_workers_are_stopped_while_the_server_is_away_or_hung(
     assert cli.processes() == {}
     proxy.heal()
     cli.start_workers()
-    witness.healed()
-    history = witness.check()
+    probe.healed()
+    history = probe.check()
     assert history.jobs[job_id].state == "completed"
 
 
 def test_a_worker_whose_outcome_is_safe_on_disk_ends_within_seconds_though_the_server_hangs(
-    cli: Cli, proxy: Proxy, ledger: Ledger, witness: Witness, postgres_url: str
+    cli: Cli, proxy: Proxy, ledger: Ledger, probe: FaultProbe, postgres_url: str
 ) -> None:
     cli.run("config", "set", "lease", "60s")
-    job_id = witness.enqueue("sleep 1")
+    job_id = probe.enqueue("sleep 1")
     workers = cli.start_workers()
     wait_until(ledger.started)
     proxy.swallow()
@@ -70,12 +70,12 @@ def test_a_worker_whose_outcome_is_safe_on_disk_ends_within_seconds_though_the_s
     wait_until(lambda: not is_running(workers.supervisor), BOUND)
     proxy.heal()
     cli.start_workers()
-    witness.healed()
-    assert witness.check().jobs[job_id].attempts == 1
+    probe.healed()
+    assert probe.check().jobs[job_id].attempts == 1
 
 
 def test_workers_are_stopped_that_hold_every_connection_of_the_server(
-    cli: Cli, witness: Witness, postgres_server: str, postgres_url: str
+    cli: Cli, probe: FaultProbe, postgres_server: str, postgres_url: str
 ) -> None:
     name = conninfo_to_dict(postgres_url)["dbname"]
     workers = cli.start_workers(2)
@@ -85,4 +85,4 @@ def test_workers_are_stopped_that_hold_every_connection_of_the_server(
         admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     assert "without it" in result.stderr
     assert not any(is_running(pid) for pid in [workers.supervisor, *workers.pids])
-    witness.check()
+    probe.check()

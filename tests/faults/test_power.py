@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import reading
+from tests.faults.probe import FaultProbe
 from tests.faults.tracing import Trace, kill_group, killing, started
-from tests.faults.witness import Witness
 from tests.integration.driver import PATIENCE, QUEUECTL, Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
 from tests.integration.log import Log
@@ -37,22 +37,22 @@ def trace(tmp_path: Path) -> Trace:
     "numbers", [(1, 3), pytest.param(range(1, MOST_SYNCS), marks=pytest.mark.slow)], ids=["two", "each"]
 )
 def test_an_enqueue_that_is_killed_at_a_sync_is_stored_whole_or_not_at_all(
-    cli: Cli, witness: Witness, numbers: range | tuple[int, ...]
+    cli: Cli, probe: FaultProbe, numbers: range | tuple[int, ...]
 ) -> None:
     killed = 0
     for number in numbers:
         job_id = f"job-{number}"
-        result = cli.run("enqueue", witness.document(job_id), program=[*killing(number), QUEUECTL], check=False)
-        witness.heard([job_id], result)
+        result = cli.run("enqueue", probe.document(job_id), program=[*killing(number), QUEUECTL], check=False)
+        probe.heard([job_id], result)
         if result.code == 0:  # there was no such sync
             break
         killed += 1
-        again = witness.tried(witness.document(job_id), ids=[job_id])
+        again = probe.tried(probe.document(job_id), ids=[job_id])
         assert again.code in (0, 4)
     assert killed >= 2
     cli.start_workers()
-    witness.healed()
-    witness.check()
+    probe.healed()
+    probe.check()
 
 
 @pytest.mark.fault("F05")
@@ -62,15 +62,15 @@ def test_an_enqueue_that_is_killed_at_a_sync_is_stored_whole_or_not_at_all(
     ids=["two", "each"],
 )
 def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_nothing(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path, numbers: range | tuple[int, ...]
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path, numbers: range | tuple[int, ...]
 ) -> None:
     killed = 0
     for number in numbers:
-        job_id = witness.enqueue()
+        job_id = probe.enqueue()
         log = cli.directory / f"killed-{number}.log"
         supervised = started([*killing(number), *FOREGROUND], log=log, env=cli.environ, cwd=cli.directory)
         try:
-            was_killed = Log.at(log).wait_for("(signal SIGKILL)", or_until=lambda: _has_ended(witness, job_id))  # noqa: B023 - called before the next turn
+            was_killed = Log.at(log).wait_for("(signal SIGKILL)", or_until=lambda: _has_ended(probe, job_id))  # noqa: B023 - called before the next turn
             killed += was_killed
             for pid in cli.own_processes():  # the workers have sessions of their own
                 with contextlib.suppress(ProcessLookupError):
@@ -79,46 +79,46 @@ def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_noth
             kill_group(supervised)
         wait_until(lambda: not any(is_running(pid) for pid in cli.own_processes()))
         workers = cli.start_workers()
-        wait_until(lambda: _has_ended(witness, job_id))  # noqa: B023 - called before the next turn
+        wait_until(lambda: _has_ended(probe, job_id))  # noqa: B023 - called before the next turn
         cli.run("worker", "stop")
         assert not is_running(workers.supervisor)
         if not was_killed:
             break
     assert killed == 2 if len(numbers) == 2 else killed >= 4
-    witness.healed()
-    witness.check()
+    probe.healed()
+    probe.check()
 
 
-def _has_ended(witness: Witness, job_id: str) -> bool:
-    return witness.rows().jobs[job_id].state == "completed"
+def _has_ended(probe: FaultProbe, job_id: str) -> bool:
+    return probe.rows().jobs[job_id].state == "completed"
 
 
 @pytest.mark.fault("F06")
-def test_an_acknowledged_job_is_synced_before_its_id_is_printed(cli: Cli, witness: Witness, trace: Trace) -> None:
-    path = reading.path_of(witness.url)
+def test_an_acknowledged_job_is_synced_before_its_id_is_printed(cli: Cli, probe: FaultProbe, trace: Trace) -> None:
+    path = reading.path_of(probe.url)
     syncs = []
     for number in range(3):
         job_id = f"acknowledged-{number}"
         with _kept_log(path):
             before = _commits(path)
-            result = cli.run("enqueue", witness.document(job_id), program=[*trace.command, QUEUECTL])
+            result = cli.run("enqueue", probe.document(job_id), program=[*trace.command, QUEUECTL])
             made = _commits(path) - before
-        witness.heard([job_id], result)
+        probe.heard([job_id], result)
         syncs.append((made, trace.syncs(path + "-wal")))
         said = trace.unsynced_at(job_id + r"\\n", path)
         assert len(said) == 1
-        _witness_unsynced(witness, said)
+        _witness_unsynced(probe, said)
     cli.start_workers()
-    _witness_syncs(witness, syncs)
+    _witness_syncs(probe, syncs)
 
 
 @pytest.mark.fault("F06")
 def test_an_outcome_is_synced_before_it_is_logged(
-    cli: Cli, ledger: Ledger, witness: Witness, trace: Trace, tmp_path: Path
+    cli: Cli, ledger: Ledger, probe: FaultProbe, trace: Trace, tmp_path: Path
 ) -> None:
     cli.run("config", "set", "lease", "1h")  # no renewal is under way when something is said,
-    ids = witness.enqueue_some(5, "sleep 0.5")  # nor the next commit: the log's thread writes a moment later
-    path = reading.path_of(witness.url)
+    ids = probe.enqueue_some(5, "sleep 0.5")  # nor the next commit: the log's thread writes a moment later
+    path = reading.path_of(probe.url)
     log = cli.directory / "traced.log"
     with _kept_log(path):
         before = _commits(path)
@@ -133,45 +133,45 @@ def test_an_outcome_is_synced_before_it_is_logged(
         made = _commits(path) - before
     said = trace.unsynced_at(r"job \w+ attempt 1 (started|succeeded)", path)
     assert len(said) == 2 * len(ids)
-    _witness_unsynced(witness, said)
-    _witness_syncs(witness, [(made, trace.syncs(path + "-wal"))])
+    _witness_unsynced(probe, said)
+    _witness_syncs(probe, [(made, trace.syncs(path + "-wal"))])
 
 
-def _witness_unsynced(witness: Witness, said: list[tuple[str, set[str]]]) -> None:
+def _witness_unsynced(probe: FaultProbe, said: list[tuple[str, set[str]]]) -> None:
     """Nothing was said while what it rests on was not on the disk."""
-    witness.damaged += [f"{', '.join(files)} not synced when {text!r} was written" for text, files in said if files]
+    probe.damaged += [f"{', '.join(files)} not synced when {text!r} was written" for text, files in said if files]
 
 
-def _witness_syncs(witness: Witness, syncs: list[tuple[int, int]]) -> None:
+def _witness_syncs(probe: FaultProbe, syncs: list[tuple[int, int]]) -> None:
     """Every commit was synced: with fewer syncs than commits, a power cut would lose one."""
-    witness.damaged += [f"{made} commits, and {synced} syncs of the log" for made, synced in syncs if synced < made]
+    probe.damaged += [f"{made} commits, and {synced} syncs of the log" for made, synced in syncs if synced < made]
     assert all(made for made, _ in syncs)
-    witness.check()
+    probe.check()
 
 
 @pytest.mark.fault("F06")
 @pytest.mark.parametrize("copies", [5, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_copy_of_the_files_taken_at_any_moment_opens_clean(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path, copies: int
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path, copies: int
 ) -> None:
-    path = reading.path_of(witness.url)
-    witness.enqueue_some(10 * copies)
+    path = reading.path_of(probe.url)
+    probe.enqueue_some(10 * copies)
     cli.start_workers(2)
     for number in range(copies):
         time.sleep(0.2)
-        ended = {job.id for job in witness.rows().jobs.values() if job.state == "completed"}
+        ended = {job.id for job in probe.rows().jobs.values() if job.state == "completed"}
         copy = tmp_path / f"copy-{number}"
         copy.mkdir()
         _copied_at_once(cli, path, copy)
         url = f"sqlite:///{copy}/queue.db"
         assert reading.damage(url) == []
         found = reading.read_rows(url).jobs
-        assert found.keys() == witness.rows().jobs.keys()
+        assert found.keys() == probe.rows().jobs.keys()
         assert {job_id for job_id in ended if found[job_id].state != "completed"} == set()
         assert cli.json("status", env={"QUEUECTL_DATABASE_URL": url})["jobs"]["completed"] >= len(ended)
         shutil.rmtree(copy)
-    witness.healed()
-    witness.check(faultless=True)
+    probe.healed()
+    probe.check(faultless=True)
 
 
 def _copied_at_once(cli: Cli, path: str, directory: Path) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.faults.probe import FaultProbe
 from tests.faults.test_unreadable_rows import tell
-from tests.faults.witness import Witness
 from tests.integration.driver import Cli, wait_until
 
 pytestmark = pytest.mark.fault("F52")
@@ -29,29 +29,31 @@ def refuse(url: str, condition: str) -> None:
 
 @pytest.mark.parametrize("condition", ["length(NEW.output) > 0", "NEW.error LIKE '%€%'"])
 def test_an_outcome_is_recorded_without_what_the_database_does_not_take(
-    cli: Cli, witness: Witness, condition: str
+    cli: Cli, probe: FaultProbe, condition: str
 ) -> None:
-    refuse(witness.url, condition)
+    refuse(probe.url, condition)
     cli.start_workers(concurrency=4)
-    odd = witness.enqueue("echo '€'; echo '€ is missing' >&2; exit 3", max_retries=0)
-    plain = witness.enqueue_some(8, "exit 0")
-    witness.check(faultless=True)
+    odd = probe.enqueue("echo '€'; echo '€ is missing' >&2; exit 3", max_retries=0)
+    plain = probe.enqueue_some(8, "exit 0")
+    probe.check(faultless=True)
     job = cli.job(odd)
     assert (job["state"], job["attempts"], job["exit_code"]) == ("dead", 1, 3)
     assert {cli.job(job_id)["state"] for job_id in plain} == {"completed"}
     cli.log.assert_without("Traceback", "crashed")
 
 
-def test_an_outcome_that_the_database_never_takes_is_kept_and_holds_up_no_other_job(cli: Cli, witness: Witness) -> None:
+def test_an_outcome_that_the_database_never_takes_is_kept_and_holds_up_no_other_job(
+    cli: Cli, probe: FaultProbe
+) -> None:
     cli.run("config", "set", "lease", "2s")
-    refuse(witness.url, "NEW.job_id = 'cursed'")
-    witness.tried(witness.document("cursed"), ids=["cursed"])
+    refuse(probe.url, "NEW.job_id = 'cursed'")
+    probe.tried(probe.document("cursed"), ids=["cursed"])
     workers = cli.start_workers(concurrency=2)
     workers.log.wait_for("job cursed attempt 1 ended (succeeded) and cannot be recorded, kept on disk")
-    witness.enqueue_some(8)
+    probe.enqueue_some(8)
     wait_until(lambda: len([job for job in cli.jobs().values() if job["state"] == "completed"]) == 8)
     assert (cli.job("cursed")["state"], cli.job("cursed")["attempts"]) == ("processing", 1)
-    tell(witness.url, "DROP TRIGGER refuse" + ("" if witness.url.startswith("sqlite") else " ON attempts"))
-    witness.healed()
-    witness.check(faultless=True)
+    tell(probe.url, "DROP TRIGGER refuse" + ("" if probe.url.startswith("sqlite") else " ON attempts"))
+    probe.healed()
+    probe.check(faultless=True)
     workers.log.assert_without("Traceback", "crashed", "taken back")

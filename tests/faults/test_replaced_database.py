@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.faults import reading
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, wait_until
 
 pytestmark = pytest.mark.fault("F42")
@@ -25,18 +25,18 @@ def remove(url: str) -> None:
             session.execute("DROP TABLE attempts, jobs, workers, config, alembic_version")
 
 
-def test_workers_of_a_database_that_was_removed_stop_and_others_serve_the_new_one(cli: Cli, witness: Witness) -> None:
+def test_workers_of_a_database_that_was_removed_stop_and_others_serve_the_new_one(cli: Cli, probe: FaultProbe) -> None:
     old = cli.enqueue_all([{"command": "echo $$ >> old; exec sleep 1000"}, {"command": "true"}])
     workers = cli.start_workers(2)
     cli.wait_for(old[0], "processing")
     wait_until(lambda: (cli.directory / "old").exists())
-    remove(witness.url)
+    remove(probe.url)
     workers.log.wait_for("lost its lease and stops its jobs: ", 2)
     wait_until(lambda: not any("sleep 1000" in command for command in cli.processes().values()))
     cli.run("init")
-    new = witness.enqueue_some(5)
-    witness.healed()
-    witness.check(within=60)
+    new = probe.enqueue_some(5)
+    probe.healed()
+    probe.check(within=60)
     assert cli.jobs().keys() == set(new)
     assert len((cli.directory / "old").read_text().splitlines()) == 1
     workers.log.assert_without("Traceback")
@@ -45,10 +45,10 @@ def test_workers_of_a_database_that_was_removed_stop_and_others_serve_the_new_on
 
 @pytest.mark.sqlite_only
 def test_a_backup_that_is_put_in_place_is_served_and_nothing_is_written_into_the_old_file(
-    cli: Cli, witness: Witness
+    cli: Cli, probe: FaultProbe
 ) -> None:
-    waiting = witness.enqueue(delay="1h")
-    path = Path(reading.path_of(witness.url))
+    waiting = probe.enqueue(delay="1h")
+    path = Path(reading.path_of(probe.url))
     backup = path.with_name("backup.db")
     cli.run("worker", "start")
     cli.run("worker", "stop")
@@ -60,24 +60,24 @@ def test_a_backup_that_is_put_in_place_is_served_and_nothing_is_written_into_the
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     backup.rename(path)
     workers.log.wait_for("another file is where the database file")
-    witness.enqueue()
-    witness.healed()
-    witness.check(within=60, waiting=[waiting])
+    probe.enqueue()
+    probe.healed()
+    probe.check(within=60, waiting=[waiting])
     assert "later" not in cli.jobs()
 
 
 @pytest.mark.sqlite_only
-def test_a_command_that_waits_says_so(cli: Cli, witness: Witness) -> None:
+def test_a_command_that_waits_says_so(cli: Cli, probe: FaultProbe) -> None:
     [job_id] = cli.enqueue_all([{"command": "trap '' TERM; sleep 1000 & wait; wait; sleep 1000"}])
     cli.run("config", "set", "kill-grace", "1h")
     workers = cli.start_workers()
     cli.wait_for(job_id, "processing")
-    threading.Timer(1.5, lambda: remove(witness.url)).start()
+    threading.Timer(1.5, lambda: remove(probe.url)).start()
     result = cli.run("cancel", job_id, check=False)
     assert result.code == 6
     assert "was removed or replaced" in result.errors[0]
     workers.log.wait_for("lost its lease")
     cli.run("init")
-    witness.enqueue()
-    witness.healed()
-    witness.check(within=60)
+    probe.enqueue()
+    probe.healed()
+    probe.check(within=60)

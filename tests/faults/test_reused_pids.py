@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import QUEUECTL, Cli
 from tests.integration.ledger import Ledger
 from tests.requirements import NEW_PIDS, require
@@ -42,10 +42,10 @@ kill -0 $supervisor && kill -0 $worker && echo both bystanders live
 
 
 def test_a_bystander_with_a_dead_workers_pid_is_left_alone(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path
 ) -> None:
     require("pids")
-    job_id = witness.enqueue_endless()
+    job_id = probe.enqueue_endless()
     script = SCRIPT.format(
         queuectl=shlex.quote(QUEUECTL),
         ledger=shlex.quote(str(tmp_path / "ledger")),
@@ -53,5 +53,5 @@ def test_a_bystander_with_a_dead_workers_pid_is_left_alone(
     )
     result = cli.run(program=[*NEW_PIDS, "bash", "-c", script], check=False)
     assert (result.stdout, result.code) == ("both bystanders live\n", 0), result.stderr
-    witness.check()
-    assert witness.outcomes(job_id) == ["lost", "succeeded"]
+    probe.check()
+    assert probe.outcomes(job_id) == ["lost", "succeeded"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import QUEUECTL, Cli, Workers, is_running, kill, wait_until
 from tests.integration.ledger import Ledger
 
@@ -41,34 +41,34 @@ def workers_with_signals_held_back(cli: Cli) -> Workers:
 
 
 def test_workers_are_stopped_whatever_signals_their_starter_held_back(
-    cli: Cli, witness: Witness, workers_with_signals_held_back: Workers
+    cli: Cli, probe: FaultProbe, workers_with_signals_held_back: Workers
 ) -> None:
-    witness.enqueue()
+    probe.enqueue()
     cli.run("worker", "stop", "--timeout", "20")
     assert cli.processes() == {}
     cli.start_workers()
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 def test_a_killed_worker_is_replaced_whatever_signals_its_starter_held_back(
-    witness: Witness, workers_with_signals_held_back: Workers
+    probe: FaultProbe, workers_with_signals_held_back: Workers
 ) -> None:
     kill(*workers_with_signals_held_back.pids)
-    witness.enqueue()
-    witness.check()
+    probe.enqueue()
+    probe.check()
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "RTMIN", "XCPU", "TSTP"])
 def test_a_command_that_signals_its_worker_does_not_end_it_for_good(
-    cli: Cli, ledger: Ledger, witness: Witness, name: str
+    cli: Cli, ledger: Ledger, probe: FaultProbe, name: str
 ) -> None:
     workers = cli.start_workers(concurrency=2)
-    neighbour = witness.enqueue("sleep 1")
+    neighbour = probe.enqueue("sleep 1")
     wait_until(ledger.started)
-    killer = witness.enqueue(f"kill -{name} $PPID")
+    killer = probe.enqueue(f"kill -{name} $PPID")
     cli.wait_for(killer)
-    after = witness.enqueue()
-    history = witness.check()
+    after = probe.enqueue()
+    history = probe.check()
     assert [history.jobs[job_id].state for job_id in (neighbour, killer, after)] == ["completed"] * 3
     assert [history.jobs[job_id].attempts for job_id in (neighbour, after)] == [1, 1]
     assert is_running(workers.supervisor)
@@ -78,33 +78,33 @@ def test_a_command_that_signals_its_worker_does_not_end_it_for_good(
         workers.log.wait_for("replaced in")
 
 
-def test_a_command_that_signals_its_own_group_reaches_nobody_else(cli: Cli, witness: Witness) -> None:
+def test_a_command_that_signals_its_own_group_reaches_nobody_else(cli: Cli, probe: FaultProbe) -> None:
     workers = cli.start_workers()
-    job_id = witness.enqueue_silent("kill 0; sleep 60", max_retries=0)
+    job_id = probe.enqueue_silent("kill 0; sleep 60", max_retries=0)
     assert cli.wait_for(job_id)["state"] == "dead"
-    after = witness.enqueue()
+    after = probe.enqueue()
     assert cli.wait_for(after)["state"] == "completed"
     assert all(is_running(pid) for pid in [workers.supervisor, *workers.pids])
-    witness.check()
+    probe.check()
 
 
-def test_what_a_command_writes_to_its_workers_descriptors_is_no_order(cli: Cli, witness: Witness) -> None:
+def test_what_a_command_writes_to_its_workers_descriptors_is_no_order(cli: Cli, probe: FaultProbe) -> None:
     workers = cli.start_workers()
     write = [sys.executable, "-c", WRITE_TO_ALL]
-    job_id = witness.enqueue_silent(write)
+    job_id = probe.enqueue_silent(write)
     assert cli.wait_for(job_id)["state"] == "completed"
-    after = witness.enqueue()
+    after = probe.enqueue()
     assert cli.wait_for(after)["state"] == "completed"
     assert all(is_running(pid) for pid in [workers.supervisor, *workers.pids])
     workers.log.assert_without("stopping")
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
-def test_the_supervisor_may_be_signalled_by_anybody(cli: Cli, ledger: Ledger, witness: Witness) -> None:
-    job_id = witness.enqueue("sleep 1")
+def test_the_supervisor_may_be_signalled_by_anybody(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
+    job_id = probe.enqueue("sleep 1")
     workers = cli.start_workers(2)
     wait_until(ledger.started)
     os.kill(workers.supervisor, signal.SIGTERM)
     wait_until(lambda: not cli.processes())
     assert cli.job(job_id)["state"] == "completed"
-    witness.check(faultless=True)
+    probe.check(faultless=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import witness as witnessing
-from tests.faults.witness import DESCRIPTORS, MEMORY, Witness
+from tests.faults import probe as witnessing
+from tests.faults.probe import DESCRIPTORS, MEMORY, FaultProbe
 from tests.integration.driver import Cli, Workers, kill, wait_until, workers_of
 from tests.integration.ledger import Ledger
 
@@ -48,8 +48,8 @@ descriptors that say nothing."""
 class Soak:
     """The load and the faults, from one seed. What happens when depends on the machine."""
 
-    def __init__(self, cli: Cli, ledger: Ledger, witness: Witness, seed: int) -> None:
-        self.cli, self.witness, self.random = cli, witness, random.Random(seed)
+    def __init__(self, cli: Cli, ledger: Ledger, probe: FaultProbe, seed: int) -> None:
+        self.cli, self.probe, self.random = cli, probe, random.Random(seed)
         self.ledger = ledger
         self.ids: list[str] = []
         self.poison: list[str] = []
@@ -63,16 +63,16 @@ class Soak:
         documents = [{"command": self.ledger.command(body), "max_retries": 2, "timeout": "20s"} for body in bodies]
         for document in documents[: JOBS_A_SECOND // 4]:
             document["queue"] = CALM
-        self.ids += self.witness.enqueue_all(documents)
+        self.ids += self.probe.enqueue_all(documents)
 
     def add_poison(self) -> None:
-        self.poison.append(self.witness.enqueue(POISON, max_retries=0))
+        self.poison.append(self.probe.enqueue(POISON, max_retries=0))
 
     def cancel_one(self) -> None:
         if not self.ids:
             return
         job_id = self.random.choice(self.ids[-200:])
-        self.witness.ask(job_id)
+        self.probe.ask(job_id)
         code = self.cli.run("cancel", "--no-wait", job_id, check=False).code
         assert code in (0, 4)
         self.cancels += code == 0
@@ -123,13 +123,13 @@ def _few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.fault("F01")
 @pytest.mark.timeout(0)
 def test_hours_of_work_and_harm_lose_nothing_and_leave_nothing(
-    cli: Cli, ledger: Ledger, witness: Witness, minutes: float, record_property: Callable[[str, object], None]
+    cli: Cli, ledger: Ledger, probe: FaultProbe, minutes: float, record_property: Callable[[str, object], None]
 ) -> None:
     for key, value in SETTINGS.items():
         cli.run("config", "set", key, value)
     seed = random.randrange(10_000)
     record_property("seed", seed)
-    soak = Soak(cli, ledger, witness, seed)
+    soak = Soak(cli, ledger, probe, seed)
     end = time.monotonic() + 60 * minutes
     warm: tuple[float, float] | None = None
     with at_intervals(soak.add_load, 1.0), at_intervals(soak.cancel_one, 1.5), at_intervals(soak.add_poison, 45.0):
@@ -138,8 +138,8 @@ def test_hours_of_work_and_harm_lose_nothing_and_leave_nothing(
             soak.do_harm()
             if warm is None and time.monotonic() > end - 60 * minutes * 3 / 4:
                 warm = used_by(soak.survivors)
-    witness.healed()
-    history = witness.check(within=240, max_losses=MAX_LOSSES, caps={MEMORY: 200, DESCRIPTORS: 200})
+    probe.healed()
+    history = probe.check(within=240, max_losses=MAX_LOSSES, caps={MEMORY: 200, DESCRIPTORS: 200})
     states = [history.jobs[each].state for each in soak.ids]
     told = {state: states.count(state) for state in sorted(set(states))}
     runs = sum(1 for entry in ledger.entries("start"))
@@ -147,7 +147,7 @@ def test_hours_of_work_and_harm_lose_nothing_and_leave_nothing(
     print(
         f"\nseed {seed}: {len(soak.ids)} jobs and {len(soak.poison)} that kill their worker, {runs} runs, {told},",
         f"{soak.kills} faults, {soak.cancels} cancels; a worker that lived: {warm} -> {(memory, descriptors)}",
-        f"(MiB, descriptors); peaks {witness.peaks}",
+        f"(MiB, descriptors); peaks {probe.peaks}",
     )
     assert {(history.jobs[each].state, history.jobs[each].losses) for each in soak.poison} <= {("dead", MAX_LOSSES)}
     assert all(history.jobs[each].losses < MAX_LOSSES for each in soak.ids), "a neighbour died of losses"

@@ -9,7 +9,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import PATIENCE, QUEUECTL, Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
 
@@ -27,12 +27,12 @@ def ctrl_c(process: "Popen[bytes]") -> None:
 @pytest.mark.fault("F08")
 @pytest.mark.parametrize("stop", [sigterm, ctrl_c])
 def test_the_first_stop_lets_the_jobs_in_hand_finish_and_takes_no_more(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path, stop: Stop
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path, stop: Stop
 ) -> None:
     go = tmp_path / "go"
     until_told = f"until [ -e {go} ]; do sleep 0.05; done"
-    running = witness.enqueue_some(3, until_told, priority=9)
-    waiting = witness.enqueue(until_told)
+    running = probe.enqueue_some(3, until_told, priority=9)
+    waiting = probe.enqueue(until_told)
     foreground = cli.start_in_foreground(2, concurrency=2 if stop is ctrl_c else 1)
     in_hand = 4 if stop is ctrl_c else 2
     wait_until(lambda: ledger.started(in_hand))
@@ -46,16 +46,16 @@ def test_the_first_stop_lets_the_jobs_in_hand_finish_and_takes_no_more(
     )
     assert len(ledger.entries("end")) == in_hand
     assert cli.json("status")["workers"] == []
-    witness.check(faultless=True, waiting=[*running, waiting][in_hand:])
+    probe.check(faultless=True, waiting=[*running, waiting][in_hand:])
 
 
 @pytest.mark.fault("F08")
 def test_a_job_that_outlasts_the_lease_is_finished_before_a_graceful_stop(
-    cli: Cli, ledger: Ledger, witness: Witness
+    cli: Cli, ledger: Ledger, probe: FaultProbe
 ) -> None:
     cli.run("config", "set", "lease", "2s")
-    witness.enqueue_some(2, "sleep 0.5")
-    witness.enqueue("sleep 5")
+    probe.enqueue_some(2, "sleep 0.5")
+    probe.enqueue("sleep 5")
     foreground = cli.start_in_foreground(concurrency=3)
     other = cli.start_workers(queues=["another"])  # which would take back what has no lease
     wait_until(lambda: ledger.started(3))
@@ -63,15 +63,15 @@ def test_a_job_that_outlasts_the_lease_is_finished_before_a_graceful_stop(
     assert foreground.wait(PATIENCE) == 0
     assert len(ledger.entries("end")) == 3
     assert is_running(other.supervisor)
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 @pytest.mark.fault("F09")
 @pytest.mark.parametrize("stop", [sigterm, ctrl_c])
 def test_the_second_stop_gives_the_jobs_back_and_another_worker_runs_them(
-    cli: Cli, ledger: Ledger, witness: Witness, stop: Stop
+    cli: Cli, ledger: Ledger, probe: FaultProbe, stop: Stop
 ) -> None:
-    job_id = witness.enqueue_endless()
+    job_id = probe.enqueue_endless()
     foreground = cli.start_in_foreground()
     wait_until(ledger.started)
     stop(foreground)
@@ -84,13 +84,13 @@ def test_the_second_stop_gives_the_jobs_back_and_another_worker_runs_them(
     assert [attempt["outcome"] for attempt in job["history"]] == ["released"]
     cli.start_workers()
     assert cli.wait_for(job_id)["state"] == "completed"
-    witness.check()
+    probe.check()
 
 
 @pytest.mark.fault("F08")
-def test_worker_stop_waits_for_the_jobs_in_hand(cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path) -> None:
+def test_worker_stop_waits_for_the_jobs_in_hand(cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    job_id = witness.enqueue(f"until [ -e {go} ]; do sleep 0.05; done")
+    job_id = probe.enqueue(f"until [ -e {go} ]; do sleep 0.05; done")
     workers = cli.start_workers(2)
     wait_until(ledger.started)
     result = cli.run("worker", "stop", "--timeout", "0.5", check=False)
@@ -102,7 +102,7 @@ def test_worker_stop_waits_for_the_jobs_in_hand(cli: Cli, ledger: Ledger, witnes
     assert not any(is_running(pid) for pid in [workers.supervisor, *workers.pids])
     assert cli.job(job_id)["state"] == "completed"
     assert cli.run("worker", "stop").stderr == "no workers are running on this machine\n"
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 @pytest.mark.fault("F08")
@@ -121,9 +121,9 @@ def test_worker_stop_waits_for_a_supervisor_whose_workers_have_signed_off(cli: C
 
 @pytest.mark.fault("F09")
 def test_worker_stop_by_force_gives_the_jobs_back_and_another_worker_runs_them(
-    cli: Cli, ledger: Ledger, witness: Witness
+    cli: Cli, ledger: Ledger, probe: FaultProbe
 ) -> None:
-    ids = [witness.enqueue_endless() for _ in range(2)]
+    ids = [probe.enqueue_endless() for _ in range(2)]
     workers = cli.start_workers(2)
     wait_until(lambda: ledger.started(2))
     cli.run("worker", "stop", "--force", "--timeout", "20")
@@ -131,27 +131,27 @@ def test_worker_stop_by_force_gives_the_jobs_back_and_another_worker_runs_them(
     assert cli.processes() == {}
     assert {job["state"] for job in cli.jobs().values()} == {"pending"}
     cli.start_workers(2)
-    witness.check()
-    assert [witness.outcomes(job_id) for job_id in ids] == [["released", "succeeded"]] * 2
+    probe.check()
+    assert [probe.outcomes(job_id) for job_id in ids] == [["released", "succeeded"]] * 2
 
 
 @pytest.mark.fault("F09")
-def test_a_forced_stop_reaches_workers_that_a_script_has_started_in_its_background(cli: Cli, witness: Witness) -> None:
-    witness.enqueue_endless()
+def test_a_forced_stop_reaches_workers_that_a_script_has_started_in_its_background(cli: Cli, probe: FaultProbe) -> None:
+    probe.enqueue_endless()
     background = ["sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh", QUEUECTL]  # as a shell does for `&`
     cli.run("worker", "start", program=background)
     wait_until(lambda: cli.json("status")["jobs"]["processing"])
     cli.run("worker", "stop", "--force", "--timeout", "20")
     assert cli.json("worker", "status") == []
     cli.start_workers()
-    witness.healed()
-    witness.check()
+    probe.healed()
+    probe.check()
 
 
 @pytest.mark.fault("F09")
-def test_a_forced_stop_kills_what_ignores_sigterm_after_the_grace(cli: Cli, ledger: Ledger, witness: Witness) -> None:
+def test_a_forced_stop_kills_what_ignores_sigterm_after_the_grace(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
     cli.run("config", "set", "kill-grace", "0.3s")
-    [job_id] = witness.enqueue_all([{"command": f"trap '' TERM INT HUP; {ledger.endless()}"}])
+    [job_id] = probe.enqueue_all([{"command": f"trap '' TERM INT HUP; {ledger.endless()}"}])
     cli.start_workers()
     wait_until(ledger.started)
     cli.run("worker", "stop", "--force", "--timeout", "20")
@@ -159,7 +159,7 @@ def test_a_forced_stop_kills_what_ignores_sigterm_after_the_grace(cli: Cli, ledg
     (attempt,) = cli.job(job_id)["history"]
     assert (attempt["outcome"], attempt["signal"]) == ("released", 9)
     cli.start_workers()
-    witness.check()
+    probe.check()
 
 
 NAME_AN_INNOCENT = """
@@ -183,7 +183,7 @@ container.workers().register(WorkerRecord(
 @pytest.mark.fault("F87")
 @pytest.mark.parametrize("option", [[], ["--force"]], ids=["graceful", "forced"])
 def test_no_process_is_signalled_because_the_database_names_it(
-    cli: Cli, witness: Witness, option: Sequence[str], tmp_path: Path
+    cli: Cli, probe: FaultProbe, option: Sequence[str], tmp_path: Path
 ) -> None:
     signals = tmp_path / "signals"
     trap = f'for name in TERM INT HUP QUIT USR1 USR2; do trap "echo $name >>{signals}" $name; done'
@@ -197,8 +197,8 @@ def test_no_process_is_signalled_because_the_database_names_it(
             assert stopped.code == 1
             assert "1 worker of this machine cannot be reached" in stopped.stderr
             cli.start_workers()
-            witness.enqueue()
-            witness.check()
+            probe.enqueue()
+            probe.check()
             wait_until(lambda: len(cli.json("worker", "status")) == 1)  # the lease of the innocent is over
             cli.run("worker", "stop", *option)
             assert innocent.poll() is None

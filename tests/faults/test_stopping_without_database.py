@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import reading
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import PATIENCE, Cli, is_running, wait_until
 from tests.integration.ledger import Ledger
 
@@ -54,9 +54,9 @@ def replaced(cli: Cli) -> Iterator[None]:
 @pytest.mark.parametrize("trouble", [locked, gone, replaced])
 @pytest.mark.parametrize("force", [False, True], ids=["graceful", "forced"])
 def test_workers_are_stopped_whatever_has_become_of_the_file(
-    cli: Cli, ledger: Ledger, witness: Witness, trouble: Callable[[Cli], AbstractContextManager[None]], force: bool
+    cli: Cli, ledger: Ledger, probe: FaultProbe, trouble: Callable[[Cli], AbstractContextManager[None]], force: bool
 ) -> None:
-    job_id = witness.enqueue_endless() if force else witness.enqueue("sleep 1")
+    job_id = probe.enqueue_endless() if force else probe.enqueue("sleep 1")
     workers = cli.start_workers(2)
     wait_until(ledger.started)
     with trouble(cli):
@@ -68,20 +68,20 @@ def test_workers_are_stopped_whatever_has_become_of_the_file(
         assert not any(is_running(pid) for pid in [workers.supervisor, *workers.pids])
         assert cli.processes() == {}
     cli.start_workers()
-    witness.healed()
-    history = witness.check()
+    probe.healed()
+    history = probe.check()
     # Workers whose file is gone stop their commands at once: nothing could be recorded.
     assert history.jobs[job_id].attempts == (2 if force or trouble is not locked else 1)
 
 
 def test_workers_that_cannot_be_registered_run_all_the_same_and_say_once_what_will_not_work(
-    cli: Cli, witness: Witness, tmp_path: Path
+    cli: Cli, probe: FaultProbe, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     cli.environ["QUEUECTL_SPOOL_DIR"] = str(tmp_path / "file" / "spool")
     workers = cli.start_workers(2)
-    witness.enqueue()
-    witness.check(faultless=True)
+    probe.enqueue()
+    probe.check(faultless=True)
     workers.log.assert_exactly("this machine's workers cannot be registered in")
     stopped = cli.run("worker", "stop", check=False)
     assert stopped.code == 1

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.probe import FaultProbe
 from tests.faults.tracing import strace
-from tests.faults.witness import Witness
 from tests.integration.driver import PATIENCE, QUEUECTL, Cli
 from tests.integration.ledger import Ledger
 
@@ -73,43 +73,43 @@ def workers(cli: Cli, log: int, program: Sequence[str] = ()) -> Iterator["subpro
         process.wait(PATIENCE)
 
 
-def work_goes_on(cli: Cli, ledger: Ledger, witness: Witness) -> None:
+def work_goes_on(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
     """Timeouts, cancels and the next jobs: whatever becomes of the log."""
-    limited = witness.enqueue_silent("sleep 600", timeout=0.5, max_retries=0)
-    endless = witness.enqueue_silent("sleep 600")
+    limited = probe.enqueue_silent("sleep 600", timeout=0.5, max_retries=0)
+    endless = probe.enqueue_silent("sleep 600")
     assert cli.wait_for(limited, "dead")["history"][0]["outcome"] == "timeout"
     cli.wait_for(endless, "processing")
-    witness.ask(endless)
+    probe.ask(endless)
     cli.run("cancel", endless)
     assert cli.job(endless)["state"] == "cancelled"
-    cli.wait_for(witness.enqueue(), "completed")
+    cli.wait_for(probe.enqueue(), "completed")
 
 
 @pytest.mark.parametrize("how", ["", "--force"])
 @pytest.mark.parametrize("kind", ["terminal", "pipe", "socket"])
 def test_work_goes_on_and_stops_though_nobody_reads_the_log(
-    cli: Cli, ledger: Ledger, witness: Witness, kind: str, how: str
+    cli: Cli, ledger: Ledger, probe: FaultProbe, kind: str, how: str
 ) -> None:
     log = FullLog(kind)
     with workers(cli, log.writer) as process:
-        work_goes_on(cli, ledger, witness)
-        released = witness.enqueue_endless() if how else None
+        work_goes_on(cli, ledger, probe)
+        released = probe.enqueue_endless() if how else None
         if released:
             cli.wait_for(released, "processing")
         cli.run("worker", "stop", *how.split(), "--timeout", str(PATIENCE))
         assert process.wait(PATIENCE) == 0
     log.read()
     assert not cli.own_processes()
-    witness.check(waiting=[released] if released else [])
+    probe.check(waiting=[released] if released else [])
 
 
 @pytest.mark.parametrize("kind", ["terminal", "pipe", "socket"])
 def test_what_waited_is_in_the_log_once_somebody_reads_it(
-    cli: Cli, ledger: Ledger, witness: Witness, kind: str
+    cli: Cli, ledger: Ledger, probe: FaultProbe, kind: str
 ) -> None:
     log = FullLog(kind)
     with workers(cli, log.writer) as process:
-        job_id = witness.enqueue("sleep 1")
+        job_id = probe.enqueue("sleep 1")
         cli.wait_for(job_id, "processing")
         process.terminate()
         lines = log.read().splitlines()  # the last ones are written at the end
@@ -117,18 +117,18 @@ def test_what_waited_is_in_the_log_once_somebody_reads_it(
     assert any(f"job {job_id} attempt 1 started" in line for line in lines)
     assert any(f"job {job_id} attempt 1 succeeded" in line for line in lines)
     assert lines[-1].endswith("stopped")
-    witness.check(faultless=True)
+    probe.check(faultless=True)
 
 
 def test_work_goes_on_while_the_disk_of_the_log_hangs(
-    cli: Cli, ledger: Ledger, witness: Witness, tmp_path: Path
+    cli: Cli, ledger: Ledger, probe: FaultProbe, tmp_path: Path
 ) -> None:
     path = tmp_path / "hung"
     path.touch()
     # Each write to that file takes a minute, as long as strace is there.
     hung = strace("-o", "/dev/null", f"--trace-path={path}", "--trace=write", "--inject=write:delay_enter=60s")
     with path.open("ab") as file, workers(cli, file.fileno(), hung):
-        work_goes_on(cli, ledger, witness)
+        work_goes_on(cli, ledger, probe)
     cli.run("worker", "stop")
     assert not cli.own_processes()
-    witness.check()
+    probe.check()

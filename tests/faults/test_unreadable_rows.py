@@ -9,7 +9,7 @@ import pytest
 
 from queuectl.adapters.sql import schema
 from tests.faults import reading
-from tests.faults.witness import Witness
+from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, wait_until
 
 pytestmark = pytest.mark.fault("F43")
@@ -68,13 +68,13 @@ def spoil(cli: Cli, url: str) -> list[str]:
     return ids
 
 
-def test_jobs_whose_rows_cannot_be_read_are_set_aside_and_all_others_run(cli: Cli, witness: Witness) -> None:
-    bad = spoil(cli, witness.url)
-    good = witness.enqueue_some(5)
+def test_jobs_whose_rows_cannot_be_read_are_set_aside_and_all_others_run(cli: Cli, probe: FaultProbe) -> None:
+    bad = spoil(cli, probe.url)
+    good = probe.enqueue_some(5)
     cli.enqueue_all([{"id": "again", "command": "true", "priority": 10}])
     cli.start_workers(concurrency=4)
     cli.wait_for("again")
-    tell(witness.url, "UPDATE jobs SET attempts = 0, state = 'pending', finished_at = NULL WHERE id = 'again'")
+    tell(probe.url, "UPDATE jobs SET attempts = 0, state = 'pending', finished_at = NULL WHERE id = 'again'")
     for job_id in good:
         cli.wait_for(job_id)
 
@@ -97,32 +97,32 @@ def test_jobs_whose_rows_cannot_be_read_are_set_aside_and_all_others_run(cli: Cl
     cli.run("dlq", "remove", "--all", "--yes")
     assert cli.jobs().keys() == set(good)
     cli.log.assert_without("Traceback", "crashed", "cannot use the database")
-    witness.healed()
-    witness.check(faultless=True)
+    probe.healed()
+    probe.check(faultless=True)
 
 
-def test_a_row_in_a_state_that_is_none_is_shown_and_can_be_removed(cli: Cli, witness: Witness) -> None:
+def test_a_row_in_a_state_that_is_none_is_shown_and_can_be_removed(cli: Cli, probe: FaultProbe) -> None:
     [job_id] = cli.enqueue_all([{"id": "paused", "command": "true"}])
-    tell(witness.url, "UPDATE jobs SET state = 'paused'")
+    tell(probe.url, "UPDATE jobs SET state = 'paused'")
     cli.start_workers()
-    witness.enqueue()
+    probe.enqueue()
     assert cli.jobs()[job_id]["last_error"] == "this row cannot be read: state is 'paused'"
     assert cli.json("status")["jobs"]["dead"] == 1
     assert cli.run("cancel", job_id, check=False).code == 4
     cli.run("dlq", "remove", job_id)
-    witness.healed()
-    witness.check(faultless=True)
+    probe.healed()
+    probe.check(faultless=True)
 
 
-def test_texts_of_rows_move_no_cursor(cli: Cli, witness: Witness) -> None:
+def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
     evil = "a\x1b]0;owned\x07\u202eb\nc"
     same = ", ".join(column.name for column in schema.jobs.columns if column.name not in {"seq", "id"})
-    witness.enqueue()
+    probe.enqueue()
     cli.enqueue_all([{"id": name, "command": "true"} for name in ("x", "y")])
     cli.start_workers(2, concurrency=2)
     cli.wait_for_all()
     tell(
-        witness.url,
+        probe.url,
         *(f"UPDATE jobs SET {column} = '{evil}' WHERE id = 'x'" for column in ("queue", "cancel_requested_by")),
         f"UPDATE attempts SET host = '{evil}', worker = '{evil}'",
         f"UPDATE workers SET host = '{evil}', queues = '[\"a\\u001b[2J\"]'",
@@ -150,26 +150,26 @@ def test_texts_of_rows_move_no_cursor(cli: Cli, witness: Witness) -> None:
         assert "\x1b" not in said.stdout + said.stderr
     gone = "id IN ('x', 'y') OR seq = 1000"
     tell(
-        witness.url,
+        probe.url,
         f"DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE {gone})",
         f"DELETE FROM jobs WHERE {gone}",
     )
-    witness.healed()
-    witness.check(faultless=True)
+    probe.healed()
+    probe.check(faultless=True)
 
 
-def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli, witness: Witness) -> None:
+def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli, probe: FaultProbe) -> None:
     cli.run("config", "set", "max-losses", "3")
-    tell(witness.url, "UPDATE config SET value = 'many'", "INSERT INTO config VALUES ('lease', '')")
+    tell(probe.url, "UPDATE config SET value = 'many'", "INSERT INTO config VALUES ('lease', '')")
     workers = cli.start_workers()
     tell(
-        witness.url,
+        probe.url,
         "INSERT INTO workers SELECT 'other', host, machine, -7, 0, 0, 0, '{', 1, 'running', -9223372036854775807,"
         " 9223372036854775807, 9223372036854775807, NULL FROM workers",
         "INSERT INTO workers SELECT 'older', host, machine, 1, 0, 0, 0, '5', 1, 'running', 0, 0, 0, NULL"
         " FROM workers WHERE id <> 'other'",
     )
-    witness.enqueue()
+    probe.enqueue()
     assert {worker["id"] for worker in cli.json("status")["workers"]} >= {"other"}
     for line in ("the stored max-losses must be an integer", "the stored lease "):
         workers.log.wait_for(line)
@@ -177,13 +177,13 @@ def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli
     assert "worker other" in cli.run("doctor", check=False).stdout
     workers.log.wait_for("attempt 1 succeeded")
     cli.log.assert_without("Traceback", "crashed")
-    witness.healed()
-    witness.check(faultless=True)
+    probe.healed()
+    probe.check(faultless=True)
 
 
-def test_files_of_the_spool_that_are_no_outcomes_hold_up_nobody(cli: Cli, witness: Witness, tmp_path: Path) -> None:
+def test_files_of_the_spool_that_are_no_outcomes_hold_up_nobody(cli: Cli, probe: FaultProbe, tmp_path: Path) -> None:
     cli.environ["QUEUECTL_SPOOL_DIR"] = str(tmp_path / "spool")
-    job_id = witness.enqueue()
+    job_id = probe.enqueue()
     cli.start_workers()
     cli.wait_for(job_id)
     cli.run("worker", "stop")
@@ -202,9 +202,9 @@ def test_files_of_the_spool_that_are_no_outcomes_hold_up_nobody(cli: Cli, witnes
     with (directory / "large.outcome").open("wb") as large:
         large.truncate(2**40)
     cli.start_workers()
-    witness.enqueue()
-    witness.healed()
-    witness.check(faultless=True)
+    probe.enqueue()
+    probe.healed()
+    probe.check(faultless=True)
     cli.log.wait_for("is no outcome that could be understood", 7)
     cli.log.assert_without("Traceback", "crashed")
 

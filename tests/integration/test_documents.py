@@ -72,9 +72,9 @@ def test_metrics_count_what_was_done(cli: Cli) -> None:
     assert metrics["retries"] == {"completed_after_retry": 1, "most_attempts": 2}
     assert (metrics["attempts"]["succeeded"], metrics["attempts"]["failed"]) == (3, 3)
     assert metrics["run"]["p50"] > 0
-    for tally in (*metrics["workers"], *metrics["queues"]):
-        assert list(tally) == ["name", "succeeded", "failed", "busy"]
-        assert (tally["succeeded"], tally["failed"]) == (3, 3)
+    for totals in (*metrics["workers"], *metrics["queues"]):
+        assert list(totals) == ["name", "succeeded", "failed", "busy"]
+        assert (totals["succeeded"], totals["failed"]) == (3, 3)
 
 
 def test_config_gives_all_settings_and_where_they_are_from(cli: Cli) -> None:

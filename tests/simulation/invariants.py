@@ -1,8 +1,8 @@
-"""What must hold at every moment of every history, checked from outside at each commit and at each start of a run.
+"""The promises of the queue, held to at every moment of every history: at each commit and at each start of a run.
 
-The names are those of the design: I1 no loss, I2 no unexplained run, I3 no overlap, I5 terminal is terminal,
-I6 counting, I7 progress; and fencing: who does not hold a job changes nothing but a late result; and apart: no worker
-runs anything beside a suspect.
+What the ledger, the jobs and the attempts show is for the one judge of the invariants, `queuectl.drill.judge`. Here is
+what only a simulator can see: true time, and each commit by itself. So nobody changes a job whose lease he does not
+hold, but for a late result (fencing); and no worker runs anything beside a suspect (apart).
 
 I3 has two exceptions, which no queue can avoid without a fence outside its workers. A run may go on while the next one
 of its job has started, on the word of another host, when
@@ -14,24 +14,26 @@ of its job has started, on the word of another host, when
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
 from queuectl.domain.ports.work import Run
+from queuectl.drill.judge import AttemptRecord, Call, Entry, History, Invariant, JobRecord, LeftProcess, check
 from tests.fakes import Memory
 from tests.simulation.commands import Command
 from tests.simulation.simulated_time import SimulatedProcess
 
-EXPLAINS = frozenset({Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST, Outcome.RELEASED})
-"""Outcomes of an attempt that another one may follow."""
-
 SLACK = timedelta(milliseconds=100)
-"""What clocks may be wrong, and what a thread may take for a step, in this world: far less than a sixth of a lease."""
+"""The error of clocks, and the time that a thread takes for a step, in this world: far less than a sixth of a lease."""
+
+AT_A_START = (Invariant.NO_UNEXPLAINED_RUN, Invariant.NO_OVERLAP)
+AT_A_COMMIT = (Invariant.COUNTING,)
+"""The invariants that are judged then; at the end, all are."""
 
 
-class Violation(AssertionError):
+class PromiseBroken(AssertionError):
     """A promise is broken."""
 
 
@@ -63,82 +65,92 @@ class Member:
     """When its last renewal that was made had been sent."""
 
 
-@dataclass
 class Promises:
-    """The witness: told of everything, it raises Violation at the first broken promise."""
+    """Raises PromiseBroken at the first broken promise, for it hears of everything.
 
-    now: Callable[[], timedelta]
-    latest: Callable[[], datetime]
-    """The latest moment that the database's clock can have shown to anybody."""
-    max_losses: int
-    suspects_wait: timedelta | None = None
-    """The longest that a suspect may wait for a worker, where that is to be held."""
-    memory: Memory = field(default_factory=Memory)
-    members: dict[str, Member] = field(default_factory=dict)
-    runs: dict[tuple[str, int], Command] = field(default_factory=dict)
-    active: dict[str, list[Command]] = field(default_factory=lambda: defaultdict(list))
-    acknowledged: set[str] = field(default_factory=set)
-    rescued_by: dict[tuple[str, int], str] = field(default_factory=dict)
-    counted_from: dict[str, int] = field(default_factory=dict)
-    """By job: its attempts when an operator last had it run again."""
-    suspects: dict[str, timedelta] = field(default_factory=dict)
-    """Those that wait, and since when."""
-    outlived: list[Command] = field(default_factory=list)
-    """Runs that went on after the next one had started, by the exceptions."""
-    double_runs: int = 0
+    `now` is the true time; `latest` the latest moment that the database's clock can have shown to anybody;
+    `suspects_wait` the longest that a suspect may wait for a worker, where that is to be held.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        now: Callable[[], timedelta],
+        latest: Callable[[], datetime],
+        max_losses: int,
+        suspects_wait: timedelta | None = None,
+    ) -> None:
+        self.memory = Memory()
         self.memory.jobs, self.memory.attempts = Watched(), Watched()
+        self.members: dict[str, Member] = {}
+        self.acknowledged: set[str] = set()
+        self.runs: dict[tuple[str, int], Command] = {}
+        self.outlived: list[Command] = []
+        """Runs that went on after the next one had started, by the exceptions."""
+        self._now = now
+        self._latest = latest
+        self._max_losses = max_losses
+        self._suspects = Suspects(now, suspects_wait)
+        self._active: dict[str, list[Command]] = defaultdict(list)
+        self._ledger: dict[str, list[Entry]] = defaultdict(list)
+        self._rescued_by: dict[tuple[str, int], str] = {}
+        self._lost_alone: dict[tuple[str, int], bool] = {}
+
+    @property
+    def double_runs(self) -> int:
+        """The runs that were a job's second or later."""
+        return len(self.runs) - len({job for job, _ in self.runs})
 
     # Runs in true time.
 
     def taken_up(self, run: Run) -> None:
+        """Hear that a worker is about to start a command."""
         member = self.members[run.lease.worker]
-        self._must(
-            self.now() <= member.renewed_at + member.lease + SLACK,
+        _must(
+            self._now() <= member.renewed_at + member.lease + SLACK,
             f"{member.process} starts {run.job.id}#{run.job.attempts} when its lease is over",
         )
 
     def started(self, run: Command) -> None:
-        earlier = [number for job, number in self.runs if job == run.job and number < run.attempt]
-        self._must((run.job, run.attempt) not in self.runs, f"I2: attempt {run} runs a second time")
-        for number in range(1, run.attempt):
-            outcome = self.memory.attempts[run.job, number].outcome
-            asked = number <= self.counted_from.get(run.job, 0)
-            self._must(asked or outcome in EXPLAINS, f"I2: {run} runs though {run.job}#{number} ended {outcome}")
-        self._must(run.run.job.cancel_requested_at is None, f"{run} starts though its worker knew of a cancel")
-        beside = [it for runs in self.active.values() for it in runs if it.run.lease.worker == run.run.lease.worker]
+        """Hear that a command has started."""
+        _must(run.run.job.cancel_requested_at is None, f"{run} starts though its worker knew of a cancel")
+        beside = [it for runs in self._active.values() for it in runs if it.run.lease.worker == run.run.lease.worker]
         suspects = [it for it in (run, *beside) if it.run.job.suspect]
-        self._must(not (beside and suspects), f"apart: {run} starts beside {', '.join(map(str, beside))}")
-        self.double_runs += bool(earlier)
-        for other in self.active[run.job]:
-            older, newer = sorted((other, run), key=lambda it: it.attempt)
-            reason = self._may_outlive(older)
-            self._must(reason is not None, f"I3: {newer} and {older} run at a time, on {newer.host} and {older.host}")
-            self.outlived.append(older)
+        _must(not (beside and suspects), f"apart: {run} starts beside {', '.join(map(str, beside))}")
+        self._note(run, "start")
+        latest = max(entry.attempt for entry in self._ledger[run.job])
+        for each in (*self._active[run.job], run):
+            self._note(each, "alive")
+            if each.attempt < latest and self._may_outlive(each):
+                self.outlived.append(each)
         self.runs[run.job, run.attempt] = run
-        self.active[run.job].append(run)
+        self._active[run.job].append(run)
+        self._hold(AT_A_START, self._history(run.job))
 
     def ended(self, run: Command) -> None:
-        self.active[run.job].remove(run)
+        """Hear that a command has ended, by itself or not."""
+        self._active[run.job].remove(run)
+        if run.exit_code is not None:
+            self._note(run, "end")
         if run in self.outlived and not (run.is_forsaken or run.worker.is_dead):
             woke_at = run.worker.freezes[-1][1]
             grace = self._member_of(run).lease / 6
-            self._must(
-                woke_at is None or self.now() <= woke_at + grace + SLACK,
+            _must(
+                woke_at is None or self._now() <= woke_at + grace + SLACK,
                 f"I3: {run} went on for more than the grace after its worker woke",
             )
 
-    def _may_outlive(self, older: Command) -> str | None:
+    def _note(self, run: Command, what: str) -> None:
+        self._ledger[run.job].append(Entry(run.job, run.attempt, what))
+
+    def _may_outlive(self, older: Command) -> bool:
         member = self._member_of(older)
-        rescuer = self.rescued_by.get((older.job, older.attempt))
+        rescuer = self._rescued_by.get((older.job, older.attempt))
         if rescuer in (None, older.host):  # given back by itself, or taken back by who could have killed it
-            return None
+            return False
         if older.is_forsaken:
-            return "nobody was left to kill it"
+            return True
         too_late = member.renewed_at + member.lease * 5 / 6 - SLACK
-        frozen = member.process.was_frozen(too_late) or member.supervisor.was_frozen(too_late)
-        return "who should have killed it was frozen" if frozen else None
+        return member.process.was_frozen(too_late) or member.supervisor.was_frozen(too_late)
 
     def _member_of(self, run: Command) -> Member:
         return self.members[run.run.lease.worker]
@@ -148,6 +160,7 @@ class Promises:
     def committed(
         self, caller: SimulatedProcess, what: str, args: tuple[object, ...], answer: object, sent_at: timedelta
     ) -> None:
+        """Hear of a transaction: whose it was, which, with what arguments and answer, and when it was sent."""
         jobs, attempts = self.memory.jobs, self.memory.attempts
         assert isinstance(jobs, Watched)
         assert isinstance(attempts, Watched)
@@ -157,145 +170,104 @@ class Promises:
         if not (jobs.before or attempts.before):
             return
         for key, before in attempts.before.items():
-            self._attempt_changed(before, attempts[key], what)
+            _attempt_changed(before, attempts[key], what)
         for job_id, before in jobs.before.items():
-            self._job_changed(before, jobs[job_id], what, args, caller)
+            after = jobs[job_id]
+            if before is None:
+                _must(what == "add", f"{job_id} appears by {what}")
+                continue
+            self._job_changed(before, after, what)
+            self._hold(AT_A_COMMIT, self._history(job_id))
+            self._suspects.changed(before, after)
+            match what:
+                case "claim":
+                    self._is_claimed_rightly(before)
+                case "settle":
+                    _must(before.lease == args[1], f"fencing: {job_id}, held under {before.lease}, settles {args[1]}")
+                    self._is_told_truly(attempts[job_id, after.attempts])
+                case "rescue":
+                    self._is_rescued_rightly(before, caller)
         jobs.before, attempts.before = {}, {}
 
-    def _job_changed(
-        self, before: Job | None, after: Job, what: str, args: tuple[object, ...], caller: SimulatedProcess
-    ) -> None:
-        if before is None:
-            self._must(what == "add", f"{after.id} appears by {what}")
-            return
-        told = f"{what} makes {before.state} {after.id} {after.state}"
+    def _job_changed(self, before: Job, after: Job, what: str) -> None:
+        change = f"{what} makes {before.state} {after.id} {after.state}"
         request = (before.cancel_requested_at, before.cancel_requested_by)
         asked = after._replace(
             updated_at=before.updated_at, cancel_requested_at=request[0], cancel_requested_by=request[1]
         )
         if request[0] is not None and asked == before:  # asked again: the first request stands
-            self._must((after.cancel_requested_at, after.cancel_requested_by) == request, f"{told}: a request is gone")
-        self._must(after.state in MOVES[before.state] or asked == before or after == before, f"not a move: {told}")
-        self._must(
-            what != "claim" or before.cancel_requested_at is None,
-            f"{after.id} is claimed though its cancel was asked for",
-        )
-        self._must(before.state not in TERMINAL or what == "change", f"I5: {told}")
-        self._must((after.state is State.PROCESSING) == (after.lease is not None), f"{told} with lease {after.lease}")
-        self._must(after.attempts == before.attempts + (what == "claim"), f"I6: {told} at attempt {after.attempts}")
+            _must((after.cancel_requested_at, after.cancel_requested_by) == request, f"{change}: a request is gone")
+        _must(after.state in MOVES[before.state] or asked == before or after == before, f"not a move: {change}")
+        _must(before.state not in TERMINAL or what == "change", f"I5: {change}")
+        _must((after.state is State.PROCESSING) == (after.lease is not None), f"{change} with lease {after.lease}")
+        _must(after.attempts == before.attempts + (what == "claim"), f"I6: {change} at attempt {after.attempts}")
         if what != "change":
-            self._must(after.failures >= before.failures, f"I6: {told} with {after.failures} failures")
-            losses = before.losses + self._counts_as_lost(before, what)
-            self._must(after.losses == losses, f"I6: {told} with {after.losses} losses and not {losses}")
-        self._must(after.failures <= after.max_retries + 1, f"I6: {told} with {after.failures} failures")
-        self._must(after.losses <= self.max_losses, f"I6: {told} with {after.losses} losses")
-        last = self.memory.attempts.get((after.id, after.attempts))
-        running = last is not None and last.outcome is None
-        self._must(
-            running == (after.state is State.PROCESSING), f"{told}, and its last attempt is {last and last.outcome}"
-        )
-        self._suspected(before, after)
-        match what:
-            case "claim":
-                self._must(before.state in CLAIMABLE, f"claimed while {before.state}: {after.id}")
-                self._must(before.run_at <= self.latest() + SLACK, f"{after.id} is claimed before it is due")
-            case "settle":
-                self._must(before.lease == args[1], f"fencing: {told} under {args[1]}, it is held under {before.lease}")
-                self._is_told_truly(self.memory.attempts[after.id, after.attempts])
-            case "rescue":
-                self._is_rescued_rightly(before, caller)
-            case "change" if after.state is State.PENDING:
-                self.counted_from[after.id] = after.attempts
+            _must(after.failures >= before.failures, f"I6: {change} with {after.failures} failures")
+            losses = before.losses + (self._is_lost_alone(before, what) or (before.suspect and self._is_lost(before)))
+            _must(after.losses == losses, f"I6: {change} with {after.losses} losses and not {losses}")
 
-    def _counts_as_lost(self, before: Job, what: str) -> bool:
-        """Whether its last attempt has just been lost, and nothing else with it or beside it."""
+    def _is_lost(self, before: Job) -> bool:
         attempt = self.memory.attempts.get((before.id, before.attempts))
-        if before.lease is None or attempt is None or attempt.outcome is not Outcome.LOST:
+        return before.lease is not None and attempt is not None and attempt.outcome is Outcome.LOST
+
+    def _is_lost_alone(self, before: Job, what: str) -> bool:
+        """Whether its last attempt has just been taken back as lost, and nothing else with it or shortly before it."""
+        if before.lease is None or what != "rescue" or not self._is_lost(before):
             return False
-        return before.suspect or (
-            what == "rescue" and self.memory.lost_by(before.lease.worker, attempt.finished_at) == [attempt]
-        )
+        attempt = self.memory.attempts[before.id, before.attempts]
+        alone = self.memory.lost_by(before.lease.worker, attempt.finished_at) == [attempt]
+        self._lost_alone[before.id, before.attempts] = alone
+        return alone
 
-    def _suspected(self, before: Job, after: Job) -> None:
-        if after.suspect and after.state in CLAIMABLE:
-            self.suspects.setdefault(after.id, self.now())
-        elif since := self.suspects.pop(after.id, None):
-            self._waited_not_too_long(before.id, since)
-
-    def _waited_not_too_long(self, job_id: str, since: timedelta) -> None:
-        waited = self.now() - since
-        self._must(
-            self.suspects_wait is None or waited <= self.suspects_wait,
-            f"I7: {job_id}, which was lost with others, has waited {waited} for a worker",
-        )
-
-    def _attempt_changed(self, before: Attempt | None, after: Attempt, what: str) -> None:
-        if before is not None and before.outcome is not None:
-            late = before._replace(late=after.late, output=after.output)
-            self._must(late == after, f"fencing: {what} changes the ended attempt {after.job_id}#{after.number}")
+    def _is_claimed_rightly(self, before: Job) -> None:
+        _must(before.cancel_requested_at is None, f"{before.id} is claimed though its cancel was asked for")
+        _must(before.state in CLAIMABLE, f"claimed while {before.state}: {before.id}")
+        _must(before.run_at <= self._latest() + SLACK, f"{before.id} is claimed before it is due")
 
     def _is_told_truly(self, attempt: Attempt) -> None:
         run = self.runs.get((attempt.job_id, attempt.number))
         name = f"{attempt.job_id}#{attempt.number}"
         if run is None:
-            self._must(
+            _must(
                 attempt.outcome in (Outcome.RELEASED, Outcome.LOST, Outcome.CANCELLED),
                 f"I1: {name} is {attempt.outcome} but never ran",
             )
             return
-        self._must(
-            not (attempt.error or "").startswith("not started"), f"{name} is told not to have started, and it did"
-        )
-        self._must(run.is_over, f"{name} is {attempt.outcome} but still runs")
+        _must(not (attempt.error or "").startswith("not started"), f"{name} is said not to have started, and it did")
+        _must(run.is_over, f"{name} is {attempt.outcome} but still runs")
         if attempt.outcome is Outcome.SUCCEEDED:
-            self._must(run.exit_code == 0, f"I1: {name} succeeded but ended with {run.exit_code}")
+            _must(run.exit_code == 0, f"I1: {name} succeeded but ended with {run.exit_code}")
         if attempt.outcome is Outcome.FAILED:
-            self._must(run.exit_code is not None, f"I6: {name} is told to have failed, and was killed by others")
+            _must(run.exit_code is not None, f"I6: {name} is said to have failed, and was killed by others")
 
     def _is_rescued_rightly(self, before: Job, caller: SimulatedProcess) -> None:
         assert before.lease is not None
         holder, record = self.members[before.lease.worker], self.memory.workers[before.lease.worker]
-        is_over = record.lease_expires_at <= self.latest() + SLACK
-        self._must(
+        is_over = record.lease_expires_at <= self._latest() + SLACK
+        _must(
             holder.process.is_dead or is_over,
             f"{before.id} is rescued from {holder.process}, which lives and holds its lease for "
-            f"{record.lease_expires_at - self.latest()}",
+            f"{record.lease_expires_at - self._latest()}",
         )
         by = next((it.host for it in self.members.values() if it.process is caller), "")
-        self.rescued_by[before.id, before.attempts] = by
+        self._rescued_by[before.id, before.attempts] = by
 
     # The end.
 
     def left(self) -> list[Command]:
         """The runs that go on, but for those that nobody was left to end."""
-        return [run for runs in self.active.values() for run in runs if not run.is_forsaken]
+        return [run for runs in self._active.values() for run in runs if not run.is_forsaken]
 
     def finished(self, *, in_time: bool) -> None:
         """Check what must hold when a history is over; `in_time` also that all there was to do is done."""
-        jobs = self.memory.jobs
-        self._must(self.acknowledged <= jobs.keys(), f"I1: lost: {self.acknowledged - jobs.keys()}")
-        for job in jobs.values():
-            counted = [
-                self.memory.attempts[job.id, number].outcome
-                for number in range(self.counted_from.get(job.id, 0) + 1, job.attempts + 1)
-            ]
-            failures = counted.count(Outcome.FAILED) + counted.count(Outcome.TIMEOUT)
-            self._must(
-                job.failures == failures, f"I6: {job.id} counts {job.failures} failures; its attempts say {counted}"
-            )
-            if in_time:
-                self._must(job.state in TERMINAL, f"I7: {job.id} is still {job.state} after {job.attempts} attempts")
-        for job_id, since in self.suspects.items():
-            self._waited_not_too_long(job_id, since)
-        if in_time:
-            left = ", ".join(map(str, self.left()))
-            self._must(not left, f"I4: still running when every job has ended: {left}")
+        self._suspects.finished()
+        self._hold(Invariant, self._history(*self.memory.jobs, in_time=in_time))
 
     def undisturbed(self) -> None:
         """Check what must hold in a history without a fault: nothing was lost, given back, or run for nothing."""
         for attempt in self.memory.attempts.values():
             asked = self.memory.jobs[attempt.job_id].cancel_requested_at is not None
-            self._must(
+            _must(
                 attempt.outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
                 or (asked and attempt.outcome is Outcome.CANCELLED),
                 f"without a fault, {attempt.job_id}#{attempt.number} ended {attempt.outcome}",
@@ -304,9 +276,79 @@ class Promises:
     def blamed(self, poison: Collection[str]) -> None:
         """Check that only the jobs that kill their workers are dead of it, each after as many losses as are allowed."""
         for job in self.memory.jobs.values():
-            expected = (State.DEAD, self.max_losses) if job.id in poison else (State.COMPLETED, 0)
-            self._must((job.state, job.losses) == expected, f"blame: {job.id} is {job.state} with {job.losses} losses")
+            expected = (State.DEAD, self._max_losses) if job.id in poison else (State.COMPLETED, 0)
+            _must((job.state, job.losses) == expected, f"blame: {job.id} is {job.state} with {job.losses} losses")
 
-    def _must(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            raise Violation(otherwise)
+    # For the judge.
+
+    def _history(self, *ids: str, in_time: bool | None = None) -> History:
+        """The evidence about these jobs; `in_time` says at the end whether all must have ended, and is None before."""
+        jobs, attempts = self.memory.jobs, self.memory.attempts
+        is_over = in_time is not None
+        return History(
+            calls=[Call(ids=[it], printed=[it], code=0) for it in self.acknowledged] if is_over else (),
+            ledger=[entry for job_id in ids for entry in self._ledger[job_id]],
+            jobs={job_id: _job_record(jobs[job_id]) for job_id in ids},
+            attempts=[
+                self._attempt_record(attempts[job_id, number])
+                for job_id in ids
+                for number in range(1, jobs[job_id].attempts + 1)
+                if (job_id, number) in attempts
+            ],
+            processes=[LeftProcess(0, run.job, run.attempt, str(run)) for run in self.left()] if in_time else (),
+            waiting=() if in_time else ids,
+            outlived=[(run.job, run.attempt) for run in self.outlived],
+            max_losses=self._max_losses,
+            bound=0 if in_time else None,
+        )
+
+    def _attempt_record(self, attempt: Attempt) -> AttemptRecord:
+        alone = self._lost_alone.get((attempt.job_id, attempt.number), False)
+        return AttemptRecord(attempt.job_id, attempt.number, attempt.outcome, attempt.lease.worker, alone)
+
+    def _hold(self, invariants: Collection[Invariant] | type[Invariant], history: History) -> None:
+        for violation in check(history, invariants):
+            raise PromiseBroken(str(violation))
+
+
+class Suspects:
+    """The time that suspects wait for a worker, which is at most `longest` where that is given."""
+
+    def __init__(self, now: Callable[[], timedelta], longest: timedelta | None) -> None:
+        self._now = now
+        self._longest = longest
+        self._since: dict[str, timedelta] = {}
+
+    def changed(self, before: Job, after: Job) -> None:
+        """Hear of a change of a job."""
+        if after.suspect and after.state in CLAIMABLE:
+            self._since.setdefault(after.id, self._now())
+        elif since := self._since.pop(after.id, None):
+            self._waited_not_too_long(before.id, since)
+
+    def finished(self) -> None:
+        """Check those that still wait."""
+        for job_id, since in self._since.items():
+            self._waited_not_too_long(job_id, since)
+
+    def _waited_not_too_long(self, job_id: str, since: timedelta) -> None:
+        waited = self._now() - since
+        _must(
+            self._longest is None or waited <= self._longest,
+            f"I7: {job_id}, which was lost with others, has waited {waited} for a worker",
+        )
+
+
+def _attempt_changed(before: Attempt | None, after: Attempt, what: str) -> None:
+    if before is not None and before.outcome is not None:
+        late = before._replace(late=after.late, output=after.output)
+        _must(late == after, f"fencing: {what} changes the ended attempt {after.job_id}#{after.number}")
+
+
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise PromiseBroken(otherwise)
+
+
+def _job_record(job: Job) -> JobRecord:
+    return JobRecord(job.id, job.state, job.attempts, job.failures, job.losses, job.max_retries)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from queuectl.application.work.worker import PATIENCE_WITH_OTHERS
 from tests.simulation.commands import Script
-from tests.simulation.invariants import Violation
+from tests.simulation.invariants import PromiseBroken
 from tests.simulation.network import Weather
 from tests.simulation.simulated_time import TimeStandsStill
 from tests.simulation.world import Host, Order, Parts, Plan, WorkerProcess, World
@@ -70,7 +70,7 @@ def simulate(seed: int, mode: Mode, parts: Parts = Parts(), *, traced: bool = Fa
             world.promises.undisturbed()
         if mode is Mode.POISON:
             world.promises.blamed({order.job for order in plan.orders if order.scripts[0].kills_its_worker})
-    except (Violation, TimeStandsStill) as broken:
+    except (PromiseBroken, TimeStandsStill) as broken:
         violation = str(broken)
     finally:
         world.end()

@@ -13,9 +13,10 @@ import pytest
 
 from queuectl.adapters.observers import log
 from queuectl.adapters.observers.log_stream import unblocked
+from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.events import JobSettled, JobStarted
 from queuectl.domain.job import State
-from tests.builders import SECOND, a_job_that_is, a_result
+from tests.builders import NOON, SECOND, a_job_that_is, a_lease, a_result
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) .+\n")
 
@@ -32,9 +33,12 @@ def logger() -> Iterator[logging.Logger]:
     logger.setLevel(level)
 
 
+END = AttemptEnd("job-1", 1, a_lease(), NOON, a_result())
+
+
 def test_an_event_is_a_line_with_its_time_and_level(capsys: pytest.CaptureFixture[str]) -> None:
     log.log_event(STARTED)
-    log.log_event(JobSettled(job=a_job_that_is(State.COMPLETED, job_id="job-1"), result=a_result(), ran=SECOND))
+    log.log_event(JobSettled(job=a_job_that_is(State.COMPLETED, job_id="job-1"), end=END, ran=SECOND))
     lines = capsys.readouterr().err.splitlines(keepends=True)
     assert all(LINE.fullmatch(line) for line in lines)
     assert [line.split(" ", 1)[1] for line in lines] == [

@@ -28,7 +28,7 @@ def enqueued(document: dict[str, object]) -> Job:
     request = parse_request(decode(json.dumps(document)), local=INDIA)
     job = job_of(request, new_id="new", policy=a_policy(), cwd="/", at=NOON)
     kept = {"command": stored("command", job.command), "env": stored("environment", job.env)}
-    return job._replace(**kept, cwd=stored("path", job.cwd))  # type: ignore[arg-type]
+    return job._replace(spec=job.spec._replace(**kept, cwd=stored("path", job.cwd)))  # type: ignore[arg-type]
 
 
 def escaped(name: bytes) -> str:

@@ -154,7 +154,7 @@ def test_the_output_is_left_out_when_the_room_is_used_up_and_then_nothing_more_i
     kept = [spool.spool(with_output(1000, attempt)) for attempt in range(1, 12)]
     assert kept.index(False) > 4
     assert not any(kept[kept.index(False) :])
-    sizes = [len(each.result.output.content) for each in sorted(spool.spooled(), key=lambda each: each.attempt)]
+    sizes = [len(each.result.output.content) for each in sorted(spool.spooled(), key=lambda each: each.number)]
     assert sizes == [1000, 1000] + [0] * (kept.index(False) - 2)
     assert sum(path.stat().st_size for path in files(spool._directory)) <= 4000
     assert len(caplog.messages) == 1

@@ -8,7 +8,7 @@ from queuectl.domain.attempt import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Percentiles:
     """The median and the 95th percentile (nearest rank) of some spans; None when there are none."""
 
     p50: timedelta | None = None
@@ -16,7 +16,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Totals:
     """What one worker or queue did in the window, by attempts that ended in it; `name` says which.
 
     `busy` is the sum of its run times. `failed` includes timeouts.
@@ -44,7 +44,7 @@ class Metrics:
     dead: int
     retried: int
     most_attempts: int
-    wait: Spread
-    run: Spread
-    workers: Sequence[Tally] = ()
-    queues: Sequence[Tally] = ()
+    wait: Percentiles
+    run: Percentiles
+    workers: Sequence[Totals] = ()
+    queues: Sequence[Totals] = ()

@@ -7,9 +7,7 @@ nobody else has written to, and processes that carry the drill's mark in their e
 import contextlib
 import json
 import os
-import random
 import secrets
-import shlex
 import shutil
 import signal
 import subprocess
@@ -18,26 +16,36 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from queuectl.application.operate.configure import set_setting
 from queuectl.application.operate.inspect import attempts_of, search_jobs
 from queuectl.container import Container
-from queuectl.domain.attempt import Outcome
+from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.errors import QueueError
-from queuectl.domain.job import TERMINAL
+from queuectl.domain.job import TERMINAL, Job
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.worker import Process
-from queuectl.drill.judge import FROZEN_LEASES, Fault, History, Step, plan, read_ledger
+from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess
+from queuectl.drill.plan import FROZEN_LEASES, Document, Fault, Order, Step, batches, faults, read_ledger, undisturbed
+from queuectl.drill.report import Report, report_on
 from queuectl.entrypoints.worker.background import LocalWorkers, local_workers
 from queuectl.settings import Settings
 
 LEASE = timedelta(seconds=2)
 """As short as the policy allows, so that a short drill has many of them."""
 
-POLICY = {"lease": "2s", "kill-grace": "1s", "backoff-max": "1s", "max-losses": "1000", "default-timeout": "none"}
+MAX_LOSSES = 1000
+
+POLICY = {
+    "lease": "2s",
+    "kill-grace": "1s",
+    "backoff-max": "1s",
+    "max-losses": str(MAX_LOSSES),
+    "default-timeout": "none",
+}
 
 CONCURRENCY = 2
 
@@ -47,7 +55,7 @@ WORKER_MARK = "QUEUECTL_WORKER_ID"
 MARK = "QUEUE_DRILL"
 """The variable that all processes of a drill carry, commands included: not one that a worker keeps from those."""
 
-SOON = 5.0
+CLEANUP_TIMEOUT = 5.0
 """Seconds after which nothing may be left of a killed worker's commands: the promise is 2, this is a busy machine's."""
 
 PATIENCE = 60.0
@@ -57,78 +65,61 @@ TICK = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What drill is wanted."""
-
-    span: timedelta
-    jobs: int
-    workers: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Where a drill takes place: its queue, and the directory of its ledger and logs."""
+    """The surroundings of a drill: its queue, and the directory of its ledger and logs."""
 
     settings: Settings
     directory: Path
     token: str
 
     name: str
-    """Where the queue is, without a password."""
+    """The queue's URL, without a password."""
 
     @property
     def ledger(self) -> Path:
-        """What the jobs themselves write."""
+        """The file that the jobs themselves write."""
         return self.directory / "ledger"
 
 
 @contextlib.contextmanager
 def scratch(settings: Settings, *, keep: bool) -> Iterator[Scene]:
     """A queue of its own beside the user's, with nothing in it; removed at the end, however that comes, unless kept."""
-    place = Container(settings=settings).scratch()
-    directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=place.directory))
+    queue = Container(settings=settings).scratch()
+    directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=queue.directory))
     is_made = False
     try:
-        url = place.make(directory)
+        url = queue.make(directory)
         is_made = True
         yield Scene(
             settings=replace(settings, database_url=url, log_dir=directory / "logs"),
             directory=directory,
             token=secrets.token_hex(8),
-            name=place.name,
+            name=queue.name,
         )
     finally:
         if not (keep and is_made):
             try:
                 if is_made:
-                    place.remove()
+                    queue.remove()
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-@dataclass(slots=True)
 class Drill:
-    """One drill; `run` has it happen and tells what was seen. `tell` hears each step as a line."""
+    """One drill; `run` has it happen and reports on it. `log` gets a line about each step."""
 
-    scene: Scene
-    order: Order
-    tell: Callable[[str], None]
-    faults: Counter[Fault] = field(default_factory=Counter, init=False)
-    _acknowledged: list[str] = field(default_factory=list, init=False)
-    _orphans: dict[int, str] = field(default_factory=dict, init=False)
-    _hit: dict[str, datetime] = field(default_factory=dict, init=False)
-    """By worker: when, by the database's clock, it was killed or frozen."""
-    _looks: list[tuple[float, str]] = field(default_factory=list, init=False)
-    """When to look whether anything is left of the commands of a worker that was hit."""
-    _frozen: list[tuple[float, LocalProcess]] = field(default_factory=list, init=False)
-    _container: Container = field(init=False)
+    def __init__(self, scene: Scene, order: Order, log: Callable[[str], None]) -> None:
+        self._order = order
+        self._log = log
+        self._ledger = scene.ledger
+        self._container = Container(settings=scene.settings)
+        self._program = Program(scene)
+        self._evidence = Evidence(self._container, scene)
+        self._faults: Counter[Fault] = Counter()
+        self._frozen: list[tuple[float, LocalProcess]] = []
 
-    def __post_init__(self) -> None:
-        self._container = Container(settings=self.scene.settings)
-
-    def run(self) -> History:
-        """Set the scene, let it happen, stop everything, and look. Nothing of it runs any more when this returns."""
+    def run(self) -> Report:
+        """Set the scene, let it happen, stop everything, and judge. Nothing of it runs any more when this returns."""
         try:
             self._container.storage().initialise()
             for key, value in POLICY.items():
@@ -137,35 +128,31 @@ class Drill:
             self._disturb()
             self._wait_for_the_end()
             self._thaw(at_once=True)
-            self._queuectl("worker", "stop", "--timeout", str(PATIENCE), may_fail=True)
-            self._look_for_orphans(at_once=True)
-            return self._history()
+            self._program.stop_workers()
+            self._evidence.look(at_once=True)
+            history = self._evidence.history()
+            return report_on(history, faults=self._faults, rescues=self._evidence.rescues())
         finally:
             self._stop_everything()
 
-    # What happens.
+    def _start(self) -> None:
+        self._program.start_workers(self._order.workers)
+
+    def _workers(self) -> LocalWorkers:
+        return local_workers(self._container)
 
     def _disturb(self) -> None:
-        steps = list(plan(self.order.seed, span=self.order.span, lease=LEASE))
-        batches = list(_batches(self.order))
-        began, ends_after = time.monotonic(), self.order.span.total_seconds()
-        while (now := time.monotonic() - began) < ends_after or steps or batches:
-            due = [document for at, batch in batches if at <= now for document in batch]
-            batches = [(at, batch) for at, batch in batches if at > now]
-            if due:
-                self._enqueue(due)
-            if steps and steps[0].at.total_seconds() <= now and not self._frozen:
+        steps = faults(self._order.seed, span=self._order.span, lease=LEASE)
+        waiting = batches(self._order, self._ledger)
+        began = time.monotonic()
+        while (now := timedelta(seconds=time.monotonic() - began)) < self._order.span or steps or waiting:
+            while waiting and waiting[0].at <= now:
+                self._evidence.calls.append(self._program.enqueue(waiting.pop(0).documents))
+            if steps and steps[0].at <= now and not self._frozen:
                 self._strike(steps.pop(0))
             self._thaw()
-            self._look_for_orphans()
+            self._evidence.look()
             time.sleep(TICK)
-
-    def _enqueue(self, documents: Sequence[Mapping[str, object]]) -> None:
-        lines = "".join(
-            json.dumps({**each, "command": _command(self.scene.ledger, str(each["command"]))}) + "\n"
-            for each in documents
-        )
-        self._acknowledged += self._queuectl("enqueue", "-", "--output", "id", stdin=lines).split()
 
     def _strike(self, step: Step) -> None:
         workers = self._workers()
@@ -176,7 +163,7 @@ class Drill:
         match step.fault:
             case Fault.KILL_WORKER:
                 self._hit_worker(step, victim, signal.SIGKILL)
-                self._looks.append((time.monotonic() + SOON, victim.worker))
+                self._evidence.look_later(victim.worker)
             case Fault.FREEZE:
                 self._hit_worker(step, victim, signal.SIGSTOP)
                 self._frozen.append((time.monotonic() + (LEASE * FROZEN_LEASES).total_seconds(), victim))
@@ -184,22 +171,21 @@ class Drill:
                 self._signal(step, victim.supervisor, signal.SIGKILL)
                 self._start()
             case Fault.STOP | Fault.FORCE_STOP:
-                force = ["--force"] if step.fault is Fault.FORCE_STOP else []
-                self.faults[step.fault] += 1
-                self.tell(f"all workers are {step.fault}, and started again")
-                self._queuectl("worker", "stop", "--timeout", str(PATIENCE), *force, may_fail=True)
+                self._faults[step.fault] += 1
+                self._log(f"all workers are {step.fault}, and started again")
+                self._program.stop_workers(force=step.fault is Fault.FORCE_STOP)
                 self._start()
 
     def _hit_worker(self, step: Step, victim: LocalProcess, number: signal.Signals) -> None:
         at = self._container.clock()()
         if self._signal(step, victim.process, number):
-            self._hit[victim.worker] = at
+            self._evidence.hit_at[victim.worker] = at
 
     def _signal(self, step: Step, target: Process, number: signal.Signals) -> bool:
-        was_there = self._container.signal_process()(target, number)
+        was_there = bool(self._container.signal_process()(target, number))
         if was_there:
-            self.faults[step.fault] += 1
-            self.tell(f"{step.fault}: pid {target.pid}")
+            self._faults[step.fault] += 1
+            self._log(f"{step.fault}: pid {target.pid}")
         return was_there
 
     def _thaw(self, *, at_once: bool = False) -> None:
@@ -207,68 +193,64 @@ class Drill:
         for due, worker in [it for it in self._frozen if at_once or it[0] <= now]:
             self._frozen.remove((due, worker))
             if self._container.signal_process()(worker.process, signal.SIGCONT):
-                self.tell(f"worker goes on: pid {worker.process.pid}")
-                self._looks.append((now + SOON, worker.worker))
+                self._log(f"worker goes on: pid {worker.process.pid}")
+                self._evidence.look_later(worker.worker)
 
     def _wait_for_the_end(self) -> None:
-        """Until every job has ended, or longer than that may take."""
-        undisturbed = sum(seconds for seconds, _ in _durations(self.order)) / self.order.workers
-        give_up_at = time.monotonic() + PATIENCE + 2 * undisturbed
-        self.tell("no more faults: waiting for the jobs to end")
+        """Wait until every job has ended, or longer than that may take."""
+        give_up_at = time.monotonic() + PATIENCE + 2 * undisturbed(self._order).total_seconds()
+        self._log("no more faults: waiting for the jobs to end")
         while time.monotonic() < give_up_at:
             self._thaw()
-            self._look_for_orphans()
-            jobs = search_jobs(self._container.queue())
-            if all(job.state in TERMINAL for job in jobs):
+            self._evidence.look()
+            if all(job.state in TERMINAL for job in self._evidence.jobs()):
                 return
             if not self._workers().alive:
                 self._start()
             time.sleep(10 * TICK)
 
-    # What is seen.
+    def _stop_everything(self) -> None:
+        """However the drill has ended: let the frozen go on, stop the workers by force, kill what is left."""
+        send = self._container.signal_process()
+        try:
+            self._thaw(at_once=True)
+            self._program.stop_workers(force=True)
+            for target in self._workers().targets:
+                send(target.process, signal.SIGKILL)
+        finally:
+            while left := self._evidence.left_processes():
+                for process in left:
+                    send(process, signal.SIGKILL)
+                time.sleep(TICK)
+            self._container.storage().close()
 
-    def _look_for_orphans(self, *, at_once: bool = False) -> None:
-        """At the commands of workers that were hit some time ago; `at_once`: at all that is left, of anybody."""
-        now = time.monotonic()
-        for due, worker_id in [it for it in self._looks if it[0] <= now]:
-            self._looks.remove((due, worker_id))
-            self._note_orphans(WORKER_MARK, worker_id)
-        if at_once:
-            self._note_orphans(MARK, self.scene.token)
 
-    def _note_orphans(self, mark: str, value: str) -> None:
-        self._orphans |= {pid: job for pid, job in self._container.marked()(mark, value).items() if job is not None}
+class Program:
+    """The real `queuectl`, called as a user calls it, each time in a process of its own."""
 
-    def _history(self) -> History:
-        queue = self._container.queue()
-        jobs = {job.id: job for job in search_jobs(queue)}
-        attempts = {job_id: attempts_of(queue, job_id) for job_id in jobs}
-        rescues = [
-            attempt.finished_at - self._hit[attempt.lease.worker]
-            for history in attempts.values()
-            for attempt in history
-            if attempt.outcome is Outcome.LOST and attempt.finished_at and attempt.lease.worker in self._hit
-        ]
-        return History(
-            acknowledged=self._acknowledged,
-            jobs=jobs,
-            attempts=attempts,
-            ledger=read_ledger(self.scene.ledger.read_text() if self.scene.ledger.exists() else ""),
-            orphans=list(self._orphans.items()) if self._container.sees_processes() else None,
-            rescues=rescues,
-        )
+    def __init__(self, scene: Scene) -> None:
+        self._environ = {name: text for name, text in os.environ.items() if not name.startswith("QUEUECTL_")} | {
+            "QUEUECTL_DATABASE_URL": scene.settings.database_url,
+            "QUEUECTL_LOG_DIR": str(scene.settings.log_dir),
+            MARK: scene.token,
+        }
 
-    # How it is done.
+    def start_workers(self, count: int) -> None:
+        """Start so many in the background. Raises QueueError."""
+        self._call("worker", "start", f"--count={count}", f"--concurrency={CONCURRENCY}")
 
-    def _start(self) -> None:
-        self._queuectl("worker", "start", f"--count={self.order.workers}", f"--concurrency={CONCURRENCY}")
+    def stop_workers(self, *, force: bool = False) -> None:
+        """Stop all, or as many as end in time."""
+        options = ["--force"] if force else []
+        self._call("worker", "stop", "--timeout", str(PATIENCE), *options, may_fail=True)
 
-    def _workers(self) -> LocalWorkers:
-        return local_workers(self._container)
+    def enqueue(self, documents: Sequence[Document]) -> Call:
+        """Enqueue these jobs. Raises QueueError."""
+        lines = "".join(json.dumps(each) + "\n" for each in documents)
+        printed = self._call("enqueue", "-", "--output", "id", stdin=lines).split()
+        return Call(ids=[str(each["id"]) for each in documents], printed=printed, code=0)
 
-    def _queuectl(self, *args: str, stdin: str = "", may_fail: bool = False) -> str:
-        """What the program prints; called as a user calls it, in a process of its own."""
-        own = {name: text for name, text in os.environ.items() if not name.startswith("QUEUECTL_")}
+    def _call(self, *args: str, stdin: str = "", may_fail: bool = False) -> str:
         done = subprocess.run(  # noqa: S603 - this program itself
             [sys.executable, "-P", "-m", "queuectl", *args],
             input=stdin,
@@ -276,65 +258,84 @@ class Drill:
             capture_output=True,
             check=False,
             start_new_session=True,  # Ctrl-C is for the drill, which then stops everything in its order
-            env=own
-            | {
-                "QUEUECTL_DATABASE_URL": self.scene.settings.database_url,
-                "QUEUECTL_LOG_DIR": str(self.scene.settings.log_dir),
-                MARK: self.scene.token,
-            },
+            env=self._environ,
         )
         if done.returncode != 0 and not may_fail:
-            said = done.stderr.strip().rpartition("\n")[2] or "it said nothing"
-            raise QueueError(f"`queuectl {args[0]}` failed in the drill with exit code {done.returncode}: {said}")
+            reason = done.stderr.strip().rpartition("\n")[2] or "it gave no reason"
+            raise QueueError(f"`queuectl {args[0]}` failed in the drill with exit code {done.returncode}: {reason}")
         return done.stdout
 
-    def _stop_everything(self) -> None:
-        """However the drill has ended: let the frozen go on, stop the workers by force, kill what is left."""
-        find, marked = self._container.find_process(), self._container.marked()
-        send = self._container.signal_process()
-        try:
-            self._thaw(at_once=True)
-            self._queuectl("worker", "stop", "--force", "--timeout", str(PATIENCE), may_fail=True)
-            for target in self._workers().targets:
-                send(target.process, signal.SIGKILL)
-        finally:
-            while left := [process for pid in marked(MARK, self.scene.token) if (process := find(pid)) is not None]:
-                for process in left:
-                    send(process, signal.SIGKILL)
-                time.sleep(TICK)
-            self._container.storage().close()
+
+class Evidence:
+    """The drill's observations: answers of the program, when workers were hit, processes that were left behind."""
+
+    def __init__(self, container: Container, scene: Scene) -> None:
+        self.calls: list[Call] = []
+        self.hit_at: dict[str, datetime] = {}
+        """By worker: when, by the database's clock, it was killed or frozen."""
+        self._container = container
+        self._scene = scene
+        self._looks: list[tuple[float, str]] = []
+        """When to look whether anything is left of the commands of a worker that was hit."""
+        self._orphans: dict[int, str] = {}
+
+    def look_later(self, worker_id: str) -> None:
+        """Have a look at what is left of that worker's commands when all must be gone."""
+        self._looks.append((time.monotonic() + CLEANUP_TIMEOUT, worker_id))
+
+    def look(self, *, at_once: bool = False) -> None:
+        """Look at the commands of workers that were hit some time ago; `at_once`: at all that is left, of anybody."""
+        now = time.monotonic()
+        for due, worker_id in [it for it in self._looks if it[0] <= now]:
+            self._looks.remove((due, worker_id))
+            self._note_orphans(WORKER_MARK, worker_id)
+        if at_once:
+            self._note_orphans(MARK, self._scene.token)
+
+    def left_processes(self) -> list[Process]:
+        """All that still runs of the drill."""
+        find = self._container.find_process()
+        pids = self._container.marked()(MARK, self._scene.token)
+        return [process for pid in pids if (process := find(pid)) is not None]
+
+    def jobs(self) -> Sequence[Job]:
+        """The jobs as they are now."""
+        jobs: Sequence[Job] = search_jobs(self._container.queue())
+        return jobs
+
+    def rescues(self) -> list[timedelta]:
+        """The time from each hit that cost an attempt its worker to the moment when its job was taken back."""
+        return [
+            attempt.finished_at - self.hit_at[attempt.lease.worker]
+            for attempt in self._attempts()
+            if attempt.outcome is Outcome.LOST and attempt.finished_at and attempt.lease.worker in self.hit_at
+        ]
+
+    def history(self) -> History:
+        """What the judge is to know."""
+        ledger = self._scene.ledger
+        orphans = [LeftProcess(pid, job, ATTEMPT_IS_OVER, "") for pid, job in self._orphans.items()]
+        return History(
+            calls=self.calls,
+            jobs={job.id: _job_record(job) for job in self.jobs()},
+            attempts=[_attempt_record(attempt) for attempt in self._attempts()],
+            ledger=read_ledger(ledger.read_text() if ledger.exists() else ""),
+            processes=orphans if self._container.sees_processes() else None,
+            max_losses=MAX_LOSSES,
+        )
+
+    def _attempts(self) -> Iterator[Attempt]:
+        for job in self.jobs():
+            yield from attempts_of(self._container.queue(), job.id)
+
+    def _note_orphans(self, mark: str, value: str) -> None:
+        found: Mapping[int, str | None] = self._container.marked()(mark, value)
+        self._orphans |= {pid: job for pid, job in found.items() if job is not None}
 
 
-def _durations(order: Order) -> Iterator[tuple[float, random.Random]]:
-    """How long each job runs, in seconds, by the seed; and the chance from which the rest of it follows."""
-    chance = random.Random(order.seed)  # noqa: S311 - to be repeated, not to be kept secret
-    for _ in range(order.jobs):
-        least, most = chance.choices([(0.1, 0.8), (1, 2), (3, 6)], [14, 5, 1])[0]
-        yield chance.uniform(least, most), chance
+def _job_record(job: Job) -> JobRecord:
+    return JobRecord(job.id, job.state, job.attempts, job.failures, job.losses, job.max_retries)
 
 
-def _batches(order: Order) -> Iterator[tuple[float, list[Mapping[str, object]]]]:
-    """The jobs, each second's together: when to enqueue them, in seconds from the start."""
-    documents = [_document(number, seconds, chance) for number, (seconds, chance) in enumerate(_durations(order), 1)]
-    count = max(1, int(order.span.total_seconds()))
-    for number in range(count):
-        if batch := documents[number * len(documents) // count : (number + 1) * len(documents) // count]:
-            yield float(number), batch
-
-
-def _document(number: int, seconds: float, chance: random.Random) -> Mapping[str, object]:
-    """One job: it notes its start, that it is alive, and its end; some leave a child behind, some fail at first."""
-    leaves_a_child = "(setsid sleep 600 || sleep 600) >/dev/null 2>&1 & " if chance.random() < 0.25 else ""
-    fails_at_first = '; [ "$QUEUECTL_ATTEMPT" -gt 1 ]' if chance.random() < 0.15 else ""
-    alive = f"i=0; while [ $i -lt {max(1, round(seconds * 10))} ]; do sleep 0.1; note alive; i=$((i+1)); done"
-    return {
-        "id": f"drill-{number:04}",
-        "max_retries": 5,
-        "command": f"note start; {leaves_a_child}{alive}; note end{fails_at_first}",
-    }
-
-
-def _command(ledger: Path, body: str) -> str:
-    """The shell command: a line is appended whole, so their order is the order in which things happened."""
-    line = '"$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT $1"'
-    return f"note() {{ echo {line} >>{shlex.quote(str(ledger))}; }}; {body}"
+def _attempt_record(attempt: Attempt) -> AttemptRecord:
+    return AttemptRecord(attempt.job_id, attempt.number, attempt.outcome, attempt.lease.worker)

@@ -11,7 +11,7 @@ from queuectl.application.operate.inspect import LostWorker, Status
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.duration import format_duration
 from queuectl.domain.job import DEFAULT_QUEUE, TERMINAL, Job, State
-from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.ports.storage import Finding
 from queuectl.domain.worker import WorkerRecord
 from queuectl.presentation.formatting import Mark, counted, escaped, local_time, relative, shown_command, span
@@ -296,13 +296,13 @@ def _success(it: MetricsRow) -> str:
     return "no job ended" if it.success_rate is None else f"{it.success_rate:.1%} of the jobs that ended"
 
 
-def _percentiles(spread: Spread) -> str:
+def _percentiles(spread: Percentiles) -> str:
     if spread.p50 is None or spread.p95 is None:
         return "no attempt ended"
     return f"half within {span(spread.p50)}, 95% within {span(spread.p95)}"
 
 
-def _spans(key: str, spread_of: Callable[[Metrics], Spread]) -> Column[MetricsRow]:
+def _spans(key: str, spread_of: Callable[[Metrics], Percentiles]) -> Column[MetricsRow]:
     return Column(
         key,
         lambda it: {"p50": spread_of(it.metrics).p50, "p95": spread_of(it.metrics).p95},
@@ -351,7 +351,7 @@ METRICS: Result[MetricsRow] = Result(
     page=("window", "completed", "dead", "success_rate", "throughput_per_minute", "failed", "wait", "run", "retries"),
 )
 
-TOTALS: Result[Tally] = Result(
+TOTALS: Result[Totals] = Result(
     (
         Column("name", lambda it: it.name),
         Column("succeeded", lambda it: it.succeeded, "SUCCEEDED", lambda it: f"{it.succeeded:,}"),

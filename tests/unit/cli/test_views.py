@@ -9,10 +9,11 @@ import pytest
 from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
-from queuectl.domain.job import Job, State
-from queuectl.domain.metrics import Metrics, Spread, Tally
-from queuectl.drill.judge import Broken, Fault, Report
-from queuectl.drill.report import drill_view
+from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
+from queuectl.drill.judge import Invariant, Violation
+from queuectl.drill.plan import Fault
+from queuectl.drill.report import Report, drill_view
 from queuectl.entrypoints.cli.failures import error_view
 from queuectl.entrypoints.exit_codes import exit_code
 from queuectl.presentation.columns import (
@@ -170,9 +171,9 @@ def some_metrics(**overrides: object) -> Metrics:
         "dead": 1,
         "retried": 1,
         "most_attempts": 2,
-        "wait": Spread(p50=SECOND, p95=2 * SECOND),
-        "run": Spread(),
-        "workers": [Tally(name="w-1", succeeded=3, failed=3, busy=MINUTE)],
+        "wait": Percentiles(p50=SECOND, p95=2 * SECOND),
+        "run": Percentiles(),
+        "workers": [Totals(name="w-1", succeeded=3, failed=3, busy=MINUTE)],
     }
     return Metrics(**defaults | overrides)
 
@@ -210,7 +211,6 @@ def test_a_setting() -> None:
 
 
 def test_a_drill() -> None:
-    broken = Broken(promise="no overlap", job="drill-0007", message="two at a time")
     report = Report(
         jobs=120,
         attempts=170,
@@ -220,9 +220,10 @@ def test_a_drill() -> None:
         orphans=None,
         unexplained=0,
         slowest_rescue=1.25 * SECOND,
-        broken=[broken],
+        faults={Fault.KILL_WORKER: 9, Fault.FREEZE: 3},
+        violations=[Violation(Invariant.NO_OVERLAP, "drill-0007", "two at a time")],
     )
-    assert list(drill_view(report, {Fault.KILL_WORKER: 9, Fault.FREEZE: 3}).items()) == [
+    assert list(drill_view(report).items()) == [
         ("jobs", 120),
         ("attempts", 170),
         ("runs", 168),
@@ -278,7 +279,8 @@ def test_the_plain_form_of_a_document_has_one_value_on_a_line() -> None:
 
 
 def test_every_field_of_a_job_is_a_key_of_its_json() -> None:
-    assert set(Job._fields) - job_view(a_job()).keys() == {"lease"}  # whose worker is one
+    fields = {*Job._fields, *Spec._fields} - {"spec"}
+    assert fields - job_view(a_job()).keys() == {"lease"}  # whose worker is one
 
 
 @pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TOTALS, SETTING, LOCAL_SETTING, FINDING])

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import click
 
-from queuectl.domain.errors import QueueError
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Duration, Whole
 from queuectl.presentation.formatting import counted
@@ -44,35 +43,32 @@ def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int |
 
     Plain output: name and value of each count.
     """
-    import secrets
+    from queuectl.drill.plan import Order, new_seed  # the command's entry: its help loads nothing of what it does
+    from queuectl.drill.report import broken_promise, drill_grid, drill_view  # as above
+    from queuectl.drill.run import Drill, scratch  # as above
 
-    from queuectl.drill.judge import judged
-    from queuectl.drill.report import drill_grid, drill_view
-    from queuectl.drill.run import Drill, Order, scratch
-
-    out = app.out
-    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    seed = new_seed() if seed is None else seed
     order = Order(span=span, jobs=jobs or max(1, round(span.total_seconds() * workers)), workers=workers, seed=seed)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # so that the scratch queue is cleared away then too
-        signal.signal(number, lambda number, _frame: exit_by(number))
+    clear_away_on_signals()
     with scratch(app.settings, keep=keep) as scene:
         app.note(f"drill of {counted(workers, 'worker')} with {counted(order.jobs, 'job')}, seed {seed}")
-        run = Drill(scene=scene, order=order, tell=app.note)
-        report = judged(run.run())
-        what = {"seed": seed, "for": span.total_seconds(), "workers": workers}
-        view = {**what, **drill_view(report, run.faults), "kept": str(scene.directory) if keep else None}
+        report = Drill(scene, order, app.note).run()
+        asked = {"seed": seed, "for": span.total_seconds(), "workers": workers}
+        view = {**asked, **drill_view(report), "kept": str(scene.directory) if keep else None}
         plain = [(key, value) for key, value in view.items() if key not in ("faults", "broken")]
-        out.write(view, plain=plain, table=lambda: [drill_grid(report, run.faults)])
+        app.out.write(view, plain=plain, table=lambda: [drill_grid(report)])
         if keep:
             app.note(f"kept: {scene.name}; its ledger and logs are in {scene.directory}")
     if report.orphans is None:
         app.note("processes cannot be seen on this system, which has no /proc: nobody looked for orphans")
-    if report.broken:
-        first = report.broken[0]
-        raise QueueError(
-            f"a promise was broken, {first.promise}: {first.message} (seed {seed}; {len(report.broken)} in all)",
-            hint=f"`queuectl drill --seed {seed} --keep` repeats it and leaves the queue to look at",
-        )
+    if report.violations:
+        raise broken_promise(report, seed)
+
+
+def clear_away_on_signals() -> None:
+    """Have the signals that would end this process raise SystemExit, so that the scratch queue is removed then too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: exit_by(number))
 
 
 def exit_by(number: int) -> None:

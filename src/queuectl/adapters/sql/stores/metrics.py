@@ -8,7 +8,7 @@ from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.attempt import RAN, Outcome
 from queuectl.domain.job import State
-from queuectl.domain.metrics import Metrics, Spread, Tally
+from queuectl.domain.metrics import Metrics, Percentiles, Totals
 
 MEASURED = 100_000
 """Attempts whose spans are sorted, the latest: of a million it would take seconds, and say the same."""
@@ -48,24 +48,24 @@ def _metrics(c: Connection, since: datetime, *, detailed: bool) -> Metrics:
         dead=queries.died_since(c, since=since),
         retried=succeeded.again if succeeded else 0,
         most_attempts=succeeded.most if succeeded else 0,
-        wait=_spread(count, lambda rank: queries.ranked_wait(c, since=since, most=MEASURED, rank=rank)),
-        run=_spread(count, lambda rank: queries.ranked_run(c, since=since, most=MEASURED, rank=rank)),
+        wait=_percentiles(count, lambda rank: queries.ranked_wait(c, since=since, most=MEASURED, rank=rank)),
+        run=_percentiles(count, lambda rank: queries.ranked_run(c, since=since, most=MEASURED, rank=rank)),
         workers=_totals(queries.totals_by_worker(c, since=since)) if detailed else (),
         queues=_totals(queries.totals_by_queue(c, since=since)) if detailed else (),
     )
 
 
-def _spread(count: int, ranked: Callable[[int], timedelta | None]) -> Spread:
+def _percentiles(count: int, ranked: Callable[[int], timedelta | None]) -> Percentiles:
     def percentile(part: float) -> timedelta | None:
         # Nearest rank: the smallest value that `part` of all do not exceed.
         return ranked(max(math.ceil(part * count), 1) - 1)
 
-    return Spread(p50=percentile(0.5), p95=percentile(0.95))
+    return Percentiles(p50=percentile(0.5), p95=percentile(0.95))
 
 
-def _totals(rows: Sequence[queries.TotalsByWorkerRow]) -> Sequence[Tally]:
+def _totals(rows: Sequence[queries.TotalsByWorkerRow]) -> Sequence[Totals]:
     # Sorted here: the databases' own orders of text differ.
     return [
-        Tally(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
+        Totals(name=row.name, succeeded=row.succeeded, failed=row.failed, busy=row.busy or timedelta())
         for row in sorted(rows, key=lambda row: row.name)
     ]

@@ -1,4 +1,4 @@
-"""Who is there when it happens: enqueues jobs that leave evidence, looks on from outside, and is heard at the end."""
+"""The probe of a fault: it enqueues jobs that leave evidence, looks on from outside, and gives it all to the judge."""
 
 import contextlib
 import itertools
@@ -8,12 +8,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 
+from queuectl.domain.job import TERMINAL
+from queuectl.drill.judge import Call, Entry, History, Invariant, LeftProcess, Look, check, is_orphan
 from tests.faults import reading
-from tests.faults.invariants import TERMINAL, Call, History, Left, Sighting, check, is_orphan, no_orphans
 from tests.integration.driver import PATIENCE, Cli, Result, json_lines, processes_with, wait_until
 from tests.integration.ledger import Ledger
 
@@ -34,7 +36,7 @@ def a_length() -> int:
 
 
 def sleeping(lengths: Sequence[int]) -> list[int]:
-    """Which of those sleeps run, whoever their parents are and whatever their environment is."""
+    """Those sleeps that run, whoever their parents are and whatever their environment is."""
     known = {str(length).encode(): length for length in lengths}
     found = []
     for entry in Path("/proc").iterdir():
@@ -64,8 +66,8 @@ class Tree:
         return self.alive == self.lengths
 
 
-class Witness:
-    """Judges the jobs that were enqueued through it, and no others; `check` at the end of a test says what it saw.
+class FaultProbe:
+    """Judges the jobs that were enqueued through it, and no others: `check` at the end of a test.
 
     `url` is where the database can be read: directly, whatever stands between it and `cli`.
     """
@@ -75,23 +77,18 @@ class Witness:
         self.ledger = ledger
         self.url = url
         self.calls: list[Call] = []
-        self.trees: list[Tree] = []
-        self.unwitnessed: set[str] = set()
-        self.asked: set[str] = set()
         self.damaged: list[str] = []
-        """What a test has found that must never be in a database."""
+        """Findings of a test that must never be in a database."""
         self.was_checked = False
-        self._known: dict[str, list[int]] = {}
-        self._sightings: list[Mapping[str, Sighting]] = []
-        self._peaks: dict[str, float] = {}
+        self._unwitnessed: set[str] = set()
+        self._asked: set[str] = set()
+        self._sleeps: dict[str, list[int]] = {}
         self._healed_at: float | None = None
-        self._over = threading.Event()
-        self._watching = threading.Thread(target=self._watch, name="witness", daemon=True)
-        self._watching.start()
+        self._observer = Observer(cli, url)
 
     def close(self) -> None:
-        self._over.set()
-        self._watching.join()
+        """Look no more."""
+        self._observer.close()
 
     def enqueue(self, body: str = "true", **fields: object) -> str:
         """Enqueue a job that notes its start and its end in the ledger."""
@@ -119,7 +116,7 @@ class Witness:
         """Enqueue a job that leaves no trace in the ledger."""
         job_id = self.cli.enqueue(command, **fields)
         self.calls.append(Call(ids=[job_id], printed=[job_id], code=0))
-        self.unwitnessed.add(job_id)
+        self._unwitnessed.add(job_id)
         return job_id
 
     def enqueue_tree(self, **fields: object) -> tuple[str, Tree]:
@@ -131,11 +128,11 @@ class Witness:
 
     def watch_tree(self, job_id: str, tree: Tree) -> None:
         """Have a job's tree, which may bear no mark, count among the processes that must not outlive it."""
-        self._known[job_id] = tree.lengths
+        self._sleeps[job_id] = tree.lengths
 
     def ask(self, *ids: str) -> None:
-        """An operator has had these cancelled or run again."""
-        self.asked.update(ids)
+        """Note that an operator has had these cancelled or run again."""
+        self._asked.update(ids)
 
     def heard(self, ids: Sequence[str], result: Result) -> None:
         """Take a call of `enqueue` into account that was to store these jobs."""
@@ -154,7 +151,7 @@ class Witness:
         return json.dumps({"id": job_id, "command": self.ledger.command(body), **fields})
 
     def healed(self) -> None:
-        """What was done to the queue has just been done, or is undone: from now on it must make progress."""
+        """Note that what was done to the queue has just ended: from now on it must make progress."""
         self._healed_at = time.monotonic()
 
     def rows(self) -> reading.Rows:
@@ -163,17 +160,17 @@ class Witness:
         own = {job_id for call in self.calls for job_id in call.ids}
         return reading.Rows(
             {job_id: job for job_id, job in rows.jobs.items() if job_id in own},
-            [row for row in rows.attempts if row.job_id in own],
+            [row for row in rows.attempts if row.job in own],
         )
 
     def outcomes(self, job_id: str) -> list[str | None]:
-        """How the attempts of a job ended."""
-        return [row.outcome for row in self.rows().attempts if row.job_id == job_id]
+        """The outcomes of a job's attempts."""
+        return [row.outcome for row in self.rows().attempts if row.job == job_id]
 
     @property
     def peaks(self) -> Mapping[str, float]:
         """The most that was seen of what is measured."""
-        return self._peaks
+        return self._observer.peaks
 
     def check(
         self,
@@ -184,7 +181,7 @@ class Witness:
         faultless: bool = False,
         max_losses: int = 3,
     ) -> History:
-        """Wait until all jobs but those `waiting` have ended, and raise Broken unless every invariant holds.
+        """Wait until all jobs but those `waiting` have ended, and fail unless every invariant holds.
 
         `within`: seconds from the last fault (`healed`, or else now) that this may take.
         """
@@ -192,9 +189,10 @@ class Witness:
         begun = time.monotonic() if self._healed_at is None else self._healed_at
         took = self._wait_for_ends(begun + (within or 0), set(waiting)) - begun
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not list(no_orphans(self._history())), GONE_WITHIN, every=0.05)
+            wait_until(lambda: not check(self._history(), [Invariant.NO_ORPHANS]), GONE_WITHIN, every=0.05)
         self.close()
-        history = self._history(
+        history = replace(
+            self._history(),
             waiting=waiting,
             caps=caps or {},
             faultless=faultless,
@@ -203,7 +201,7 @@ class Witness:
             bound=within,
             damage=[*self.damaged, *reading.damage(self.url)],
         )
-        check(history)
+        fail_unless_all_hold(history)
         return history
 
     def _wait_for_ends(self, until: float, waiting: set[str]) -> float:
@@ -213,55 +211,80 @@ class Witness:
                 return time.monotonic()
             time.sleep(0.05)
 
-    def _history(self, **known: object) -> History:
+    def _history(self) -> History:
         # What was no orphan just before is none: its job may have ended between the two looks.
         before, found, rows = self.rows(), self._processes(), self.rows()
+        entries = [Entry(it.job, it.attempt, it.what, it.since_boot) for it in self.ledger.entries()]
+        looks = [{job_id: seen[job_id] for job_id in seen if job_id in rows.jobs} for seen in self._observer.looks]
         return History(
             calls=self.calls,
-            ledger=[entry for entry in self.ledger.entries() if entry.job in rows.jobs],
-            unwitnessed=self.unwitnessed,
+            ledger=[entry for entry in entries if entry.job in rows.jobs],
+            unwitnessed=self._unwitnessed,
             jobs=rows.jobs,
             attempts=rows.attempts,
-            sightings=[{job_id: seen[job_id] for job_id in seen if job_id in rows.jobs} for seen in self._sightings],
+            looks=looks,
             processes=[each for each in found if each.job in rows.jobs and is_orphan(each, before.jobs)],
-            peaks=self._peaks,
-            asked=self.asked,
-            **known,  # type: ignore[arg-type]
+            peaks=self.peaks,
+            asked=dict.fromkeys(self._asked),
         )
 
-    def _processes(self) -> list[Left]:
+    def _processes(self) -> list[LeftProcess]:
         marked = []
         for pid, environ, command in processes_with(f"HOME={self.cli.home}"):
             variables = dict(variable.partition(b"=")[::2] for variable in environ)
             if job_id := variables.get(b"QUEUECTL_JOB_ID", b"").decode():
                 attempt = int(variables.get(b"QUEUECTL_ATTEMPT", b"0"))
-                marked.append(Left(pid=pid, job=job_id, attempt=attempt, command=command))
+                marked.append(LeftProcess(pid, job_id, attempt, command))
         unmarked = [
-            Left(pid=0, job=job_id, attempt=None, command=f"sleep {length}")
-            for job_id, lengths in self._known.items()
+            LeftProcess(0, job_id, None, f"sleep {length}")
+            for job_id, lengths in self._sleeps.items()
             for length in sleeping(lengths)
         ]
         return marked + unmarked
+
+
+def fail_unless_all_hold(history: History) -> None:
+    """Fail with every breach of every invariant: each on a line that begins with the invariant's number."""
+    violations = check(history)
+    assert not violations, "\n".join(["broken:", *map(str, violations)])
+
+
+class Observer:
+    """Looks at a queue again and again, in a thread of its own, and measures its processes."""
+
+    def __init__(self, cli: Cli, url: str) -> None:
+        self.looks: list[Mapping[str, Look]] = []
+        self.peaks: dict[str, float] = {}
+        self._cli = cli
+        self._url = url
+        self._over = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="observer", daemon=True)
+        self._watching.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self._watching.join()
 
     def _watch(self) -> None:
         for number in itertools.count():
             if self._over.wait(LOOK_EVERY):
                 return
             with contextlib.suppress(psycopg.Error, sqlite3.Error):  # as long as the fault lasts
-                self._sightings.append(reading.look(self.url))
+                self.looks.append(reading.look(self._url))
             if number % MEASURE_EVERY == 0:
                 self._measure()
 
     def _measure(self) -> None:
-        for pid in self.cli.own_processes():
+        for pid in self._cli.own_processes():
             with contextlib.suppress(OSError):
                 status = Path(f"/proc/{pid}/status").read_text()
                 highest = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
                 self._note(MEMORY, int(highest.split()[1]) * 1024 / MEBIBYTE)
                 self._note(DESCRIPTORS, len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208 - one call
-        if self.url.startswith("sqlite"):
+        if self._url.startswith("sqlite"):
             with contextlib.suppress(OSError):
-                self._note(LOG, Path(reading.path_of(self.url) + "-wal").stat().st_size / MEBIBYTE)
+                self._note(LOG, Path(reading.path_of(self._url) + "-wal").stat().st_size / MEBIBYTE)
 
     def _note(self, name: str, value: float) -> None:
-        self._peaks[name] = max(value, self._peaks.get(name, 0))
+        self.peaks[name] = max(value, self.peaks.get(name, 0))
