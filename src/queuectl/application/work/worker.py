@@ -24,6 +24,7 @@ from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.host import Clock, Elapsed, OutcomeSpool
 from queuectl.domain.ports.runner import Runner
 from queuectl.domain.ports.work import FirstDue, JobRepository, Run
+from queuectl.domain.retry import Backoff
 from queuectl.domain.worker import Lease, WorkerState
 
 DOUBT = timedelta(seconds=5)
@@ -38,8 +39,8 @@ CONTENDED = timedelta(milliseconds=20)
 LISTEN_AGAIN = timedelta(milliseconds=50)
 """The shortest time between two questions for jobs that are to be cancelled, however often the worker is woken."""
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=1)
-"""No new claim for this long after the worker itself was unable to start a command; doubled while that goes on."""
+PAUSES = Backoff(initial=timedelta(seconds=1), ceiling=timedelta(seconds=30), jitter=1)
+"""No new claim for this long after the worker itself was unable to start a command: 1 to 2 s at first."""
 
 SHUTDOWN_SIGNALS = (1, 2, 9, 15)
 """SIGHUP, SIGINT, SIGKILL, SIGTERM: what a system sends to all processes when it, a session or a container ends."""
@@ -114,7 +115,7 @@ class Worker:
         self._is_woken_again = False
         self._is_idle = False
         self._make_room_at: timedelta | None = None  # known while a suspect is due
-        self._starts = RetryClock(elapsed=elapsed, chance=chance, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
+        self._starts = RetryClock(elapsed=elapsed, chance=chance, backoff=PAUSES)
         self._doubtful: dict[str, tuple[RunResult, timedelta]] = {}
         self._retries = RetryClock(elapsed=elapsed, chance=chance)
 

@@ -21,6 +21,7 @@ from enum import Enum
 
 from queuectl.domain.errors import QueueError
 from queuectl.domain.ports.host import Elapsed, LocalProcess, LocalProcesses
+from queuectl.domain.retry import Backoff
 
 GRACEFUL_SIGNAL = signal.SIGUSR2
 """Stops gracefully, however often it comes: `worker stop` may be called twice. Of the others the second one forces."""
@@ -45,8 +46,8 @@ ENDING = signal.valid_signals() - FAULTS - HARMLESS - {signal.SIGKILL, signal.SI
 UNAVAILABLE = 6
 """The exit code of a worker whose database cannot be used: the command line's for that."""
 
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 30.0
-"""Seconds before a crashed worker is replaced; doubled with each crash in a row."""
+RESTARTS = Backoff(initial=timedelta(milliseconds=100), ceiling=timedelta(seconds=30))
+"""The waits before a crashed worker is replaced, by its crashes in a row."""
 
 AT_ONCE = 1.0
 """Seconds before a worker's replacement takes its jobs back: where that takes longer, somebody else does."""
@@ -97,7 +98,8 @@ class _Slot:
     started: float = 0.0
     start_at: float | None = 0.0
     is_ready: bool = False
-    backoff: float = FIRST_BACKOFF
+    crashes: int = 0
+    """In a row."""
     overdue_at: float | None = None
     """When its process is to be killed, which has outlived its lease or does not stop."""
 
@@ -283,13 +285,14 @@ class Supervisor:
             return
         now = time.monotonic()
         if now - slot.started > HEALTHY:
-            slot.backoff = FIRST_BACKOFF
+            slot.crashes = 0
+        wait = RESTARTS.after(slot.crashes).total_seconds()
+        slot.crashes += 1
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        self._log(f"worker process {pid} ended unexpectedly ({how}); replaced in {slot.backoff:g} s")
-        slot.start_at = now + slot.backoff
-        if slot.backoff > AT_ONCE and not alive:
+        self._log(f"worker process {pid} ended unexpectedly ({how}); replaced in {wait:g} s")
+        slot.start_at = now + wait
+        if wait > AT_ONCE and not alive:
             self._start_rescue()
-        slot.backoff = min(slot.backoff * 2, LONGEST_BACKOFF)
 
     def _start_rescue(self) -> None:
         if self._rescuer is not None:
