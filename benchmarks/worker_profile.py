@@ -148,7 +148,7 @@ def profiled(place: Path, url: str | None, count: int, workers: int, slots: int)
             queue.start_workers(workers - 1, concurrency=slots)
         container.contain()  # only now: those workers' supervisor is not to become a child of ours
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        while worker._running or not worker._is_idle:
+        while not worker.is_idle:
             worker.work_one()
         took, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
         own = int(str(queue.ask(f"SELECT count(*) FROM attempts WHERE worker = '{hand.id}'")))

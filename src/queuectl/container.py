@@ -165,7 +165,6 @@ class Container(containers.DeclarativeContainer):
         _Late("application.work.lease", "Heartbeat"),
         workers=workers,
         clock=clock,
-        elapsed=elapsed,
         wake=runner.provided.wake,
     )
     rescue = _call(
@@ -195,16 +194,19 @@ class Container(containers.DeclarativeContainer):
     )
     worker = providers.Factory(
         _Late("application.work.worker", "Worker"),
-        jobs=jobs,
-        config=config,
-        runner=runner,
-        rescue=providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,
-        clock=clock,
-        elapsed=elapsed,
-        new_lease_id=providers.Object(system.new_lease_id),
-        chance=providers.Object(random.random),
-        spool=spool,
-        events=events,
+        ports=providers.Factory(
+            _Late("application.work.worker", "WorkerPorts"),
+            jobs=jobs,
+            config=config,
+            runner=runner,
+            spool=spool,
+            events=events,
+            new_lease_id=providers.Object(system.new_lease_id),
+            time=_call("application.work.duty", "TimeAndChance", clock, elapsed, providers.Object(random.random)),
+        ),
+        fleet=providers.List(
+            providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,
+        ),
     )
 
 

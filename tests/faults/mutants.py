@@ -57,8 +57,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/work/lease.py",
-                "BEATS_PER_LEASE\n                self.beat()",
-                "BEATS_PER_LEASE",
+                "self.lease.interval\n                self.renew()",
+                "self.lease.interval",
             )
         ],
         ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],

@@ -5,16 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.work.claim import POLL
 from queuectl.application.work.lease import Heartbeat
-from queuectl.application.work.settle import Unsettled
-from queuectl.application.work.worker import POLL, Worker
+from queuectl.application.work.stop import LostLease
+from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.ports.work import DecideLost, Run, Settlement
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
-from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWorkers
+from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemoryWorkers
 from tests.simulation.simulate import Mode
 from tests.simulation.world import Parts
 
@@ -124,15 +125,15 @@ class WorkersThatRenewTheDead(InMemoryWorkers):
 
 
 class HeartbeatThatNeverRenews(Heartbeat):
-    def beat(self) -> None:
+    def renew(self) -> None:
         return
 
 
 class HeartbeatThatOnlySaysSo(Heartbeat):
     """Takes every renewal for made, without one."""
 
-    def beat(self) -> None:
-        self._sent_at = self._elapsed()
+    def renew(self) -> None:
+        self.lease.renewed(self.lease.elapsed())
 
 
 class HeartbeatThatNeverLoses(Heartbeat):
@@ -144,7 +145,7 @@ class HeartbeatThatNeverLoses(Heartbeat):
 
     @property
     def time_left(self) -> timedelta:
-        return self._lease
+        return self.lease.length
 
     def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
         return
@@ -153,9 +154,9 @@ class HeartbeatThatNeverLoses(Heartbeat):
 class HeartbeatThatGivesUpLate(Heartbeat):
     """Stops its commands only when others may have claimed them already."""
 
-    @property
-    def time_left(self) -> timedelta:
-        return self._sent_at + self._lease - self._elapsed()
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self.lease.kept_for = self.lease.length
 
 
 class HeartbeatWithoutFence(Heartbeat):
@@ -166,27 +167,35 @@ class HeartbeatWithoutFence(Heartbeat):
 
 
 class WorkerThatIgnoresALostLease(Worker):
-    def _watch_lease(self) -> None:
-        return
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self._duties = [it for it in self._duties if not isinstance(it, LostLease)]
 
 
 class WorkerThatStartsWhateverItClaimed(Worker):
     """Does not look at its lease when the answer to a claim has come."""
 
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self._context.slots.start = self._start
+
     def _start(self, run: Run) -> None:
+        self._context.slots.running[run.job.id] = run
         self._runner.start(run)
 
 
-class WorkerThatForgetsStrays(Worker):
-    def _give_back_strays(self) -> None:
-        self._doubt_ends = None
+class JobsThatHideWhatIsHeld(InMemoryJobs):
+    """Shows a worker none of the jobs that it holds: orphaned claims stay orphaned."""
+
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        return []
 
 
 class WorkerThatDropsOutcomes(Worker):
     """Tells each outcome once, heard or not, and keeps none."""
 
     def work_one(self, patience: timedelta = POLL) -> None:
-        self._unsettled = Unsettled(jobs=self._jobs, spool=InMemorySpool(room=0), events=self._events)
+        self._context.outcomes.drop()
         super().work_one(patience)
 
 
@@ -200,17 +209,20 @@ class WatchThatTrustsTheClock(LeaseWatch):
 class WorkerThatClaimsBesideASuspect(Worker):
     """Fills its other slots when it runs one."""
 
-    @property
-    def _runs_apart(self) -> bool:
-        return False
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self._suspects.forbid_claims = lambda: False
 
 
 class WorkerThatMakesNoRoom(Worker):
     """Takes a suspect only if it happens to hold nothing."""
 
-    @property
-    def _runs_apart(self) -> bool:
-        return any(run.job.suspect for run in self._running.values()) and self._concurrency > 1
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        slots = self._context.slots
+        self._suspects.forbid_claims = lambda: (
+            any(run.job.suspect for run in slots.running.values()) and slots.concurrency > 1
+        )
 
 
 def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> timedelta:
@@ -252,7 +264,7 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
         SAFETY,
     ),
     "a worker that starts whatever it claimed": (Parts(worker=WorkerThatStartsWhateverItClaimed), SAFETY),
-    "a worker that forgets strays": (Parts(worker=WorkerThatForgetsStrays), LIVENESS),
+    "a worker that forgets orphaned claims": (Parts(jobs=JobsThatHideWhatIsHeld), LIVENESS),
     "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
     "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
     "a rescue that takes a step of the clock for time": (Parts(watch=WatchThatTrustsTheClock), SAFETY),

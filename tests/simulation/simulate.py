@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from queuectl.application.work.worker import PATIENCE_WITH_OTHERS
+from queuectl.application.work.suspects import PATIENCE_WITH_OTHERS
 from tests.simulation.commands import Script
 from tests.simulation.invariants import Violation
 from tests.simulation.network import Weather

@@ -8,9 +8,10 @@ from functools import partial
 
 from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
 from queuectl.application.operate.queue import Queue
-from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.duty import TimeAndChance
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.application.work.settle import settle_kept
-from queuectl.application.work.worker import Worker
+from queuectl.application.work.worker import Worker, WorkerPorts
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
@@ -375,11 +376,9 @@ class WorkerProcess:
         heartbeat = world.parts.heartbeat(
             self.id,
             workers=workers,
-            lease=lease,
+            lease=LeaseTerm(lease, elapsed=world.elapsed, sent_at=sent_at),
             clock=lambda: world.clock(host),
-            elapsed=world.elapsed,
             wake=runner.wake,
-            sent_at=sent_at,
             tell=self._tell_host,
             new_flag=lambda: SimulatedFlag(self.process),
         )
@@ -407,17 +406,17 @@ class WorkerProcess:
             self.id,
             queues=(),
             concurrency=world.plan.concurrency,
-            jobs=jobs,
-            config=config,
-            runner=runner,
             heartbeat=heartbeat,
-            rescue=rescue,
-            clock=lambda: world.clock(host),
-            elapsed=world.elapsed,
-            new_lease_id=lambda: next(lease_ids),
-            chance=world.random.random,
-            spool=host.spool,
-            events=self._tell,
+            ports=WorkerPorts(
+                jobs=jobs,
+                config=config,
+                runner=runner,
+                spool=host.spool,
+                events=self._tell,
+                new_lease_id=lambda: next(lease_ids),
+                time=TimeAndChance(lambda: world.clock(host), world.elapsed, world.random.random),
+            ),
+            fleet=[rescue],
         )
         self.process.start(heartbeat.run)
         self.process.start(lambda: heartbeat.watch(lambda grace: runner.stop(Outcome.LOST, grace=grace)))

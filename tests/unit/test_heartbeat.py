@@ -3,7 +3,7 @@ from threading import Thread
 
 import pytest
 
-from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.domain.worker import WorkerState
 from tests.builders import NOON, SECOND, a_worker
 from tests.fakes import InMemoryWorkers, ManualClock, Memory, ScriptedRunner
@@ -23,9 +23,8 @@ class Chest:
         self.heartbeat = Heartbeat(
             "w-1",
             workers=self.workers,
-            lease=LEASE,
+            lease=LeaseTerm(LEASE, elapsed=self.clock.elapsed),
             clock=self.clock,
-            elapsed=self.clock.elapsed,
             wake=self.runner.wake,
         )
 
@@ -38,7 +37,7 @@ def chest() -> Chest:
 def test_a_beat_renews_the_lease_for_its_whole_length_and_tells_the_state(chest: Chest) -> None:
     chest.clock.advance(5 * SECOND)
     chest.heartbeat.state = WorkerState.STOPPING
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     [worker] = chest.workers.live()
     assert worker.lease_expires_at == NOON + 5 * SECOND + LEASE
     assert worker.state is WorkerState.STOPPING
@@ -53,12 +52,12 @@ def test_the_lease_is_taken_as_lost_after_two_thirds_without_a_renewal(chest: Ch
 
 
 def test_the_jobs_can_be_stopped_before_a_lost_lease_ends(chest: Chest) -> None:
-    assert LEASE * 2 / 3 + chest.heartbeat.stop_grace < LEASE
+    assert LEASE * 2 / 3 + chest.heartbeat.lease.interval < LEASE
 
 
 def test_a_database_that_does_not_answer_is_named_as_the_reason(chest: Chest) -> None:
     chest.memory.outage = "no route to host"
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     assert chest.heartbeat.lost is None
     chest.clock.advance(20 * SECOND)
     assert chest.heartbeat.lost == "the lease could not be renewed: no route to host"
@@ -73,13 +72,13 @@ def test_a_renewal_counts_from_when_it_was_sent(chest: Chest) -> None:
         return renewed
 
     chest.workers.renew = slowly
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     assert chest.heartbeat.time_left == 8 * SECOND
 
 
 def test_a_worker_that_others_gave_up_hears_of_it_at_once(chest: Chest) -> None:
     chest.workers.retire("w-1", at=NOON)
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     assert chest.heartbeat.lost == "others took the lease for lost and took the jobs back"
     before = chest.clock.now
     chest.runner.wait(SECOND)
@@ -96,7 +95,7 @@ def test_the_beating_ends_when_it_is_closed(chest: Chest) -> None:
 
 def test_the_beating_ends_when_the_worker_is_given_up(chest: Chest) -> None:
     chest.workers.retire("w-1", at=NOON)
-    chest.heartbeat.soon()
+    chest.heartbeat.renew_now()
     thread = Thread(target=chest.heartbeat.run)
     thread.start()
     thread.join(10)
@@ -106,7 +105,7 @@ def test_the_beating_ends_when_the_worker_is_given_up(chest: Chest) -> None:
 
 def test_a_renewal_after_the_lease_was_lost_does_not_hide_it(chest: Chest) -> None:
     chest.clock.advance(LEASE * 2 / 3)
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     assert chest.heartbeat.lost
 
 
@@ -119,7 +118,7 @@ def test_asked_to_it_beats_before_its_time(chest: Chest) -> None:
 
     chest.workers.renew = and_close
     chest.clock.advance(SECOND)
-    chest.heartbeat.soon()
+    chest.heartbeat.renew_now()
     chest.heartbeat.run()
     assert chest.workers.live()[0].renewed_at == NOON + SECOND
 
@@ -146,7 +145,7 @@ def test_the_watch_hears_at_once_that_the_worker_was_given_up(chest: Chest) -> N
     thread = Thread(target=chest.heartbeat.watch, args=(stop,))
     thread.start()
     chest.workers.retire("w-1", at=NOON)
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     thread.join(10)
     assert stops == [LEASE / 6, timedelta()]
 
@@ -162,5 +161,5 @@ def test_the_watch_ends_with_the_worker_and_stops_nothing(chest: Chest) -> None:
 def test_what_is_lost_stays_lost(chest: Chest) -> None:
     chest.clock.advance(LEASE * 2 / 3)
     assert chest.heartbeat.lost
-    chest.heartbeat.beat()
+    chest.heartbeat.renew()
     assert chest.heartbeat.lost

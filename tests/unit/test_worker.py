@@ -5,8 +5,10 @@ from itertools import count, pairwise
 
 import pytest
 
-from queuectl.application.work.lease import Heartbeat
-from queuectl.application.work.worker import POLL, Worker
+from queuectl.application.work.claim import POLL
+from queuectl.application.work.duty import TimeAndChance
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
+from queuectl.application.work.worker import Worker, WorkerPorts
 from queuectl.domain.attempt import Attempt, Outcome, RunResult
 from queuectl.domain.events import (
     CancelHeard,
@@ -64,9 +66,8 @@ class Shift:
         self.heartbeat = Heartbeat(
             "w-1",
             workers=self.workers,
-            lease=LEASE,
+            lease=LeaseTerm(LEASE, elapsed=self.clock.elapsed),
             clock=self.clock,
-            elapsed=self.clock.elapsed,
             wake=self.runner.wake,
         )
         lease_ids = count(1)
@@ -74,17 +75,17 @@ class Shift:
             "w-1",
             queues=self.queues,
             concurrency=self.concurrency,
-            jobs=self.jobs,
-            config=InMemoryConfig(self.memory),
-            runner=self.runner,
             heartbeat=self.heartbeat,
-            rescue=self.rescue,
-            clock=self.clock,
-            elapsed=self.clock.elapsed,
-            new_lease_id=lambda: f"{next(lease_ids):032x}",
-            chance=lambda: self.chance,
-            spool=self.spool,
-            events=self.events.append,
+            ports=WorkerPorts(
+                jobs=self.jobs,
+                config=InMemoryConfig(self.memory),
+                runner=self.runner,
+                spool=self.spool,
+                events=self.events.append,
+                new_lease_id=lambda: f"{next(lease_ids):032x}",
+                time=TimeAndChance(self.clock, self.clock.elapsed, lambda: self.chance),
+            ),
+            fleet=[self.rescue],
         )
 
     def rescue(self, policy: Policy) -> timedelta:
@@ -92,10 +93,10 @@ class Shift:
             self.rescued_at.append(self.clock.elapsed())
         return min(policy.lease / 6, self.first_expiry)
 
-    def turn(self, turns: int = 1, *, beat: bool = True) -> None:
+    def turn(self, turns: int = 1, *, renew: bool = True) -> None:
         for _ in range(turns):
-            if beat:
-                self.heartbeat.beat()
+            if renew:
+                self.heartbeat.renew()
             self.worker.work_one()
 
     def turn_until(self, condition: Callable[[], bool]) -> None:
@@ -218,10 +219,10 @@ class TestWaiting:
             case "lease lost":
                 shift.runner.stop = lambda outcome, grace: None
                 shift.clock.advance(LEASE)
-        shift.turn(2, beat=False)
+        shift.turn(2, renew=False)
         already = len(shift.runner.waited)
         before = shift.clock.elapsed()
-        shift.turn(10, beat=reason != "lease lost")
+        shift.turn(10, renew=reason != "lease lost")
         assert shift.clock.elapsed() - before >= 8 * SECOND
         assert shift.runner.waited[already:].count(timedelta()) <= 1
 
@@ -329,7 +330,7 @@ class TestSuspects:
         shift = Shift(some_jobs(2), concurrency=2)
         shift.turn()
         shift.clock.advance(LEASE)
-        shift.turn(2, beat=False)
+        shift.turn(2, renew=False)
         assert {(job.state, job.losses, job.suspect) for job in shift.memory.jobs.values()} == {
             (State.PENDING, 0, True)
         }
@@ -541,7 +542,7 @@ class TestLease:
             at=NOON,
             proved_dead=True,
         )
-        shift.heartbeat.beat()
+        shift.heartbeat.renew()
         assert not shift.worker.run()
         [attempt] = shift.attempts()
         assert (attempt.outcome, attempt.error, attempt.late) == (Outcome.LOST, "frozen", Outcome.LOST)
@@ -553,7 +554,7 @@ class TestLease:
         shift = Shift([a_job()])
         shift.turn()
         shift.clock.advance(LEASE)
-        shift.turn(2, beat=False)
+        shift.turn(2, renew=False)
         assert shift.worker.is_done
         assert (shift.state(), shift.outcomes()) == (State.PENDING, [Outcome.LOST])
 
@@ -561,7 +562,7 @@ class TestLease:
         shift = Shift([a_job()])
         shift.turn()
         shift.clock.advance(LEASE)
-        shift.turn(beat=False)
+        shift.turn(renew=False)
         shift.turn(3)
         assert shift.worker.is_done
         assert shift.runner.started == ["job-1"]
@@ -673,7 +674,7 @@ class TestOutage:
         shift.memory.answers_lost = 1
         shift.clock.advance(SECOND)
         assert not shift.heartbeat.lost
-        shift.turn(3, beat=False)
+        shift.turn(3, renew=False)
         assert (shift.memory.jobs["job-1"].failures, shift.outcomes()) == (1, [Outcome.FAILED])
         assert len(shift.heard(JobSettled)) == 1
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import click
 
 from queuectl.domain.errors import QueueError
+from queuectl.domain.exit_codes import SIGNALLED
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Whole
 from queuectl.entrypoints.cli.params import Duration
@@ -78,4 +79,4 @@ def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int |
 
 def exit_by(number: int) -> None:
     """End as a signal asks, with everything cleared away on the way."""
-    raise SystemExit(128 + number)
+    raise SystemExit(SIGNALLED + number)

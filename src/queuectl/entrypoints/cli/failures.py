@@ -8,18 +8,17 @@ from typing import TextIO
 
 import click
 
+from queuectl.domain import exit_codes
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
 from queuectl.domain.formats import is_coloured
 from queuectl.presentation.formatting import escaped
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
 EXIT_CODES: dict[type[QueueError], int] = {
-    InvalidJob: 5,
-    InvalidSetting: 5,
-    JobNotFound: 3,
-    Conflict: 4,
-    DatabaseUnavailable: 6,
+    InvalidJob: exit_codes.INVALID,
+    InvalidSetting: exit_codes.INVALID,
+    JobNotFound: exit_codes.NOT_FOUND,
+    Conflict: exit_codes.CONFLICT,
+    DatabaseUnavailable: exit_codes.UNAVAILABLE,
 }
 
 
@@ -49,7 +48,7 @@ def discard(stream: TextIO) -> None:
 
 def exit_code(error: QueueError) -> int:
     """The exit code that tells a script which kind of error it was."""
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILED)
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), exit_codes.FAILED)
 
 
 def error_view(code: str, message: str, hint: str | None = None, problems: Sequence[str] = ()) -> dict[str, object]:
@@ -104,12 +103,12 @@ class Reporter:
         else:
             hint = f"`{ctx.command_path} --help` shows how it is used" if ctx else None
         self._tell(error_view("usage", message, hint), (message,), hint)
-        return USAGE
+        return exit_codes.USAGE
 
     def trouble(self, message: str) -> int:
         """Trouble that is not the queue's: a file, a pipe, the terminal."""
         self._tell(error_view("failed", message), (message,), None)
-        return FAILED
+        return exit_codes.FAILED
 
     def _tell(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
         if self._as_json:

@@ -11,9 +11,10 @@ import click
 
 from queuectl import __version__
 from queuectl.domain.errors import QueueError
+from queuectl.domain.exit_codes import INTERRUPTED
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.commands import Group
-from queuectl.entrypoints.cli.failures import INTERRUPTED, discard
+from queuectl.entrypoints.cli.failures import discard
 
 COMMANDS = "queuectl.entrypoints.cli"
 

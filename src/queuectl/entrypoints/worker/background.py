@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
+from queuectl.domain.exit_codes import UNAVAILABLE
 from queuectl.domain.ports.host import LocalProcess, LocalProcesses
 from queuectl.domain.worker import Process
 from queuectl.entrypoints.worker.supervisor import (
@@ -20,7 +21,6 @@ from queuectl.entrypoints.worker.supervisor import (
     GRACEFUL_SIGNAL,
     LONGEST_RESCUE,
     STOP_BOUND,
-    UNAVAILABLE,
 )
 from queuectl.settings import Settings, has_password
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from queuectl.application.work.lease import BEATS_PER_LEASE
-from queuectl.application.work.worker import SIGNALLED, Worker
+from queuectl.application.work.lease import LeaseTerm
+from queuectl.application.work.worker import Worker
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
+from queuectl.domain.exit_codes import LEASE_LOST, SIGNALLED
 from queuectl.domain.ports.host import LocalProcesses
 from queuectl.domain.worker import WorkerRecord, WorkerState
 from queuectl.entrypoints.worker.supervisor import ENDING, FORCE_SIGNAL, Order
@@ -38,9 +39,6 @@ LAST_WORDS, LAST_TRY = 10.0, 1.0
 
 ORPHANED_WITHIN = 0.2
 """Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
-
-LEASE_LOST = 75
-"""The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +64,19 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
     record, sent_at = _registered(settings, options, worker_id, local)
     # A connection of the pool's from now on, and so a log for the wake-ups to watch.
     container.storage().open(create=False)
-    lease = record.lease_expires_at - record.started_at
+    lease = LeaseTerm(record.lease_expires_at - record.started_at, elapsed=container.elapsed(), sent_at=sent_at)
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
-    container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
+    container.database().expect_answers_within(max(SHORTEST_SILENCE, lease.interval))
 
     def tell(lease_ends: timedelta) -> None:
-        fit_until = container.elapsed()() + lease / 2 + LONGEST_SILENCE
+        fit_until = lease.elapsed() + lease.length / 2 + LONGEST_SILENCE
         local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
 
-    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at, tell=tell)
+    heartbeat = container.heartbeat(record.id, lease=lease, tell=tell)
     worker: Worker = container.worker(
         record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    tell(sent_at + lease)
+    tell(lease.ends_at)
 
     stops = _Stops(worker, container, supervisor)
     container.listen()(container.runner().wake)

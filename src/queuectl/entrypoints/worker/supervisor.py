@@ -20,6 +20,7 @@ from datetime import timedelta
 from enum import Enum
 
 from queuectl.domain.errors import QueueError
+from queuectl.domain.exit_codes import FAILED, UNAVAILABLE
 from queuectl.domain.ports.host import Elapsed, LocalProcess, LocalProcesses
 from queuectl.domain.retry import Backoff
 
@@ -42,9 +43,6 @@ HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH, sign
 
 ENDING = signal.valid_signals() - FAULTS - HARMLESS - {signal.SIGKILL, signal.SIGSTOP}
 """The signals that would end a worker, which waits for them instead."""
-
-UNAVAILABLE = 6
-"""The exit code of a worker whose database cannot be used: the command line's for that."""
 
 RESTARTS = Backoff(initial=timedelta(milliseconds=100), ceiling=timedelta(seconds=30))
 """The waits before a crashed worker is replaced, by its crashes in a row."""
@@ -199,7 +197,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def _become_child(self, work: Callable[[], int]) -> None:
-        code = 1
+        code = FAILED
         try:
             signal.set_wakeup_fd(-1)
             for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
