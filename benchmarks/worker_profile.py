@@ -29,6 +29,7 @@ from queuectl.adapters.processes.runner import SubprocessRunner
 from queuectl.adapters.sql.engine import prepared
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores import jobs
+from queuectl.application.work.lease import LeaseTerm
 from queuectl.application.work.worker import Worker
 from queuectl.domain.job import Job
 
@@ -141,8 +142,7 @@ def profiled(place: Path, url: str | None, count: int, workers: int, slots: int)
         container.events.override(event_log.log_event)
         log = stack.enter_context((place / "log").open("w"))
         stack.enter_context(contextlib.redirect_stderr(log))
-        lease = timedelta(hours=6)
-        heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=system.elapsed())
+        heartbeat = container.heartbeat(hand.id, lease=LeaseTerm(timedelta(hours=6), elapsed=system.elapsed))
         worker: Worker = container.worker(hand.id, queues=(), concurrency=slots, heartbeat=heartbeat)
         if workers > 1:
             queue.start_workers(workers - 1, concurrency=slots)

@@ -167,30 +167,32 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         wake=runner.provided.wake,
     )
-    rescue = _call(
-        "application.duties.rescue",
-        "rescue_lost_workers",
-        jobs=jobs,
-        workers=workers,
+    machine = _call(
+        "application.duties.machine",
+        "ThisMachine",
+        id=machine_id,
         local=local_processes,
-        events=events,
-        machine=machine_id,
         is_alive=is_alive,
         clear=kill_commands,
-        settle_kept=_call("application.work.settle", "settle_kept", jobs=jobs, spool=spool, events=events).provider,
-        at=clock.call(),
         elapsed=elapsed,
     )
-    watch = _one("application.duties.rescue", "LeaseWatch", elapsed)
-    clear_leftovers = _call(
+    rescue = _call(
         "application.duties.rescue",
+        "Rescue",
+        jobs=jobs,
+        workers=workers,
+        machine=machine,
+        settle_spooled=_call("application.work.settle", "settle_kept", jobs=jobs, spool=spool, events=events).provider,
+        events=events,
+        clock=clock,
+        watch=_call("application.duties.lease_watch", "SingleLook"),
+    )
+    clear_leftovers = _call(
+        "application.duties.machine",
         "clear_leftovers",
         workers=workers,
-        local=local_processes,
-        machine=machine_id,
+        machine=machine,
         owners=_call("adapters.processes.containment", "owners"),
-        is_alive=is_alive,
-        clear=kill_commands,
     )
     worker = providers.Factory(
         _Late("application.work.worker", "Worker"),
@@ -205,7 +207,7 @@ class Container(containers.DeclarativeContainer):
             time=_call("application.work.duty", "TimeAndChance", clock, elapsed, providers.Object(random.random)),
         ),
         fleet=providers.List(
-            providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,
+            providers.Callable(rescue, watch=_call("application.duties.lease_watch", "LeaseWatch", elapsed)),
         ),
     )
 

@@ -111,8 +111,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/duties/rescue.py",
-                "            clear(worker.id, registered.commands if registered else ())",
-                '            __import__("threading").Timer(1, clear, [worker.id]).start()',
+                "            self._machine.clear(worker.id, found.registered.commands if found.registered else ())",
+                '            __import__("threading").Timer(1, self._machine.clear, [worker.id]).start()',
             )
         ],
         [
@@ -124,8 +124,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/duties/rescue.py",
-                "if left > timedelta():",
-                "if not left:",
+                "(left := self._lease_left(worker, found.living, at)) > timedelta():",
+                "not self._lease_left(worker, found.living, at):",
             ),
             Edit(
                 "queuectl/adapters/sql/stores/jobs.py",

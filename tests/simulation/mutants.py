@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.duties.lease_watch import LeaseWatch
+from queuectl.application.duties.rescue import Rescue
 from queuectl.application.work.claim import POLL
 from queuectl.application.work.lease import Heartbeat
 from queuectl.application.work.stop import LostLease
@@ -12,7 +13,7 @@ from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.host import LocalProcess
+from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import DecideLost, Run, Settlement
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemoryWorkers
@@ -225,12 +226,12 @@ class WorkerThatMakesNoRoom(Worker):
         )
 
 
-def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> timedelta:
-    return rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
+def rescue_before_expiry(*, clock: Clock, **ports: object) -> Callable[[Policy], timedelta]:
+    return lambda policy: Rescue(clock=lambda: clock() + policy.lease / 2, **ports)(policy)  # type: ignore[arg-type]
 
 
-def rescue_nobody(policy: Policy, **_ports: object) -> timedelta:
-    return policy.lease / 6
+def rescue_nobody(**_ports: object) -> Callable[[Policy], timedelta]:
+    return lambda policy: policy.lease / 6
 
 
 class NobodyRegistered(InMemoryLocalProcesses):

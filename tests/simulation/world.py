@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.duties.lease_watch import LeaseWatch
+from queuectl.application.duties.machine import ThisMachine
+from queuectl.application.duties.rescue import Rescue
 from queuectl.application.operate.queue import Queue
 from queuectl.application.work.duty import TimeAndChance
 from queuectl.application.work.lease import Heartbeat, LeaseTerm
@@ -48,7 +50,7 @@ class Parts:
     workers: type[InMemoryWorkers] = InMemoryWorkers
     heartbeat: type[Heartbeat] = Heartbeat
     worker: type[Worker] = Worker
-    rescue: Callable[..., timedelta] = rescue_lost_workers
+    rescue: Callable[..., Callable[[Policy], timedelta]] = Rescue
     local: type[InMemoryLocalProcesses] = InMemoryLocalProcesses
     watch: Callable[[Elapsed], LeaseWatch] = LeaseWatch
     clear: bool = True
@@ -383,23 +385,21 @@ class WorkerProcess:
             new_flag=lambda: SimulatedFlag(self.process),
         )
 
-        watch = world.parts.watch(world.elapsed)
-
-        def rescue(policy: Policy) -> timedelta:
-            return world.parts.rescue(
-                policy,
-                jobs=jobs,
-                workers=workers,
+        rescue = world.parts.rescue(
+            jobs=jobs,
+            workers=workers,
+            machine=ThisMachine(
+                id=host.machine,
                 local=self.local,
-                events=self._tell,
-                machine=host.machine,
                 is_alive=self._is_alive,
                 clear=lambda worker_id, _noted: world.parts.clear and world.kill_commands(host, worker_id, self.id),
-                settle_kept=partial(settle_kept, jobs=jobs, spool=host.spool, events=self._tell),
-                at=world.clock(host),
                 elapsed=world.elapsed,
-                watch=watch,
-            )
+            ),
+            settle_spooled=partial(settle_kept, jobs=jobs, spool=host.spool, events=self._tell),
+            events=self._tell,
+            clock=lambda: world.clock(host),
+            watch=world.parts.watch(world.elapsed),
+        )
 
         lease_ids = (f"{self.id}-{number}" for number in range(1, 1_000_000))
         self.worker = world.parts.worker(

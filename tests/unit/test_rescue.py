@@ -3,7 +3,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from queuectl.application.duties.rescue import LeaseWatch, clear_leftovers, rescue_lost_workers
+from queuectl.application.duties.lease_watch import LeaseWatch, SingleLook
+from queuectl.application.duties.machine import ThisMachine, clear_leftovers
+from queuectl.application.duties.rescue import Rescue
 from queuectl.application.work.settle import settle_kept
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnavailable
@@ -75,18 +77,23 @@ class Wreck:
         max_losses: str = "3",
         watch: LeaseWatch | None = None,
     ) -> timedelta:
-        return rescue_lost_workers(
-            policy=a_policy(max_losses=max_losses, lease=lease),
-            watch=watch,
+        rescue = Rescue(
             jobs=self.jobs,
             workers=self.workers,
-            local=self.local(),
+            machine=self.machine(alive),
+            settle_spooled=self.settle_spooled,
             events=self.events.append,
-            machine="here",
+            clock=lambda: at,
+            watch=watch or SingleLook(),
+        )
+        return rescue(a_policy(max_losses=max_losses, lease=lease))
+
+    def machine(self, alive: Collection[Process], name: str = "here") -> ThisMachine:
+        return ThisMachine(
+            id=name,
+            local=self.local(),
             is_alive=lambda process: process in alive,
             clear=self.clear,
-            settle_kept=self.settle_kept,
-            at=at,
             elapsed=lambda: SINCE_BOOT,
         )
 
@@ -99,7 +106,7 @@ class Wreck:
         self.cleared.append((worker, self.memory.jobs["job-1"].state))
         self.noted = noted
 
-    def settle_kept(self, policy: Policy) -> None:
+    def settle_spooled(self, policy: Policy) -> None:
         settle_kept(policy, jobs=self.jobs, spool=self.spool, events=self.events.append)
 
     def keep(self, result: RunResult, *, lease: Lease | None = None) -> None:
@@ -355,10 +362,10 @@ class TestKeptOutcomes:
     def test_one_that_had_been_recorded_before_its_worker_could_forget_it_changes_nothing(self) -> None:
         wreck = Wreck(HERE)
         wreck.keep(a_failure())
-        wreck.settle_kept(a_policy())
+        wreck.settle_spooled(a_policy())
         before = dict(wreck.memory.jobs), dict(wreck.memory.attempts)
         wreck.keep(a_failure())
-        wreck.settle_kept(a_policy())
+        wreck.settle_spooled(a_policy())
         assert (wreck.memory.jobs, wreck.memory.attempts) == before
         assert wreck.spool.kept() == []
 
@@ -387,16 +394,8 @@ class TestLeftovers:
     def clear(
         self, wreck: Wreck, *, machine: str = "here", owners: Collection[str], alive: Collection[Process] = ()
     ) -> list[str]:
-        cleared: list[str] = []
-        clear_leftovers(
-            workers=wreck.workers,
-            local=wreck.local(),
-            machine=machine,
-            owners=owners,
-            is_alive=lambda process: process in alive,
-            clear=lambda worker, _noted: cleared.append(worker),
-        )
-        return cleared
+        clear_leftovers(workers=wreck.workers, machine=wreck.machine(alive, machine), owners=owners)
+        return [worker for worker, _ in wreck.cleared]
 
     def test_it_is_cleared(self) -> None:
         assert self.clear(self.wreck(), owners={"w-1", "of another queue"}) == ["w-1"]

@@ -104,7 +104,7 @@ class App:
 
         heard: list[Event] = []
         self.container.events.override(heard.append)
-        self.container.rescue(self.queue.policy())
+        self.container.rescue()(self.queue.policy())
         return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property

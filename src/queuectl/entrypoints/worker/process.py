@@ -108,7 +108,7 @@ def rescue_once(settings: Settings) -> None:
     """Take back the jobs of dead workers, as a worker would. Raises DatabaseUnavailable."""
     container = Container(settings=settings)
     container.storage().open(create=False)
-    container.rescue(container.queue().policy())
+    container.rescue()(container.queue().policy())
     container.storage().close()
 
 
