@@ -6,6 +6,7 @@ A kind of database is a folder of `adapters/sql`, and one line of `SCHEMES`.
 import importlib
 import random
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -119,6 +120,14 @@ class Container(containers.DeclarativeContainer):
         backend.provided.location,
     )
     local_processes = _one("adapters.host.local_processes", "FileLocalProcesses", private_directory)
+    local_workers = _call(
+        "application.fleet",
+        "find_workers",
+        local_processes,
+        stands_still=is_standing_still,
+        monotonic=providers.Object(time.monotonic),
+        sleep=providers.Object(time.sleep),
+    )
     spool = _one("adapters.outcome_spool", "FileOutcomeSpool", private_directory)
     examine_directories = _call(
         "adapters.host.directory_examination",

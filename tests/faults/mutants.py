@@ -137,7 +137,7 @@ MUTANTS = [
     ),
     Mutant(
         "a worker may outlive its lease",
-        [Edit("queuectl/entrypoints/worker/supervisor.py", "now >= slot.overdue_at:", "self._is_forced:")],
+        [Edit("queuectl/entrypoints/worker/deadlines.py", "now >= slot.overdue_at:", "stage is Stage.FORCED:")],
         [
             "test_frozen.py::test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again[sqlite]",
         ],

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from queuectl.application.fleet import LocalWorkers
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import QueueError
@@ -29,7 +30,6 @@ from queuectl.domain.job import TERMINAL
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.worker import Process
 from queuectl.drill.judge import FROZEN_LEASES, Fault, History, Step, plan, read_ledger
-from queuectl.entrypoints.worker.background import LocalWorkers, local_workers
 from queuectl.settings import Settings
 
 LEASE = timedelta(seconds=2)
@@ -262,7 +262,8 @@ class Drill:
         self._queuectl("worker", "start", f"--count={self.order.workers}", f"--concurrency={CONCURRENCY}")
 
     def _workers(self) -> LocalWorkers:
-        return local_workers(self._container)
+        workers: LocalWorkers = self._container.local_workers()
+        return workers
 
     def _queuectl(self, *args: str, stdin: str = "", may_fail: bool = False) -> str:
         """What the program prints; called as a user calls it, in a process of its own."""

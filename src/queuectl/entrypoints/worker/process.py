@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from queuectl.application.work.lease import LeaseTerm
+from queuectl.application.fleet import FORCE_SIGNAL
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.application.work.worker import Worker
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome
@@ -19,25 +20,26 @@ from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
 from queuectl.domain.exit_codes import LEASE_LOST, SIGNALLED
 from queuectl.domain.ports.host import LocalProcesses
 from queuectl.domain.worker import WorkerRecord, WorkerState
-from queuectl.entrypoints.worker.supervisor import ENDING, FORCE_SIGNAL, Order
+from queuectl.entrypoints.worker.signals import ENDING, name_of
+from queuectl.entrypoints.worker.slot import Order
 from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=1)
 """How long one transaction is tried: short, for the loop that tries again also watches the lease."""
 
-SHORTEST_SILENCE = timedelta(seconds=1)
+MIN_RESPONSE_TIMEOUT = timedelta(seconds=1)
 """How long the database may take for an answer however short the lease is."""
 
-LONGEST_SILENCE = timedelta(seconds=10)
+SIGN_OF_LIFE_LIMIT = timedelta(seconds=10)
 """How much later than half of a lease after the last one a sign of life may come: each asks the database first."""
 
-STOPPING_SILENCE = timedelta(seconds=5)
+STOPPING_RESPONSE_TIMEOUT = timedelta(seconds=5)
 """How long it may take however long the lease is, when the worker is to stop."""
 
-LAST_WORDS, LAST_TRY = 10.0, 1.0
+RETIRE_LIMIT, RETIRE_LIMIT_CUT_OFF = 10.0, 1.0
 """Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
 
-ORPHANED_WITHIN = 0.2
+ORPHANED_LIMIT = 0.2
 """Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
 
 
@@ -61,47 +63,64 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
     worker_id = container.new_worker_id()
     local = container.local_processes()
     local.join(container.find_process()(supervisor) or container.current_process(), worker=worker_id)
-    record, sent_at = _registered(settings, options, worker_id, local)
+    lease = _registered(settings, options, worker_id, local)
     # A connection of the pool's from now on, and so a log for the wake-ups to watch.
     container.storage().open(create=False)
-    lease = LeaseTerm(record.lease_expires_at - record.started_at, elapsed=container.elapsed(), sent_at=sent_at)
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
-    container.database().expect_answers_within(max(SHORTEST_SILENCE, lease.interval))
-
-    def tell(lease_ends: timedelta) -> None:
-        fit_until = lease.elapsed() + lease.length / 2 + LONGEST_SILENCE
-        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
-
-    heartbeat = container.heartbeat(record.id, lease=lease, tell=tell)
-    worker: Worker = container.worker(
-        record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
-    )
-    tell(lease.ends_at)
-
+    container.database().expect_answers_within(max(MIN_RESPONSE_TIMEOUT, lease.interval))
+    worker, heartbeat = _worker(container, options, worker_id, lease)
     stops = _Stops(worker, container, supervisor)
-    container.listen()(container.runner().wake)
-    beating = _thread("heartbeat", heartbeat.run)
-    _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
-    _thread("orders", lambda: stops.obey(line))
-    _thread("signals", stops.take_signals)
-    container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
+    renewing = _start_threads(container, heartbeat, stops, line)
+    container.events()(WorkerStarted(worker=worker_id, queues=tuple(options.queues), concurrency=options.concurrency))
     with contextlib.suppress(OSError):  # the supervisor is gone
-        line.sendall(record.id.encode())
-
+        line.sendall(worker_id.encode())
     in_good_order = worker.run()
     heartbeat.close()
-
-    def retire() -> None:
-        beating.join()
-        with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
-            container.workers().retire(record.id, at=container.clock()())
-        container.storage().close()
-
-    _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)
-    container.events()(WorkerStopped(worker=record.id))
+    _retire(container, worker, renewing)
     if not in_good_order:
         return LEASE_LOST
     return SIGNALLED + stops.signal if stops.signal else 0
+
+
+def _worker(container: Container, options: WorkerOptions, worker_id: str, lease: LeaseTerm) -> tuple[Worker, Heartbeat]:
+    """The worker, and its heartbeat, which tells this machine too how long the lease lasts."""
+    local: LocalProcesses = container.local_processes()
+
+    def tell(lease_ends: timedelta) -> None:
+        fit_until = lease.elapsed() + lease.length / 2 + SIGN_OF_LIFE_LIMIT
+        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
+
+    heartbeat: Heartbeat = container.heartbeat(worker_id, lease=lease, tell=tell)
+    worker: Worker = container.worker(
+        worker_id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
+    )
+    tell(lease.ends_at)
+    return worker, heartbeat
+
+
+def _start_threads(
+    container: Container, heartbeat: Heartbeat, stops: "_Stops", line: socket.socket
+) -> threading.Thread:
+    """Start what goes on beside the worker's loop; the thread that renews the lease."""
+    container.listen()(container.runner().wake)
+    renewing = _thread("heartbeat", heartbeat.run)
+    _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
+    _thread("orders", lambda: stops.handle_orders(line))
+    _thread("signals", stops.handle_signals)
+    return renewing
+
+
+def _retire(container: Container, worker: Worker, renewing: threading.Thread) -> None:
+    """Tell the database that the worker ends, if there is an answer in time."""
+
+    def retire() -> None:
+        renewing.join()
+        with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
+            container.workers().retire(worker.id, at=container.clock()())
+        container.storage().close()
+
+    _thread("retire", retire).join(RETIRE_LIMIT_CUT_OFF if worker.is_cut_off else RETIRE_LIMIT)
+    container.events()(WorkerStopped(worker=worker.id))
 
 
 def rescue_once(settings: Settings) -> None:
@@ -112,10 +131,8 @@ def rescue_once(settings: Settings) -> None:
     container.storage().close()
 
 
-def _registered(
-    settings: Settings, options: WorkerOptions, worker_id: str, local: LocalProcesses
-) -> tuple[WorkerRecord, timedelta]:
-    """The new worker, in the database with its first lease; and when that was sent, in time since boot.
+def _registered(settings: Settings, options: WorkerOptions, worker_id: str, local: LocalProcesses) -> LeaseTerm:
+    """The first lease of the new worker, which is in the database now.
 
     With a user's patience, not a worker's, and after all that takes a while: there is no lease yet to be watched.
     """
@@ -139,7 +156,7 @@ def _registered(
     )
     container.workers().register(record)
     container.storage().close()
-    return record, sent_at
+    return LeaseTerm(lease, elapsed=container.elapsed(), sent_at=sent_at)
 
 
 def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
@@ -159,7 +176,7 @@ class _Stops:
         self._container = container
         self._supervisor = supervisor
 
-    def obey(self, line: socket.socket) -> None:
+    def handle_orders(self, line: socket.socket) -> None:
         """Do what the supervisor orders; stop when it is gone."""
         orders = {Order.STOP: self._stop, Order.FORCE: self._force, Order.RESCUE: self._worker.rescue_soon}
         with contextlib.suppress(OSError):
@@ -167,25 +184,25 @@ class _Stops:
                 orders[Order(order)]()
         self._stop()
 
-    def take_signals(self) -> None:
+    def handle_signals(self) -> None:
         """Wait for the signals that would end this process, and stop."""
         while True:
             number = signal.sigwait(ENDING)
-            if _is_orphan(self._supervisor, within=ORPHANED_WITHIN if number == FORCE_SIGNAL else 0.0):
+            if _is_orphan(self._supervisor, within=ORPHANED_LIMIT if number == FORCE_SIGNAL else 0.0):
                 self._force() if number == FORCE_SIGNAL else self._stop()
                 continue
             if not self.signal:
-                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=_name_of(number)))
+                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=name_of(number)))
             self.signal = self.signal or number
             self._stop()
 
     def _stop(self) -> None:
         self._worker.stop()
-        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        self._container.database().expect_answers_within(STOPPING_RESPONSE_TIMEOUT)
 
     def _force(self) -> None:
         self._worker.stop(force=True)
-        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        self._container.database().expect_answers_within(STOPPING_RESPONSE_TIMEOUT)
         # From here, for the main thread may be waiting for the database.
         runner, grace = self._container.runner(), self._worker.kill_grace
         runner.stop(Outcome.RELEASED, grace=grace)
@@ -201,10 +218,3 @@ def _is_orphan(supervisor: int, *, within: float) -> bool:
             return False
         time.sleep(within / 20)
     return True
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
