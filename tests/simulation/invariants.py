@@ -28,7 +28,7 @@ EXPLAINS = frozenset({Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST, Outcome.REL
 """Outcomes of an attempt that another one may follow."""
 
 SLACK = timedelta(milliseconds=100)
-"""What clocks may be wrong, and what a thread may take for a step, in this world: far less than a sixth of a lease."""
+"""What clocks may be wrong, and what a thread may take for a step: far less than a sixth of a lease."""
 
 
 class Violation(AssertionError):

@@ -17,8 +17,8 @@ from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import DecideLost, Run, Settlement
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemoryWorkers
+from tests.simulation.cluster import Parts
 from tests.simulation.simulate import Mode
-from tests.simulation.world import Parts
 
 
 class JobsWithoutFence(InMemoryJobs):

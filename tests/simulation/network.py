@@ -18,7 +18,7 @@ REPEATABLE = frozenset({"claim", "settle", "settle_and_claim", "renew", "rescue"
 
 
 @dataclass(slots=True, kw_only=True)
-class Weather:
+class SimFaults:
     """How bad the network is at the moment, for everybody. Chances are of each call."""
 
     slow: float = 0.0
@@ -28,7 +28,7 @@ class Weather:
     """No host reaches the database."""
 
 
-class Wire:
+class SimNetwork:
     """One process's way to the database. `is_cut` tells whether its host is partitioned from it now."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Wire:
         timeline: Timeline,
         process: SimulatedProcess,
         *,
-        weather: Weather,
+        faults: SimFaults,
         is_cut: Callable[[], bool],
         gives_up_after: timedelta,
         committed: "Committed",
@@ -44,14 +44,14 @@ class Wire:
     ) -> None:
         self._timeline = timeline
         self._process = process
-        self._weather = weather
+        self._faults = faults
         self._is_cut = is_cut
         self._gives_up_after = gives_up_after
         self._committed = committed
         self._random = random.Random(seed)
 
     def reach(self, repository: object) -> "Remote":
-        """That repository, at the far end of this wire."""
+        """That repository, at the far end of this network."""
         return Remote(repository, self)
 
     def call(
@@ -59,22 +59,22 @@ class Wire:
     ) -> object:
         sent_at = self._timeline.now
         self._travel()
-        if self._weather.is_down or self._is_cut():
+        if self._faults.is_down or self._is_cut():
             raise self._gave_up(sent_at, name)
         chance = self._random.random()
-        if name in ("claim", "settle_and_claim") and chance > 1 - self._weather.answer_lost / 2:
+        if name in ("claim", "settle_and_claim") and chance > 1 - self._faults.answer_lost / 2:
             late = timedelta(seconds=3) * self._random.random()
             self._timeline.after(late, lambda: self._make(name, method, args, kwargs, sent_at))
             raise self._gave_up(sent_at, name)
         answer = self._make(name, method, args, kwargs, sent_at)
-        if chance < self._weather.made_twice and name in REPEATABLE:
+        if chance < self._faults.made_twice and name in REPEATABLE:
             self._process.pause(self._gives_up_after * self._random.random())
             answer = self._make(name, method, args, kwargs, sent_at)
-        elif chance > 1 - self._weather.answer_lost:
+        elif chance > 1 - self._faults.answer_lost:
             raise self._gave_up(sent_at, name)
         if self._random.random() < 0.3:
             self._travel()
-            if self._weather.is_down or self._is_cut():
+            if self._faults.is_down or self._is_cut():
                 raise self._gave_up(sent_at, name)
         return answer
 
@@ -105,7 +105,7 @@ class Wire:
         return settlements, runs
 
     def _travel(self) -> None:
-        is_slow = self._weather.slow and self._random.random() < self._weather.slow
+        is_slow = self._faults.slow and self._random.random() < self._faults.slow
         self._process.pause(timedelta(0, 0, int(self._random.random() * (300_000 if is_slow else 4_000))))
 
     def _gave_up(self, sent_at: timedelta, name: str) -> DatabaseUnreachable | CommitUnknown:
@@ -121,17 +121,17 @@ Committed = Callable[[SimulatedProcess, str, tuple[object, ...], object, timedel
 
 
 class Remote:
-    """A repository behind a wire: the same methods."""
+    """A repository at the far end of the network: the same methods."""
 
-    def __init__(self, repository: object, wire: Wire) -> None:
+    def __init__(self, repository: object, network: SimNetwork) -> None:
         self._repository = repository
-        self._wire = wire
+        self._network = network
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         method = getattr(self._repository, name)
 
         def call(*args: object, **kwargs: object) -> object:
-            return self._wire.call(name, method, args, kwargs)
+            return self._network.call(name, method, args, kwargs)
 
         setattr(self, name, call)
         return call
