@@ -41,12 +41,12 @@ from tests.simulation.simulated_time import Action, SimulatedFlag, SimulatedProc
 SINCE_BOOT = timedelta(days=3)
 
 PATIENCE = timedelta(seconds=1)
-"""How long a worker tries one transaction again, after a silence of a sixth of the lease: see `run_worker`."""
+"""The time for which a worker tries a transaction again, after a silence of a sixth of the lease: see `run_worker`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is under test; a mutant is put in place of one of them."""
+    """The parts under test; a mutant is put in place of one of them."""
 
     jobs: type[InMemoryJobs] = InMemoryJobs
     workers: type[InMemoryWorkers] = InMemoryWorkers
@@ -56,9 +56,9 @@ class Parts:
     local: type[InMemoryLocalProcesses] = InMemoryLocalProcesses
     watch: Callable[[Elapsed], LeaseWatch] = LeaseWatch
     clear: bool = True
-    """Whether a rescuer ends what is left on its own host first."""
+    """True: a rescuer ends what is left on its own host first."""
     server_clock: bool = True
-    """Whether workers on several hosts go by the server's clock, and not by their own."""
+    """True: workers on several hosts go by the server's clock, and not by their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A cluster before anything has happened."""
+    """A cluster before anything has happened in it."""
 
     seed: int
     hosts: int
@@ -91,7 +91,7 @@ class Plan:
     clock_errors: Sequence[timedelta]
     """By host: how wrong each knows the server's clock."""
     first_replaced_after: timedelta = timedelta()
-    """How much longer than usual it takes until there is a worker in place of the first one that died."""
+    """The time, beyond the usual, until there is a worker in place of the first one that died."""
 
 
 @dataclass(eq=False)
@@ -103,10 +103,10 @@ class Host:
     boots: int = 1
     is_cut: bool = False
     stepped: timedelta = timedelta()
-    """How far its own clock has been set from the true time."""
+    """The error of its own clock, which has been set."""
     most_stepped: timedelta = timedelta()
     server_stepped: timedelta = timedelta()
-    """How far the server's clock has been set, as far as this host has heard."""
+    """The error of the server's clock, which has been set, as far as this host has heard."""
     supervisor: SimulatedProcess | None = None
     members: list["WorkerProcess"] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -186,7 +186,7 @@ class SimCluster:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether all that was ordered has ended, and nothing runs that somebody could end."""
+        """True when all that was ordered has ended, and nothing runs that somebody could end."""
         return (
             self.operator.is_done
             and all(job.state in TERMINAL for job in self.memory.jobs.values())
@@ -211,7 +211,7 @@ class SimCluster:
             WorkerProcess(self, host)
 
     def replace(self, worker: "WorkerProcess") -> None:
-        """What the supervisor does when a worker has ended: kill what it left behind, start another."""
+        """Do as the supervisor when a worker has ended: kill what it left behind, start another."""
         host, supervisor = worker.host, worker.supervisor
         longer, self._longer = self._longer, timedelta()
 
@@ -309,7 +309,7 @@ class SimCluster:
 
 
 class WorkerProcess:
-    """One worker process: what `run_worker` makes of a worker, a heartbeat and a runner."""
+    """One worker process: a worker, a heartbeat and a runner, as `run_worker` puts them together."""
 
     def __init__(self, cluster: SimCluster, host: Host) -> None:
         self.cluster, self.host = cluster, host
@@ -347,7 +347,7 @@ class WorkerProcess:
         self.local.renew(lease_ends, kill_grace=self.cluster.policy.kill_grace, fit_until=timedelta())
 
     def _kill(self, target: LocalProcess) -> None:
-        """What a rescuer does to one that has outlived its lease."""
+        """Kill one that has outlived its lease, as a rescuer does."""
         for it in self.host.members:
             if it.id == target.worker:
                 self.cluster.note(f"{self} kills {it}")
@@ -355,7 +355,7 @@ class WorkerProcess:
         self.process.pause(timedelta(milliseconds=5))
 
     def _work(self) -> None:
-        """What `run_worker` does."""
+        """Do as `run_worker`."""
         cluster = self.cluster
         network = cluster.network(self.process, self.host)
         jobs, workers, config = (network.reach(it) for it in (cluster.jobs, cluster.workers, cluster.config))

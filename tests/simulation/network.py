@@ -19,7 +19,7 @@ REPEATABLE = frozenset({"claim", "settle", "settle_and_claim", "renew", "rescue"
 
 @dataclass(slots=True, kw_only=True)
 class SimFaults:
-    """How bad the network is at the moment, for everybody. Chances are of each call."""
+    """The faults of the network at the moment, for everybody. Chances are of each call."""
 
     slow: float = 0.0
     answer_lost: float = 0.0
@@ -51,7 +51,7 @@ class SimNetwork:
         self._random = random.Random(seed)
 
     def reach(self, repository: object) -> "Remote":
-        """That repository, at the far end of this network."""
+        """Put that repository at the far end of this network."""
         return Remote(repository, self)
 
     def call(

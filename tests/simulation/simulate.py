@@ -19,7 +19,7 @@ LEASE = timedelta(seconds=3)
 POLICY = {"lease": "3s", "kill-grace": "1s", "backoff-base": "1.2", "backoff-max": "1500ms", "max-losses": "6"}
 
 FAULTS_FOR = timedelta(seconds=15)
-"""How long faults go on: in safety mode the whole history."""
+"""The time for which faults go on: in safety mode the whole history."""
 
 
 class Mode(StrEnum):
@@ -35,7 +35,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one history."""
+    """The end of one history."""
 
     violation: str | None
     runs: int
@@ -85,12 +85,12 @@ def simulate(seed: int, mode: Mode, parts: Parts = Parts(), *, traced: bool = Fa
 
 
 def reported(seed: int, mode: Mode, violation: str) -> str:
-    """What is said of a broken promise: it, and how to see how it came to that."""
+    """Word a broken promise, and the command that shows how it came to that."""
     return f"{violation}\nthe same again, with a trace: python -m tests.simulation --mode {mode} --seed {seed}"
 
 
 def bound(plan: Plan) -> timedelta:
-    """When, after the last fault, the last job must have ended: I7.
+    """The time, after the last fault, in which the last job must end: I7.
 
     Hosts come back, the leases of who is gone run out, clocks that were set are waited for; then every job may need
     all its attempts, one after the other on one slot.

@@ -111,7 +111,7 @@ class SimulatedProcess:
         self._threads.clear()
 
     def was_frozen(self, since: timedelta) -> bool:
-        """Whether it was frozen at any moment from `since` on."""
+        """Tell whether it was frozen at any moment from `since` on."""
         return any(end is None or end > since for _, end in self.freezes)
 
     def _go_on(self, thread: greenlet, is_over: list[bool]) -> None:

@@ -57,7 +57,7 @@ class RescueHarness:
     def register(
         self, *, lease_ends: timedelta | None = None, is_alive: bool = True, fit_until: timedelta | None = None
     ) -> None:
-        """What `w-1` says of itself on its machine."""
+        """Register `w-1` on its machine."""
         self.registered[HERE] = LocalProcess(
             HERE,
             SUPERVISOR,
@@ -110,7 +110,7 @@ class RescueHarness:
         settle_kept(policy, jobs=self.jobs, spool=self.spool, events=self.events.append)
 
     def keep(self, result: RunResult, *, lease: Lease | None = None) -> None:
-        """What `w-1` knew and could not store."""
+        """Spool an end that `w-1` knew and could not store."""
         ended = KeptOutcome(job_id="job-1", attempt=1, lease=lease or a_lease(), ended_at=NOON + SECOND, result=result)
         self.spool.keep(ended)
 
@@ -272,7 +272,7 @@ class TestWatch:
         self.harness.workers.renew("w-1", state=WorkerState.RUNNING, at=at, until=at + MINUTE)
 
     def looks(self, seconds: int, *, at: datetime, renewed: timedelta | None = None) -> bool:
-        """Whether the job has been taken back after so many looks, while the worker renews by a clock that differs."""
+        """Look so many times while the worker renews by a clock that differs; True when the job has been taken back."""
         for second in range(seconds):
             self.elapsed += SECOND
             now = at + second * SECOND
@@ -381,7 +381,7 @@ class TestKeptOutcomes:
 
 
 class TestLeftovers:
-    """What is still running here of a worker that another machine has rescued."""
+    """Commands that still run here of a worker that another machine has rescued."""
 
     def harness(self) -> RescueHarness:
         harness = RescueHarness(HERE)

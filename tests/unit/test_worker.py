@@ -395,7 +395,7 @@ class TestStop:
 
 class TestCancel:
     def ask(self, harness: WorkerHarness, job_id: str = "job-1") -> None:
-        """What an operator does, and the wake-up that tells of it."""
+        """Ask as an operator does, with the wake-up that tells of it."""
         harness.jobs.change(job_id, lambda job: job.cancelled(harness.clock.now, ANN))
         harness.runner.wake()
 
@@ -751,7 +751,7 @@ KILLED = [
     a_failure(exit_code=None, signal=9, error="killed by SIGKILL"),
     a_failure(exit_code=143, error="exit code 143"),
 ]
-"""What is left of commands when their machine goes down."""
+"""Ends of commands whose machine goes down."""
 
 
 class TestShutdown:

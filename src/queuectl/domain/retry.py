@@ -1,4 +1,4 @@
-"""When to try again: exponential backoff with a ceiling and jitter, for whatever did not work."""
+"""Exponential backoff with a ceiling and jitter: the waits before whatever did not work is tried again."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

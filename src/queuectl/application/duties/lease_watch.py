@@ -11,7 +11,7 @@ STEP = timedelta(milliseconds=500)
 shortest lease, for which a worker that could not renew has stopped its commands already."""
 
 NEWS = timedelta(seconds=10)
-"""How long another process may go by the clock as it was before a step: it asks for the time every ten seconds."""
+"""The time that another process may go by the clock as it was before a step: it asks every ten seconds."""
 
 
 class SingleLook:
@@ -24,11 +24,11 @@ class SingleLook:
         """Take in what the look has found."""
 
     def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
-        """Whether the lease of a worker that was found is over."""
+        """Tell whether the lease of a worker that was found is over."""
         return worker.lease_expires_at <= at
 
     def is_silent(self, _worker: WorkerRecord) -> bool:
-        """Whether it was seen not to renew for the length of its lease."""
+        """Tell whether it was seen not to renew for the length of its lease."""
         return False
 
 
@@ -64,12 +64,12 @@ class LeaseWatch(SingleLook):
             self._seen[worker.id] = worker.renewed_at, since if renewed_at == worker.renewed_at else now
 
     def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
-        """Whether the lease of a worker that was found is over."""
+        """Tell whether the lease of a worker that was found is over."""
         trusts_the_clock = self._now - self._stepped_at >= _lease_of(worker) + NEWS
         return (trusts_the_clock and super().is_over(worker, at)) or self.is_silent(worker)
 
     def is_silent(self, worker: WorkerRecord) -> bool:
-        """Whether it was seen not to renew for the length of its lease."""
+        """Tell whether it was seen not to renew for the length of its lease."""
         return self._now - self._seen[worker.id][1] >= _lease_of(worker)
 
 

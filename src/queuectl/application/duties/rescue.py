@@ -29,7 +29,7 @@ class _Found(NamedTuple):
     worker: WorkerRecord
     is_local: bool
     registered: LocalProcess | None
-    """What it says of itself on this machine."""
+    """Its own word on this machine."""
 
     @property
     def living(self) -> LocalProcess | None:
@@ -122,14 +122,14 @@ class Rescue:
         return worker.lease_expires_at - at if ends is None else ends - self._machine.elapsed()
 
     def _is_gone(self, found: _Found) -> bool:
-        """Whether its process is proved to be gone: one that has outlived its lease here is killed, unless harmless."""
+        """Prove that its process is gone: one that has outlived its lease here is killed, unless it is harmless."""
         if found.living is not None:
             is_harmless = found.living.is_harmless(self._machine.elapsed())
             return not is_harmless and self._machine.local.kill(found.living)
         return found.is_local and not self._machine.is_alive(found.worker.process)
 
     def _is_unknown(self, found: _Found) -> bool:
-        """Whether commands of it may run here that nobody finds.
+        """Tell whether commands of it may run here that nobody finds.
 
         Those that have emptied their environment are found by its registration, or were killed by its supervisor.
         """

@@ -13,7 +13,7 @@ from queuectl.domain.ports.work import FirstDue, Run
 from queuectl.domain.worker import Lease
 
 DOUBT = timedelta(seconds=5)
-"""How long a worker that is to stop waits to learn whether a claim was made whose answer was lost."""
+"""The time that a worker which is to stop waits to learn whether a claim was made whose answer was lost."""
 
 POLL = timedelta(seconds=1)
 """The longest wait of an idle worker. Wake-ups are hints: polling alone must be correct."""
@@ -37,11 +37,11 @@ class Claims:
 
     @property
     def are_in_doubt(self) -> bool:
-        """Whether the answer to a claim has been lost, and it may still be made."""
+        """True while a claim whose answer was lost may still be made."""
         return self._time.elapsed() < self._doubt_ends
 
     def first_due(self) -> FirstDue:
-        """When the first of the jobs that could be claimed are due. Raises DatabaseUnavailable."""
+        """Ask when the first of the jobs that could be claimed are due. Raises DatabaseUnavailable."""
         return self._jobs.first_due(queues=self._queues)
 
     def settle_and_claim(self, limit: int, *, suspects: bool | None) -> Sequence[Run]:
@@ -80,7 +80,7 @@ class SettleAndClaim:
         self._suspects = suspects
         self._claim_at = self._time.elapsed()
         self.is_idle = False
-        """Whether the last claim has left slots free."""
+        """True when the last claim has left slots free."""
 
     @property
     def due_at(self) -> timedelta:
@@ -115,7 +115,7 @@ class SettleAndClaim:
             self._claim_at = self._time.elapsed() + CONTENDED
 
     def _is_any_due(self) -> bool:
-        """Whether a claim could find anything: a look that, unlike a claim, stands in no writer's way."""
+        """Look whether a claim could find anything; unlike a claim, this stands in no writer's way."""
         now, first = self._time.clock(), self._claims.first_due()
         self._suspects.note(first, now)
         is_any = self._slots.concurrency == 1 or not self._slots.running

@@ -1,4 +1,4 @@
-"""What the duties of one worker share."""
+"""The parts of a worker that its duties share."""
 
 from dataclasses import dataclass
 

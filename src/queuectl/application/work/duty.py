@@ -1,4 +1,4 @@
-"""What a worker's duties have in common."""
+"""The form of a worker's duties, and the values that they share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Duty(Protocol):
 
     @property
     def due_at(self) -> timedelta:
-        """When it needs the worker's next turn at the latest, in time since boot; NEVER: not by the clock."""
+        """The latest moment for the worker's next turn, in time since boot; NEVER: the clock is no reason for one."""
 
     def run(self, now: timedelta) -> None:
         """Do what there is to do `now`. Every turn calls it, also before it is due: something may have happened."""
@@ -33,7 +33,7 @@ class TimeAndChance(NamedTuple):
 
 @dataclass(slots=True)
 class Standing:
-    """How far a worker has come on the way to its end."""
+    """The steps that a worker has come on the way to its end."""
 
     stops: int = 0
     """1: it stops gracefully; 2: by force."""

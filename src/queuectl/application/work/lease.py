@@ -25,10 +25,10 @@ class LeaseTerm:
         """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
         self.length = length
         self.kept_for = length * 2 / 3
-        """How long it is kept without a renewal."""
+        """The time that it is kept without a renewal."""
         self.elapsed = elapsed
         self.sent_at = elapsed() if sent_at is None else sent_at
-        """When the last renewal that succeeded was sent."""
+        """The moment at which the last renewal that succeeded was sent."""
         self.error = ""
         """The reason why none has succeeded since."""
         self.is_given_up = False
@@ -43,12 +43,12 @@ class LeaseTerm:
 
     @property
     def time_left(self) -> timedelta:
-        """How long until it must be taken as lost if no renewal succeeds."""
+        """The time until it must be taken as lost if no renewal succeeds."""
         return self.sent_at + self.kept_for - self.elapsed()
 
     @property
     def ends_at(self) -> timedelta:
-        """When others may take it for lost."""
+        """The moment from which on others may take it for lost."""
         return self.sent_at + self.length
 
     @property
@@ -96,7 +96,7 @@ class Heartbeat:
         tell: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
-        """`tell` hears at each renewal when the lease ends, in time since boot: a sign of life, also when it failed."""
+        """`tell` is given the end of the lease with each renewal, in time since boot: a sign of life."""
         self.lease = lease
         self.state = WorkerState.RUNNING
         """The worker's state, which the registry hears of with the next renewal."""
@@ -117,7 +117,7 @@ class Heartbeat:
 
     @property
     def time_left(self) -> timedelta:
-        """How long until the lease must be taken as lost if no renewal succeeds."""
+        """The time until the lease must be taken as lost if no renewal succeeds."""
         return self.lease.time_left
 
     def renew(self) -> None:

@@ -28,12 +28,12 @@ class DatabaseDuties:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the database could not be used when it was last tried."""
+        """True when the database could not be used at the last try."""
         return self._retries.is_failing
 
     @property
     def due_at(self) -> timedelta:
-        """When the first of them is due, or the next try."""
+        """The moment at which the first of them is due, but not before the next try."""
         return max(min(duty.due_at for duty in self._duties), self._retries.next_try)
 
     def run(self, _now: timedelta) -> None:

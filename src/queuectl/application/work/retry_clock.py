@@ -1,4 +1,4 @@
-"""When to try again what does not work now."""
+"""The time of the next try, for whatever does not work now."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,12 +22,12 @@ class RetryClock:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last try did not work."""
+        """True when the last try did not work."""
         return self._failures > 0
 
     @property
     def is_due(self) -> bool:
-        """Whether it may be tried now."""
+        """True when it may be tried now."""
         return self._elapsed() >= self.next_try
 
     def failed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The rounds of a worker: what it looks after from time to time, for itself and for the whole queue."""
+"""The rounds of a worker, who looks after things from time to time, for itself and for the whole queue."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -34,7 +34,7 @@ class Rounds:
 
     @property
     def due_at(self) -> timedelta:
-        """When the next round begins, unless it is asked for before."""
+        """The beginning of the next round, unless it is asked for before."""
         return NEVER if self._standing.is_lease_lost else self._due_at
 
     def ask(self) -> None:

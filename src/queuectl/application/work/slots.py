@@ -1,4 +1,4 @@
-"""The slots of a worker: what runs in them, and how each run ends."""
+"""The slots of a worker, in which commands run, and the ends of these runs."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ SHUTDOWN_SIGNALS = (1, 2, 9, 15)
 """SIGHUP, SIGINT, SIGKILL, SIGTERM: what a system sends to all processes when it, a session or a container ends."""
 
 SHUTDOWN_NOTICE = timedelta(seconds=1)
-"""How long an end by one of these waits for word that the worker is to stop as well: they are sent to all at once."""
+"""The time that an end by one of these waits for word that the worker is to stop as well: all are signalled at once."""
 
 
 class OwnTrouble:
@@ -36,12 +36,12 @@ class OwnTrouble:
 
     @property
     def is_over(self) -> bool:
-        """Whether the worker may claim."""
+        """True when the worker may claim."""
         return self._retries.is_due
 
     @property
     def over_at(self) -> timedelta:
-        """From when on it may, in time since boot."""
+        """The moment from which on it may, in time since boot."""
         return self._retries.next_try
 
     def note(self, result: RunResult) -> None:
@@ -58,7 +58,7 @@ class OwnTrouble:
 
 
 class Slots:
-    """What the worker runs. Ends of runs go on to `outcomes`, to be recorded."""
+    """The runs of the worker. The end of each goes on to `outcomes`, to be recorded."""
 
     def __init__(
         self,
@@ -87,14 +87,14 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many more commands could run now."""
+        """The number of commands that could be started now."""
         if self._standing.stops or self._standing.is_lease_lost:
             return 0
         return max(0, self.concurrency - len(self.running) - self._runner.stuck)
 
     @property
     def decides_at(self) -> timedelta:
-        """When the next end that a shutdown may have brought about is taken for the command's own."""
+        """The moment at which the next end that a shutdown may have brought about is taken for the command's own."""
         return min((until for _, until in self._doubtful.values()), default=NEVER)
 
     def start(self, run: Run) -> None:
@@ -156,6 +156,6 @@ class Slots:
 
 
 def _is_by_shutdown(result: RunResult) -> bool:
-    """Whether the command ended by a signal of a shutdown, or as a shell says that one of its own commands did."""
+    """Tell an end by the signal of a shutdown, also of a command of the shell that says so."""
     number = (result.exit_code or 0) - SIGNALLED if result.signal is None else result.signal
     return number in SHUTDOWN_SIGNALS

@@ -52,7 +52,7 @@ class LostLease:
 
     @property
     def due_at(self) -> timedelta:
-        """When the lease is lost if no renewal succeeds."""
+        """The moment at which the lease is lost if no renewal succeeds."""
         if self._standing.is_lease_lost:
             return NEVER
         return self._heartbeat.lease.elapsed() + self._heartbeat.time_left

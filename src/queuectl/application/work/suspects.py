@@ -9,14 +9,14 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports.work import FirstDue
 
 PATIENCE_WITH_OTHERS = (0.5, 4)
-"""How many leases, at least and at most, a busy worker leaves a suspect to others before it makes room for it.
+"""Leases, at least and at most, for which a busy worker leaves a suspect to others before it makes room for it.
 
 Chance decides for each worker: so not all of them let their slots go empty for one suspect.
 """
 
 
 class Suspects:
-    """When a worker with several slots makes room for a suspect: it takes one when it holds nothing.
+    """The room that a worker with several slots makes for a suspect: it takes one when it holds nothing.
 
     With one slot nothing runs beside anything, and a suspect is a job like others.
     """
@@ -44,14 +44,14 @@ class Suspects:
             self._make_room_at = self._time.elapsed() + patience
 
     def forbid_claims(self) -> bool:
-        """Whether nothing may be claimed beside what runs: it is a suspect, or one has waited long enough."""
+        """Forbid claims beside what runs: where that is a suspect, or one has waited long enough."""
         if self._slots.concurrency == 1 or not self._slots.running:
             return False
         makes_room = self._make_room_at is not None and self._make_room_at <= self._time.elapsed()
         return makes_room or any(run.job.suspect for run in self._slots.running.values())
 
     def are_wanted(self) -> bool | None:
-        """Whether the next claim is to take a suspect, and nothing else; None: it may take anything."""
+        """Say whether the next claim is to take a suspect and nothing else; None: it may take anything."""
         if self._slots.concurrency == 1:
             return None
         return self._make_room_at is not None and not self._slots.running

@@ -25,7 +25,7 @@ from queuectl.domain.ports.work import JobRepository
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPorts:
-    """What a worker works with."""
+    """The world of a worker."""
 
     jobs: JobRepository
     config: ConfigRepository
@@ -53,7 +53,7 @@ class Worker:
         ports: WorkerPorts,
         fleet: Sequence[Look] = (),
     ) -> None:
-        """`fleet`: what it looks after for the whole queue."""
+        """`fleet` are its looks for the whole queue."""
         self.id = worker_id
         self._context = context = _context(worker_id, concurrency, heartbeat, ports)
         self._runner = ports.runner
@@ -68,7 +68,7 @@ class Worker:
         self._duties: Sequence[Duty] = [LostLease(context), self._database]
 
     def run(self) -> bool:
-        """Work until stopped; whether it ended in good order, with its lease."""
+        """Work until stopped; True when it has ended in good order, with its lease."""
         while not self.is_done:
             self.work_one()
         return not self._context.standing.is_lease_lost
@@ -88,17 +88,17 @@ class Worker:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the database could not be used when it was last tried."""
+        """True when the database could not be used at the last try."""
         return self._database.is_cut_off
 
     @property
     def is_idle(self) -> bool:
-        """Whether it runs nothing, and its last claim has found nothing more."""
+        """True when it runs nothing and its last claim has found nothing more."""
         return self._settle_and_claim.is_idle and not self._context.slots.running
 
     @property
     def is_done(self) -> bool:
-        """Whether it was asked to stop (or lost its lease) and holds nothing any more.
+        """True when it was asked to stop (or lost its lease) and holds nothing any more.
 
         An outcome that the database does not take keeps it alive only until that is kept: the next worker of this
         machine will settle it. After a forced stop, also until the lease is over and the job is the rescuers'.
@@ -113,7 +113,7 @@ class Worker:
 
     @property
     def kill_grace(self) -> timedelta:
-        """What a forced stop gives the commands to end."""
+        """The time that a forced stop gives the commands to end."""
         return self._context.policy.policy.kill_grace
 
     def work_one(self, patience: timedelta = POLL) -> None:

@@ -252,7 +252,7 @@ def _taken_back(app: App) -> Sequence[str]:
 
 
 def _in_time(app: App, ask: Callable[[], T], what_if_not: str, seconds: float) -> T | None:
-    """What the database answers, if it does so in time; else None and a note. Workers are stopped without it too.
+    """Ask the database; None and a note if it does not answer in time. Workers are stopped without it too.
 
     In a thread, which is left behind: a call may hang for as long as it likes.
     """

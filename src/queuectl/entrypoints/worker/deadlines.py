@@ -20,7 +20,7 @@ LOOK_AGAIN = 1.0
 
 
 class Stage(IntEnum):
-    """How far a supervisor has come on the way to its end."""
+    """The steps of a supervisor on the way to its end."""
 
     RUNNING = 0
     STOPPING = 1
@@ -63,7 +63,7 @@ class Deadlines:
             self.look_at = min(self.look_at, due)
 
     def _due_at(self, slot: Slot, found: LocalProcess | None, stage: Stage, now: float) -> float:
-        """When to look at that worker again; says in its slot from when on it is overdue."""
+        """Note in its slot from when on that worker is overdue; the moment of the next look at it."""
         if stage is Stage.FORCED or (stage is Stage.STOPPING and not slot.is_ready):
             grace = found.kill_grace if stage is Stage.FORCED and found and found.kill_grace else timedelta()
             limit = now + STOP_LIMIT + grace.total_seconds()

@@ -25,27 +25,27 @@ from queuectl.entrypoints.worker.slot import Order
 from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=1)
-"""How long one transaction is tried: short, for the loop that tries again also watches the lease."""
+"""The time for which one transaction is tried: short, for the loop that tries again also watches the lease."""
 
 MIN_RESPONSE_TIMEOUT = timedelta(seconds=1)
-"""How long the database may take for an answer however short the lease is."""
+"""The time that the database may take for an answer however short the lease is."""
 
 SIGN_OF_LIFE_LIMIT = timedelta(seconds=10)
-"""How much later than half of a lease after the last one a sign of life may come: each asks the database first."""
+"""The delay of a sign of life, beyond half of a lease after the one before: each asks the database first."""
 
 STOPPING_RESPONSE_TIMEOUT = timedelta(seconds=5)
-"""How long it may take however long the lease is, when the worker is to stop."""
+"""The time that it may take however long the lease is, when the worker is to stop."""
 
 RETIRE_LIMIT, RETIRE_LIMIT_CUT_OFF = 10.0, 1.0
 """Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
 
 ORPHANED_LIMIT = 0.2
-"""Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
+"""Seconds after which a process knows that its parent, which somebody has just killed, is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """What the workers of one `worker start` have in common; no queues means every queue."""
+    """The options that the workers of one `worker start` have in common; no queues means every queue."""
 
     queues: Sequence[str] = ()
     concurrency: int = 1
@@ -166,7 +166,7 @@ def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
 
 
 class _Stops:
-    """How a worker is stopped: by the orders and the end of its supervisor, or by a signal from anybody else."""
+    """The stops of a worker: by the orders and the end of its supervisor, or by a signal from anybody else."""
 
     def __init__(self, worker: Worker, container: Container, supervisor: int) -> None:
         """`supervisor` is the pid of this process's parent."""
@@ -177,7 +177,7 @@ class _Stops:
         self._supervisor = supervisor
 
     def handle_orders(self, line: socket.socket) -> None:
-        """Do what the supervisor orders; stop when it is gone."""
+        """Carry out the supervisor's orders; stop when it is gone."""
         orders = {Order.STOP: self._stop, Order.FORCE: self._force, Order.RESCUE: self._worker.rescue_soon}
         with contextlib.suppress(OSError):
             while order := line.recv(1):
@@ -211,7 +211,7 @@ class _Stops:
 
 
 def _is_orphan(supervisor: int, *, within: float) -> bool:
-    """Whether the supervisor is gone: then anybody may stop this worker."""
+    """Tell whether the supervisor is gone: then anybody may stop this worker."""
     give_up_at = time.monotonic() + within
     while os.getppid() == supervisor:
         if time.monotonic() >= give_up_at:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 def told_to(ready_fd: int) -> Callable[[int, str], None]:
-    """What a supervisor in the background tells its starter through that descriptor of each ready worker."""
+    """Tell the starter of a supervisor in the background, through that descriptor, of each ready worker."""
 
     def tell(pid: int, worker_id: str) -> None:
         try:

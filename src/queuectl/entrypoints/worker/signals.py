@@ -23,7 +23,7 @@ ENDING = signal.valid_signals() - FAULTS - HARMLESS - {signal.SIGKILL, signal.SI
 
 
 def is_forced(number: int, is_stopping: bool) -> bool:
-    """Whether that stop signal means a stop by force, to one who `is_stopping` or is not."""
+    """Tell whether that stop signal means a stop by force, to one who `is_stopping` or is not."""
     return number == FORCE_SIGNAL or (is_stopping and number != GRACEFUL_SIGNAL)
 
 

@@ -23,7 +23,7 @@ It reads an `Order` at a time, or the end when the supervisor is gone, and write
 
 
 class Order(Enum):
-    """What a supervisor tells a worker, as one byte."""
+    """An order of a supervisor to a worker, as one byte."""
 
     STOP = b"s"
     FORCE = b"f"
@@ -43,7 +43,7 @@ class Slot:
     crashes: int = 0
     """In a row."""
     overdue_at: float | None = None
-    """When its process is to be killed, which has outlived its lease or does not stop."""
+    """The moment to kill its process, which has outlived its lease or does not stop."""
 
     def fill(self, pid: int, line: socket.socket, now: float) -> None:
         """Note the process that was started."""
@@ -66,7 +66,7 @@ class Slot:
 
     @property
     def has_news(self) -> bool:
-        """Whether the worker has written what is not read yet."""
+        """True when the worker has written what is not read yet."""
         with contextlib.suppress(OSError):
             return self.line is not None and bool(self.line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         return False
