@@ -31,6 +31,7 @@ from queuectl.adapters.processes.spawn import Spawn
 from queuectl.adapters.sql.engine import prepared
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores import jobs
+from queuectl.application.work.lease import LeaseTerm
 from queuectl.application.work.worker import Worker
 from queuectl.domain.job import Job
 
@@ -144,13 +145,13 @@ def profiled(place: Path, url: str | None, count: int, workers: int, slots: int)
         file = stack.enter_context((place / "log").open("w"))
         stack.enter_context(contextlib.redirect_stderr(file))
         lease = timedelta(hours=6)
-        heartbeat = container.heartbeat(hand.id, lease=lease, sent_at=clock.elapsed())
+        heartbeat = container.heartbeat(hand.id, lease=LeaseTerm(lease, elapsed=clock.elapsed))
         worker: Worker = container.worker(hand.id, queues=(), concurrency=slots, heartbeat=heartbeat)
         if workers > 1:
             queue.start_workers(workers - 1, concurrency=slots)
         container.contain()  # only now: those workers' supervisor is not to become a child of ours
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        while worker._running or not worker._is_idle:
+        while not worker.is_idle:
             worker.work_one()
         took, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
         own = int(str(queue.ask(f"SELECT count(*) FROM attempts WHERE worker = '{hand.id}'")))

@@ -272,7 +272,7 @@ def start_delays(queue: Queue, count: int) -> Iterator[float]:
         announce()
 
     queue.container.announce.override(providers.Object(announced))
-    jobs = queue.container.jobs()
+    jobs, attempts = queue.container.jobs(), queue.container.attempts()
     queue.start_workers(1)
     for number in range(count + 3):
         job_id = f"job-{number}"

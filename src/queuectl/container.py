@@ -6,6 +6,7 @@ A kind of database is a folder of `adapters/sql`, and one line of `SCHEMES`.
 import importlib
 import random
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -129,6 +130,14 @@ class Container(containers.DeclarativeContainer):
         backend.provided.location,
     )
     local_processes = _one("adapters.host.registry", "FileLocalProcesses", private_directory)
+    local_workers = _call(
+        "application.fleet",
+        "find_workers",
+        local_processes,
+        stands_still=is_standing_still,
+        monotonic=providers.Object(time.monotonic),
+        sleep=providers.Object(time.sleep),
+    )
     spool = _one("adapters.outcome_spool", "FileOutcomeSpool", private_directory)
     examine_directories = _call(
         "adapters.host.checks",
@@ -175,49 +184,51 @@ class Container(containers.DeclarativeContainer):
         _Late("application.work.lease", "Heartbeat"),
         workers=workers,
         clock=clock,
-        elapsed=elapsed,
         wake=runner.provided.wake,
+    )
+    machine = _call(
+        "application.duties.machine",
+        "ThisMachine",
+        id=machine_id,
+        local=local_processes,
+        is_alive=is_alive,
+        clear=kill_commands,
+        elapsed=elapsed,
     )
     settle_spooled = _call("application.work.settle", "settle_spooled", work=work, spool=spool, events=events)
     rescue = _call(
         "application.duties.rescue",
-        "rescue_lost_workers",
+        "Rescue",
         work=work,
         workers=workers,
-        local=local_processes,
+        machine=machine,
+        settle_spooled=settle_spooled.provider,
         events=events,
-        machine=machine_id,
-        is_alive=is_alive,
-        clear=kill_commands,
-        settle_spooled=_call(
-            "application.work.settle", "settle_spooled", work=work, spool=spool, events=events
-        ).provider,
-        at=clock.call(),
-        elapsed=elapsed,
+        clock=clock,
+        watch=_call("application.duties.lease_watch", "SingleLook"),
     )
-    watch = _one("application.duties.rescue", "LeaseWatch", elapsed)
     clear_leftovers = _call(
-        "application.duties.rescue",
+        "application.duties.machine",
         "clear_leftovers",
         workers=workers,
-        local=local_processes,
-        machine=machine_id,
+        machine=machine,
         owners=_call("adapters.processes.marks", "owners"),
-        is_alive=is_alive,
-        clear=kill_commands,
     )
     worker = providers.Factory(
         _Late("application.work.worker", "Worker"),
-        work=work,
-        config=config,
-        runner=runner,
-        rescue=providers.Callable(rescue, watch=_one("application.duties.rescue", "LeaseWatch", elapsed)).provider,
-        clock=clock,
-        elapsed=elapsed,
-        new_lease_id=providers.Object(ids.new_lease_id),
-        chance=providers.Object(random.random),
-        spool=spool,
-        events=events,
+        ports=providers.Factory(
+            _Late("application.work.worker", "WorkerPorts"),
+            work=work,
+            config=config,
+            runner=runner,
+            spool=spool,
+            events=events,
+            new_lease_id=providers.Object(ids.new_lease_id),
+            time=_call("application.work.duty", "TimeAndChance", clock, elapsed, providers.Object(random.random)),
+        ),
+        fleet=providers.List(
+            providers.Callable(rescue, watch=_call("application.duties.lease_watch", "LeaseWatch", elapsed)),
+        ),
     )
 
 

@@ -57,8 +57,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/work/lease.py",
-                "BEATS_PER_LEASE\n                self.beat()",
-                "BEATS_PER_LEASE",
+                "self.lease.interval\n                self.renew()",
+                "self.lease.interval",
             )
         ],
         ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],
@@ -111,8 +111,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/duties/rescue.py",
-                "            clear(worker.id, registered.commands if registered else ())",
-                '            __import__("threading").Timer(1, clear, [worker.id]).start()',
+                "            self._machine.clear(worker.id, found.registered.commands if found.registered else ())",
+                '            __import__("threading").Timer(1, self._machine.clear, [worker.id]).start()',
             )
         ],
         [
@@ -124,8 +124,8 @@ MUTANTS = [
         [
             Edit(
                 "queuectl/application/duties/rescue.py",
-                "if left > timedelta():",
-                "if not left:",
+                "(left := self._lease_left(worker, found.living, at)) > timedelta():",
+                "not self._lease_left(worker, found.living, at):",
             ),
             Edit(
                 "queuectl/adapters/sql/stores/jobs.py",
@@ -137,7 +137,7 @@ MUTANTS = [
     ),
     Mutant(
         "a worker may outlive its lease",
-        [Edit("queuectl/entrypoints/worker/supervisor.py", "now >= slot.overdue_at:", "self._is_forced:")],
+        [Edit("queuectl/entrypoints/worker/deadlines.py", "now >= slot.overdue_at:", "stage is Stage.FORCED:")],
         [
             "test_frozen.py::test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again[sqlite]",
         ],

@@ -27,7 +27,7 @@ container = Container(settings=load_settings())
 container.storage().open()
 container.machine_id.override(providers.Object("another"))
 policy = Policy.of(container.config().stored())
-container.rescue(policy, at=container.clock()() + timedelta(minutes=10))
+container.rescue(clock=lambda: container.clock()() + timedelta(minutes=10))(policy)
 """
 """A process of its own: two SQLite libraries in one process would break each other's locks on the file."""
 

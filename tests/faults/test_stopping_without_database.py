@@ -3,6 +3,7 @@
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +13,7 @@ import pytest
 
 from tests.faults import reading
 from tests.faults.probe import FaultProbe
-from tests.integration.driver import PATIENCE, Cli, is_running, wait_until
+from tests.integration.driver import PATIENCE, QUEUECTL, Cli, Workers, is_running, wait_until
 from tests.integration.ledger import Ledger
 
 pytestmark = [pytest.mark.sqlite_only, pytest.mark.fault("F82")]
@@ -51,6 +52,23 @@ def replaced(cli: Cli) -> Iterator[None]:
         path.unlink()
 
 
+def signalled(number: signal.Signals, workers: Workers) -> None:
+    for pid in workers.pids:
+        os.kill(pid, number)
+
+
+def begun(cli: Cli, *args: str) -> tuple["subprocess.Popen[str]", str]:
+    """`worker stop`, once it has counted the workers; and what it has said up to then."""
+    command = [QUEUECTL, "worker", "stop", *args, "--timeout", str(PATIENCE)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=cli.environ, cwd=cli.directory)
+    assert process.stderr is not None
+    said = []
+    while "stopping 2 workers" not in "".join(said):
+        said.append(process.stderr.readline())
+        assert said[-1], said
+    return process, "".join(said)
+
+
 @pytest.mark.parametrize("trouble", [locked, gone, replaced])
 @pytest.mark.parametrize("force", [False, True], ids=["graceful", "forced"])
 def test_workers_are_stopped_whatever_has_become_of_the_file(
@@ -59,12 +77,16 @@ def test_workers_are_stopped_whatever_has_become_of_the_file(
     job_id = probe.enqueue_endless() if force else probe.enqueue("sleep 1")
     workers = cli.start_workers(2)
     wait_until(ledger.started)
+    # Until they have been counted: a worker that sees first what has become of its file ends by itself.
+    signalled(signal.SIGSTOP, workers)
     with trouble(cli):
         asked_at = time.monotonic()
-        result = cli.run("worker", "stop", *(["--force"] if force else []), "--timeout", str(PATIENCE))
+        stop, said = begun(cli, *(["--force"] if force else []))
+        signalled(signal.SIGCONT, workers)
+        said += stop.communicate(timeout=2 * PATIENCE)[1]
         assert time.monotonic() - asked_at < BOUND
-        assert "stopped 2 workers" in result.stderr
-        assert ("without it" in result.stderr) is (trouble is not locked)  # which keeps nobody from reading
+        assert (stop.returncode, "stopped 2 workers" in said) == (0, True)
+        assert ("without it" in said) is (trouble is not locked)  # which keeps nobody from reading
         assert not any(is_running(pid) for pid in [workers.supervisor, *workers.pids])
         assert cli.processes() == {}
     cli.start_workers()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 
-from tests.simulation.simulate import Mode, Verdict, simulate, told
+from tests.simulation.simulate import Mode, Verdict, reported, simulate
 
 CHUNK = 50
 
@@ -43,7 +43,7 @@ def _many(mode: Mode, seeds: range) -> int:
         runs, double = runs + verdict.runs, double + verdict.double_runs
         if verdict.violation:
             broken += 1
-            print(told(seed, mode, verdict.violation), file=sys.stderr)
+            print(reported(seed, mode, verdict.violation), file=sys.stderr)
     print(
         f"{mode}: {len(seeds)} histories with {runs} runs, {double} of them a job's second or later, in "
         f"{time.monotonic() - began:.0f} s: {broken} broke a promise"

@@ -11,18 +11,18 @@ from tests.simulation.simulated_time import Action, SimulatedProcess, Timeline
 NEVER = timedelta.max
 
 TURN = timedelta(milliseconds=2)
-"""What a turn of a worker's loop takes that waits for nothing: without it, one that spins would stop the time."""
+"""The time that a turn of a worker's loop takes which waits for nothing: else one that spins would stop the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How one run of a command goes if nobody stops it, and how long it takes to obey SIGTERM; None: it never does."""
+    """The course of a run that nobody stops, and the time that it takes to end by SIGTERM; None: it ignores that."""
 
     lasts: timedelta
     exit_code: int = 0
     obeys_in: timedelta | None = timedelta(milliseconds=20)
     kills_its_worker: bool = False
-    """Whether it does so in the middle of its run: `kill -9 $PPID`."""
+    """True: it does so in the middle of its run, `kill -9 $PPID`."""
 
 
 @dataclass(eq=False)
@@ -40,7 +40,7 @@ class Command:
     exit_code: int | None = None
     """Set when it ended by itself."""
     is_forsaken: bool = False
-    """Whether its worker and its supervisor died at once, so that nobody on its host is left to kill it."""
+    """True when its worker and its supervisor died at once, so that nobody on its host is left to kill it."""
     _left: timedelta | None = None
     """While it is frozen: how long it would go on."""
     _times_frozen: int = 0

@@ -183,7 +183,8 @@ class Promises:
                 case "claim":
                     self._is_claimed_rightly(before)
                 case "settle":
-                    _must(before.lease == args[1], f"fencing: {job_id}, held under {before.lease}, settles {args[1]}")
+                    lease = args[0].lease  # type: ignore[attr-defined]
+                    _must(before.lease == lease, f"fencing: {job_id}, held under {before.lease}, settles {lease}")
                     self._is_told_truly(attempts[job_id, after.attempts])
                 case "rescue":
                     self._is_rescued_rightly(before, caller)

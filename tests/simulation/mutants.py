@@ -4,49 +4,52 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.duties.lease_watch import LeaseWatch
+from queuectl.application.duties.rescue import Rescue
+from queuectl.application.work.claim import POLL
 from queuectl.application.work.lease import Heartbeat
-from queuectl.application.work.settle import Unsettled
-from queuectl.application.work.worker import POLL, Worker
-from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.job import Job
+from queuectl.application.work.stop import LostLease
+from queuectl.application.work.worker import Worker
+from queuectl.domain.attempt import AttemptEnd, Outcome
+from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.host import LocalProcess
-from queuectl.domain.ports.work import DecideLost, Run, Settlement
+from queuectl.domain.ports.host import Clock, LocalProcess
+from queuectl.domain.ports.work import DecideEnd, DecideLost, Run, Settled, Settlement
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
-from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWorkers
+from tests.fakes import InMemoryLocalProcesses
+from tests.memory import InMemoryWork, InMemoryWorkers, Memory
+from tests.simulation.cluster import Parts
 from tests.simulation.simulate import Mode
-from tests.simulation.world import Parts
 
 
-class JobsWithoutFence(InMemoryJobs):
+class WorkWithoutFence(InMemoryWork):
     """Takes any worker's word for how a job ended, whoever holds it."""
 
-    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
-        with self._memory.transaction():
-            self._memory.jobs[job.id] = job
-            self._memory.end_attempt(job, result)
-            return Settlement.RECORDED
+    def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
+        stored = self._memory.jobs[end.job_id]
+        held = stored._replace(state=State.PROCESSING, attempts=end.number, lease=end.lease)
+        self._memory.store([job := decide(held, end)])
+        self._memory.end_attempt((end.job_id, end.number), end.at, end.result)
+        return Settled(Settlement.RECORDED, job)
 
 
-class JobsThatCountAResend(InMemoryJobs):
-    """Takes a result that is sent a second time for one more failure."""
+class WorkThatCountsAResend(InMemoryWork):
+    """Takes an end that is sent a second time for one more failure."""
 
-    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
-        settlement = super().settle(job, lease, result)
-        stored = self._memory.jobs.get(job.id)
-        is_resend = settlement is Settlement.RECORDED and (job.id, job.attempts, lease) in self._seen
-        self._seen.add((job.id, job.attempts, lease))
-        if is_resend and stored is not None and result.outcome is Outcome.FAILED:
-            self._memory.jobs[job.id] = stored._replace(failures=stored.failures + 1)
-        return settlement
+    def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
+        settled = super()._settled(end, decide)
+        is_resend = settled.job is not None and end[:3] in self._seen
+        self._seen.add(end[:3])
+        if is_resend and settled.job is not None and end.result.outcome is Outcome.FAILED:
+            self._memory.store([settled.job._replace(failures=settled.job.failures + 1)])
+        return settled
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        self._seen: set[tuple[str, int, Lease]] = set()
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory)
+        self._seen: set[object] = set()
 
 
-class JobsThatAreClaimedTwice(InMemoryJobs):
+class WorkThatAreClaimedTwice(InMemoryWork):
     """Gives every claim also what runs already, if it is of the first priority."""
 
     def claim(
@@ -65,32 +68,32 @@ class JobsThatAreClaimedTwice(InMemoryJobs):
             return [*runs, *(Run(job=job, lease=job.lease, policy=policy) for job in others[: limit - len(runs)])]
 
 
-class JobsThatForgetACancel(InMemoryJobs):
+class WorkThatForgetsACancel(InMemoryWork):
     """Puts a job back as its worker says, who had not heard of the cancel."""
 
-    def settle(self, job: Job, lease: Lease, result: RunResult) -> Settlement:
-        settlement = super().settle(job, lease, result)
-        if settlement is Settlement.CANCELLED:
-            asked_at = self._memory.jobs[job.id].cancel_requested_at
-            self._memory.jobs[job.id] = job._replace(cancel_requested_at=asked_at)
-        return settlement
+    def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
+        def unheard(job: Job, end: AttemptEnd) -> Job:
+            decided = decide(job._replace(cancel_requested_at=None), end)
+            return decided._replace(cancel_requested_at=job.cancel_requested_at)
+
+        return super()._settled(end, unheard)
 
 
-class JobsForWhomeverAsks(InMemoryJobs):
+class WorkForWhomeverAsks(InMemoryWork):
     """Rescues a worker without a look at its lease."""
 
     def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
         return super().rescue(worker_id, decide, **said | {"proved_dead": True})
 
 
-class JobsThatBlameAll(InMemoryJobs):
+class WorkThatBlameAll(InMemoryWork):
     """Counts a loss for each job that the worker held."""
 
     def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
         return super().rescue(worker_id, lambda job, _alone: decide(job, True), **said)
 
 
-class JobsThatRunBesideSuspects(InMemoryJobs):
+class WorkThatRunBesideSuspects(InMemoryWork):
     """Gives a claim any job that is due."""
 
     def claim(
@@ -105,7 +108,7 @@ class JobsThatRunBesideSuspects(InMemoryJobs):
         return super().claim(lease, queues=queues, limit=limit, at=at)
 
 
-class JobsThatForgetSuspicion(InMemoryJobs):
+class WorkThatForgetSuspicion(InMemoryWork):
     """Puts a job that was lost with others back as if nothing had been."""
 
     def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
@@ -124,15 +127,15 @@ class WorkersThatRenewTheDead(InMemoryWorkers):
 
 
 class HeartbeatThatNeverRenews(Heartbeat):
-    def beat(self) -> None:
+    def renew(self) -> None:
         return
 
 
 class HeartbeatThatOnlySaysSo(Heartbeat):
     """Takes every renewal for made, without one."""
 
-    def beat(self) -> None:
-        self._sent_at = self._elapsed()
+    def renew(self) -> None:
+        self.lease.renewed(self.lease.elapsed())
 
 
 class HeartbeatThatNeverLoses(Heartbeat):
@@ -144,7 +147,7 @@ class HeartbeatThatNeverLoses(Heartbeat):
 
     @property
     def time_left(self) -> timedelta:
-        return self._lease
+        return self.lease.length
 
     def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
         return
@@ -153,9 +156,9 @@ class HeartbeatThatNeverLoses(Heartbeat):
 class HeartbeatThatGivesUpLate(Heartbeat):
     """Stops its commands only when others may have claimed them already."""
 
-    @property
-    def time_left(self) -> timedelta:
-        return self._sent_at + self._lease - self._elapsed()
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self.lease.kept_for = self.lease.length
 
 
 class HeartbeatWithoutFence(Heartbeat):
@@ -166,27 +169,35 @@ class HeartbeatWithoutFence(Heartbeat):
 
 
 class WorkerThatIgnoresALostLease(Worker):
-    def _watch_lease(self) -> None:
-        return
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self._duties = [it for it in self._duties if not isinstance(it, LostLease)]
 
 
 class WorkerThatStartsWhateverItClaimed(Worker):
     """Does not look at its lease when the answer to a claim has come."""
 
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self._context.slots.start = self._start
+
     def _start(self, run: Run) -> None:
+        self._context.slots.running[run.job.id] = run
         self._runner.start(run)
 
 
-class WorkerThatForgetsStrays(Worker):
-    def _give_back_strays(self) -> None:
-        self._doubt_ends = None
+class JobsThatHideWhatIsHeld(InMemoryWork):
+    """Shows a worker none of the jobs that it holds: orphaned claims stay orphaned."""
+
+    def held_by(self, worker_id: str) -> Sequence[Job]:
+        return []
 
 
 class WorkerThatDropsOutcomes(Worker):
     """Tells each outcome once, heard or not, and keeps none."""
 
     def work_one(self, patience: timedelta = POLL) -> None:
-        self._unsettled = Unsettled(jobs=self._jobs, spool=InMemorySpool(room=0), events=self._events)
+        self._context.outcomes.drop()
         super().work_one(patience)
 
 
@@ -200,25 +211,28 @@ class WatchThatTrustsTheClock(LeaseWatch):
 class WorkerThatClaimsBesideASuspect(Worker):
     """Fills its other slots when it runs one."""
 
-    @property
-    def _runs_apart(self) -> bool:
-        return False
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self._suspects.forbid_claims = lambda: False
 
 
 class WorkerThatMakesNoRoom(Worker):
     """Takes a suspect only if it happens to hold nothing."""
 
-    @property
-    def _runs_apart(self) -> bool:
-        return any(run.job.suspect for run in self._running.values()) and self._concurrency > 1
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        slots = self._context.slots
+        self._suspects.forbid_claims = lambda: (
+            any(run.job.suspect for run in slots.running.values()) and slots.concurrency > 1
+        )
 
 
-def rescue_before_expiry(policy: Policy, *, at: datetime, **ports: object) -> timedelta:
-    return rescue_lost_workers(policy, at=at + policy.lease / 2, **ports)  # type: ignore[arg-type]
+def rescue_before_expiry(*, clock: Clock, **ports: object) -> Callable[[Policy], timedelta]:
+    return lambda policy: Rescue(clock=lambda: clock() + policy.lease / 2, **ports)(policy)  # type: ignore[arg-type]
 
 
-def rescue_nobody(policy: Policy, **_ports: object) -> timedelta:
-    return policy.lease / 6
+def rescue_nobody(**_ports: object) -> Callable[[Policy], timedelta]:
+    return lambda policy: policy.lease / 6
 
 
 class NobodyRegistered(InMemoryLocalProcesses):
@@ -231,14 +245,14 @@ class NobodyRegistered(InMemoryLocalProcesses):
 SAFETY, LIVENESS, CALM, POISON = (Mode.SAFETY,), (Mode.LIVENESS,), (Mode.CALM,), (Mode.POISON,)
 
 MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
-    "a repository without the fence": (Parts(jobs=JobsWithoutFence), SAFETY),
-    "a repository that counts a resend": (Parts(jobs=JobsThatCountAResend), SAFETY),
-    "a repository that forgets a cancel": (Parts(jobs=JobsThatForgetACancel), SAFETY),
-    "a claim of what runs already": (Parts(jobs=JobsThatAreClaimedTwice), CALM),
-    "a repository that rescues the living": (Parts(jobs=JobsForWhomeverAsks, rescue=rescue_before_expiry), SAFETY),
-    "a repository that blames all": (Parts(jobs=JobsThatBlameAll), SAFETY),
-    "a repository that gives suspects to any claim": (Parts(jobs=JobsThatRunBesideSuspects), POISON),
-    "a repository that forgets suspicion": (Parts(jobs=JobsThatForgetSuspicion), POISON),
+    "a repository without the fence": (Parts(work=WorkWithoutFence), SAFETY),
+    "a repository that counts a resend": (Parts(work=WorkThatCountsAResend), SAFETY),
+    "a repository that forgets a cancel": (Parts(work=WorkThatForgetsACancel), SAFETY),
+    "a claim of what runs already": (Parts(work=WorkThatAreClaimedTwice), CALM),
+    "a repository that rescues the living": (Parts(work=WorkForWhomeverAsks, rescue=rescue_before_expiry), SAFETY),
+    "a repository that blames all": (Parts(work=WorkThatBlameAll), SAFETY),
+    "a repository that gives suspects to any claim": (Parts(work=WorkThatRunBesideSuspects), POISON),
+    "a repository that forgets suspicion": (Parts(work=WorkThatForgetSuspicion), POISON),
     "a worker that claims beside a suspect": (Parts(worker=WorkerThatClaimsBesideASuspect), POISON),
     "a worker that makes no room for a suspect": (Parts(worker=WorkerThatMakesNoRoom), POISON),
     "a registry that renews the dead": (Parts(workers=WorkersThatRenewTheDead), LIVENESS),
@@ -252,7 +266,7 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
         SAFETY,
     ),
     "a worker that starts whatever it claimed": (Parts(worker=WorkerThatStartsWhateverItClaimed), SAFETY),
-    "a worker that forgets strays": (Parts(worker=WorkerThatForgetsStrays), LIVENESS),
+    "a worker that forgets orphaned claims": (Parts(work=JobsThatHideWhatIsHeld), LIVENESS),
     "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
     "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
     "a rescue that takes a step of the clock for time": (Parts(watch=WatchThatTrustsTheClock), SAFETY),

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable
-from queuectl.domain.ports.work import Ended, JobRepository
+from queuectl.domain.ports.work import DecideEnd, Settled, Work
 from queuectl.domain.worker import Lease
 from tests.simulation.simulated_time import SimulatedProcess, Timeline
 
@@ -18,8 +19,8 @@ REPEATABLE = frozenset({"claim", "settle", "settle_and_claim", "renew", "rescue"
 
 
 @dataclass(slots=True, kw_only=True)
-class Weather:
-    """How bad the network is at the moment, for everybody. Chances are of each call."""
+class SimFaults:
+    """The faults of the network at the moment, for everybody. Chances are of each call."""
 
     slow: float = 0.0
     answer_lost: float = 0.0
@@ -28,7 +29,7 @@ class Weather:
     """No host reaches the database."""
 
 
-class Wire:
+class SimNetwork:
     """One process's way to the database. `is_cut` tells whether its host is partitioned from it now."""
 
     def __init__(
@@ -36,7 +37,7 @@ class Wire:
         timeline: Timeline,
         process: SimulatedProcess,
         *,
-        weather: Weather,
+        faults: SimFaults,
         is_cut: Callable[[], bool],
         gives_up_after: timedelta,
         committed: "Committed",
@@ -44,14 +45,14 @@ class Wire:
     ) -> None:
         self._timeline = timeline
         self._process = process
-        self._weather = weather
+        self._faults = faults
         self._is_cut = is_cut
         self._gives_up_after = gives_up_after
         self._committed = committed
         self._random = random.Random(seed)
 
     def reach(self, repository: object) -> "Remote":
-        """That repository, at the far end of this wire."""
+        """Put that repository at the far end of this network."""
         return Remote(repository, self)
 
     def call(
@@ -59,22 +60,22 @@ class Wire:
     ) -> object:
         sent_at = self._timeline.now
         self._travel()
-        if self._weather.is_down or self._is_cut():
+        if self._faults.is_down or self._is_cut():
             raise self._gave_up(sent_at, name)
         chance = self._random.random()
-        if name in ("claim", "settle_and_claim") and chance > 1 - self._weather.answer_lost / 2:
+        if name in ("claim", "settle_and_claim") and chance > 1 - self._faults.answer_lost / 2:
             late = timedelta(seconds=3) * self._random.random()
             self._timeline.after(late, lambda: self._make(name, method, args, kwargs, sent_at))
             raise self._gave_up(sent_at, name)
         answer = self._make(name, method, args, kwargs, sent_at)
-        if chance < self._weather.made_twice and name in REPEATABLE:
+        if chance < self._faults.made_twice and name in REPEATABLE:
             self._process.pause(self._gives_up_after * self._random.random())
             answer = self._make(name, method, args, kwargs, sent_at)
-        elif chance > 1 - self._weather.answer_lost:
+        elif chance > 1 - self._faults.answer_lost:
             raise self._gave_up(sent_at, name)
         if self._random.random() < 0.3:
             self._travel()
-            if self._weather.is_down or self._is_cut():
+            if self._faults.is_down or self._is_cut():
                 raise self._gave_up(sent_at, name)
         return answer
 
@@ -86,26 +87,41 @@ class Wire:
         kwargs: dict[str, object],
         sent_at: timedelta,
     ) -> object:
+        if name == "settle":
+            return self._settle(method.__self__, *args, sent_at)  # type: ignore[attr-defined]
         if name == "settle_and_claim":
             return self._settle_and_claim(method.__self__, *args, sent_at, **kwargs)  # type: ignore[attr-defined]
         answer = method(*args, **kwargs)
         self._committed(self._process, name, args, answer, sent_at)
         return answer
 
+    def _settle(
+        self, work: Work, ends: Sequence[AttemptEnd], decide: DecideEnd, sent_at: timedelta
+    ) -> Sequence[Settled]:
+        """One transaction, of which the watcher is told step by step."""
+        settled = []
+        for end in ends:
+            settled += work.settle([end], decide)
+            self._committed(self._process, "settle", (end,), settled[-1], sent_at)
+        return settled
+
     def _settle_and_claim(
-        self, jobs: JobRepository, ended: Sequence[Ended], lease: Lease, sent_at: timedelta, **claiming: object
+        self,
+        work: Work,
+        ends: Sequence[AttemptEnd],
+        decide: DecideEnd,
+        lease: Lease,
+        sent_at: timedelta,
+        **claiming: object,
     ) -> object:
-        """One transaction, of which the watcher is told step by step: a job may be given back and claimed in it."""
-        settlements = []
-        for each in ended:
-            settlements.append(jobs.settle(each.job, each.lease, each.result))
-            self._committed(self._process, "settle", (each.job, each.lease, each.result), settlements[-1], sent_at)
-        runs = jobs.claim(lease, **claiming)  # type: ignore[arg-type]
+        """The same: a job may be given back and claimed in it."""
+        settled = self._settle(work, ends, decide, sent_at)
+        runs = work.claim(lease, **claiming)  # type: ignore[arg-type]
         self._committed(self._process, "claim", (lease,), runs, sent_at)
-        return settlements, runs
+        return settled, runs
 
     def _travel(self) -> None:
-        is_slow = self._weather.slow and self._random.random() < self._weather.slow
+        is_slow = self._faults.slow and self._random.random() < self._faults.slow
         self._process.pause(timedelta(0, 0, int(self._random.random() * (300_000 if is_slow else 4_000))))
 
     def _gave_up(self, sent_at: timedelta, name: str) -> DatabaseUnreachable | CommitUnknown:
@@ -121,17 +137,17 @@ Committed = Callable[[SimulatedProcess, str, tuple[object, ...], object, timedel
 
 
 class Remote:
-    """A repository behind a wire: the same methods."""
+    """A repository at the far end of the network: the same methods."""
 
-    def __init__(self, repository: object, wire: Wire) -> None:
+    def __init__(self, repository: object, network: SimNetwork) -> None:
         self._repository = repository
-        self._wire = wire
+        self._network = network
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         method = getattr(self._repository, name)
 
         def call(*args: object, **kwargs: object) -> object:
-            return self._wire.call(name, method, args, kwargs)
+            return self._network.call(name, method, args, kwargs)
 
         setattr(self, name, call)
         return call

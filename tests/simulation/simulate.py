@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from queuectl.application.work.worker import PATIENCE_WITH_OTHERS
+from queuectl.application.work.suspects import PATIENCE_WITH_OTHERS
+from tests.simulation.cluster import Host, Order, Parts, Plan, SimCluster, WorkerProcess
 from tests.simulation.commands import Script
 from tests.simulation.invariants import PromiseBroken
-from tests.simulation.network import Weather
+from tests.simulation.network import SimFaults
 from tests.simulation.simulated_time import TimeStandsStill
-from tests.simulation.world import Host, Order, Parts, Plan, WorkerProcess, World
 
 LEASE = timedelta(seconds=3)
 POLICY = {"lease": "3s", "kill-grace": "1s", "backoff-base": "1.2", "backoff-max": "1500ms", "max-losses": "6"}
 
 FAULTS_FOR = timedelta(seconds=15)
-"""How long faults go on: in safety mode the whole history."""
+"""The time for which faults go on: in safety mode the whole history."""
 
 
 class Mode(StrEnum):
@@ -35,7 +35,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one history."""
+    """The end of one history."""
 
     violation: str | None
     runs: int
@@ -54,43 +54,43 @@ def simulate(seed: int, mode: Mode, parts: Parts = Parts(), *, traced: bool = Fa
 
     chosen = random.Random(f"{mode} {seed}")
     plan = planned(seed, mode, chosen)
-    world = World(plan, parts, note if traced else None, SUSPECTS_WAIT if mode is Mode.POISON else None)
+    cluster = SimCluster(plan, parts, note if traced else None, SUSPECTS_WAIT if mode is Mode.POISON else None)
     violation = None
     try:
         if mode in (Mode.SAFETY, Mode.LIVENESS):
-            Faults(world, chosen).begin()
-            world.timeline.run(until=FAULTS_FOR)
+            FaultInjector(cluster, chosen).begin()
+            cluster.timeline.run(until=FAULTS_FOR)
             if mode is Mode.LIVENESS:
-                world.tell("-- faults stop --")
+                cluster.note("-- faults stop --")
         if mode is not Mode.SAFETY:
-            world.timeline.run(until=FAULTS_FOR + bound(plan), unless=lambda: world.is_quiet)
-            world.timeline.run(until=world.timeline.now + LEASE / 6)  # whatever would come after the end
-        world.promises.finished(in_time=mode is not Mode.SAFETY)
+            cluster.timeline.run(until=FAULTS_FOR + bound(plan), unless=lambda: cluster.is_quiet)
+            cluster.timeline.run(until=cluster.timeline.now + LEASE / 6)  # whatever would come after the end
+        cluster.promises.finished(in_time=mode is not Mode.SAFETY)
         if mode is Mode.CALM:
-            world.promises.undisturbed()
+            cluster.promises.undisturbed()
         if mode is Mode.POISON:
-            world.promises.blamed({order.job for order in plan.orders if order.scripts[0].kills_its_worker})
+            cluster.promises.blamed({order.job for order in plan.orders if order.scripts[0].kills_its_worker})
     except (PromiseBroken, TimeStandsStill) as broken:
         violation = str(broken)
     finally:
-        world.end()
+        cluster.end()
     return Verdict(
         violation=violation,
-        runs=len(world.promises.runs),
-        double_runs=world.promises.double_runs,
-        outlived=len(world.promises.outlived),
-        simulated=world.timeline.now,
+        runs=len(cluster.promises.runs),
+        double_runs=cluster.promises.double_runs,
+        outlived=len(cluster.promises.outlived),
+        simulated=cluster.timeline.now,
         trace=tuple(lines),
     )
 
 
-def told(seed: int, mode: Mode, violation: str) -> str:
-    """What is said of a broken promise: it, and how to see how it came to that."""
+def reported(seed: int, mode: Mode, violation: str) -> str:
+    """Word a broken promise, and the command that shows how it came to that."""
     return f"{violation}\nthe same again, with a trace: python -m tests.simulation --mode {mode} --seed {seed}"
 
 
 def bound(plan: Plan) -> timedelta:
-    """When, after the last fault, the last job must have ended: I7.
+    """The time, after the last fault, in which the last job must end: I7.
 
     Hosts come back, the leases of who is gone run out, clocks that were set are waited for; then every job may need
     all its attempts, one after the other on one slot.
@@ -99,14 +99,14 @@ def bound(plan: Plan) -> timedelta:
         (order.max_retries + 1) * (max(script.lasts for script in order.scripts) + timedelta(seconds=2 + 1 + 2))
         for order in plan.orders
     ]
-    return LONGEST_FAULT + 2 * LARGEST_STEP + 3 * LEASE + PATIENCE_WITH_OTHERS[1] * LEASE + sum(per_job, timedelta())
+    return MAX_FAULT + 2 * MAX_STEP + 3 * LEASE + PATIENCE_WITH_OTHERS[1] * LEASE + sum(per_job, timedelta())
 
 
-LONGEST_FAULT = 2.5 * LEASE
-LARGEST_STEP = 2 * LEASE
+MAX_FAULT = 2.5 * LEASE
+MAX_STEP = 2 * LEASE
 
-LONGEST_JOB = timedelta(seconds=2)
-SUSPECTS_WAIT = (PATIENCE_WITH_OTHERS[1] + 1) * LEASE + 14 * LONGEST_JOB
+MAX_JOB = timedelta(seconds=2)
+SUSPECTS_WAIT = (PATIENCE_WITH_OTHERS[1] + 1) * LEASE + 14 * MAX_JOB
 """In poison mode, how long a suspect may wait: a worker's patience, a look at what waits, the end of what that worker
 has in hand, and all the suspects before it, of which some take their worker with them."""
 
@@ -150,7 +150,7 @@ def _poisoned(seed: int, chosen: random.Random) -> Plan:
     slots = hosts * workers * concurrency
 
     def script(*, kills_its_worker: bool = False) -> Script:
-        lasts = LONGEST_JOB * chosen.uniform(0.3, 1)
+        lasts = MAX_JOB * chosen.uniform(0.3, 1)
         return Script(lasts, kills_its_worker=kills_its_worker)
 
     def order(number: int, *, kills_its_worker: bool = False) -> Order:
@@ -172,11 +172,11 @@ def _poisoned(seed: int, chosen: random.Random) -> Plan:
     )
 
 
-class Faults:
-    """Disturbs a world until FAULTS_FOR: each seed with its own few kinds of faults, and its own pace."""
+class FaultInjector:
+    """Disturbs a cluster until FAULTS_FOR: each seed with its own few kinds of faults, and its own pace."""
 
-    def __init__(self, world: World, chosen: random.Random) -> None:
-        self._world = world
+    def __init__(self, cluster: SimCluster, chosen: random.Random) -> None:
+        self._cluster = cluster
         self._random = chosen
         kinds = [
             self._crash,
@@ -194,97 +194,97 @@ class Faults:
         ]
         self._kinds = chosen.sample(kinds, chosen.randint(1, 4))
         self._pace = chosen.choice([0.7, 2.0, 5.0])
-        self._weather = Weather(
+        self._faults = SimFaults(
             slow=chosen.choice([0, 0.02, 0.2]),
             answer_lost=chosen.choice([0, 0.02, 0.1]),
             made_twice=chosen.choice([0, 0.02, 0.1]),
         )
 
     def begin(self) -> None:
-        weather = self._world.weather
-        weather.slow, weather.answer_lost = self._weather.slow, self._weather.answer_lost
-        weather.made_twice = self._weather.made_twice
-        self._world.timeline.at(FAULTS_FOR, self._end)
+        faults = self._cluster.faults
+        faults.slow, faults.answer_lost = self._faults.slow, self._faults.answer_lost
+        faults.made_twice = self._faults.made_twice
+        self._cluster.timeline.at(FAULTS_FOR, self._end)
         self._later()
 
     def _later(self) -> None:
         span = timedelta(seconds=self._random.expovariate(1 / self._pace))
-        if self._world.timeline.now + span < FAULTS_FOR:
-            self._world.timeline.after(span, self._strike)
+        if self._cluster.timeline.now + span < FAULTS_FOR:
+            self._cluster.timeline.after(span, self._strike)
 
     def _strike(self) -> None:
         self._random.choice(self._kinds)()
         self._later()
 
     def _end(self) -> None:
-        """The network is good again. What is frozen, cut or down comes back in its time, by LONGEST_FAULT."""
-        weather = self._world.weather
-        weather.slow = weather.answer_lost = weather.made_twice = 0
+        """The network is good again. What is frozen, cut or down comes back in its time, by MAX_FAULT."""
+        faults = self._cluster.faults
+        faults.slow = faults.answer_lost = faults.made_twice = 0
 
     def _span(self) -> timedelta:
         return LEASE * self._random.choice([0.1, 0.7, 1.2, 1.8, 2.5]) * self._random.uniform(0.8, 1)
 
     def _host(self) -> Host:
-        return self._random.choice(self._world.hosts)
+        return self._random.choice(self._cluster.hosts)
 
     def _worker(self) -> WorkerProcess | None:
-        workers = [worker for host in self._world.hosts for worker in host.members]
+        workers = [worker for host in self._cluster.hosts for worker in host.members]
         return self._random.choice(workers) if workers else None
 
     def _crash(self) -> None:
         if worker := self._worker():
-            self._world.tell(f"** kill -9 {worker}")
-            self._world.crash(worker)
+            self._cluster.note(f"** kill -9 {worker}")
+            self._cluster.crash(worker)
 
     def _crash_all(self) -> None:
         host, span = self._host(), self._span()
-        self._world.tell(f"** kill -9 the supervisor and all workers of {host.name}; started again in {span}")
-        self._world.crash_all(host, back_after=span)
+        self._cluster.note(f"** kill -9 the supervisor and all workers of {host.name}; started again in {span}")
+        self._cluster.crash_all(host, back_after=span)
 
     def _power_off(self) -> None:
         host, span = self._host(), self._span()
-        self._world.tell(f"** power cut of {host.name} for {span}")
-        self._world.power_off(host, back_after=span)
+        self._cluster.note(f"** power cut of {host.name} for {span}")
+        self._cluster.power_off(host, back_after=span)
 
     def _freeze_worker(self) -> None:
         worker, span = self._worker(), self._span()
         if worker and not worker.process.is_frozen:
-            self._world.tell(f"** {worker} is frozen for {span}, its commands go on")
+            self._cluster.note(f"** {worker} is frozen for {span}, its commands go on")
             worker.process.freeze()
-            self._world.timeline.after(span, worker.process.thaw)
+            self._cluster.timeline.after(span, worker.process.thaw)
 
     def _freeze_host(self) -> None:
         host, span = self._host(), self._span()
-        self._world.tell(f"** {host.name} is frozen for {span}, commands and all")
-        self._world.freeze_host(host, span)
+        self._cluster.note(f"** {host.name} is frozen for {span}, commands and all")
+        self._cluster.freeze_host(host, span)
 
     def _partition(self) -> None:
         host, span = self._host(), self._span()
         if not host.is_cut:
-            self._world.tell(f"** {host.name} is cut from the database for {span}")
+            self._cluster.note(f"** {host.name} is cut from the database for {span}")
             host.is_cut = True
-            self._world.timeline.after(span, lambda: setattr(host, "is_cut", False))
+            self._cluster.timeline.after(span, lambda: setattr(host, "is_cut", False))
 
     def _outage(self) -> None:
-        weather, span = self._world.weather, self._span()
-        if not weather.is_down:
-            self._world.tell(f"** the database is down for {span}")
-            weather.is_down = True
-            self._world.timeline.after(span, lambda: setattr(weather, "is_down", False))
+        faults, span = self._cluster.faults, self._span()
+        if not faults.is_down:
+            self._cluster.note(f"** the database is down for {span}")
+            faults.is_down = True
+            self._cluster.timeline.after(span, lambda: setattr(faults, "is_down", False))
 
     def _step_clock(self) -> None:
         host = self._host()
-        wrong_by = LARGEST_STEP * self._random.uniform(-1, 1)
-        self._world.tell(f"** the clock of {host.name} is set to be wrong by {wrong_by.total_seconds():.1f} s")
-        self._world.set_clock(host, wrong_by)
+        wrong_by = MAX_STEP * self._random.uniform(-1, 1)
+        self._cluster.note(f"** the clock of {host.name} is set to be wrong by {wrong_by.total_seconds():.1f} s")
+        self._cluster.set_clock(host, wrong_by)
 
     def _step_server_clock(self) -> None:
-        wrong_by = LARGEST_STEP * self._random.uniform(-1, 1)
-        self._world.tell(f"** the server's clock is set to be wrong by {wrong_by.total_seconds():.1f} s")
-        self._world.set_server_clock(wrong_by)
+        wrong_by = MAX_STEP * self._random.uniform(-1, 1)
+        self._cluster.note(f"** the server's clock is set to be wrong by {wrong_by.total_seconds():.1f} s")
+        self._cluster.set_server_clock(wrong_by)
 
     def _stop_worker(self) -> None:
         if worker := self._worker():
             force = self._random.random() < 0.5
-            self._world.tell(f"** {worker} is asked to stop{' by force' if force else ''}")
+            self._cluster.note(f"** {worker} is asked to stop{' by force' if force else ''}")
             worker.stop(force=force)

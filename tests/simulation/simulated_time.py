@@ -16,7 +16,7 @@ Action = Callable[[], None]
 
 NOW = timedelta()
 
-MOST_AT_ONCE = 20_000
+AT_ONCE_LIMIT = 20_000
 """Events at one moment; more are a loop in which nobody waits."""
 
 
@@ -25,7 +25,7 @@ class TimeStandsStill(Exception):
 
 
 class Timeline:
-    """The events to come. `now` is the true time, which nobody in the simulated world can read."""
+    """The events to come. `now` is the true time, which nobody in the simulation can read."""
 
     def __init__(self) -> None:
         self.now = timedelta()
@@ -45,8 +45,8 @@ class Timeline:
         while self._events and self._events[0][0] <= until and not unless():
             moment, _, action = heapq.heappop(self._events)
             at_once = at_once + 1 if moment == self.now else 0
-            if at_once > MOST_AT_ONCE:
-                raise TimeStandsStill(f"more than {MOST_AT_ONCE} events at {moment}")
+            if at_once > AT_ONCE_LIMIT:
+                raise TimeStandsStill(f"more than {AT_ONCE_LIMIT} events at {moment}")
             self.now = moment
             action()
         self.now = self.now if unless() else until
@@ -111,7 +111,7 @@ class SimulatedProcess:
         self._threads.clear()
 
     def was_frozen(self, since: timedelta) -> bool:
-        """Whether it was frozen at any moment from `since` on."""
+        """Tell whether it was frozen at any moment from `since` on."""
         return any(end is None or end > since for _, end in self.freezes)
 
     def _go_on(self, thread: greenlet, is_over: list[bool]) -> None:

@@ -6,7 +6,7 @@
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.simulate import FAULTS_FOR, Mode, simulate, told
+from tests.simulation.simulate import FAULTS_FOR, Mode, reported, simulate
 
 RUNS = {Mode.CALM: 100, Mode.SAFETY: 500, Mode.LIVENESS: 400, Mode.POISON: 50}
 CHUNK = 50
@@ -22,7 +22,7 @@ def test_every_promise_is_kept_whatever_happens(mode: Mode, first: int) -> None:
     for seed in range(first, first + CHUNK):
         if violation := simulate(seed, mode).violation:
             trace = "\n".join(simulate(seed, mode, traced=True).trace[-200:])
-            pytest.fail(f"{trace}\n{told(seed, mode, violation)}", pytrace=False)
+            pytest.fail(f"{trace}\n{reported(seed, mode, violation)}", pytrace=False)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

@@ -3,7 +3,7 @@ from threading import Thread
 
 import pytest
 
-from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.domain.worker import WorkerState
 from tests.builders import NOON, SECOND, a_worker
 from tests.fakes import InMemoryWorkers, ManualClock, Memory, ScriptedRunner
@@ -11,8 +11,8 @@ from tests.fakes import InMemoryWorkers, ManualClock, Memory, ScriptedRunner
 LEASE = 30 * SECOND
 
 
-class Chest:
-    """A heart to listen to, and all that it is wired to."""
+class HeartbeatHarness:
+    """A heartbeat, and all that it is wired to."""
 
     def __init__(self) -> None:
         self.memory = Memory()
@@ -23,144 +23,145 @@ class Chest:
         self.heartbeat = Heartbeat(
             "w-1",
             workers=self.workers,
-            lease=LEASE,
+            lease=LeaseTerm(LEASE, elapsed=self.clock.elapsed),
             clock=self.clock,
-            elapsed=self.clock.elapsed,
             wake=self.runner.wake,
         )
 
 
 @pytest.fixture
-def chest() -> Chest:
-    return Chest()
+def harness() -> HeartbeatHarness:
+    return HeartbeatHarness()
 
 
-def test_a_beat_renews_the_lease_for_its_whole_length_and_tells_the_state(chest: Chest) -> None:
-    chest.clock.advance(5 * SECOND)
-    chest.heartbeat.state = WorkerState.STOPPING
-    chest.heartbeat.beat()
-    [worker] = chest.workers.live()
+def test_a_beat_renews_the_lease_for_its_whole_length_and_tells_the_state(harness: HeartbeatHarness) -> None:
+    harness.clock.advance(5 * SECOND)
+    harness.heartbeat.state = WorkerState.STOPPING
+    harness.heartbeat.renew()
+    [worker] = harness.workers.live()
     assert worker.lease_expires_at == NOON + 5 * SECOND + LEASE
     assert worker.state is WorkerState.STOPPING
-    assert chest.heartbeat.time_left == LEASE * 2 / 3
+    assert harness.heartbeat.time_left == LEASE * 2 / 3
 
 
-def test_the_lease_is_taken_as_lost_after_two_thirds_without_a_renewal(chest: Chest) -> None:
-    chest.clock.advance(20 * SECOND - SECOND / 1000)
-    assert chest.heartbeat.lost is None
-    chest.clock.advance(SECOND / 1000)
-    assert chest.heartbeat.lost == "the lease could not be renewed: this process was held up"
+def test_the_lease_is_taken_as_lost_after_two_thirds_without_a_renewal(harness: HeartbeatHarness) -> None:
+    harness.clock.advance(20 * SECOND - SECOND / 1000)
+    assert harness.heartbeat.lost is None
+    harness.clock.advance(SECOND / 1000)
+    assert harness.heartbeat.lost == "the lease could not be renewed: this process was held up"
 
 
-def test_the_jobs_can_be_stopped_before_a_lost_lease_ends(chest: Chest) -> None:
-    assert LEASE * 2 / 3 + chest.heartbeat.stop_grace < LEASE
+def test_the_jobs_can_be_stopped_before_a_lost_lease_ends(harness: HeartbeatHarness) -> None:
+    assert LEASE * 2 / 3 + harness.heartbeat.lease.interval < LEASE
 
 
-def test_a_database_that_does_not_answer_is_named_as_the_reason(chest: Chest) -> None:
-    chest.memory.outage = "no route to host"
-    chest.heartbeat.beat()
-    assert chest.heartbeat.lost is None
-    chest.clock.advance(20 * SECOND)
-    assert chest.heartbeat.lost == "the lease could not be renewed: no route to host"
+def test_a_database_that_does_not_answer_is_named_as_the_reason(harness: HeartbeatHarness) -> None:
+    harness.memory.outage = "no route to host"
+    harness.heartbeat.renew()
+    assert harness.heartbeat.lost is None
+    harness.clock.advance(20 * SECOND)
+    assert harness.heartbeat.lost == "the lease could not be renewed: no route to host"
 
 
-def test_a_renewal_counts_from_when_it_was_sent(chest: Chest) -> None:
-    renew = chest.workers.renew
+def test_a_renewal_counts_from_when_it_was_sent(harness: HeartbeatHarness) -> None:
+    renew = harness.workers.renew
 
     def slowly(*args: object, **asked: object) -> bool:
         renewed = renew(*args, **asked)
-        chest.clock.advance(12 * SECOND)
+        harness.clock.advance(12 * SECOND)
         return renewed
 
-    chest.workers.renew = slowly
-    chest.heartbeat.beat()
-    assert chest.heartbeat.time_left == 8 * SECOND
+    harness.workers.renew = slowly
+    harness.heartbeat.renew()
+    assert harness.heartbeat.time_left == 8 * SECOND
 
 
-def test_a_worker_that_others_gave_up_hears_of_it_at_once(chest: Chest) -> None:
-    chest.workers.retire("w-1", at=NOON)
-    chest.heartbeat.beat()
-    assert chest.heartbeat.lost == "others took the lease for lost and took the jobs back"
-    before = chest.clock.now
-    chest.runner.wait(SECOND)
-    assert chest.clock.now == before
+def test_a_worker_that_others_gave_up_hears_of_it_at_once(harness: HeartbeatHarness) -> None:
+    harness.workers.retire("w-1", at=NOON)
+    harness.heartbeat.renew()
+    assert harness.heartbeat.lost == "others took the lease for lost and took the jobs back"
+    before = harness.clock.now
+    harness.runner.wait(SECOND)
+    assert harness.clock.now == before
 
 
-def test_the_beating_ends_when_it_is_closed(chest: Chest) -> None:
-    thread = Thread(target=chest.heartbeat.run)
+def test_the_beating_ends_when_it_is_closed(harness: HeartbeatHarness) -> None:
+    thread = Thread(target=harness.heartbeat.run)
     thread.start()
-    chest.heartbeat.close()
+    harness.heartbeat.close()
     thread.join(10)
     assert not thread.is_alive()
 
 
-def test_the_beating_ends_when_the_worker_is_given_up(chest: Chest) -> None:
-    chest.workers.retire("w-1", at=NOON)
-    chest.heartbeat.soon()
-    thread = Thread(target=chest.heartbeat.run)
+def test_the_beating_ends_when_the_worker_is_given_up(harness: HeartbeatHarness) -> None:
+    harness.workers.retire("w-1", at=NOON)
+    harness.heartbeat.renew_now()
+    thread = Thread(target=harness.heartbeat.run)
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
-    assert chest.heartbeat.lost
+    assert harness.heartbeat.lost
 
 
-def test_a_renewal_after_the_lease_was_lost_does_not_hide_it(chest: Chest) -> None:
-    chest.clock.advance(LEASE * 2 / 3)
-    chest.heartbeat.beat()
-    assert chest.heartbeat.lost
+def test_a_renewal_after_the_lease_was_lost_does_not_hide_it(harness: HeartbeatHarness) -> None:
+    harness.clock.advance(LEASE * 2 / 3)
+    harness.heartbeat.renew()
+    assert harness.heartbeat.lost
 
 
-def test_asked_to_it_beats_before_its_time(chest: Chest) -> None:
-    beaten = chest.workers.renew
+def test_asked_to_it_beats_before_its_time(harness: HeartbeatHarness) -> None:
+    beaten = harness.workers.renew
 
     def and_close(*args: object, **asked: object) -> bool:
-        chest.heartbeat.close()
+        harness.heartbeat.close()
         return beaten(*args, **asked)
 
-    chest.workers.renew = and_close
-    chest.clock.advance(SECOND)
-    chest.heartbeat.soon()
-    chest.heartbeat.run()
-    assert chest.workers.live()[0].renewed_at == NOON + SECOND
+    harness.workers.renew = and_close
+    harness.clock.advance(SECOND)
+    harness.heartbeat.renew_now()
+    harness.heartbeat.run()
+    assert harness.workers.live()[0].renewed_at == NOON + SECOND
 
 
-def test_the_watch_stops_the_jobs_when_the_lease_is_lost_and_kills_them_before_it_ends(chest: Chest) -> None:
+def test_the_watch_stops_the_jobs_when_the_lease_is_lost_and_kills_them_before_it_ends(
+    harness: HeartbeatHarness,
+) -> None:
     stops: list[timedelta] = []
-    chest.clock.advance(LEASE * 2 / 3)
+    harness.clock.advance(LEASE * 2 / 3)
 
     def stop(grace: timedelta) -> None:
         stops.append(grace)
-        chest.heartbeat.close()  # so that the test need not wait for the grace
+        harness.heartbeat.close()  # so that the test need not wait for the grace
 
-    chest.heartbeat.watch(stop)
+    harness.heartbeat.watch(stop)
     assert stops == [LEASE / 6, timedelta()]
 
 
-def test_the_watch_hears_at_once_that_the_worker_was_given_up(chest: Chest) -> None:
+def test_the_watch_hears_at_once_that_the_worker_was_given_up(harness: HeartbeatHarness) -> None:
     stops: list[timedelta] = []
 
     def stop(grace: timedelta) -> None:
         stops.append(grace)
-        chest.heartbeat.close()
+        harness.heartbeat.close()
 
-    thread = Thread(target=chest.heartbeat.watch, args=(stop,))
+    thread = Thread(target=harness.heartbeat.watch, args=(stop,))
     thread.start()
-    chest.workers.retire("w-1", at=NOON)
-    chest.heartbeat.beat()
+    harness.workers.retire("w-1", at=NOON)
+    harness.heartbeat.renew()
     thread.join(10)
     assert stops == [LEASE / 6, timedelta()]
 
 
-def test_the_watch_ends_with_the_worker_and_stops_nothing(chest: Chest) -> None:
-    thread = Thread(target=chest.heartbeat.watch, args=(lambda _grace: pytest.fail("nothing was lost"),))
+def test_the_watch_ends_with_the_worker_and_stops_nothing(harness: HeartbeatHarness) -> None:
+    thread = Thread(target=harness.heartbeat.watch, args=(lambda _grace: pytest.fail("nothing was lost"),))
     thread.start()
-    chest.heartbeat.close()
+    harness.heartbeat.close()
     thread.join(10)
     assert not thread.is_alive()
 
 
-def test_what_is_lost_stays_lost(chest: Chest) -> None:
-    chest.clock.advance(LEASE * 2 / 3)
-    assert chest.heartbeat.lost
-    chest.heartbeat.beat()
-    assert chest.heartbeat.lost
+def test_what_is_lost_stays_lost(harness: HeartbeatHarness) -> None:
+    harness.clock.advance(LEASE * 2 / 3)
+    assert harness.heartbeat.lost
+    harness.heartbeat.renew()
+    assert harness.heartbeat.lost

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,3 +43,14 @@ def test_without_jitter_chance_has_no_effect() -> None:
 
 def test_full_jitter_comes_close_to_twice_as_long() -> None:
     assert Backoff(jitter=1).stretched(1, 0.5) == timedelta(seconds=3)
+
+
+def test_the_waits_between_tries_begin_at_the_initial_one_and_grow_to_the_ceiling() -> None:
+    waits = Backoff(initial=timedelta(seconds=1), base=3, ceiling=timedelta(seconds=5)).waits()
+    assert [wait.total_seconds() for wait in islice(waits, 4)] == [1, 3, 5, 5]
+
+
+def test_each_wait_between_tries_takes_its_own_chance() -> None:
+    chances = iter([0.0, 1.0, 0.5])
+    waits = Backoff(ceiling=timedelta(seconds=2), jitter=1).waits(lambda: next(chances))
+    assert [wait.total_seconds() for wait in islice(waits, 3)] == [1, 4, 3]

@@ -1,6 +1,9 @@
-from queuectl.application.work.retry_clock import FIRST_WAIT, LONGEST_WAIT, RetryClock
+from queuectl.application.work.retry_clock import BACKOFF, RetryClock
 from tests.builders import NOON
 from tests.fakes import ManualClock
+
+FIRST = 2 * BACKOFF.initial
+"""The longest first wait."""
 
 
 def a_retry_clock(chance: float = 1.0) -> tuple[RetryClock, ManualClock]:
@@ -22,16 +25,16 @@ def test_the_waits_double_up_to_the_longest_and_begin_anew_when_it_works() -> No
         assert not clock.is_due
         time.advance(waits[-1])
         assert clock.is_due
-    assert waits == [FIRST_WAIT * 2**number for number in range(7)] + [LONGEST_WAIT] * 2
+    assert waits == [FIRST * 2**number for number in range(7)] + [2 * BACKOFF.ceiling] * 2
     clock.worked()
     clock.failed()
-    assert clock.next_try - time.elapsed() == FIRST_WAIT
+    assert clock.next_try - time.elapsed() == FIRST
 
 
 def test_jitter_takes_up_to_half_of_a_wait() -> None:
     clock, time = a_retry_clock(chance=0)
     clock.failed()
-    assert clock.next_try - time.elapsed() == FIRST_WAIT / 2
+    assert clock.next_try - time.elapsed() == FIRST / 2
 
 
 def test_the_beginning_of_trouble_and_its_end_are_told_once() -> None:

@@ -1,4 +1,4 @@
-"""What has happened in a worker. Logs listen to these in one place; the work itself has no log lines."""
+"""Events in a worker. Logs listen to these in one place; the work itself has no log lines."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -103,7 +103,7 @@ class LeaseLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseLost:
-    """The database stopped answering a worker; it goes on trying. Told once per outage."""
+    """The database stopped answering a worker; it goes on trying. Emitted once per outage."""
 
     worker: str
     error: str
@@ -118,7 +118,7 @@ class DatabaseBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInTrouble:
-    """A worker cannot start commands for reasons of its own, and claims ever more rarely. Told once until one runs."""
+    """A worker cannot start commands for reasons of its own, and claims ever more rarely. Emitted once."""
 
     worker: str
     error: str

@@ -14,7 +14,7 @@ class Lease(NamedTuple):
 
 
 class WorkerState(StrEnum):
-    """What a worker does."""
+    """The states of a worker."""
 
     RUNNING = "running"
     """Claims and runs jobs."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from queuectl.application.fleet import LocalWorkers
 from queuectl.application.operate.configure import set_setting
 from queuectl.application.operate.inspect import attempts_of, search_jobs
 from queuectl.container import Container
@@ -31,7 +32,6 @@ from queuectl.domain.worker import Process
 from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess
 from queuectl.drill.plan import FROZEN_LEASES, Document, Fault, Order, Step, batches, faults, read_ledger, undisturbed
 from queuectl.drill.report import Report, report_on
-from queuectl.entrypoints.worker.background import LocalWorkers, local_workers
 from queuectl.settings import Settings
 
 LEASE = timedelta(seconds=2)
@@ -139,7 +139,8 @@ class Drill:
         self._program.start_workers(self._order.workers)
 
     def _workers(self) -> LocalWorkers:
-        return local_workers(self._container)
+        workers: LocalWorkers = self._container.local_workers()
+        return workers
 
     def _disturb(self) -> None:
         steps = faults(self._order.seed, span=self._order.span, lease=LEASE)

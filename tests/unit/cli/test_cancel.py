@@ -57,7 +57,7 @@ def test_all_are_asked_first_and_then_waited_for(queuectl: CommandLine) -> None:
     first, second = queuectl.start_next(), queuectl.start_next()
 
     def end_both() -> None:
-        assert [job.id for job in queuectl.work.asked_to_cancel("w-1", ["a", "b", "c"])] == ["a", "b"]
+        assert [job.id for job in queuectl.work.cancel_requests("w-1", ["a", "b", "c"])] == ["a", "b"]
         queuectl.end(second, KILLED)
         queuectl.end(first, KILLED)
 

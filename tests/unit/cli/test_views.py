@@ -9,13 +9,13 @@ import pytest
 from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
+from queuectl.domain.exit_codes import exit_code
 from queuectl.domain.job import Job, Spec, State
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.drill.judge import Invariant, Violation
 from queuectl.drill.plan import Fault
 from queuectl.drill.report import Report, drill_view
 from queuectl.entrypoints.cli.failures import error_view
-from queuectl.entrypoints.exit_codes import exit_code
 from queuectl.presentation.columns import (
     ATTEMPT,
     DEAD_JOB,

@@ -1,1 +1,1 @@
-"""What the workers do for the whole queue."""
+"""The duties of workers for the whole queue."""

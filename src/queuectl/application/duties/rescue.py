@@ -1,197 +1,150 @@
 """Taking back the jobs of workers that died or lost their lease."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from queuectl.application.duties.lease_watch import SingleLook
+from queuectl.application.duties.machine import ThisMachine
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.events import JobRescued
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.events import EventSink
-from queuectl.domain.ports.host import Elapsed, LocalProcess, LocalProcesses, NotedCommand
+from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import DecideLost, Work
 from queuectl.domain.ports.workers import WorkerRegistry
-from queuectl.domain.worker import Process, WorkerRecord
+from queuectl.domain.worker import WorkerRecord
 
 LOOKS_PER_LEASE = 6
 """A worker looks for lost ones this often in the time of a lease."""
 
-LONGEST_PAUSE = timedelta(seconds=5)
+MAX_PAUSE = timedelta(seconds=5)
 """The longest time between two looks: the policy that says it may soon be another one."""
 
-Clear = Callable[[str, Sequence[NotedCommand]], None]
-"""Ends what is left on this machine of the commands of a worker, by its id and by what it has noted of them."""
 
-STEP = timedelta(milliseconds=500)
-"""A clock that is ahead of the time since boot by so much more than before has been set: well below a third of the
-shortest lease, for which a worker that could not renew has stopped its commands already."""
+class _Found(NamedTuple):
+    """A worker that may be lost."""
 
-NEWS = timedelta(seconds=10)
-"""How long another process may go by the clock as it was before a step: it asks for the time every ten seconds."""
+    worker: WorkerRecord
+    is_local: bool
+    registered: LocalProcess | None
+    """Its own word on this machine."""
 
-
-class LeaseWatch:
-    """Whether leases are over, for one that looks again and again: also when the database's clock steps.
-
-    A lease that has run out by that clock is over. But after a step, or before this process has watched the clock for
-    the length of a lease, only that counts which this process has seen itself: that a worker did not renew for the
-    length of a lease, in time since boot. Such a worker has stopped its commands, or is dead, whatever the clocks say.
-    """
-
-    def __init__(self, elapsed: Elapsed) -> None:
-        self._elapsed = elapsed
-        self._now = timedelta()
-        self._booted_at: datetime | None = None
-        self._stepped_at = timedelta()
-        self._seen: dict[str, tuple[datetime, timedelta]] = {}
-
-    def look(self, at: datetime) -> None:
-        """A look begins, at that moment of the database's clock."""
-        self._now = self._elapsed()
-        booted_at = at - self._now  # by that clock
-        if self._booted_at is None or abs(booted_at - self._booted_at) > STEP:
-            self._stepped_at = self._now
-        self._booted_at = booted_at
-
-    def see(self, workers: Collection[WorkerRecord]) -> None:
-        """What the look has found."""
-        now, seen = self._elapsed(), self._seen
-        self._seen = {
-            worker.id: seen[worker.id]
-            if worker.id in seen and seen[worker.id][0] == worker.renewed_at
-            else (worker.renewed_at, now)
-            for worker in workers
-        }
-
-    def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
-        """Whether the lease of a worker that was found is over."""
-        trusts_the_clock = self._now - self._stepped_at >= _lease_of(worker) + NEWS
-        return (trusts_the_clock and worker.lease_expires_at <= at) or self.is_silent(worker)
-
-    def is_silent(self, worker: WorkerRecord) -> bool:
-        """Whether it was seen not to renew for the length of its lease."""
-        return self._now - self._seen[worker.id][1] >= _lease_of(worker)
+    @property
+    def living(self) -> LocalProcess | None:
+        """The same, where it is alive."""
+        return self.registered if self.registered is not None and self.registered.is_alive else None
 
 
-def _lease_of(worker: WorkerRecord) -> timedelta:
-    """The length of its lease, which is the one that was in force when it started."""
-    return worker.lease_expires_at - worker.renewed_at
-
-
-def rescue_lost_workers(
-    policy: Policy,
-    *,
-    work: Work,
-    workers: WorkerRegistry,
-    local: LocalProcesses,
-    events: EventSink,
-    machine: str,
-    is_alive: Callable[[Process], bool],
-    clear: Clear,
-    settle_spooled: Callable[[Policy], None],
-    at: datetime,
-    elapsed: Elapsed,
-    watch: LeaseWatch | None = None,
-) -> timedelta:
-    """Rescue the workers whose lease is over, and those of this machine whose process is gone.
-
-    A lease is over when it ran out before `at`; for whoever looks again and again, when `watch` says so.
+class Rescue:
+    """A look at the workers: rescues those whose lease is over, and those of this machine whose process is gone.
 
     Of a worker that is registered on this machine and alive, the lease goes by the machine's time since boot: the
     clock may have been set. Where that is over too, its process is killed first, unless it runs nothing any more: so
-    nobody is left who would take the end of its commands for their own. Then `clear` ends what is left of these, before
-    its jobs are put back, so that no job runs twice at a time. `settle_spooled` records what workers of this machine
-    knew and could not store: what has ended must not be taken back as lost and run again. Each worker is one
-    transaction; any worker may do this for any other.
-
-    Returns how long the next look has time, at most: when the first lease is over, whatever the policy is now.
+    nobody is left who would take the end of its commands for their own. Then what is left of these on this machine is
+    ended, before its jobs are put back, so that no job runs twice at a time. Each worker is one transaction; any worker
+    may do this for any other.
     """
-    pause = min(policy.lease / LOOKS_PER_LEASE, LONGEST_PAUSE)
-    if watch is not None:
-        watch.look(at)
-    settle_spooled(policy)
-    # Those too whose lease will be over before the next look, so that it can be in time for them.
-    found = workers.expired_or_local(at=at + pause, machine=machine, beyond=at + 2 * policy.lease)
-    if watch is not None:
-        watch.see(found)
-    cleared: list[LocalProcess] = []
-    here = {it.worker: it for it in local.registered(of=[it.id for it in found if it.process.machine == machine])}
-    for worker in found:
-        is_local = worker.process.machine == machine
-        registered = here.get(worker.id)
-        if registered is not None and registered.is_alive:
-            ends = registered.lease_ends
-            left = worker.lease_expires_at - at if ends is None else ends - elapsed()
-            if left > timedelta():
+
+    def __init__(
+        self,
+        *,
+        work: Work,
+        workers: WorkerRegistry,
+        machine: ThisMachine,
+        settle_spooled: Callable[[Policy], None],
+        events: EventSink,
+        clock: Clock,
+        watch: SingleLook,
+    ) -> None:
+        """`settle_spooled` records what workers of this machine knew and could not store.
+
+        What has ended must not be taken back as lost and run again.
+        """
+        self._work = work
+        self._workers = workers
+        self._machine = machine
+        self._settle_spooled = settle_spooled
+        self._events = events
+        self._clock = clock
+        self._watch = watch
+
+    def __call__(self, policy: Policy) -> timedelta:
+        """Look once. Raises DatabaseUnavailable.
+
+        Returns how long the next look has time, at most: when the first lease is over, whatever the policy is now.
+        """
+        at = self._clock()
+        pause = min(policy.lease / LOOKS_PER_LEASE, MAX_PAUSE)
+        self._watch.begin(at)
+        self._settle_spooled(policy)
+        cleared: list[LocalProcess] = []
+        # Those too whose lease will be over before the next look, so that it can be in time for them.
+        for found in self._found(at + pause, beyond=at + 2 * policy.lease):
+            left = self._rescue(found, at, policy)
+            if left is not None:
                 pause = min(pause, left)
-                continue
-            proved_dead = not registered.is_harmless(elapsed()) and local.kill(registered)
-        else:
-            proved_dead = is_local and not is_alive(worker.process)
-        # Commands that have emptied their environment are found by its registration, or were killed by its supervisor.
-        is_unknown = is_local and registered is None and not is_alive(worker.supervisor)
-        is_over = worker.lease_expires_at <= at if watch is None else watch.is_over(worker, at)
-        if not is_over and (is_unknown or not proved_dead):
-            pause = min(pause, worker.lease_expires_at - at if worker.lease_expires_at > at else pause)
-            continue
-        if is_local:
-            settle_spooled(policy)  # again, for what it kept just before it died
-            clear(worker.id, registered.commands if registered else ())
-        has_died = proved_dead and not (registered is not None and registered.is_alive)  # and was not killed just now
+            elif found.registered is not None:
+                cleared.append(found.registered)
+        self._machine.forget_ended(cleared, self._workers)
+        return pause
+
+    def _found(self, at: datetime, *, beyond: datetime) -> Sequence[_Found]:
+        workers = self._workers.expired_or_local(at=at, machine=self._machine.id, beyond=beyond)
+        self._watch.see(workers)
+        here = [worker.id for worker in workers if worker.process.machine == self._machine.id]
+        registered = {it.worker: it for it in self._machine.local.registered(of=here)}
+        return [_Found(worker, worker.id in here, registered.get(worker.id)) for worker in workers]
+
+    def _rescue(self, found: _Found, at: datetime, policy: Policy) -> timedelta | None:
+        """Rescue it, if it is lost; else how long the next look has time for its sake."""
+        worker = found.worker
+        if found.living is not None and (left := self._lease_left(worker, found.living, at)) > timedelta():
+            return left
+        proved_dead = self._is_gone(found)
+        is_unknown = self._is_unknown(found)
+        if not self._watch.is_over(worker, at) and (is_unknown or not proved_dead):
+            return worker.lease_expires_at - at if worker.lease_expires_at > at else timedelta.max
+        if found.is_local:
+            self._settle_spooled(policy)  # again, for what it spooled just before it died
+            self._machine.clear(worker.id, found.registered.commands if found.registered else ())
+        has_died = proved_dead and found.living is None  # and was not killed just now
         reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
-        silent_since = worker.renewed_at if watch is not None and watch.is_silent(worker) else None
+        silent_since = worker.renewed_at if self._watch.is_silent(worker) else None
         lost = _lost(reason, at, policy)
-        for job in work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
-            events(JobRescued(job=job, worker=worker.id))
-        cleared += [registered] if registered is not None else []
-    if cleared:
-        _forget_ended(cleared, workers, local)
-    return pause
+        for job in self._work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
+            self._events(JobRescued(job=job, worker=worker.id))
+        return None
 
+    def _lease_left(self, worker: WorkerRecord, living: LocalProcess, at: datetime) -> timedelta:
+        ends = living.lease_ends
+        return worker.lease_expires_at - at if ends is None else ends - self._machine.elapsed()
 
-def _forget_ended(cleared: Sequence[LocalProcess], workers: WorkerRegistry, local: LocalProcesses) -> None:
-    """Those that are still live have jobs that another transaction holds: they will have to prove their death again."""
-    live = {worker.id for worker in workers.live()}
-    for it in cleared:
-        if it.worker not in live:
-            local.forget(it)
+    def _is_gone(self, found: _Found) -> bool:
+        """Prove that its process is gone: one that has outlived its lease here is killed, unless it is harmless."""
+        if found.living is not None:
+            is_harmless = found.living.is_harmless(self._machine.elapsed())
+            return not is_harmless and self._machine.local.kill(found.living)
+        return found.is_local and not self._machine.is_alive(found.worker.process)
+
+    def _is_unknown(self, found: _Found) -> bool:
+        """Tell whether commands of it may run here that nobody finds.
+
+        Those that have emptied their environment are found by its registration, or were killed by its supervisor.
+        """
+        is_registered = found.registered is not None
+        return found.is_local and not is_registered and not self._machine.is_alive(found.worker.supervisor)
 
 
 def _lost(reason: str, at: datetime, policy: Policy) -> DecideLost:
-    """What becomes of a job that was lost for that reason, alone or with others."""
+    """The decision about a job that was lost for that reason, alone or with others."""
 
     def lost(job: Job, alone: bool) -> Job:
         error = reason if alone else f"{reason}; it had other jobs too"
         return job.settled(RunResult(outcome=Outcome.LOST, error=error), at, policy, chance=0, alone=alone)
 
     return lost
-
-
-def clear_leftovers(
-    *,
-    workers: WorkerRegistry,
-    local: LocalProcesses,
-    machine: str,
-    owners: Collection[str],
-    is_alive: Callable[[Process], bool],
-    clear: Clear,
-) -> None:
-    """End the commands on this machine of dead workers whose jobs another machine has taken back already.
-
-    Nobody here was left to do it, when a supervisor and its workers were killed at once. `owners` are the ids of the
-    workers to which commands on this machine belong, those of other queues too: they are not this queue's to judge.
-    """
-    dead = [it for it in local.registered() if not it.is_alive]
-    live = {worker.id for worker in workers.live()} if dead else set()
-    for gone in dead:
-        if gone.worker not in live:  # else it is left to the rescue
-            if gone.commands or gone.worker in owners:
-                clear(gone.worker, gone.commands)
-            local.forget(gone)
-    cleared = {gone.worker for gone in dead}
-    for worker in workers.stopped_on(machine) if owners else ():
-        if worker.id in owners and worker.id not in cleared and not is_alive(worker.process):
-            clear(worker.id, ())
 
 
 def _reason(worker: WorkerRecord, has_died: bool, *, waited: bool) -> str:

@@ -1,1 +1,1 @@
-"""What a worker does: claim jobs, have them run, record how they ended."""
+"""The work of a worker: claim jobs, have them run, record how they ended."""

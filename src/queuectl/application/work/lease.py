@@ -1,4 +1,4 @@
-"""Keeping a worker's lease: renewed by a thread of its own, judged by the machine's time since boot."""
+"""Keeping a worker's lease: renewed by a thread of its own, checked by the machine's time since boot."""
 
 import threading
 from collections.abc import Callable
@@ -10,11 +10,64 @@ from queuectl.domain.ports.host import Clock, Elapsed
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import WorkerState
 
-BEATS_PER_LEASE = 6
+RENEWALS_PER_LEASE = 6
+
+
+class LeaseTerm:
+    """One worker's lease, in time since boot. What is lost stays lost.
+
+    A renewal counts from the moment it was *sent*: the database's answer may be old when it arrives. The lease is given
+    up after two thirds of its length without a renewal, so that the rest is enough to stop the jobs before others may
+    claim them.
+    """
+
+    def __init__(self, length: timedelta, *, elapsed: Elapsed, sent_at: timedelta | None = None) -> None:
+        """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
+        self.length = length
+        self.kept_for = length * 2 / 3
+        """The time that it is kept without a renewal."""
+        self.elapsed = elapsed
+        self.sent_at = elapsed() if sent_at is None else sent_at
+        """The moment at which the last renewal that succeeded was sent."""
+        self.error = ""
+        """The reason why none has succeeded since."""
+        self.is_given_up = False
+        self._lost: str | None = None
+
+    @property
+    def lost(self) -> str | None:
+        """The reason why it must be taken as lost, or None while it is held."""
+        if self._lost is None and self.time_left <= timedelta():
+            self._lost = f"the lease could not be renewed: {self.error or 'this process was held up'}"
+        return self._lost
+
+    @property
+    def time_left(self) -> timedelta:
+        """The time until it must be taken as lost if no renewal succeeds."""
+        return self.sent_at + self.kept_for - self.elapsed()
+
+    @property
+    def ends_at(self) -> timedelta:
+        """The moment from which on others may take it for lost."""
+        return self.sent_at + self.length
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two renewals, and what commands may take to end after SIGTERM once it is lost."""
+        return self.length / RENEWALS_PER_LEASE
+
+    def renewed(self, sent_at: timedelta) -> None:
+        """Note a renewal that has succeeded."""
+        self.sent_at, self.error = sent_at, ""
+
+    def give_up(self, reason: str) -> None:
+        """Take it for lost now, for that reason."""
+        self.is_given_up = True
+        self._lost = self._lost or reason
 
 
 class Flag(Protocol):
-    """What one thread waits for and another one raises: `threading.Event`, or its like in simulated time."""
+    """A sign from one thread to another that waits for it: `threading.Event`, or its like in simulated time."""
 
     def set(self) -> None:
         """Raise it: every `wait` returns, now and from now on."""
@@ -27,12 +80,9 @@ class Flag(Protocol):
 
 
 class Heartbeat:
-    """One worker's lease. `beat` renews it once; `run`, for a thread of its own, goes on until `close`.
+    """Keeps one worker's lease. `renew` renews it once; `run`, for a thread of its own, goes on until `close`.
 
-    `lost` says why the lease must be taken as lost, or is None. A renewal counts from the moment it was *sent*: the
-    database's answer may be old when it arrives. The lease is given up after two thirds of its length without a
-    renewal, so that the rest is enough to stop the jobs before others may claim them. What is lost stays lost.
-    `watch`, for another thread, does just that: it asks no database, which may be what holds up everything else.
+    `watch`, for another thread, asks no database, which may be what holds up everything else.
     """
 
     def __init__(
@@ -40,95 +90,73 @@ class Heartbeat:
         worker_id: str,
         *,
         workers: WorkerRegistry,
-        lease: timedelta,
+        lease: LeaseTerm,
         clock: Clock,
-        elapsed: Elapsed,
         wake: Callable[[], None],
-        sent_at: timedelta | None = None,
         tell: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
-        """`sent_at` is when the registration, and with it the first lease, was sent; None: now.
-
-        `tell` hears at each beat when the lease ends, in time since boot: a sign of life, also when that is past.
-        """
+        """`tell` is given the end of the lease with each renewal, in time since boot: a sign of life."""
+        self.lease = lease
+        self.state = WorkerState.RUNNING
+        """The worker's state, which the registry hears of with the next renewal."""
         self._worker_id = worker_id
         self._workers = workers
-        self._lease = lease
         self._clock = clock
-        self._elapsed = elapsed
         self._wake = wake
-        self._sent_at = elapsed() if sent_at is None else sent_at
         self._tell = tell
-        self._given_up = ""
-        self._error: str | None = None
-        self._lost: str | None = None
         self._due = new_flag()
         self._alarm = new_flag()
         self._over = new_flag()
         self._closed = False
-        self.state = WorkerState.RUNNING
 
     @property
     def lost(self) -> str | None:
-        """Why the lease is lost, or None while it is held."""
-        self._judge()
-        return self._lost
-
-    def _judge(self) -> None:
-        if self._lost is None:
-            if self._given_up:
-                self._lost = self._given_up
-            elif self.time_left <= timedelta():
-                self._lost = f"the lease could not be renewed: {self._error or 'this process was held up'}"
+        """The reason why the lease must be taken as lost, or None while it is held."""
+        return self.lease.lost
 
     @property
     def time_left(self) -> timedelta:
-        """How long until the lease must be taken as lost if no renewal succeeds."""
-        return self._sent_at + self._lease * 2 / 3 - self._elapsed()
+        """The time until the lease must be taken as lost if no renewal succeeds."""
+        return self.lease.time_left
 
-    @property
-    def stop_grace(self) -> timedelta:
-        """How long commands may take to end after SIGTERM once the lease is lost, and still end before it does."""
-        return self._lease / BEATS_PER_LEASE
-
-    def beat(self) -> None:
-        """Renew once. A failure is kept for `lost`; the next beat tries again."""
-        self._judge()  # a process that wakes up may come here first, and a renewal would hide that it was held up
-        sent_at, now = self._elapsed(), self._clock()
+    def renew(self) -> None:
+        """Renew once. A failure is kept for `lost`; the next renewal tries again."""
+        _ = self.lost  # a process that wakes up may come here first, and a renewal would hide that it was held up
+        sent_at, now = self.lease.elapsed(), self._clock()
         try:
-            renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self._lease)
+            renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self.lease.length)
         except DatabaseReplaced as error:
             self.give_up(error.message)
         except DatabaseUnavailable as error:
-            self._error = error.message
-            self._tell(self._sent_at + self._lease)
+            self.lease.error = error.message
+            self._tell(self.lease.ends_at)
         else:
             if renewed:
-                self._sent_at, self._error = sent_at, None
-                self._tell(sent_at + self._lease)
+                self.lease.renewed(sent_at)
+                self._tell(self.lease.ends_at)
             else:
                 self.give_up("others took the lease for lost and took the jobs back")
 
     def give_up(self, reason: str) -> None:
         """Take the lease for lost now, for that reason."""
-        self._given_up = reason
+        self.lease.give_up(reason)
         self._alarm.set()
         self._wake()
 
-    def soon(self) -> None:
-        """Have `run` beat now, for example to tell a new `state`."""
+    def renew_now(self) -> None:
+        """Have `run` renew now, for example to tell a new `state`."""
         self._due.set()
 
     def run(self) -> None:
-        """Beat every sixth of the lease until `close`; for the first time that long after the registration was sent."""
-        beat_at = self._sent_at + self._lease / BEATS_PER_LEASE
-        while not (self._closed or self._given_up):
-            self._due.wait(max(0.0, (beat_at - self._elapsed()).total_seconds()))
+        """Renew every sixth of the lease until `close`; the first time that long after the registration was sent."""
+        renew_at = self.lease.sent_at + self.lease.interval
+        while not (self._closed or self.lease.is_given_up):
+            self._due.wait(max(0.0, (renew_at - self.lease.elapsed()).total_seconds()))
             self._due.clear()
             if not self._closed:
-                beat_at = self._elapsed() + self._lease / BEATS_PER_LEASE
-                self.beat()
+                renew_at = self.lease.elapsed() + self.lease.interval
+                self.renew()
 
     def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
         """Wait until the lease is lost, then call `stop_jobs` with the grace there is, and again when that is over.
@@ -138,8 +166,8 @@ class Heartbeat:
         while not (self._closed or self.lost):
             self._alarm.wait(max(0.0, self.time_left.total_seconds()))
         if self.lost:
-            stop_jobs(self.stop_grace)
-            self._over.wait(self.stop_grace.total_seconds())
+            stop_jobs(self.lease.interval)
+            self._over.wait(self.lease.interval.total_seconds())
             stop_jobs(timedelta())
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -60,7 +60,7 @@ class Unsettled:
                 self._refuse(self._waiting.pop(0), error)
 
     def settle_and_claim(
-        self, lease: Lease, *, queues: Sequence[str], limit: int, at: datetime, suspects: bool | None
+        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
     ) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
         claim = partial(self._work.settle_and_claim, queues=queues, limit=limit, at=at, suspects=suspects)

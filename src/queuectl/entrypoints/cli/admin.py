@@ -8,10 +8,10 @@ import click
 from queuectl import __version__
 from queuectl.application.operate.inspect import status_of, unserved_due
 from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting
+from queuectl.domain.exit_codes import DONE, FAILED
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
-from queuectl.entrypoints.exit_codes import DONE, FAILED
 from queuectl.presentation.columns import FINDING
 from queuectl.presentation.formatting import counted
 from queuectl.presentation.tables import findings_grid

@@ -97,7 +97,7 @@ class App:
 
         heard: list[Event] = []
         self.container.events.override(heard.append)
-        self.container.rescue(policy_of(self.queue))
+        self.container.rescue()(policy_of(self.queue))
         return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property

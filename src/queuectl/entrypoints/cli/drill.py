@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import click
 
+from queuectl.domain.exit_codes import SIGNALLED
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Duration, Whole
 from queuectl.presentation.formatting import counted
@@ -73,4 +74,4 @@ def clear_away_on_signals() -> None:
 
 def exit_by(number: int) -> None:
     """End as a signal asks, with everything cleared away on the way."""
-    raise SystemExit(128 + number)
+    raise SystemExit(SIGNALLED + number)

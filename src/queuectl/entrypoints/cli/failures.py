@@ -9,8 +9,8 @@ from typing import TextIO
 import click
 
 from queuectl.domain.errors import InvalidJob, QueueError
+from queuectl.domain.exit_codes import FAILED, USAGE, exit_code
 from queuectl.domain.formats import is_coloured
-from queuectl.entrypoints.exit_codes import FAILED, USAGE, exit_code
 from queuectl.presentation.formatting import escaped
 
 

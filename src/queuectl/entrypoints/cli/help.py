@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from queuectl.domain.exit_codes import EXIT_CODES
 from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Command, Group, write_options
 from queuectl.entrypoints.cli.failures import WrongUsage
-from queuectl.entrypoints.exit_codes import EXIT_CODES
 
 GLOBAL_OPTIONS_TOPIC = "global-options"
 

@@ -11,10 +11,10 @@ import click
 
 from queuectl import __version__
 from queuectl.domain.errors import QueueError
+from queuectl.domain.exit_codes import DONE, INTERRUPTED
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.commands import Group
 from queuectl.entrypoints.cli.failures import discard
-from queuectl.entrypoints.exit_codes import DONE, INTERRUPTED
 
 SHORT_HELP = """\
 queuectl is a job queue for shell commands: it stores them, runs them, tries

@@ -14,11 +14,11 @@ import click
 
 from queuectl.domain import errors
 from queuectl.domain.errors import QueueError
+from queuectl.domain.exit_codes import EXIT_CODES, FAILED, USAGE, exit_code_of
 from queuectl.domain.policy import SETTINGS
 from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Group
 from queuectl.entrypoints.cli.help import SEVERAL
 from queuectl.entrypoints.cli.program import program
-from queuectl.entrypoints.exit_codes import EXIT_CODES, FAILED, USAGE, exit_code_of
 from queuectl.presentation.columns import ATTEMPT, FINDING, JOB, METRICS, SETTING, TOTALS, WORKER, Result
 from queuectl.settings import LOCAL
 

@@ -73,9 +73,7 @@ def _opened(app: App, url: str, *, new: bool = False) -> "Container":
 
 
 def _drain(app: App, source: "Container") -> None:
-    from queuectl.entrypoints.worker.background import local_workers  # which only --drain needs: subprocess
-
-    local = local_workers(source, of=[worker.id for worker in source.workers().live()])
+    local = source.local_workers(of=[worker.id for worker in source.workers().live()])
     if local.alive:
         app.note(f"stopping {counted(len(local.alive), 'worker')} of {source.storage().name}")
         local.ask_to_stop()

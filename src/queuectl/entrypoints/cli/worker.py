@@ -2,46 +2,35 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from queuectl.application.fleet import Ended, Known, LocalWorkers, known_workers
 from queuectl.application.operate.configure import policy_of
 from queuectl.application.operate.inspect import status_of
+from queuectl.domain.errors import DatabaseUnavailable, QueueError
+from queuectl.domain.ports.host import LocalProcess
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Duration, Group, Whole
 from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.formatting import counted
 
 if TYPE_CHECKING:
-    from queuectl.domain.job import Job
-    from queuectl.domain.worker import Process, WorkerRecord
-    from queuectl.entrypoints.worker.background import LocalWorkers, Started
-    from queuectl.entrypoints.worker.process import WorkerOptions
+    from queuectl.entrypoints.worker.background import Started
 
 ASKED = "they are asked to stop, and end when their jobs do, this one too"
 T = TypeVar("T")
 
-GONE_WITHIN = 1.0
-"""Seconds that a killed process may take to be gone."""
-
-DATABASE_ANSWERS = 2.0
+ANSWER_LIMIT = 2.0
 """Seconds that `worker stop` waits for what it would like to know of the database."""
 
-RESCUED_WITHIN = 20.0
+RESCUE_LIMIT = 20.0
 """Seconds that it waits for the jobs of dead workers to be taken back."""
 
 STILL_STOPPING = "they are still stopping; `queuectl worker stop --force` stops their commands as well"
-
-
-class _Known(NamedTuple):
-    """The workers that the database takes for alive: those of this machine by id, and how many there are elsewhere."""
-
-    here: "Mapping[str, WorkerRecord]"
-    elsewhere: int
 
 
 @click.group("worker", cls=Group)
@@ -54,7 +43,7 @@ def worker() -> None:
 
 
 def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    from queuectl.domain.document import QUEUE
+    from queuectl.domain.document import QUEUE  # the command's entry: its help needs no documents
 
     for name in names:
         if not QUEUE.fullmatch(name):
@@ -100,23 +89,22 @@ def start(
 
     Plain output: pid and id of each worker.
     """
-    from queuectl.entrypoints.worker.background import hide_secrets, start_supervisor, take_secrets
+    from queuectl.entrypoints.worker import background, passwords  # a command's entry: its help needs none of it
 
     _refuse_in_a_job()
     if secrets_fd is not None:
-        take_secrets(secrets_fd)
+        passwords.take_secrets(secrets_fd)
     elif foreground:
-        hide_secrets(app.args)
+        passwords.hide_secrets(app.args)
     policy_of(app.queue_made_if_absent)  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
-        from queuectl.entrypoints.worker.process import WorkerOptions
+        from queuectl.entrypoints.worker.foreground import supervise  # loads all that workers need
 
-        raise SystemExit(_supervise(app, count, WorkerOptions(queues=queues, concurrency=concurrency), ready_fd))
+        raise SystemExit(supervise(app.settings, app.container, count, queues, concurrency, ready_fd=ready_fd))
     arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
-    _tell_started(
-        app, start_supervisor(app.settings, arguments, count=count, own_directory=app.container.own_directory())
-    )
+    own_directory = app.container.own_directory()
+    _tell_started(app, background.start_supervisor(app.settings, arguments, count=count, own_directory=own_directory))
 
 
 @worker.command("stop", short_help="Stop the workers of this machine when their jobs are done.")
@@ -142,58 +130,26 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
 
     Plain output: pid and id of each worker.
     """
-    from queuectl.entrypoints.worker.background import local_workers
-
     _ = app.out  # a bad output setting must be told before anything is done
     known = _known(app)
-    local = local_workers(app.container, of=[] if known is None else list(known.here))
-    taken_back, unregistered = ([], 0) if known is None else _beside(app, known, local)
-    workers = counted(len(local.alive), "worker")
-    jobs = {it.worker: known.here[it.worker].jobs for it in local.alive if known and it.worker in known.here}
-    has_stopped, own = True, None
-    wait = None if timeout is None else timeout.total_seconds()
+    local: LocalWorkers = app.container.local_workers(of=[] if known is None else list(known.here))
+    taken_back, unreachable = _look_after_missing(app, known, local)
+    ended, own = Ended(all=True, killed=()), None
     if local.targets:
-        with_jobs = "" if known is None else f" with {counted(sum(jobs.values()), 'job')}"
-        how = f"{' by force' if force else ''}{with_jobs}"
-        app.note(f"stopping {f'{workers}{how}' if local.alive else 'the processes of ended workers'}")
-        for each in [] if force else local.frozen:
-            what = f"worker {each.worker}" if each.worker else "the supervisor"
-            app.note(
-                f"{what} (pid {each.process.pid}) was frozen by a signal: `worker stop --force` ends it all the same"
-            )
+        _announce(app, known, local, force=force)
         local.ask_to_stop(force=force)
-        if own := _own_worker(local):
-            job_id = os.environ.get("QUEUECTL_JOB_ID")
-            app.note(f"this is a command of job {job_id}, which worker {own} runs: not waiting")
-            wait = 0.0
-        has_stopped = local.wait(wait, force=force)
-        for killed in local.killed:
-            app.note(f"worker {killed.worker} (pid {killed.process.pid}) did not stop, and was killed")
-            app.container.kill_commands()(killed.worker, killed.commands)
-        if local.killed and known is not None:
-            taken_back += _taken_back(app)
-    if unregistered:
+        own = _own_worker(app, local)
+        wait = 0.0 if own else None if timeout is None else timeout.total_seconds()
+        ended = local.wait(wait, force=force)
+        taken_back += _clear_killed(app, known, ended.killed)
+    if unreachable:
         app.note(
-            f"{counted(unregistered, 'worker')} of this machine cannot be reached: "
+            f"{counted(unreachable, 'worker')} of this machine cannot be reached: "
             "started by another user, or with another spool-dir; stop them as they were started"
         )
-    stopped = {worker.process.pid: worker.worker for worker in local.alive} if has_stopped else {}
-    said = [_stopped(local, workers)] if has_stopped else [ASKED if own else STILL_STOPPING]
-    if not app.out.is_table:
-        app.note(said[0])
-    app.out.done(
-        {
-            "stopped": has_stopped,
-            "forced": force,
-            "workers": [{"pid": it.process.pid, "id": it.worker, "jobs": jobs.get(it.worker)} for it in local.alive],
-            "taken_back": [job.id for job in taken_back],
-            "elsewhere": None if known is None else known.elsewhere,
-        },
-        plain=stopped.items(),
-        said=lambda: said,
-        ids=stopped.values(),
-    )
-    ctx.exit(0 if (has_stopped or own) and not unregistered else 1)
+    said = _stopped(local) if ended.all else ASKED if own else STILL_STOPPING
+    _write_stopped(app, known, local, said, stopped=ended.all, forced=force, taken_back=taken_back)
+    ctx.exit(0 if (ended.all or own) and not unreachable else 1)
 
 
 @worker.command("status", short_help="Show the live workers, on all machines, and the lost ones.")
@@ -222,92 +178,86 @@ def status(app: App) -> None:
 def _refuse_in_a_job() -> None:
     """Raise QueueError where this is a job's command: its workers would be part of the job, and end with it."""
     if job_id := os.environ.get("QUEUECTL_JOB_ID"):
-        from queuectl.domain.errors import QueueError
-
         raise QueueError(
             f"this is a command of job {job_id}: workers that it starts would be killed when the job ends",
             hint="start workers from a shell or a service, or have the job ask for it there",
         )
 
 
-def _supervise(app: App, count: int, options: "WorkerOptions", ready_fd: int | None) -> int:
-    from queuectl.container import load_for_workers
-    from queuectl.entrypoints.worker.background import TellSystemd, told_to
-    from queuectl.entrypoints.worker.process import rescue_once, run_worker
-    from queuectl.entrypoints.worker.supervisor import Supervisor
-
-    load_for_workers(app.settings)
-    container = app.container
-    container.make_room_for(options.concurrency)
-    container.take_over_logging()
-    container.unblock_stderr()
-    container.local_processes().join(None)
-    supervisor = Supervisor(
-        count,
-        lambda line: run_worker(app.settings, options, line),
-        tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
-        log=container.log_line(),
-        kill_orphans=container.kill_orphans(),
-        local=container.local_processes(),
-        elapsed=container.elapsed(),
-        rescue=lambda: rescue_once(app.settings),
-    )
-    container.contain()
-    return supervisor.run()
-
-
-def _known(app: App) -> "_Known | None":
+def _known(app: App) -> Known | None:
     """The live workers that the database knows; None, and a line that says so, when it does not tell them soon."""
-    machine = app.container.machine_id()
 
-    def look() -> _Known:
+    def look() -> Known:
         app.storage.open(create=False)
-        live = app.container.workers().live()
-        here = {worker.id: worker for worker in live if worker.process.machine == machine}
-        return _Known(here, len(live) - len(here))
+        return known_workers(app.container.workers(), app.container.machine_id())
 
-    return _soon(app, look, "stopping this machine's workers without it", DATABASE_ANSWERS)
+    return _in_time(app, look, "stopping this machine's workers without it", ANSWER_LIMIT)
 
 
-def _beside(app: App, known: _Known, local: "LocalWorkers") -> "tuple[list[Job], int]":
+def _look_after_missing(app: App, known: Known | None, local: LocalWorkers) -> tuple[list[str], int]:
     """Look after the workers that cannot be stopped from here: take back the jobs of those that have died.
 
-    These jobs, and how many workers of this machine live and have not registered where we look.
+    The ids of these jobs, and how many workers of this machine live and have not registered where we look.
     """
-    others = [it for it in known.here.values() if it.id not in {each.worker for each in local.alive}]
-    unregistered = _outliving(others, app.container.is_alive())
-    dead, taken_back = len(others) - unregistered, cast("list[Job]", [])
-    if dead:
+    if known is None:
+        return [], 0
+    missing = local.missing(known)
+    unreachable = local.outliving(missing, app.container.is_alive())
+    taken_back: list[str] = []
+    if dead := len(missing) - unreachable:
         app.note(f"{counted(dead, 'worker')} of this machine died: taking their jobs back")
         taken_back += _taken_back(app)
     if known.elsewhere:
         app.note(f"{counted(known.elsewhere, 'worker')} on other machines: stop them there")
-    return taken_back, unregistered
+    return taken_back, unreachable
 
 
-def _outliving(workers: "Sequence[WorkerRecord]", is_alive: "Callable[[Process], bool]") -> int:
-    """How many of them live on; one that was killed lets go of its registration a moment before it is gone."""
-    give_up_at = time.monotonic() + GONE_WITHIN
-    while (alive := sum(is_alive(it.process) for it in workers)) and time.monotonic() < give_up_at:
-        time.sleep(GONE_WITHIN / 20)
-    return alive
+def _jobs(known: Known | None, local: LocalWorkers) -> Mapping[str, int]:
+    """The number of jobs of each worker that was found, as far as the database has told."""
+    here = {} if known is None else known.here
+    return {it.worker: here[it.worker].jobs for it in local.alive if it.worker in here}
 
 
-def _taken_back(app: App) -> "Sequence[Job]":
-    """Take back the jobs of workers of this machine that have died, and say so."""
-    jobs = _soon(app, app.rescue, "the next worker takes the jobs back", RESCUED_WITHIN) or ()
+def _announce(app: App, known: Known | None, local: LocalWorkers, *, force: bool) -> None:
+    with_jobs = "" if known is None else f" with {counted(sum(_jobs(known, local).values()), 'job')}"
+    how = f"{' by force' if force else ''}{with_jobs}"
+    workers = counted(len(local.alive), "worker")
+    app.note(f"stopping {f'{workers}{how}' if local.alive else 'the processes of ended workers'}")
+    for each in [] if force else local.frozen:
+        what = f"worker {each.worker}" if each.worker else "the supervisor"
+        app.note(f"{what} (pid {each.process.pid}) was frozen by a signal: `worker stop --force` ends it all the same")
+
+
+def _own_worker(app: App, local: LocalWorkers) -> str | None:
+    """The id of the worker that runs this very command, if it is one of those: to wait for it would be for ever."""
+    own = os.environ.get("QUEUECTL_WORKER_ID")
+    if own not in [worker.worker for worker in local.alive]:
+        return None
+    app.note(f"this is a command of job {os.environ.get('QUEUECTL_JOB_ID')}, which worker {own} runs: not waiting")
+    return own
+
+
+def _clear_killed(app: App, known: Known | None, killed: Sequence[LocalProcess]) -> Sequence[str]:
+    """End what the killed workers have left, and take back their jobs; the ids of these."""
+    for each in killed:
+        app.note(f"worker {each.worker} (pid {each.process.pid}) did not stop, and was killed")
+        app.container.kill_commands()(each.worker, each.commands)
+    return _taken_back(app) if killed and known is not None else []
+
+
+def _taken_back(app: App) -> Sequence[str]:
+    """Take back the jobs of workers of this machine that have died, and say so; their ids."""
+    jobs = _in_time(app, app.rescue, "the next worker takes the jobs back", RESCUE_LIMIT) or ()
     for job in jobs:
         app.note(f"job {job.id}: taken back, now {job.state}")
-    return jobs
+    return [job.id for job in jobs]
 
 
-def _soon(app: App, ask: Callable[[], T], what_if_not: str, seconds: float) -> T | None:
-    """What the database answers, if it does so in time; else None and a note. Workers are stopped without it too.
+def _in_time(app: App, ask: Callable[[], T], what_if_not: str, seconds: float) -> T | None:
+    """Ask the database; None and a note if it does not answer in time. Workers are stopped without it too.
 
     In a thread, which is left behind: a call may hang for as long as it likes.
     """
-    from queuectl.domain.errors import DatabaseUnavailable
-
     answers: list[T] = []
     troubles = []
 
@@ -327,16 +277,38 @@ def _soon(app: App, ask: Callable[[], T], what_if_not: str, seconds: float) -> T
     return None
 
 
-def _own_worker(local: "LocalWorkers") -> str | None:
-    """The id of the worker that runs this very command, if it is one of those: to wait for it would be for ever."""
-    own = os.environ.get("QUEUECTL_WORKER_ID")
-    return own if own in [worker.worker for worker in local.alive] else None
-
-
-def _stopped(local: "LocalWorkers", workers: str) -> str:
+def _stopped(local: LocalWorkers) -> str:
     if local.alive:
-        return f"stopped {workers}"
+        return f"stopped {counted(len(local.alive), 'worker')}"
     return "stopped them" if local.targets else "no workers are running on this machine"
+
+
+def _write_stopped(
+    app: App,
+    known: Known | None,
+    local: LocalWorkers,
+    said: str,
+    *,
+    stopped: bool,
+    forced: bool,
+    taken_back: Sequence[str],
+) -> None:
+    jobs = _jobs(known, local)
+    ended = {it.process.pid: it.worker for it in local.alive} if stopped else {}
+    if not app.out.is_table:
+        app.note(said)
+    app.out.done(
+        {
+            "stopped": stopped,
+            "forced": forced,
+            "workers": [{"pid": it.process.pid, "id": it.worker, "jobs": jobs.get(it.worker)} for it in local.alive],
+            "taken_back": taken_back,
+            "elsewhere": None if known is None else known.elsewhere,
+        },
+        plain=ended.items(),
+        said=lambda: [said],
+        ids=ended.values(),
+    )
 
 
 def _tell_started(app: App, started: "Started") -> None:
@@ -360,6 +332,4 @@ def _tell_started(app: App, started: "Started") -> None:
 
 def _running_here(app: App, started: "Started") -> int:
     """The workers of the queue that run on this machine now, those just started at least."""
-    from queuectl.entrypoints.worker.background import local_workers
-
-    return max(len(local_workers(app.container).alive), len(started.workers))
+    return max(len(app.container.local_workers().alive), len(started.workers))

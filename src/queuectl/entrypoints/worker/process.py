@@ -10,43 +10,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queuectl.application.fleet import FORCE_SIGNAL
 from queuectl.application.operate.configure import policy_of
-from queuectl.application.work.lease import BEATS_PER_LEASE
-from queuectl.application.work.worker import SIGNALLED, Worker
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
+from queuectl.application.work.worker import Worker
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
+from queuectl.domain.exit_codes import LEASE_LOST, SIGNALLED
 from queuectl.domain.ports.host import LocalProcesses
 from queuectl.domain.worker import WorkerRecord, WorkerState
-from queuectl.entrypoints.worker.supervisor import ENDING, FORCE_SIGNAL, Order
+from queuectl.entrypoints.worker.signals import ENDING, name_of
+from queuectl.entrypoints.worker.slot import Order
 from queuectl.settings import Settings
 
 PATIENCE = timedelta(seconds=1)
-"""How long one transaction is tried: short, for the loop that tries again also watches the lease."""
+"""The time for which one transaction is tried: short, for the loop that tries again also watches the lease."""
 
-SHORTEST_SILENCE = timedelta(seconds=1)
-"""How long the database may take for an answer however short the lease is."""
+MIN_RESPONSE_TIMEOUT = timedelta(seconds=1)
+"""The time that the database may take for an answer however short the lease is."""
 
-LONGEST_SILENCE = timedelta(seconds=10)
-"""How much later than half of a lease after the last one a sign of life may come: each asks the database first."""
+SIGN_OF_LIFE_LIMIT = timedelta(seconds=10)
+"""The delay of a sign of life, beyond half of a lease after the one before: each asks the database first."""
 
-STOPPING_SILENCE = timedelta(seconds=5)
-"""How long it may take however long the lease is, when the worker is to stop."""
+STOPPING_RESPONSE_TIMEOUT = timedelta(seconds=5)
+"""The time that it may take however long the lease is, when the worker is to stop."""
 
-LAST_WORDS, LAST_TRY = 10.0, 1.0
+RETIRE_LIMIT, RETIRE_LIMIT_CUT_OFF = 10.0, 1.0
 """Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
 
-ORPHANED_WITHIN = 0.2
-"""Seconds in which a process hears that its parent, which somebody has just killed, is gone."""
-
-LEASE_LOST = 75
-"""The exit code of a worker that lost its lease: temporary failure (sysexits.h), a new worker takes its place."""
+ORPHANED_LIMIT = 0.2
+"""Seconds after which a process knows that its parent, which somebody has just killed, is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """What the workers of one `worker start` have in common; no queues means every queue."""
+    """The options that the workers of one `worker start` have in common; no queues means every queue."""
 
     queues: Sequence[str] = ()
     concurrency: int = 1
@@ -64,61 +64,76 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
     worker_id = container.new_worker_id()
     local = container.local_processes()
     local.join(container.find_process()(supervisor) or container.current_process(), worker=worker_id)
-    record, sent_at = _registered(settings, options, worker_id, local)
+    lease = _registered(settings, options, worker_id, local)
     # A connection of the pool's from now on, and so a log for the wake-ups to watch.
     container.storage().open(create=False)
-    lease = record.lease_expires_at - record.started_at
     # So that on a connection that hangs, one renewal may be waited for in vain and sent again while there is a lease.
-    container.database().expect_answers_within(max(SHORTEST_SILENCE, lease / BEATS_PER_LEASE))
-
-    def tell(lease_ends: timedelta) -> None:
-        fit_until = container.elapsed()() + lease / 2 + LONGEST_SILENCE
-        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
-
-    heartbeat = container.heartbeat(record.id, lease=lease, sent_at=sent_at, tell=tell)
-    worker: Worker = container.worker(
-        record.id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
-    )
-    tell(sent_at + lease)
-
+    container.database().expect_answers_within(max(MIN_RESPONSE_TIMEOUT, lease.interval))
+    worker, heartbeat = _worker(container, options, worker_id, lease)
     stops = _Stops(worker, container, supervisor)
-    container.listen()(container.runner().wake)
-    beating = _thread("heartbeat", heartbeat.run)
-    _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
-    _thread("orders", lambda: stops.obey(line))
-    _thread("signals", stops.take_signals)
-    container.events()(WorkerStarted(worker=record.id, queues=tuple(options.queues), concurrency=options.concurrency))
+    renewing = _start_threads(container, heartbeat, stops, line)
+    container.events()(WorkerStarted(worker=worker_id, queues=tuple(options.queues), concurrency=options.concurrency))
     with contextlib.suppress(OSError):  # the supervisor is gone
-        line.sendall(record.id.encode())
-
+        line.sendall(worker_id.encode())
     in_good_order = worker.run()
     heartbeat.close()
-
-    def retire() -> None:
-        beating.join()
-        with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
-            container.workers().retire(record.id, at=container.clock()())
-        container.storage().close()
-
-    _thread("retire", retire).join(LAST_TRY if worker.is_cut_off else LAST_WORDS)
-    container.events()(WorkerStopped(worker=record.id))
+    _retire(container, worker, renewing)
     if not in_good_order:
         return LEASE_LOST
     return SIGNALLED + stops.signal if stops.signal else 0
+
+
+def _worker(container: Container, options: WorkerOptions, worker_id: str, lease: LeaseTerm) -> tuple[Worker, Heartbeat]:
+    """The worker, and its heartbeat, which tells this machine too how long the lease lasts."""
+    local: LocalProcesses = container.local_processes()
+
+    def tell(lease_ends: timedelta) -> None:
+        fit_until = lease.elapsed() + lease.length / 2 + SIGN_OF_LIFE_LIMIT
+        local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
+
+    heartbeat: Heartbeat = container.heartbeat(worker_id, lease=lease, tell=tell)
+    worker: Worker = container.worker(
+        worker_id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
+    )
+    tell(lease.ends_at)
+    return worker, heartbeat
+
+
+def _start_threads(
+    container: Container, heartbeat: Heartbeat, stops: "_Stops", line: socket.socket
+) -> threading.Thread:
+    """Start what goes on beside the worker's loop; the thread that renews the lease."""
+    container.listen()(container.runner().wake)
+    renewing = _thread("heartbeat", heartbeat.run)
+    _thread("fence", lambda: heartbeat.watch(lambda grace: container.runner().stop(Outcome.LOST, grace=grace)))
+    _thread("orders", lambda: stops.handle_orders(line))
+    _thread("signals", stops.handle_signals)
+    return renewing
+
+
+def _retire(container: Container, worker: Worker, renewing: threading.Thread) -> None:
+    """Tell the database that the worker ends, if there is an answer in time."""
+
+    def retire() -> None:
+        renewing.join()
+        with contextlib.suppress(DatabaseUnavailable):  # others will see that it is gone, and what it held
+            container.workers().retire(worker.id, at=container.clock()())
+        container.storage().close()
+
+    _thread("retire", retire).join(RETIRE_LIMIT_CUT_OFF if worker.is_cut_off else RETIRE_LIMIT)
+    container.events()(WorkerStopped(worker=worker.id))
 
 
 def rescue_once(settings: Settings) -> None:
     """Take back the jobs of dead workers, as a worker would. Raises DatabaseUnavailable."""
     container = Container(settings=settings)
     container.storage().open(create=False)
-    container.rescue(policy_of(container.queue()))
+    container.rescue()(policy_of(container.queue()))
     container.storage().close()
 
 
-def _registered(
-    settings: Settings, options: WorkerOptions, worker_id: str, local: LocalProcesses
-) -> tuple[WorkerRecord, timedelta]:
-    """The new worker, in the database with its first lease; and when that was sent, in time since boot.
+def _registered(settings: Settings, options: WorkerOptions, worker_id: str, local: LocalProcesses) -> LeaseTerm:
+    """The first lease of the new worker, which is in the database now.
 
     With a user's patience, not a worker's, and after all that takes a while: there is no lease yet to be watched.
     """
@@ -142,7 +157,7 @@ def _registered(
     )
     container.workers().register(record)
     container.storage().close()
-    return record, sent_at
+    return LeaseTerm(lease, elapsed=container.elapsed(), sent_at=sent_at)
 
 
 def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
@@ -152,7 +167,7 @@ def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
 
 
 class _Stops:
-    """How a worker is stopped: by the orders and the end of its supervisor, or by a signal from anybody else."""
+    """The stops of a worker: by the orders and the end of its supervisor, or by a signal from anybody else."""
 
     def __init__(self, worker: Worker, container: Container, supervisor: int) -> None:
         """`supervisor` is the pid of this process's parent."""
@@ -162,33 +177,33 @@ class _Stops:
         self._container = container
         self._supervisor = supervisor
 
-    def obey(self, line: socket.socket) -> None:
-        """Do what the supervisor orders; stop when it is gone."""
+    def handle_orders(self, line: socket.socket) -> None:
+        """Carry out the supervisor's orders; stop when it is gone."""
         orders = {Order.STOP: self._stop, Order.FORCE: self._force, Order.RESCUE: self._worker.rescue_soon}
         with contextlib.suppress(OSError):
             while order := line.recv(1):
                 orders[Order(order)]()
         self._stop()
 
-    def take_signals(self) -> None:
+    def handle_signals(self) -> None:
         """Wait for the signals that would end this process, and stop."""
         while True:
             number = signal.sigwait(ENDING)
-            if _is_orphan(self._supervisor, within=ORPHANED_WITHIN if number == FORCE_SIGNAL else 0.0):
+            if _is_orphan(self._supervisor, within=ORPHANED_LIMIT if number == FORCE_SIGNAL else 0.0):
                 self._force() if number == FORCE_SIGNAL else self._stop()
                 continue
             if not self.signal:
-                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=_name_of(number)))
+                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=name_of(number)))
             self.signal = self.signal or number
             self._stop()
 
     def _stop(self) -> None:
         self._worker.stop()
-        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        self._container.database().expect_answers_within(STOPPING_RESPONSE_TIMEOUT)
 
     def _force(self) -> None:
         self._worker.stop(force=True)
-        self._container.database().expect_answers_within(STOPPING_SILENCE)
+        self._container.database().expect_answers_within(STOPPING_RESPONSE_TIMEOUT)
         # From here, for the main thread may be waiting for the database.
         runner, grace = self._container.runner(), self._worker.kill_grace
         runner.stop(Outcome.RELEASED, grace=grace)
@@ -197,17 +212,10 @@ class _Stops:
 
 
 def _is_orphan(supervisor: int, *, within: float) -> bool:
-    """Whether the supervisor is gone: then anybody may stop this worker."""
+    """Tell whether the supervisor is gone: then anybody may stop this worker."""
     give_up_at = time.monotonic() + within
     while os.getppid() == supervisor:
         if time.monotonic() >= give_up_at:
             return False
         time.sleep(within / 20)
     return True
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"

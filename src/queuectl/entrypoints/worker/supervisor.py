@@ -16,90 +16,29 @@ import time
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import timedelta
-from enum import Enum
 
+from queuectl.application.fleet import RESCUE_LIMIT
 from queuectl.domain.errors import QueueError
-from queuectl.domain.ports.host import Elapsed, LocalProcess, LocalProcesses
-
-GRACEFUL_SIGNAL = signal.SIGUSR2
-"""Stops gracefully, however often it comes: `worker stop` may be called twice. Of the others the second one forces."""
-
-FORCE_SIGNAL = signal.SIGQUIT
-"""Stops by force at once. A signal of its own: two SIGTERMs sent in a row can arrive as one (signal(7))."""
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, GRACEFUL_SIGNAL, FORCE_SIGNAL)
-
-FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
-
-HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, signal.SIGXFSZ} | {
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-}
-"""Ignored by default, by Python, or in the orphaned process group that a worker is."""
-
-ENDING = signal.valid_signals() - FAULTS - HARMLESS - {signal.SIGKILL, signal.SIGSTOP}
-"""The signals that would end a worker, which waits for them instead."""
-
-UNAVAILABLE = 6
-"""The exit code of a worker whose database cannot be used: the command line's for that."""
-
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 30.0
-"""Seconds before a crashed worker is replaced; doubled with each crash in a row."""
+from queuectl.domain.exit_codes import FAILED, UNAVAILABLE
+from queuectl.entrypoints.worker.deadlines import Deadlines, Stage
+from queuectl.entrypoints.worker.signals import SignalPipe, held_back, is_forced
+from queuectl.entrypoints.worker.slot import Order, RunWorker, Slot
 
 AT_ONCE = 1.0
 """Seconds before a worker's replacement takes its jobs back: where that takes longer, somebody else does."""
 
-HEALTHY = 60.0
-"""Seconds after which a worker's crash is not counted as one in a row with the crash before."""
-
-MARGIN = 1.0
-"""Seconds that a worker may outlive its lease, from when that was noticed: it may just have woken up, and be ending."""
-
-LOOK_AGAIN = 1.0
-"""Seconds between two looks at the lease of a worker that has told of none yet."""
-
-STOP_BOUND = 8.0
-"""Seconds that a worker may take to stop by force beyond its kill grace, or at all while it is not ready."""
-
-LONGEST_RESCUE = 5.0
-"""Seconds that a supervisor, before it ends, waits for the jobs of workers that it has killed to be taken back."""
-
-
-class Order(Enum):
-    """What a supervisor tells a worker, as one byte."""
-
-    STOP = b"s"
-    FORCE = b"f"
-    RESCUE = b"r"
-    """Another worker has died: its jobs are to be taken back now, not when its lease is over."""
-
-
-def is_forced(number: int, is_stopping: bool) -> bool:
-    """Whether that stop signal means a stop by force, to one who `is_stopping` or is not."""
-    return number == FORCE_SIGNAL or (is_stopping and number != GRACEFUL_SIGNAL)
-
-
-RunWorker = Callable[[socket.socket], int]
-"""Runs one worker in this process, given the line to its supervisor; returns its exit code.
-
-It reads an `Order` at a time, or the end when the supervisor is gone, and writes the worker's id when it is ready.
-"""
-
 
 @dataclass(slots=True)
-class _Slot:
-    """The place of one worker: its process now, or when the next one starts. Times are in seconds, monotonic."""
+class _Rescuer:
+    """The process that takes back the jobs of dead workers, where no worker is left to do it."""
 
+    rescue: Callable[[], None]
     pid: int | None = None
-    line: socket.socket | None = None
-    started: float = 0.0
-    start_at: float | None = 0.0
-    is_ready: bool = False
-    backoff: float = FIRST_BACKOFF
-    overdue_at: float | None = None
-    """When its process is to be killed, which has outlived its lease or does not stop."""
+    is_due_at_the_end: bool = False
+
+    def run(self) -> int:
+        self.rescue()
+        return 0
 
 
 class Supervisor:
@@ -107,7 +46,7 @@ class Supervisor:
 
     `tell` hears of each worker that becomes ready: its pid and id. `log` takes one line about each that crashes.
     `kill_orphans` ends all children of this process but those it is given. `rescue`, called in a process of its own,
-    takes back the jobs of dead workers, where no worker is left to do it.
+    takes back the jobs of dead workers.
     """
 
     def __init__(
@@ -118,61 +57,47 @@ class Supervisor:
         tell: Callable[[int, str], None],
         log: Callable[[str], None],
         kill_orphans: Callable[[Collection[int]], None],
-        local: LocalProcesses,
-        elapsed: Elapsed,
+        deadlines: Deadlines,
         rescue: Callable[[], None],
     ) -> None:
-        self._slots = [_Slot() for _ in range(count)]
+        self._slots = [Slot() for _ in range(count)]
         self._run_worker = run_worker
         self._tell = tell
         self._log = log
         self._kill_orphans = kill_orphans
-        self._local = local
-        self._elapsed = elapsed
-        self._rescue = rescue
-        self._rescuer: int | None = None
-        self._is_stopping = False
-        self._is_forced = False
-        self._leaves_jobs = False
+        self._deadlines = deadlines
+        self._rescuer = _Rescuer(rescue)
+        self._stage = Stage.RUNNING
         self._code = 0
         self._all_were_ready = False
-        self._look_at = 0.0
         self._selector = selectors.DefaultSelector()
-        self._signals, self._signal_written = os.pipe()
-        os.set_blocking(self._signals, False)
-        os.set_blocking(self._signal_written, False)
+        self._signals = SignalPipe()
 
     def run(self) -> int:
         """Supervise until no worker is left; the exit code: 0, or that of a worker that could not even start."""
-        signal.set_wakeup_fd(self._signal_written, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        for number in STOP_SIGNALS:
-            # What nohup or a shell's `&` ignores is ignored, but not what `worker stop` sends.
-            if signal.getsignal(number) is not signal.SIG_IGN or number in (GRACEFUL_SIGNAL, FORCE_SIGNAL):
-                signal.signal(number, self._stop)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started this may have held signals back
+        self._signals.open(self._stop)
         gc.collect()
         gc.freeze()  # what is shared with the forks stays shared: the collector does not touch it again
         self._selector.register(self._signals, selectors.EVENT_READ)
         while self._start_due() or any(slot.pid for slot in self._slots):
             for key, _ in self._selector.select(self._time_to_next()):
                 if key.data is None:
-                    os.read(self._signals, 65536)
+                    self._signals.drain()
                 else:
-                    self._hear(key.data)
+                    self._handle_line(key.data)
             self._reap()
-            self._kill_overdue()
-        if self._leaves_jobs:
-            self._wait_for_rescue()
+            self._deadlines.kill_overdue(self._slots, self._stage)
+        if self._rescuer.is_due_at_the_end:
+            self._rescue_at_the_end()
         return self._code
 
     def _stop(self, number: int, _frame: object) -> None:
-        self._is_forced |= is_forced(number, self._is_stopping)
-        self._is_stopping = True
-        self._look_at = 0.0
+        forced = self._stage is Stage.FORCED or is_forced(number, self._stage is Stage.STOPPING)
+        self._stage = Stage.FORCED if forced else Stage.STOPPING
+        self._deadlines.look_soon()
         for slot in self._slots:
             slot.start_at = None
-            _order(slot, Order.FORCE if self._is_forced else Order.STOP)
+            slot.send(Order.FORCE if forced else Order.STOP)
 
     def _start_due(self) -> bool:
         """Start the workers whose time has come; whether any is still to be started."""
@@ -182,34 +107,40 @@ class Supervisor:
                 self._start(slot, now)
         return any(slot.start_at is not None for slot in self._slots)
 
-    def _start(self, slot: _Slot, now: float) -> None:
+    def _start(self, slot: Slot, now: float) -> None:
         ours, its = socket.socketpair()
-        # Signals wait until the parent knows its child and the child has its own mask.
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+        def work() -> int:
+            ours.close()
+            return self._run_worker(its)
+
+        with held_back():
+            pid = self._fork(work)
+            its.close()
+            slot.fill(pid, ours, now)
+            self._deadlines.look_soon()
+            self._selector.register(ours, selectors.EVENT_READ, slot)
+
+    def _start_rescue(self) -> None:
+        if self._rescuer.pid is None:
+            with held_back():
+                self._rescuer.pid = self._fork(self._rescuer.run)
+
+    def _fork(self, work: Callable[[], int]) -> int:
+        """Have a child process do `work` and end with the exit code that it returns; the child's pid."""
         pid = os.fork()
         if pid == 0:
-            ours.close()
-            self._become_child(lambda: self._run_worker(its))
-        its.close()
-        slot.pid, slot.line, slot.started, slot.start_at, slot.overdue_at = pid, ours, now, None, None
-        self._look_at = 0.0
-        self._selector.register(ours, selectors.EVENT_READ, slot)
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            self._become_child(work)
+        return pid
 
     def _become_child(self, work: Callable[[], int]) -> None:
-        code = 1
+        code = FAILED
         try:
-            signal.set_wakeup_fd(-1)
-            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
-                if signal.getsignal(number) is not None:  # also what was ignored (nohup): commands must not inherit it
-                    signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ENDING)
+            self._signals.close_in_child()
             self._selector.close()
             for slot in self._slots:
                 if slot.line is not None:
                     slot.line.close()
-            os.close(self._signals)
-            os.close(self._signal_written)
             os.setsid()  # Ctrl-C on the terminal reaches the supervisor only
             code = work()
         except QueueError as error:
@@ -222,22 +153,19 @@ class Supervisor:
                 sys.stderr.flush()
             os._exit(code)
 
-    def _hear(self, slot: _Slot) -> None:
-        """A worker tells its id when it is ready; the end of its line says that its process is going."""
+    def _handle_line(self, slot: Slot) -> None:
+        """Take a worker's word that it is ready; the end of its line says that its process is going."""
         if slot.line is None:
             return
-        try:
-            said = slot.line.recv(256)
-        except OSError:
-            said = b""
-        if not said:
+        worker_id = slot.receive()
+        if not worker_id:
             self._hang_up(slot)
         elif slot.pid is not None:
             slot.is_ready = True
-            self._tell(slot.pid, said.decode())
+            self._tell(slot.pid, worker_id)
             self._all_were_ready |= all(each.is_ready for each in self._slots)
 
-    def _hang_up(self, slot: _Slot) -> None:
+    def _hang_up(self, slot: Slot) -> None:
         if slot.line is not None:
             self._selector.unregister(slot.line)
             slot.line.close()
@@ -248,18 +176,18 @@ class Supervisor:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = ended
-                if pid == self._rescuer:
-                    self._rescuer = None
+                if pid == self._rescuer.pid:
+                    self._rescuer.pid = None
                 for slot in self._slots:
                     if slot.pid == pid:
-                        while slot.line is not None and _has_news(slot.line):
-                            self._hear(slot)
+                        while slot.has_news:
+                            self._handle_line(slot)
                         self._hang_up(slot)
                         slot.pid = None
                         self._replace(slot, pid, os.waitstatus_to_exitcode(status))
 
-    def _replace(self, slot: _Slot, pid: int, code: int) -> None:
-        """A worker that ended by itself with 0 was asked to; any other, while nobody asked, is replaced.
+    def _replace(self, slot: Slot, pid: int, code: int) -> None:
+        """Replace a worker that has ended, unless it was asked to: it has ended with 0, or all are to stop.
 
         Before that, what its commands have left is killed: adopted by this process, as the dead worker's parent, while
         those of the other workers are still theirs. Then these take its jobs back; where there are none and the next
@@ -268,116 +196,41 @@ class Supervisor:
         if code == 0:
             return
         alive = [each.pid for each in self._slots if each.pid is not None]
-        self._kill_orphans([*alive, *([self._rescuer] if self._rescuer else [])])
+        self._kill_orphans([*alive, *([self._rescuer.pid] if self._rescuer.pid else [])])
         for sibling in self._slots:
-            _order(sibling, Order.RESCUE)
-        if self._is_stopping:
-            self._leaves_jobs |= code < 0
-            return
-        if not (slot.is_ready or self._all_were_ready):
-            # What the first start cannot do, the next will not do either; and who waits for all waits in vain.
-            if code < 0:  # it could not say so itself
-                self._log(f"worker process {pid} ended before it was ready (signal {signal.Signals(-code).name})")
-            self._code = max(code, 1)
-            self._stop(signal.SIGTERM, None)
-            return
-        now = time.monotonic()
-        if now - slot.started > HEALTHY:
-            slot.backoff = FIRST_BACKOFF
-        how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        self._log(f"worker process {pid} ended unexpectedly ({how}); replaced in {slot.backoff:g} s")
-        slot.start_at = now + slot.backoff
-        if slot.backoff > AT_ONCE and not alive:
-            self._start_rescue()
-        slot.backoff = min(slot.backoff * 2, LONGEST_BACKOFF)
+            sibling.send(Order.RESCUE)
+        if self._stage is not Stage.RUNNING:
+            self._rescuer.is_due_at_the_end |= code < 0
+        elif slot.is_ready or self._all_were_ready:
+            wait = slot.restart(time.monotonic())
+            how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+            self._log(f"worker process {pid} ended unexpectedly ({how}); replaced in {wait:g} s")
+            if wait > AT_ONCE and not alive:
+                self._start_rescue()
+        else:
+            self._give_up(pid, code)
 
-    def _start_rescue(self) -> None:
-        if self._rescuer is not None:
-            return
+    def _give_up(self, pid: int, code: int) -> None:
+        """Stop: what the first start cannot do, the next will not do either, and who waits for all waits in vain."""
+        if code < 0:  # it could not say so itself
+            self._log(f"worker process {pid} ended before it was ready (signal {signal.Signals(-code).name})")
+        self._code = max(code, FAILED)
+        self._stop(signal.SIGTERM, None)
 
-        def rescue() -> int:
-            self._rescue()
-            return 0
-
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        pid = os.fork()
-        if pid == 0:
-            self._become_child(rescue)
-        self._rescuer = pid
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-    def _wait_for_rescue(self) -> None:
+    def _rescue_at_the_end(self) -> None:
         """Have the jobs taken back of workers that did not end in good order, when no other worker will."""
         self._start_rescue()
-        give_up_at = time.monotonic() + LONGEST_RESCUE
-        while self._rescuer is not None and (left := give_up_at - time.monotonic()) > 0:
+        give_up_at = time.monotonic() + RESCUE_LIMIT
+        while self._rescuer.pid is not None and (left := give_up_at - time.monotonic()) > 0:
             self._selector.select(left)
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._signals, 65536)
+            self._signals.drain()
             self._reap()
-        if self._rescuer is not None:
-            os.kill(self._rescuer, signal.SIGKILL)
-            os.waitpid(self._rescuer, 0)
-
-    def _kill_overdue(self) -> None:
-        """Kill the workers that have outlived their lease, or what they were given to stop by force.
-
-        A worker that can run stops its commands long before its lease is over: this one is frozen, or held up.
-        """
-        now = time.monotonic()
-        if now < self._look_at:
-            return
-        self._look_at = now + 3600
-        known = {it.process.pid: it for it in self._local.registered() if it.is_alive}
-        for slot in self._slots:
-            if slot.pid is None:
-                continue
-            found = known.get(slot.pid)
-            due = self._due_at(slot, found, now)
-            if slot.overdue_at is not None and now >= slot.overdue_at:
-                why = "did not stop" if self._is_forced or not slot.is_ready else "outlived its lease"
-                self._log(f"worker process {slot.pid} {why}, frozen or held up: killed")
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(slot.pid, signal.SIGKILL)
-                slot.overdue_at = due = now + MARGIN
-            self._look_at = min(self._look_at, due)
-
-    def _due_at(self, slot: _Slot, found: LocalProcess | None, now: float) -> float:
-        """When to look at that worker again; says in its slot from when on it is overdue."""
-        bound = None
-        if self._is_forced:
-            bound = STOP_BOUND + (found.kill_grace if found and found.kill_grace else timedelta()).total_seconds()
-        elif self._is_stopping and not slot.is_ready:
-            bound = STOP_BOUND
-        if bound is not None:
-            slot.overdue_at = now + bound if slot.overdue_at is None else min(slot.overdue_at, now + bound)
-            return slot.overdue_at
-        if found is None or found.lease_ends is None:
-            return now + LOOK_AGAIN
-        left = (found.lease_ends - self._elapsed()).total_seconds()
-        if found.is_harmless(self._elapsed()):
-            left = max(left, LOOK_AGAIN)
-        if left > 0:
-            slot.overdue_at = None
-            return now + left
-        if slot.overdue_at is None:
-            slot.overdue_at = now + MARGIN
-        return slot.overdue_at
+        if self._rescuer.pid is not None:
+            os.kill(self._rescuer.pid, signal.SIGKILL)
+            os.waitpid(self._rescuer.pid, 0)
 
     def _time_to_next(self) -> float | None:
         soon = [slot.start_at for slot in self._slots if slot.start_at is not None]
         if any(slot.pid for slot in self._slots):
-            soon.append(self._look_at)
+            soon.append(self._deadlines.look_at)
         return max(0.0, min(soon) - time.monotonic()) if soon else None
-
-
-def _order(slot: _Slot, order: Order) -> None:
-    if slot.line is not None:
-        with contextlib.suppress(OSError):  # full, for it is frozen, or closed, for it is ending
-            slot.line.send(order.value, socket.MSG_DONTWAIT)
-
-
-def _has_news(line: socket.socket) -> bool:
-    with contextlib.suppress(OSError):
-        return bool(line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    return False

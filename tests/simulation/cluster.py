@@ -6,56 +6,63 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from queuectl.application.duties.rescue import LeaseWatch, rescue_lost_workers
+from queuectl.application.duties.lease_watch import LeaseWatch
+from queuectl.application.duties.machine import ThisMachine
+from queuectl.application.duties.rescue import Rescue
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.queue import Queue
-from queuectl.application.work.lease import Heartbeat
-from queuectl.application.work.settle import settle_kept
-from queuectl.application.work.worker import Worker
+from queuectl.application.work.duty import TimeAndChance
+from queuectl.application.work.lease import Heartbeat, LeaseTerm
+from queuectl.application.work.settle import settle_spooled
+from queuectl.application.work.worker import Worker, WorkerPorts
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
 from queuectl.domain.job import TERMINAL, JobRequest
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.host import Elapsed, LocalProcess
-from queuectl.domain.ports.work import Run
+from queuectl.domain.ports.config import ConfigRepository
+from queuectl.domain.ports.host import Elapsed, LocalProcess, NotedCommand
+from queuectl.domain.ports.work import Run, Work
+from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 from tests.builders import NOON
 from tests.fakes import (
+    InMemoryAttempts,
     InMemoryConfig,
     InMemoryJobs,
     InMemoryLocalProcesses,
     InMemoryMeasurements,
     InMemorySpool,
+    InMemoryWork,
     InMemoryWorkers,
 )
 from tests.simulation.commands import Command, Script, SimulatedRunner
 from tests.simulation.invariants import Member, Promises
-from tests.simulation.network import Weather, Wire
+from tests.simulation.network import SimFaults, SimNetwork
 from tests.simulation.simulated_time import Action, SimulatedFlag, SimulatedProcess, Timeline
 
 SINCE_BOOT = timedelta(days=3)
 
 PATIENCE = timedelta(seconds=1)
-"""How long a worker tries one transaction again, after a silence of a sixth of the lease: see `run_worker`."""
+"""The time for which a worker tries a transaction again, after a silence of a sixth of the lease: see `run_worker`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is under test; a mutant is put in place of one of them."""
+    """The parts under test; a mutant is put in place of one of them."""
 
-    jobs: type[InMemoryJobs] = InMemoryJobs
+    work: type[InMemoryWork] = InMemoryWork
     workers: type[InMemoryWorkers] = InMemoryWorkers
     heartbeat: type[Heartbeat] = Heartbeat
     worker: type[Worker] = Worker
-    rescue: Callable[..., timedelta] = rescue_lost_workers
+    rescue: Callable[..., Callable[[Policy], timedelta]] = Rescue
     local: type[InMemoryLocalProcesses] = InMemoryLocalProcesses
     watch: Callable[[Elapsed], LeaseWatch] = LeaseWatch
     clear: bool = True
-    """Whether a rescuer ends what is left on its own host first."""
+    """True: a rescuer ends what is left on its own host first."""
     server_clock: bool = True
-    """Whether workers on several hosts go by the server's clock, and not by their own."""
+    """True: workers on several hosts go by the server's clock, and not by their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A world before anything has happened."""
+    """A cluster before anything has happened in it."""
 
     seed: int
     hosts: int
@@ -88,7 +95,7 @@ class Plan:
     clock_errors: Sequence[timedelta]
     """By host: how wrong each knows the server's clock."""
     first_replaced_after: timedelta = timedelta()
-    """How much longer than usual it takes until there is a worker in place of the first one that died."""
+    """The time, beyond the usual, until there is a worker in place of the first one that died."""
 
 
 @dataclass(eq=False)
@@ -100,10 +107,10 @@ class Host:
     boots: int = 1
     is_cut: bool = False
     stepped: timedelta = timedelta()
-    """How far its own clock has been set from the true time."""
+    """The error of its own clock, which has been set."""
     most_stepped: timedelta = timedelta()
     server_stepped: timedelta = timedelta()
-    """How far the server's clock has been set, as far as this host has heard."""
+    """The error of the server's clock, which has been set, as far as this host has heard."""
     supervisor: SimulatedProcess | None = None
     members: list["WorkerProcess"] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -115,7 +122,7 @@ class Host:
         return f"{self.name}/{self.boots}"
 
 
-class World:
+class SimCluster:
     """Everything that happens from the plan on; what disturbs it is called from outside."""
 
     def __init__(
@@ -131,12 +138,13 @@ class World:
         self.timeline = Timeline()
         self.random = random.Random(plan.seed)
         self.policy = Policy.of(plan.policy)
-        self.weather = Weather()
+        self.faults = SimFaults()
         self.hosts = [Host(f"h{number}", error) for number, error in enumerate(plan.clock_errors, start=1)]
         self.promises = Promises(lambda: self.timeline.now, self.latest, self.policy.max_losses, suspects_wait)
         self.memory = self.promises.memory
         self.memory.config.update(plan.policy)
-        self.jobs, self.workers = parts.jobs(self.memory), parts.workers(self.memory)
+        self.jobs, self.work = InMemoryJobs(self.memory), parts.work(self.memory)
+        self.workers = parts.workers(self.memory)
         self.config = InMemoryConfig(self.memory)
         self.scripts = {order.job: order.scripts for order in plan.orders}
         self._trace = trace
@@ -148,7 +156,7 @@ class World:
             self.start_workers(host)
         self.operator = Operator(self)
 
-    def tell(self, text: str) -> None:
+    def note(self, text: str) -> None:
         if self._trace is not None:
             self._trace(self.timeline.now, text)
 
@@ -166,11 +174,11 @@ class World:
     def elapsed(self) -> timedelta:
         return SINCE_BOOT + self.timeline.now
 
-    def wire(self, process: SimulatedProcess, host: Host | None) -> Wire:
-        return Wire(
+    def network(self, process: SimulatedProcess, host: Host | None) -> SimNetwork:
+        return SimNetwork(
             self.timeline,
             process,
-            weather=self.weather,
+            faults=self.faults,
             is_cut=lambda: host is not None and host.is_cut,
             gives_up_after=self.policy.lease / 6 + PATIENCE,
             committed=self._committed if self._trace is not None else self.promises.committed,
@@ -183,7 +191,7 @@ class World:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether all that was ordered has ended, and nothing runs that somebody could end."""
+        """True when all that was ordered has ended, and nothing runs that somebody could end."""
         return (
             self.operator.is_done
             and all(job.state in TERMINAL for job in self.memory.jobs.values())
@@ -208,7 +216,7 @@ class World:
             WorkerProcess(self, host)
 
     def replace(self, worker: "WorkerProcess") -> None:
-        """What the supervisor does when a worker has ended: kill what it left behind, start another."""
+        """Do as the supervisor when a worker has ended: kill what it left behind, start another."""
         host, supervisor = worker.host, worker.supervisor
         longer, self._longer = self._longer, timedelta()
 
@@ -222,7 +230,7 @@ class World:
 
     def kill_commands(self, host: Host, worker_id: str, who: str) -> None:
         for command in [it for it in host.commands if it.run.lease.worker == worker_id]:
-            self.tell(f"{host.name} {who} kills {command}")
+            self.note(f"{host.name} {who} kills {command}")
             command.kill()
 
     # Faults.
@@ -283,7 +291,7 @@ class World:
         def ended(command: Command) -> None:
             worker.host.commands.remove(command)
             how = "is killed" if command.exit_code is None else f"ends with {command.exit_code}"
-            self.tell(f"{worker.host.name} command {command} {how}")
+            self.note(f"{worker.host.name} command {command} {how}")
             self.promises.ended(command)
             on_end()
 
@@ -291,7 +299,7 @@ class World:
         worker.host.commands.append(command)
         if script.kills_its_worker:
             self.timeline.after(script.lasts / 2, lambda: None if command.is_over else self.crash(worker))
-        self.tell(f"{worker} command {command} starts, to last {script.lasts.total_seconds():.2f} s")
+        self.note(f"{worker} command {command} starts, to last {script.lasts.total_seconds():.2f} s")
         self.promises.started(command)
         return command
 
@@ -301,23 +309,23 @@ class World:
     def _committed(
         self, caller: SimulatedProcess, what: str, args: tuple[object, ...], answer: object, sent_at: timedelta
     ) -> None:
-        self.tell(_told(caller, what, args, answer))
+        self.note(_described(caller, what, args, answer))
         self.promises.committed(caller, what, args, answer, sent_at)
 
 
 class WorkerProcess:
-    """One worker process: what `run_worker` makes of a worker, a heartbeat and a runner."""
+    """One worker process: a worker, a heartbeat and a runner, as `run_worker` puts them together."""
 
-    def __init__(self, world: World, host: Host) -> None:
-        self.world, self.host = world, host
-        pid = world.new_pid()
+    def __init__(self, cluster: SimCluster, host: Host) -> None:
+        self.cluster, self.host = cluster, host
+        pid = cluster.new_pid()
         self.id = f"w{pid}"
-        self.process = SimulatedProcess(world.timeline, f"{host.name} {self.id}")
+        self.process = SimulatedProcess(cluster.timeline, f"{host.name} {self.id}")
         assert host.supervisor is not None
         self.supervisor = host.supervisor
         self.worker: Worker | None = None
         self._pid = pid
-        self.local = world.parts.local(host.registered, self.identity, end=self._kill)
+        self.local = cluster.parts.local(host.registered, self.identity, end=self._kill)
         host.members.append(self)
         self.process.start(self._work)
 
@@ -341,111 +349,128 @@ class WorkerProcess:
         return Process(machine=self.host.machine, pid=self._pid, started=1)
 
     def _tell_host(self, lease_ends: timedelta) -> None:
-        self.local.renew(lease_ends, kill_grace=self.world.policy.kill_grace, fit_until=timedelta())
+        self.local.renew(lease_ends, kill_grace=self.cluster.policy.kill_grace, fit_until=timedelta())
 
     def _kill(self, target: LocalProcess) -> None:
-        """What a rescuer does to one that has outlived its lease."""
+        """Kill one that has outlived its lease, as a rescuer does."""
         for it in self.host.members:
             if it.id == target.worker:
-                self.world.tell(f"{self} kills {it}")
-                self.world.timeline.after(timedelta(), partial(self.world.crash, it))
+                self.cluster.note(f"{self} kills {it}")
+                self.cluster.timeline.after(timedelta(), partial(self.cluster.crash, it))
         self.process.pause(timedelta(milliseconds=5))
 
     def _work(self) -> None:
-        world, host, timeline = self.world, self.host, self.world.timeline
-        wire = world.wire(self.process, host)
-        jobs, workers, config = (wire.reach(it) for it in (world.jobs, world.workers, world.config))
+        """Do as `run_worker`."""
+        cluster = self.cluster
+        network = cluster.network(self.process, self.host)
+        work, workers, config = (network.reach(it) for it in (cluster.work, cluster.workers, cluster.config))
         try:
-            lease = Policy.of(config.stored()).lease
-            sent_at, record = world.elapsed(), self._record(lease)
-            world.promises.members[self.id] = Member(self.process, self.supervisor, host.name, lease, timeline.now)
-            self.local.join(record.supervisor, worker=self.id)
-            workers.register(record)
-            self._tell_host(sent_at + lease)
+            lease = self._registered(workers, config)
         except DatabaseUnavailable:
-            timeline.after(timedelta(), self._gone)
+            cluster.timeline.after(timedelta(), self._gone)
             return
-
-        def spawn(run: Run, on_end: Action) -> Command:
-            return world.spawn(self, run, on_end)
-
-        def take_up(run: Run) -> timedelta:
-            world.promises.taken_up(run)
-            return world.span(0.001, 0.005)
-
-        runner = SimulatedRunner(timeline, self.process, spawn, take_up)
-        heartbeat = world.parts.heartbeat(
+        runner = SimulatedRunner(cluster.timeline, self.process, partial(cluster.spawn, self), self._take_up)
+        heartbeat = cluster.parts.heartbeat(
             self.id,
             workers=workers,
             lease=lease,
-            clock=lambda: world.clock(host),
-            elapsed=world.elapsed,
+            clock=self._clock,
             wake=runner.wake,
-            sent_at=sent_at,
             tell=self._tell_host,
             new_flag=lambda: SimulatedFlag(self.process),
         )
-
-        watch = world.parts.watch(world.elapsed)
-
-        def rescue(policy: Policy) -> timedelta:
-            return world.parts.rescue(
-                policy,
-                jobs=jobs,
-                workers=workers,
-                local=self.local,
-                events=self._tell,
-                machine=host.machine,
-                is_alive=self._is_alive,
-                clear=lambda worker_id, _noted: world.parts.clear and world.kill_commands(host, worker_id, self.id),
-                settle_kept=partial(settle_kept, jobs=jobs, spool=host.spool, events=self._tell),
-                at=world.clock(host),
-                elapsed=world.elapsed,
-                watch=watch,
-            )
-
-        lease_ids = (f"{self.id}-{number}" for number in range(1, 1_000_000))
-        self.worker = world.parts.worker(
-            self.id,
-            queues=(),
-            concurrency=world.plan.concurrency,
-            jobs=jobs,
-            config=config,
-            runner=runner,
-            heartbeat=heartbeat,
-            rescue=rescue,
-            clock=lambda: world.clock(host),
-            elapsed=world.elapsed,
-            new_lease_id=lambda: next(lease_ids),
-            chance=world.random.random,
-            spool=host.spool,
-            events=self._tell,
-        )
+        self.worker = self._made(work, workers, config, runner, heartbeat)
         self.process.start(heartbeat.run)
         self.process.start(lambda: heartbeat.watch(lambda grace: runner.stop(Outcome.LOST, grace=grace)))
         self.worker.run()
         heartbeat.close()
         try:
-            workers.retire(self.id, at=world.clock(host))
+            workers.retire(self.id, at=self._clock())
         except DatabaseUnavailable:
-            world.tell(f"{self} could not retire")
-        timeline.after(timedelta(), self._gone)
+            cluster.note(f"{self} could not retire")
+        cluster.timeline.after(timedelta(), self._gone)
+
+    def _registered(self, workers: WorkerRegistry, config: ConfigRepository) -> LeaseTerm:
+        length = Policy.of(config.stored()).lease
+        lease, record = LeaseTerm(length, elapsed=self.cluster.elapsed), self._record(length)
+        member = Member(self.process, self.supervisor, self.host.name, length, self.cluster.timeline.now)
+        self.cluster.promises.members[self.id] = member
+        self.local.join(record.supervisor, worker=self.id)
+        workers.register(record)
+        self._tell_host(lease.ends_at)
+        return lease
+
+    def _made(
+        self,
+        work: Work,
+        workers: WorkerRegistry,
+        config: ConfigRepository,
+        runner: SimulatedRunner,
+        heartbeat: Heartbeat,
+    ) -> Worker:
+        cluster = self.cluster
+        lease_ids = (f"{self.id}-{number}" for number in range(1, 1_000_000))
+        return cluster.parts.worker(
+            self.id,
+            queues=(),
+            concurrency=cluster.plan.concurrency,
+            heartbeat=heartbeat,
+            ports=WorkerPorts(
+                work=work,
+                config=config,
+                runner=runner,
+                spool=self.host.spool,
+                events=self._note_event,
+                new_lease_id=lambda: next(lease_ids),
+                time=TimeAndChance(self._clock, cluster.elapsed, cluster.random.random),
+            ),
+            fleet=[self._rescue(work, workers)],
+        )
+
+    def _rescue(self, work: Work, workers: WorkerRegistry) -> Callable[[Policy], timedelta]:
+        cluster = self.cluster
+        return cluster.parts.rescue(
+            work=work,
+            workers=workers,
+            machine=ThisMachine(
+                id=self.host.machine,
+                local=self.local,
+                is_alive=self._is_alive,
+                clear=self._clear,
+                elapsed=cluster.elapsed,
+            ),
+            settle_spooled=partial(settle_spooled, work=work, spool=self.host.spool, events=self._note_event),
+            events=self._note_event,
+            clock=self._clock,
+            watch=cluster.parts.watch(cluster.elapsed),
+        )
+
+    def _clock(self) -> datetime:
+        return self.cluster.clock(self.host)
+
+    def _take_up(self, run: Run) -> timedelta:
+        self.cluster.promises.taken_up(run)
+        return self.cluster.span(0.001, 0.005)
+
+    def _clear(self, worker_id: str, _noted: Sequence[NotedCommand]) -> None:
+        if self.cluster.parts.clear:
+            self.cluster.kill_commands(self.host, worker_id, self.id)
 
     def _gone(self) -> None:
         if not self.process.is_dead:
-            self.world.tell(f"{self} exits")
+            self.cluster.note(f"{self} exits")
             self.end()
-            self.world.replace(self)
+            self.cluster.replace(self)
 
     def _record(self, lease: timedelta) -> WorkerRecord:
-        now = self.world.clock(self.host)
+        now = self.cluster.clock(self.host)
         return WorkerRecord(
             id=self.id,
             host=self.host.name,
             process=self.identity,
             supervisor=Process(machine=self.host.machine, pid=1, started=1),
             queues=(),
-            concurrency=self.world.plan.concurrency,
+            concurrency=self.cluster.plan.concurrency,
             state=WorkerState.RUNNING,
             started_at=now,
             renewed_at=now,
@@ -455,34 +480,35 @@ class WorkerProcess:
     def _is_alive(self, process: Process) -> bool:
         return any(it._pid == process.pid for it in self.host.members)
 
-    def _tell(self, event: Event) -> None:
-        if self.world._trace is not None:
-            self.world.tell(f"{self} {_told_event(event)}")
+    def _note_event(self, event: Event) -> None:
+        if self.cluster._trace is not None:
+            self.cluster.note(f"{self} {_described_event(event)}")
 
 
 class Operator:
     """Enqueues and cancels as the plan's orders say, and asks again until it has an answer."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._open = sum(1 + (order.cancel_after is not None) for order in world.plan.orders)
-        self._process = SimulatedProcess(world.timeline, "operator")
-        wire = world.wire(self._process, None)
+    def __init__(self, cluster: SimCluster) -> None:
+        self._cluster = cluster
+        self._open = sum(1 + (order.cancel_after is not None) for order in cluster.plan.orders)
+        self._process = SimulatedProcess(cluster.timeline, "operator")
+        network = cluster.network(self._process, None)
         self._queue = Queue(
-            jobs=wire.reach(world.jobs),
-            workers=wire.reach(world.workers),
-            config=wire.reach(world.config),
-            measurements=wire.reach(InMemoryMeasurements(world.memory)),
-            clock=lambda: world.clock(world.hosts[0]),
+            jobs=network.reach(cluster.jobs),
+            attempts=network.reach(InMemoryAttempts(cluster.memory)),
+            workers=network.reach(cluster.workers),
+            config=network.reach(cluster.config),
+            measurements=network.reach(InMemoryMeasurements(cluster.memory)),
+            clock=lambda: cluster.clock(cluster.hosts[0]),
             is_gone=lambda _process: False,
             new_job_ids=lambda count: [""] * count,
             operator="operator",
         )
-        for order in world.plan.orders:
-            world.timeline.at(order.at, lambda order=order: self._process.start(lambda: self._enqueue(order)))
+        for order in cluster.plan.orders:
+            cluster.timeline.at(order.at, lambda order=order: self._process.start(lambda: self._enqueue(order)))
             if order.cancel_after is not None:
                 moment = order.at + order.cancel_after
-                world.timeline.at(moment, lambda order=order: self._process.start(lambda: self._cancel(order)))
+                cluster.timeline.at(moment, lambda order=order: self._process.start(lambda: self._cancel(order)))
 
     @property
     def is_done(self) -> bool:
@@ -500,12 +526,12 @@ class Operator:
             timeout=order.timeout,
         )
         self._until_answered(lambda: enqueue_jobs(self._queue, [request], cwd="/"))
-        self._world.promises.acknowledged.add(order.job)
+        self._cluster.promises.acknowledged.add(order.job)
         self._open -= 1
 
     def _cancel(self, order: Order) -> None:
         """Cancel a job, whether it waits, runs or has ended."""
-        while order.job not in self._world.promises.acknowledged:
+        while order.job not in self._cluster.promises.acknowledged:
             self._process.pause(timedelta(seconds=1))
         self._until_answered(lambda: cancel_job(self._queue, order.job))
         self._open -= 1
@@ -522,13 +548,15 @@ class Operator:
                 return
 
 
-def _told(caller: SimulatedProcess, what: str, args: tuple[object, ...], answer: object) -> str:
+def _described(caller: SimulatedProcess, what: str, args: tuple[object, ...], answer: object) -> str:
     match what:
         case "claim":
             return f"{caller} claim -> {', '.join(f'{run.job.id}#{run.job.attempts}' for run in answer) or 'nothing'}"
         case "settle":
-            job, lease, result = args
-            return f"{caller} settle {job.id}#{job.attempts} {result.outcome} under {lease.id} -> {answer}, {job.state}"
+            (end,) = args
+            outcome = f"{end.result.outcome} under {end.lease.id}"
+            now = f"{answer.settlement}, {answer.job and answer.job.state}"
+            return f"{caller} settle {end.job_id}#{end.number} {outcome} -> {now}"
         case "rescue":
             return (
                 f"{caller} rescue of {args[0]} -> {', '.join(f'{job.id} {job.state}' for job in answer) or 'nothing'}"
@@ -540,5 +568,5 @@ def _told(caller: SimulatedProcess, what: str, args: tuple[object, ...], answer:
     return f"{caller} {what} -> {answer if isinstance(answer, datetime) else '...'}"
 
 
-def _told_event(event: Event) -> str:
+def _described_event(event: Event) -> str:
     return type(event).__name__

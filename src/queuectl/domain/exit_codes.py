@@ -4,11 +4,23 @@ from typing import NamedTuple
 
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
 
-DONE, FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 6, 130
+DONE, FAILED, USAGE = 0, 1, 2
+
+UNAVAILABLE = 6
+"""The database cannot be used: also of a worker or supervisor that could not start for that reason."""
+
+LEASE_LOST = 75
+"""A worker has lost its lease, and another one takes its place: temporary failure, as in sysexits.h."""
+
+SIGNALLED = 128
+"""Plus a signal's number: a command as its shell tells of it, or a worker, was ended by that signal."""
+
+INTERRUPTED = SIGNALLED + 2
+"""SIGINT, that is Ctrl-C."""
 
 
 class ExitCode(NamedTuple):
-    """An exit code, its meaning in lines of a terminal, and the errors that it stands for."""
+    """An exit code of a command, its meaning in lines of a terminal, and the errors that it stands for."""
 
     code: int
     meaning: str

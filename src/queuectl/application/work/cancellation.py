@@ -1,0 +1,69 @@
+"""Cancelling jobs that run: a worker stops the commands whose jobs an operator wants to be cancelled."""
+
+from datetime import timedelta
+
+from queuectl.application.work.context import Context
+from queuectl.application.work.duty import NEVER
+from queuectl.domain.attempt import Outcome
+from queuectl.domain.events import CancelHeard
+from queuectl.domain.job import Job
+
+MIN_INTERVAL = timedelta(milliseconds=50)
+"""The shortest time between two questions, however often the worker is woken."""
+
+
+class Cancellations:
+    """A duty: ask for such requests in every turn with a command that runs, for a wake-up may have told of one."""
+
+    def __init__(self, context: Context) -> None:
+        self._worker_id = context.worker_id
+        self._work = context.work
+        self._slots = context.slots
+        self._runner = context.runner
+        self._policy = context.policy
+        self._standing = context.standing
+        self._events = context.events
+        self._ask_at = timedelta()
+        self._was_too_soon = False
+
+    @property
+    def due_at(self) -> timedelta:
+        """Soon after a turn that came too soon after a question; else it asks with whatever turn comes next."""
+        return self._ask_at if self._was_too_soon and self._has_to_ask else NEVER
+
+    @property
+    def _has_to_ask(self) -> bool:
+        return bool(self._slots.running) and not self._standing.is_lease_lost
+
+    def run(self, now: timedelta) -> None:
+        """Stop the commands of jobs of which a request is news. Raises DatabaseUnavailable."""
+        if not self._has_to_ask:
+            return
+        self._was_too_soon = now < self._ask_at
+        if self._was_too_soon:
+            return
+        self._ask_at = now + MIN_INTERVAL
+        asked = self._work.cancel_requests(self._worker_id, self._slots.running)
+        news = [job for each in asked if (job := self._with_request(each))]
+        if news:
+            self._policy.refresh()  # whoever asks again may have changed the grace
+        for job in news:
+            self._stop(job)
+
+    def _with_request(self, asked: Job) -> Job | None:
+        """The job that runs, with what is asked of it now; None where that is no news."""
+        run = self._slots.running.get(asked.id)
+        if run is None or run.job.is_to_be_killed:
+            return None
+        job = run.job._replace(
+            updated_at=asked.updated_at,
+            cancel_requested_at=asked.cancel_requested_at,
+            cancel_requested_by=asked.cancel_requested_by,
+        )
+        return None if job == run.job else job
+
+    def _stop(self, job: Job) -> None:
+        self._slots.running[job.id] = self._slots.running[job.id]._replace(job=job)
+        self._events(CancelHeard(job=job))
+        grace = timedelta() if job.is_to_be_killed else self._policy.policy.kill_grace
+        self._runner.stop(Outcome.CANCELLED, grace=grace, job_id=job.id)

@@ -1,0 +1,41 @@
+"""Workers in the foreground: this process becomes their supervisor."""
+
+from collections.abc import Sequence
+
+from queuectl.container import Container, load_for_workers
+from queuectl.entrypoints.worker.deadlines import Deadlines
+from queuectl.entrypoints.worker.process import WorkerOptions, rescue_once, run_worker
+from queuectl.entrypoints.worker.readiness import TellSystemd, told_to
+from queuectl.entrypoints.worker.supervisor import Supervisor
+from queuectl.settings import Settings
+
+
+def supervise(
+    settings: Settings,
+    container: Container,
+    count: int,
+    queues: Sequence[str],
+    concurrency: int,
+    *,
+    ready_fd: int | None,
+) -> int:
+    """Supervise `count` workers until they have ended; the exit code. `ready_fd`: see `told_to`."""
+    load_for_workers(settings)
+    options = WorkerOptions(queues=queues, concurrency=concurrency)
+    container.make_room_for(concurrency)
+    container.take_over_logging()
+    container.unblock_stderr()
+    container.prepare_claims(queues)
+    local, log = container.local_processes(), container.log_line()
+    local.join(None)
+    supervisor = Supervisor(
+        count,
+        lambda line: run_worker(settings, options, line),
+        tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
+        log=log,
+        kill_orphans=container.kill_orphans(),
+        deadlines=Deadlines(local=local, elapsed=container.elapsed(), log=log),
+        rescue=lambda: rescue_once(settings),
+    )
+    container.contain()
+    return supervisor.run()
