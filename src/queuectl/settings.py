@@ -67,8 +67,7 @@ class InForce(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSetting:
+class LocalSetting(NamedTuple):
     """One key of the config file, and the flag and variable that win over it.
 
     `normal` turns a user's text into the one in force, or raises ValueError with words that follow the key. With
@@ -76,12 +75,12 @@ class LocalSetting:
     where nobody knows the home directory.
     """
 
-    flag: str | None = None
-    variable: str | None = None
     default: Callable[[], str]
     range: str
     meaning: str
     normal: Callable[[str, bool], str]
+    flag: str | None = None
+    variable: str | None = None
     replaces: str | None = None
     """The key that says the same in other words, so that a file has one of the two."""
     error: type[QueueError] = InvalidSetting

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidSetting, nearest
@@ -74,8 +75,7 @@ NONE = "none"
 """The text of a duration that is switched off."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(NamedTuple):
     """One key of the policy. `normal` turns a user's text into the stored one, or raises ValueError saying why not."""
 
     default: str

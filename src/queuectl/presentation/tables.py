@@ -1,9 +1,8 @@
 """Results as people read them on a terminal, as plain values; the command line's `terminal` draws them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from queuectl.application.operate.inspect import Status
 from queuectl.domain.attempt import Attempt, Outcome
@@ -37,8 +36,7 @@ MAX_LINES, MAX_BYTES = 50, 10_000
 """The part of an output that is shown: more would push all else out of sight."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class Grid(NamedTuple):
     """A table. When the terminal is too narrow its last `elastic` columns give way: cut or, with `wrap`, wrapped.
 
     `below` has a text for each row, shown dim and indented on the lines below it.

@@ -14,8 +14,8 @@ COMPRESSED = {
 }
 """The beginnings of compressed files: the program that made them, and one that reads them."""
 
-YAML = re.compile(r"---\s*|-(\s.*)?|[A-Za-z_]\w*:(\s.*)?")
-HEADER = re.compile(r"""["']?[A-Za-z_][\w ]*["']?([,;\t]["']?[A-Za-z_][\w ]*["']?)+""")
+YAML = r"---\s*|-(\s.*)?|[A-Za-z_]\w*:(\s.*)?"
+HEADER = r"""["']?[A-Za-z_][\w ]*["']?([,;\t]["']?[A-Za-z_][\w ]*["']?)+"""
 """The first line of a table: names, and what separates them."""
 
 ENCODINGS = {"utf-16": "UTF-16", "utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE"}
@@ -63,9 +63,9 @@ def _refuse_text(content: bytes) -> None:
     if not lines or any(line.lstrip().startswith(("{", "[")) or _is_json(line) for line in lines):
         return
     first = lines[0].strip()
-    if YAML.fullmatch(first):
+    if re.fullmatch(YAML, first):
         what, hint = "looks like YAML", "yq makes JSON of it: yq -o=json -I=0 FILE | queuectl enqueue -"
-    elif len(lines) > 1 and HEADER.fullmatch(first):
+    elif len(lines) > 1 and re.fullmatch(HEADER, first):
         what, hint = "looks like CSV", "Miller makes JSON of it: mlr --icsv --ojsonl cat FILE | queuectl enqueue -"
     elif first.startswith("<"):
         what, hint = "looks like HTML or XML", "a file has one JSON document, or one on each line"

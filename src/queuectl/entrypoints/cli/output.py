@@ -3,8 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import click
 
@@ -16,8 +15,7 @@ from queuectl.presentation.tables import Grid
 from queuectl.presentation.views import View
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Out:
+class Out(NamedTuple):
     """The stream of results, and their look. `format` is one of `FORMATS`, but never `auto`."""
 
     format: str

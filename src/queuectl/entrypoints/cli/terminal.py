@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -64,7 +63,7 @@ def _safe(grid: Grid) -> Grid:
     rows = [
         [cell if cell.isprintable() else type(cell)(escaped(cell, keep=LINES)) for cell in row] for row in grid.rows
     ]
-    return replace(grid, rows=rows, below=[escaped(text, keep=LINES) for text in grid.below])
+    return grid._replace(rows=rows, below=[escaped(text, keep=LINES) for text in grid.below])
 
 
 def spinner(text: str) -> AbstractContextManager[object]:
