@@ -25,7 +25,6 @@ def supervise(
     container.make_room_for(concurrency)
     container.take_over_logging()
     container.unblock_stderr()
-    container.prepare_claims(queues)
     local, log = container.local_processes(), container.log_line()
     local.join(None)
     supervisor = Supervisor(
