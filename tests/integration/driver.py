@@ -70,8 +70,8 @@ class Cli:
         self.home.mkdir()
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
         self.environ["QUEUECTL_LOG_DIR"] = str(self.logs)
-        if mutated := os.environ.get("PYTHONPATH"):  # another queuectl than the installed one is to be tested
-            self.environ["PYTHONPATH"] = mutated
+        if mutant := os.environ.get("QUEUECTL_TEST_PYTHONPATH"):  # a queuectl that is broken on purpose is to be tested
+            self.environ["PYTHONPATH"] = mutant
         if database_url is not None:
             self.environ["QUEUECTL_DATABASE_URL"] = database_url
         self._foreground: list[subprocess.Popen[bytes]] = []
