@@ -13,7 +13,7 @@ from tests.faults.mutants import MUTANTS, Mutant
 ROOT = Path(__file__).parents[2]
 FAULTS = ROOT / "tests" / "faults"
 SLOW = "†"
-"""How the documentation marks a test that is slow, or has a slow variant."""
+"""The documentation's mark of a test that is slow, or has a slow variant."""
 
 
 def in_the_code() -> Iterator[tuple[str, str]]:
