@@ -96,7 +96,7 @@ def a_policy(**stored: str) -> Policy:
 
 
 def a_result(outcome: Outcome = Outcome.SUCCEEDED, *, output: bytes = b"", **overrides: object) -> RunResult:
-    """What a runner reports of a run; a success unless said."""
+    """A runner's report of a run; a success unless said."""
     if outcome is Outcome.SUCCEEDED:
         overrides = {"exit_code": 0} | overrides
     return RunResult(outcome=outcome, **{"output": Output(content=output)} | overrides)

@@ -20,7 +20,7 @@ from tests.integration.driver import Cli
 from tests.integration.ledger import Ledger
 
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
-"""Whether a test has failed, which excuses it from checking its probe."""
+"""True when a test has failed, which excuses it from checking its probe."""
 
 
 @pytest.fixture

@@ -1,265 +1,241 @@
 """Proof that the fault suite can fail: queuectl is broken in one way after the other, and each must be noticed.
 
-`make mutants`. For each mutant the sources are copied, one thing is changed in the copy, and the tests that are there
-to notice it run on the copy. They must fail, and by an invariant of the checker: a mutant that does not even start
-proves nothing. Without any change they must pass.
+`make mutants`. A mutant replaces a function, a method or a statement when a process of queuectl starts, and in no
+other: the tests and the judge stay as they are. The tests that are there to notice it must fail, and by an invariant: a
+mutant that does not even start proves nothing. Without any, they must pass.
 """
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from queuectl.adapters.host.registry import FileLocalProcesses
+from queuectl.adapters.processes import child, marks, tree
+from queuectl.adapters.processes.child import Child
+from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.sqlite import connection
+from queuectl.adapters.sql.stores.work import SqlWork
+from queuectl.application.duties.lease_watch import LeaseWatch
+from queuectl.application.work.lease import Heartbeat
+from queuectl.domain.attempt import AttemptEnd
+from queuectl.domain.job import Job
+from queuectl.domain.ports.host import LocalProcess
+from queuectl.entrypoints.worker import process
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src"
 BREACH = re.compile(r"^E +(I\d+ [^:]+):", re.MULTILINE)
-LONGEST = 300
+MAX_SECONDS = 300
+SITE = """import sys
+sys.path.append({root!r})
+from tests.faults.mutants import MUTANTS
+MUTANTS[{name!r}].apply()
+"""
+"""The module that Python imports when it starts."""
 
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A text of a source file that occurs there exactly once, and what takes its place."""
-
-    path: str
-    old: str
-    new: str
+Undo = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A way to break queuectl, and the tests that must notice."""
+    """A way to break queuectl, and the tests that must notice. `apply` breaks this process; it gives what undoes it."""
 
     name: str
-    edits: Sequence[Edit]
     tests: Sequence[str]
+    replacements: Callable[[], Iterator[Undo]]
+
+    def apply(self) -> Sequence[Undo]:
+        """Raises OutOfDate when there is nothing any more of what it replaces."""
+        return list(self.replacements())
 
 
-MUTANTS = [
-    Mutant(
-        "the fence is removed",
-        [
-            Edit(
-                "queuectl/adapters/sql/statements.py",
-                '.where(jobs.c.id == given["id"], jobs.c.lease_id == given["lease_id"])',
-                '.where(jobs.c.id == given["id"], jobs.c.lease_id.is_not(None))',
-            )
-        ],
-        ["test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]"],
-    ),
-    Mutant(
-        "heartbeats are skipped",
-        [
-            Edit(
-                "queuectl/application/work/lease.py",
-                "self.lease.interval\n                self.renew()",
-                "self.lease.interval",
-            )
-        ],
-        ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],
-    ),
-    Mutant(
-        "only the leader is killed",
-        [
-            Edit(
-                "queuectl/adapters/processes/child.py",
-                "os.killpg(self.pid, number)",
-                "os.kill(self.pid, number)",
-            ),
-            Edit(
-                "queuectl/adapters/processes/runner.py",
-                "            self._orphans.kill(orphan)",
-                "            self._orphans.reap()",
-            ),
-        ],
-        ["test_containment.py::test_a_timeout_ends_the_whole_tree_before_it_is_recorded[sqlite]"],
-    ),
-    Mutant(
-        "the end of the output is waited for",
-        [
-            Edit(
-                "queuectl/adapters/processes/child.py",
-                "        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None",
-                "        return not self.pipe.is_open and (\n"
-                "            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None\n"
-                "        )",
-            )
-        ],
-        ["test_containment.py::test_a_background_child_that_keeps_the_pipe_does_not_hang_the_job[sqlite]"],
-    ),
-    Mutant(
-        "synchronous=NORMAL",
-        [
-            Edit(
-                "queuectl/adapters/sql/sqlite/connection.py",
-                '"PRAGMA synchronous = FULL"',
-                '"PRAGMA synchronous = NORMAL"',
-            )
-        ],
-        [
-            "test_power.py::test_an_acknowledged_job_is_synced_before_its_id_is_printed[sqlite]",
-            "test_power.py::test_an_outcome_is_synced_before_it_is_logged[sqlite]",
-        ],
-    ),
-    Mutant(
-        "jobs are put back before what is left of them is killed",
-        [
-            Edit(
-                "queuectl/application/duties/rescue.py",
-                "            self._machine.clear(worker.id, found.registered.commands if found.registered else ())",
-                '            __import__("threading").Timer(1, self._machine.clear, [worker.id]).start()',
-            )
-        ],
-        [
-            "test_dying.py::test_after_everything_was_killed_the_next_start_clears_up_and_takes_the_jobs_back[sqlite]",
-        ],
-    ),
-    Mutant(
-        "workers are rescued whose lease is not over",
-        [
-            Edit(
-                "queuectl/application/duties/rescue.py",
-                "(left := self._lease_left(worker, found.living, at)) > timedelta():",
-                "not self._lease_left(worker, found.living, at):",
-            ),
-            Edit(
-                "queuectl/adapters/sql/stores/jobs.py",
-                "if worker.lease_expires_at > at and not is_gone:",
-                "if False:",
-            ),
-        ],
-        ["test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]"],
-    ),
-    Mutant(
-        "a worker may outlive its lease",
-        [Edit("queuectl/entrypoints/worker/deadlines.py", "now >= slot.overdue_at:", "stage is Stage.FORCED:")],
-        [
-            "test_frozen.py::test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again[sqlite]",
-        ],
-    ),
-    Mutant(
-        "a signal to a worker ends it for good",
-        [
-            Edit(
-                "queuectl/entrypoints/worker/process.py",
-                "return SIGNALLED + stops.signal if stops.signal else 0",
-                "return 0",
-            )
-        ],
-        ["test_signals.py::test_a_command_that_signals_its_worker_does_not_end_it_for_good[sqlite-TERM]"],
-    ),
-    Mutant(
-        "losses are not counted",
-        [Edit("queuectl/domain/job.py", "_replace(losses=self.losses + counts)", "_replace(losses=self.losses)")],
-        ["test_dying.py::test_a_job_that_kills_its_workers_does_not_run_for_ever[sqlite]"],
-    ),
-    Mutant(
-        "neighbours are blamed",
-        [Edit("queuectl/domain/job.py", "counts=alone or self.suspect", "counts=True")],
-        ["test_dying.py::test_a_job_that_kills_its_workers_takes_none_of_its_neighbours_with_it[sqlite-1]"],
-    ),
-]
+MUTANTS: dict[str, Mutant] = {}
+
+
+class OutOfDate(Exception):
+    """The sources have changed under a mutant."""
+
+
+def noticed_by(*tests: str) -> Callable[[Callable[[], Iterator[Undo]]], None]:
+    """Make a mutant of a function that replaces things; its name is the function's."""
+
+    def add(replacements: Callable[[], Iterator[Undo]]) -> None:
+        name = replacements.__name__.replace("_", " ")
+        MUTANTS[name] = Mutant(name, tests, replacements)
+
+    return add
+
+
+def replace(owner: object, name: str, broken: Callable[[Any], Any]) -> Undo:
+    """Put `broken(original)` in place of an attribute, and of a function in each module that has imported it."""
+    if (original := getattr(owner, name, None)) is None:
+        raise OutOfDate(f"{owner} has no {name}")
+    modules = [module for full_name, module in sys.modules.items() if full_name.startswith("queuectl")]
+    holders = [owner, *(module for module in modules if module is not owner and vars(module).get(name) is original)]
+    new = broken(original)
+    for holder in holders:
+        setattr(holder, name, new)
+
+    def undo() -> None:
+        for holder in holders:
+            setattr(holder, name, original)
+
+    return undo
+
+
+@noticed_by("test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]")
+def the_fence_is_removed() -> Iterator[Undo]:
+    def broken(settle: Callable[..., object]) -> Callable[..., object]:
+        def settled(self: object, c: Connection, ends: Sequence[AttemptEnd], *rest: object) -> object:
+            rows = queries.jobs_to_settle(c, ids=[end.job_id for end in ends])
+            leases = {row.id: row.lease_id for row in rows}
+            anybodys = [it._replace(lease=it.lease._replace(id=leases.get(it.job_id) or it.lease.id)) for it in ends]
+            return settle(self, c, anybodys, *rest)
+
+        return settled
+
+    yield replace(SqlWork, "_settle", broken)
+
+
+@noticed_by("test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]")
+def heartbeats_are_skipped() -> Iterator[Undo]:
+    yield replace(Heartbeat, "run", lambda _: lambda self: None)
+
+
+@noticed_by("test_containment.py::test_a_timeout_ends_the_whole_tree_before_it_is_recorded[sqlite]")
+def only_the_leader_is_killed() -> Iterator[Undo]:
+    yield replace(os, "killpg", lambda _: os.kill)
+    yield replace(tree.Orphans, "kill", lambda _: lambda self, orphan: self.reap())
+
+
+@noticed_by("test_containment.py::test_a_background_child_that_keeps_the_pipe_does_not_hang_the_job[sqlite]")
+def the_end_of_the_output_is_waited_for() -> Iterator[Undo]:
+    yield replace(Child, "has_ended", lambda ended: lambda child: not child.pipe.is_open and ended(child))
+    yield replace(child, "REAP_TIMEOUT", lambda timeout: 100 * timeout)
+
+
+@noticed_by(
+    "test_power.py::test_an_acknowledged_job_is_synced_before_its_id_is_printed[sqlite]",
+    "test_power.py::test_an_outcome_is_synced_before_it_is_logged[sqlite]",
+)
+def synchronous_is_normal() -> Iterator[Undo]:
+    yield replace(connection, "SETTINGS", lambda settings: [it.replace("= FULL", "= NORMAL") for it in settings])
+
+
+@noticed_by("test_dying.py::test_after_everything_was_killed_the_next_start_clears_up_and_takes_the_jobs_back[sqlite]")
+def jobs_are_put_back_before_what_is_left_of_them_is_killed() -> Iterator[Undo]:
+    yield replace(marks, "kill_commands_of", lambda kill: lambda worker_id, *_: Timer(1, kill, [worker_id]).start())
+
+
+@noticed_by("test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]")
+def workers_are_rescued_whose_lease_is_not_over() -> Iterator[Undo]:
+    yield replace(FileLocalProcesses, "registered", lambda them: lambda self, *, of=(): () if of else them(self))
+    yield replace(LeaseWatch, "is_over", lambda _: lambda self, worker, at: True)
+    yield replace(
+        SqlWork,
+        "rescue",
+        lambda rescue: lambda *args, **known: rescue(*args, **known | {"proved_dead": True}),
+    )
+
+
+@noticed_by("test_frozen.py::test_a_frozen_worker_that_outlives_its_lease_is_killed_before_its_job_runs_again[sqlite]")
+def a_worker_may_outlive_its_lease() -> Iterator[Undo]:
+    yield replace(LocalProcess, "is_harmless", lambda _: lambda self, at: True)
+
+
+@noticed_by("test_signals.py::test_a_command_that_signals_its_worker_does_not_end_it_for_good[sqlite-TERM]")
+def a_signal_to_a_worker_ends_it_for_good() -> Iterator[Undo]:
+    yield replace(process, "run_worker", lambda run: lambda *args: code if (code := run(*args)) < 128 else 0)
+
+
+@noticed_by("test_dying.py::test_a_job_that_kills_its_workers_does_not_run_for_ever[sqlite]")
+def losses_are_not_counted() -> Iterator[Undo]:
+    def broken(settled: Callable[..., Job]) -> Callable[..., Job]:
+        return lambda job, *args, alone=False, **known: settled(job._replace(suspect=False), *args, **known)
+
+    yield replace(Job, "settled", broken)
+
+
+@noticed_by("test_dying.py::test_a_job_that_kills_its_workers_takes_none_of_its_neighbours_with_it[sqlite-1]")
+def neighbours_are_blamed() -> Iterator[Undo]:
+    yield replace(
+        Job, "settled", lambda settled: lambda *args, alone=False, **known: settled(*args, alone=True, **known)
+    )
 
 
 class Survived(Exception):
     """A mutant was not noticed, or the unchanged program did not pass; the message says which and how."""
 
 
-def mutated(text: str, edit: Edit) -> str:
-    """The text of a file with the edit made. Raises Survived when the sources have changed under the mutant."""
-    if (count := text.count(edit.old)) != 1:
-        raise Survived(
-            f"{edit.path} holds {edit.old!r} {count} times, and must hold it once: the mutant is out of date"
-        )
-    return text.replace(edit.old, edit.new)
-
-
 def main(chosen: Sequence[str]) -> int:
-    mutants = [mutant for mutant in MUTANTS if not chosen or any(word in mutant.name for word in chosen)]
-    failures = 0
-    with _copy([]) as sources:
-        names = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
-        code, said = _run(sources, names)
-        failures += _told("nothing", "all passed" if code == 0 else f"NOT PASSED:\n{said}", is_good=code == 0)
+    mutants = [it for it in MUTANTS.values() if not chosen or any(word in it.name for word in chosen)]
+    code, report = _run({}, list(dict.fromkeys(test for mutant in mutants for test in mutant.tests)))
+    failures = _print("nothing", "all passed" if code == 0 else f"NOT PASSED:\n{report}", is_good=code == 0)
     for mutant in mutants:
         try:
-            with _copy(mutant.edits) as sources:
-                _must_start(sources)
-                verdicts = [_verdict(sources, test) for test in mutant.tests]
+            with mutated(mutant.name) as environ:
+                _must_start(environ)
+                for test in mutant.tests:
+                    invariants = _invariants_broken(environ, test)
+                    _print(mutant.name, f"killed by {test.partition('[')[0]} ({invariants})", is_good=True)
         except Survived as error:
-            failures += _told(mutant.name, str(error), is_good=False)
-        else:
-            for test, verdict in zip(mutant.tests, verdicts, strict=True):
-                failures += _told(mutant.name, f"killed by {test.partition('[')[0]} ({verdict})", is_good=True)
+            failures += _print(mutant.name, str(error), is_good=False)
     return 1 if failures else 0
 
 
-def _verdict(sources: Path, test: str) -> str:
+@contextmanager
+def mutated(name: str) -> Iterator[dict[str, str]]:
+    """The variables with which a Python program starts as that mutant."""
+    with tempfile.TemporaryDirectory(prefix="queuectl-mutant-") as directory:
+        Path(directory, "sitecustomize.py").write_text(SITE.format(root=str(ROOT), name=name))
+        yield {"PYTHONPATH": directory}
+
+
+def _invariants_broken(environ: dict[str, str], test: str) -> str:
     """The invariants by which that test failed. Raises Survived when it passed, or failed for another reason."""
-    code, said = _run(sources, [test])
-    broken = sorted(set(BREACH.findall(said)))
+    code, report = _run(environ, [test])
     if code == 0:
         raise Survived(f"SURVIVED {test}")
-    if not broken:
-        raise Survived(f"{test} failed, but not by an invariant:\n{said}")
+    if not (broken := sorted(set(BREACH.findall(report)))):
+        raise Survived(f"{test} failed, but not by an invariant:\n{report}")
     return ", ".join(broken)
 
 
-def _run(sources: Path, tests: Sequence[str]) -> tuple[int, str]:
-    """Run tests on those sources; pytest's exit code and report."""
+def _run(environ: dict[str, str], tests: Sequence[str]) -> tuple[int, str]:
+    """Run tests of a queuectl that has these variables; pytest's exit code and report."""
     paths = [f"tests/faults/{test}" for test in tests]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *paths, "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short"],
-        env={**os.environ, "PYTHONPATH": str(sources)},
+        env=os.environ | {f"QUEUECTL_TEST_{name}": text for name, text in environ.items()},
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        timeout=LONGEST * len(paths),
+        timeout=MAX_SECONDS * len(paths),
     )
     return done.returncode, done.stdout + done.stderr
 
 
-def _must_start(sources: Path) -> None:
-    look = "import queuectl, queuectl.container; print(queuectl.__file__)"
+def _must_start(environ: dict[str, str]) -> None:
+    look = "import sys; sys.exit('tests.faults.mutants' not in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", look],
-        env={**os.environ, "PYTHONPATH": str(sources)},
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-P", "-c", look], env=os.environ | environ, capture_output=True, check=False
     )
-    if not done.stdout.startswith(str(sources)):
-        raise Survived(f"it does not start: {done.stderr or done.stdout}")
+    if done.returncode or done.stderr:
+        raise Survived(f"it does not start: {done.stderr.decode()}")
 
 
-@contextmanager
-def _copy(edits: Sequence[Edit]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="queuectl-mutant-") as directory:
-        sources = Path(directory) / "src"
-        shutil.copytree(SOURCE, sources, ignore=shutil.ignore_patterns("__pycache__"))
-        for edit in edits:
-            path = sources / edit.path
-            path.write_text(mutated(path.read_text(), edit))
-            if path.name == "statements.py":
-                _compile(sources)
-        yield sources
-
-
-def _compile(sources: Path) -> None:
-    """What `make sql` does."""
-    compiling = [sys.executable, "-P", "-m", "queuectl.adapters.sql.engine.generate"]
-    subprocess.run(compiling, env={**os.environ, "PYTHONPATH": str(sources)}, check=True)
-
-
-def _told(name: str, what: str, *, is_good: bool) -> bool:
+def _print(name: str, verdict: str, *, is_good: bool) -> bool:
     """Write a line of the table; whether it is a bad one."""
-    print(f"{'ok  ' if is_good else 'FAIL'} {name:<58} {what}", flush=True)  # noqa: T201 - the report
+    print(f"{'ok  ' if is_good else 'FAIL'} {name:<58} {verdict}", flush=True)  # noqa: T201 - the report
     return not is_good
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from queuectl.domain.job import TERMINAL
-from queuectl.drill.judge import Call, Entry, History, Invariant, LeftProcess, Look, check, is_orphan
+from queuectl.drill.judge import Call, History, Invariant, LeftProcess, Look, check, is_orphan
 from tests.faults import reading
 from tests.integration.driver import PATIENCE, Cli, Result, json_lines, processes_with, wait_until
 from tests.integration.ledger import Ledger
@@ -109,7 +109,7 @@ class FaultProbe:
         result = self.cli.run("enqueue", "-", stdin=json_lines(documents))
         ids = result.stdout.split()
         assert len(ids) == len(documents)
-        self.heard(ids, result)
+        self.note_call(ids, result)
         return ids
 
     def enqueue_silent(self, command: str | Sequence[str], **fields: object) -> str:
@@ -130,20 +130,22 @@ class FaultProbe:
         """Have a job's tree, which may bear no mark, count among the processes that must not outlive it."""
         self._sleeps[job_id] = tree.lengths
 
-    def ask(self, *ids: str) -> None:
+    def note_asked(self, *ids: str) -> None:
         """Note that an operator has had these cancelled or run again."""
         self._asked.update(ids)
 
-    def heard(self, ids: Sequence[str], result: Result) -> None:
+    def note_call(self, ids: Sequence[str], result: Result) -> None:
         """Take a call of `enqueue` into account that was to store these jobs."""
         whole = [line.strip() for line in result.stdout.splitlines(keepends=True) if line.endswith("\n")]
         code = result.code if result.code >= 0 else None
         self.calls.append(Call(ids=ids, printed=whole, code=code, errors=result.errors))
 
-    def tried(self, *args: str, ids: Sequence[str], stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
+    def try_enqueue(
+        self, *args: str, ids: Sequence[str], stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> Result:
         """Call `enqueue`, which may fail, to store these jobs."""
         result = self.cli.run("enqueue", *args, stdin=stdin, check=False, env=env)
-        self.heard(ids, result)
+        self.note_call(ids, result)
         return result
 
     def document(self, job_id: str, body: str = "true", **fields: object) -> str:
@@ -214,11 +216,10 @@ class FaultProbe:
     def _history(self) -> History:
         # What was no orphan just before is none: its job may have ended between the two looks.
         before, found, rows = self.rows(), self._processes(), self.rows()
-        entries = [Entry(it.job, it.attempt, it.what, it.since_boot) for it in self.ledger.entries()]
         looks = [{job_id: seen[job_id] for job_id in seen if job_id in rows.jobs} for seen in self._observer.looks]
         return History(
             calls=self.calls,
-            ledger=[entry for entry in entries if entry.job in rows.jobs],
+            ledger=[entry for entry in self.ledger.evidence() if entry.job in rows.jobs],
             unwitnessed=self._unwitnessed,
             jobs=rows.jobs,
             attempts=rows.attempts,

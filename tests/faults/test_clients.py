@@ -26,7 +26,7 @@ def test_a_client_killed_while_it_enqueues_has_stored_all_or_nothing(cli: Cli, p
     stored_before = probe.rows().jobs.keys()
     for ids in batches:
         found = stored_before & set(ids)
-        again = probe.tried("-", ids=ids, stdin=_lines(probe, ids))
+        again = probe.try_enqueue("-", ids=ids, stdin=_lines(probe, ids))
         assert again.code == (4 if found else 0)
     cli.start_workers(2, concurrency=4)
     probe.healed()
@@ -38,11 +38,11 @@ def test_a_batch_with_one_bad_line_stores_nothing(cli: Cli, probe: FaultProbe) -
     ids = [f"line-{number}" for number in range(1000)]
     lines = _lines(probe, ids).splitlines()
     lines[777] = '{"id": "line-777", "command": ""}'
-    refused = probe.tried("-", ids=ids, stdin="\n".join(lines))
+    refused = probe.try_enqueue("-", ids=ids, stdin="\n".join(lines))
     assert refused.code == 5
     assert "778" in refused.errors[0]
     taken = probe.enqueue(id="line-500")
-    refused = probe.tried("-", ids=ids, stdin=_lines(probe, ids))
+    refused = probe.try_enqueue("-", ids=ids, stdin=_lines(probe, ids))
     assert refused.code == 4
     assert list(probe.rows().jobs) == [taken]
     cli.start_workers()
@@ -64,7 +64,7 @@ def _enqueue_and_be_killed(probe: FaultProbe, ids: list[str], *, after: float) -
     except subprocess.TimeoutExpired:
         client.send_signal(signal.SIGKILL)
         stdout, stderr = client.communicate()
-    probe.heard(ids, Result(stdout, stderr, client.returncode))
+    probe.note_call(ids, Result(stdout, stderr, client.returncode))
 
 
 def _lines(probe: FaultProbe, ids: list[str]) -> str:

@@ -40,7 +40,7 @@ def test_no_user_hears_of_a_lock_while_all_write_at_once(
             if over.is_set():
                 return
             ids = [f"{client}-{number}-{each}" for each in range(2)]
-            probe.tried("-", ids=ids, stdin="".join(probe.document(job_id) + "\n" for job_id in ids))
+            probe.try_enqueue("-", ids=ids, stdin="".join(probe.document(job_id) + "\n" for job_id in ids))
 
     def list_all() -> None:
         while not over.is_set():

@@ -148,7 +148,7 @@ def test_a_forced_stop_ends_what_is_frozen_and_the_next_worker_runs_its_job(
     assert tree.alive == []
     assert cli.job(job_id)["state"] == "pending"
     cli.run("cancel", job_id)
-    probe.ask(job_id)
+    probe.note_asked(job_id)
     probe.check()
 
 
@@ -165,7 +165,7 @@ def test_a_command_that_freezes_its_worker_is_stopped_by_force_all_the_same(
     assert cli.processes() == {}
     assert cli.job(job_id)["state"] == "pending"
     cli.run("cancel", job_id)
-    probe.ask(job_id)
+    probe.note_asked(job_id)
     probe.check()
 
 

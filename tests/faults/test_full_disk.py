@@ -96,7 +96,7 @@ def test_outcomes_are_tried_until_there_is_room_for_them(
     wait_until(lambda: ledger.started(2))
 
     disk.fill()
-    refused = probe.tried("-", ids=BIG_IDS, stdin=BIG_BATCH, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    refused = probe.try_enqueue("-", ids=BIG_IDS, stdin=BIG_BATCH, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
     assert refused.code == 6
     assert "cannot grow: the disk is full" in refused.errors[0]
     assert f"the disk of {disk.path} is full" in cli.run("doctor", check=False).stdout
@@ -118,7 +118,9 @@ def test_on_a_full_disk_nothing_is_stored_and_what_was_there_stays(
     cli: Cli, probe: FaultProbe, disk: SmallDisk
 ) -> None:
     first = probe.enqueue()
-    refused = probe.tried("-", ids=[*BIG_IDS, *BIGGER_IDS], stdin=BIG_BATCH + BIG_BATCH.replace("big-", "bigger-"))
+    refused = probe.try_enqueue(
+        "-", ids=[*BIG_IDS, *BIGGER_IDS], stdin=BIG_BATCH + BIG_BATCH.replace("big-", "bigger-")
+    )
     assert refused.errors == [f"the database file {disk.path}/queue.db cannot grow: the disk is full"]
     assert list(cli.jobs()) == [first]
     cli.start_workers()
@@ -134,7 +136,7 @@ def test_when_the_file_cannot_grow_nothing_is_stored(cli: Cli, probe: FaultProbe
 
     first = probe.enqueue()
     result = cli.run("enqueue", "-", stdin=BIG_BATCH, preexec_fn=limit, check=False)
-    probe.heard(BIG_IDS, result)
+    probe.note_call(BIG_IDS, result)
     assert result.code == 6
     assert list(cli.jobs()) == [first]
     cli.start_workers()

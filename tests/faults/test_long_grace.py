@@ -32,7 +32,7 @@ def is_killed(cli: Cli, job_id: str, outcome: str) -> bool:
 @pytest.mark.parametrize("asked", [["--no-wait"], ["--now"]])
 def test_a_second_cancel_or_one_now_kills_at_once(cli: Cli, probe: FaultProbe, asked: list[str]) -> None:
     job_id, _ = running(cli, probe)
-    probe.ask(job_id)
+    probe.note_asked(job_id)
     cli.run("cancel", *asked, job_id)
     if asked == ["--no-wait"]:
         assert cli.job(job_id)["state"] == "processing"
@@ -43,7 +43,7 @@ def test_a_second_cancel_or_one_now_kills_at_once(cli: Cli, probe: FaultProbe, a
 
 
 def cancelled(cli: Cli, probe: FaultProbe, job_id: str, _workers: Workers) -> None:
-    probe.ask(job_id)
+    probe.note_asked(job_id)
     cli.run("cancel", "--no-wait", job_id)
     cli.log.wait_for("stopping it")
 

@@ -45,7 +45,7 @@ def test_nothing_is_early_or_late_on_a_host_whose_clock_is_wrong(
     wait_until(lambda: ledger.started(3))
 
     asked = time.time()
-    probe.tried(probe.document("delayed", delay="3s"), ids=["delayed"], env=wrong_clock)
+    probe.try_enqueue(probe.document("delayed", delay="3s"), ids=["delayed"], env=wrong_clock)
     answered = time.time()
     failing = probe.enqueue("false", max_retries=1)  # again after two seconds
     probe.check(faultless=True)

@@ -62,7 +62,7 @@ def queue(proxy: Proxy) -> Iterator[Queue]:
 def test_enqueue_stores_its_job_once_whichever_commit_is_cut(cli: Cli, proxy: Proxy, probe: FaultProbe) -> None:
     for after in range(MOST_COMMITS):
         cut = proxy.cut_commit(after=after)
-        assert probe.tried(probe.document(f"a{after}"), ids=[f"a{after}"]).stdout == f"a{after}\n"
+        assert probe.try_enqueue(probe.document(f"a{after}"), ids=[f"a{after}"]).stdout == f"a{after}\n"
         if not cut.happened.is_set():
             break
     proxy.heal()
@@ -79,7 +79,7 @@ def test_an_answer_that_this_machine_cannot_read_is_looked_up_too(cli: Cli, prob
         inject = f"--inject=recvfrom:error=ENOMEM:when={number}..{number + errors - 1}"
         program = [*strace("-o", "/dev/null", "--trace=recvfrom", inject), QUEUECTL]
         result = cli.run("enqueue", probe.document(job_id), program=program, check=False)
-        probe.heard([job_id], result)
+        probe.note_call([job_id], result)
         assert (result.code, result.stdout) in [(0, f"{job_id}\n"), (6, "")]
         if result.code:
             assert "was made" in result.errors[0] or job_id not in cli.jobs()
@@ -149,12 +149,12 @@ def test_a_setting_is_stored_and_taken_back(queue: Queue, proxy: Proxy, is_made:
 
 def test_an_answer_that_nobody_can_give_is_said_to_be_unknown(cli: Cli, proxy: Proxy, probe: FaultProbe) -> None:
     cut = proxy.cut_commit(b"INSERT INTO jobs", refuse_then=True)
-    result = probe.tried(JOB, ids=["a"], env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+    result = probe.try_enqueue(JOB, ids=["a"], env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
     assert cut.happened.is_set()
     _is_one_clear_line(result)
     assert "nobody knows whether the change was made" in result.errors[0]
     proxy.heal()
-    assert "there is already a job a" in probe.tried(JOB, ids=["a"]).errors[0]
+    assert "there is already a job a" in probe.try_enqueue(JOB, ids=["a"]).errors[0]
     probe.check(within=None, waiting=["a"])
 
 

@@ -86,7 +86,7 @@ def test_a_command_line_that_meets_an_outage_is_honest(cli: Cli, server: Server,
         if number % 2:
             server.kill()
         lines = "".join(probe.document(job_id) + "\n" for job_id in ids)
-        refused = probe.tried("-", ids=ids, stdin=lines, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
+        refused = probe.try_enqueue("-", ids=ids, stdin=lines, env={"QUEUECTL_BUSY_TIMEOUT": "1s"})
         assert refused.code == (6 if number % 2 else 0)
         if number % 2:
             time.sleep(random.uniform(0, 2))

@@ -43,11 +43,11 @@ def test_an_enqueue_that_is_killed_at_a_sync_is_stored_whole_or_not_at_all(
     for number in numbers:
         job_id = f"job-{number}"
         result = cli.run("enqueue", probe.document(job_id), program=[*killing(number), QUEUECTL], check=False)
-        probe.heard([job_id], result)
+        probe.note_call([job_id], result)
         if result.code == 0:  # there was no such sync
             break
         killed += 1
-        again = probe.tried(probe.document(job_id), ids=[job_id])
+        again = probe.try_enqueue(probe.document(job_id), ids=[job_id])
         assert again.code in (0, 4)
     assert killed >= 2
     cli.start_workers()
@@ -103,7 +103,7 @@ def test_an_acknowledged_job_is_synced_before_its_id_is_printed(cli: Cli, probe:
             before = _commits(path)
             result = cli.run("enqueue", probe.document(job_id), program=[*trace.command, QUEUECTL])
             made = _commits(path) - before
-        probe.heard([job_id], result)
+        probe.note_call([job_id], result)
         syncs.append((made, trace.syncs(path + "-wal")))
         said = trace.unsynced_at(job_id + r"\\n", path)
         assert len(said) == 1

@@ -47,7 +47,7 @@ def test_an_outcome_that_the_database_never_takes_is_kept_and_holds_up_no_other_
 ) -> None:
     cli.run("config", "set", "lease", "2s")
     refuse(probe.url, "NEW.job_id = 'cursed'")
-    probe.tried(probe.document("cursed"), ids=["cursed"])
+    probe.try_enqueue(probe.document("cursed"), ids=["cursed"])
     workers = cli.start_workers(concurrency=2)
     workers.log.wait_for("job cursed attempt 1 ended (succeeded) and cannot be recorded, kept on disk")
     probe.enqueue_some(8)

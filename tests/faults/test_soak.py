@@ -72,7 +72,7 @@ class Soak:
         if not self.ids:
             return
         job_id = self.random.choice(self.ids[-200:])
-        self.probe.ask(job_id)
+        self.probe.note_asked(job_id)
         code = self.cli.run("cancel", "--no-wait", job_id, check=False).code
         assert code in (0, 4)
         self.cancels += code == 0

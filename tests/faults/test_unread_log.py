@@ -79,7 +79,7 @@ def work_goes_on(cli: Cli, ledger: Ledger, probe: FaultProbe) -> None:
     endless = probe.enqueue_silent("sleep 600")
     assert cli.wait_for(limited, "dead")["history"][0]["outcome"] == "timeout"
     cli.wait_for(endless, "processing")
-    probe.ask(endless)
+    probe.note_asked(endless)
     cli.run("cancel", endless)
     assert cli.job(endless)["state"] == "cancelled"
     cli.wait_for(probe.enqueue(), "completed")

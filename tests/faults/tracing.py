@@ -39,7 +39,7 @@ class SystemCall:
 
 
 class Trace:
-    """What a program and its children write and sync, where."""
+    """The writes and syncs of a program and its children, file by file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class Trace:
                 yield unfinished.pop(int(found["thread"]))
 
     def unsynced_at(self, said: str, database: str) -> list[tuple[str, set[str]]]:
-        """For each text that was written which matches `said`: what nobody had synced yet of the database.
+        """For each text that was written which matches `said`: the files of the database that nobody had synced yet.
 
         By whichever thread: what one has recorded, another may say.
         """
@@ -82,7 +82,7 @@ class Trace:
         return found
 
     def syncs(self, path: str) -> int:
-        """How often that file was synced."""
+        """The number of times that the file was synced."""
         return sum("sync" in call.name and call.path == path for call in self.calls())
 
 

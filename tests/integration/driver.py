@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], timeout: float = PATIENCE, *, every: float = 0.02) -> T:
-    """What `condition` returns once that is true; fails when it is not within `timeout` seconds."""
+    """Wait until `condition` returns something true, and return it; fail when that takes over `timeout` seconds."""
     give_up_at = time.monotonic() + timeout
     while not (result := condition()):
         assert time.monotonic() < give_up_at, f"not within {timeout} s; the last answer was {result!r}"
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], T], timeout: float = PATIENCE, *, every: 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one call of the command line ended."""
+    """The outcome of one call of the command line."""
 
     stdout: str
     stderr: str
@@ -42,7 +42,7 @@ class Result:
 
     @property
     def errors(self) -> list[str]:
-        """What was said to be wrong, one item for each `error:` line."""
+        """The messages of the `error:` lines."""
         return [line.removeprefix("error: ") for line in self.stderr.splitlines() if line.startswith("error: ")]
 
 
@@ -60,7 +60,7 @@ class Workers:
 
 
 class Cli:
-    """One user of one queue. Whatever it starts knows it by its HOME, and `close` leaves nothing of that running."""
+    """One user of one queue. All that it starts is known by its HOME, and `close` leaves nothing of that running."""
 
     def __init__(self, directory: Path, database_url: str | None) -> None:
         self.directory = directory / "work"
@@ -70,8 +70,8 @@ class Cli:
         self.home.mkdir()
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
         self.environ["QUEUECTL_LOG_DIR"] = str(self.logs)
-        if mutated := os.environ.get("PYTHONPATH"):  # another queuectl than the installed one is to be tested
-            self.environ["PYTHONPATH"] = mutated
+        if mutant := os.environ.get("QUEUECTL_TEST_PYTHONPATH"):  # a queuectl that is broken on purpose is to be tested
+            self.environ["PYTHONPATH"] = mutant
         if database_url is not None:
             self.environ["QUEUECTL_DATABASE_URL"] = database_url
         self._foreground: list[subprocess.Popen[bytes]] = []
@@ -112,7 +112,7 @@ class Cli:
         return result
 
     def json(self, *args: str, env: Mapping[str, str] | None = None, umask: int = -1) -> Any:  # noqa: ANN401 - JSON
-        """What a command gives as JSON."""
+        """The JSON that a command writes."""
         return json.loads(self.run("--output", "json", *args, env=env, umask=umask).stdout)
 
     def error(self, *args: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Cli:
         return Log(lambda: [*self.logs.glob("*"), *self.directory.glob("*.log")])
 
     def _once(self, look: Callable[[], T | None], mentions: Callable[[str], int], timeout: float) -> T:
-        """What `look` gives once it gives something. A look takes a process, so it is taken when the log has news."""
+        """Look until there is something, and return it. A look costs a process: it is taken when the log has news."""
         give_up_at = time.monotonic() + timeout
         with contextlib.suppress(AssertionError):
             wait_until(lambda: mentions(self.log.so_far()) >= 2, 0.5)  # one start, one end
@@ -252,7 +252,7 @@ def json_lines(documents: Sequence[Mapping[str, object]]) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether that pid is a process, and not one that is dead already and waits to be reaped."""
+    """True when that pid is a process, and not one that is dead already and waits to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):

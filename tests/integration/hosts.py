@@ -101,7 +101,7 @@ class Host:
         self._machine = machine
 
     def install(self, address: str) -> None:
-        """Give it its place in the network, and have its command start."""
+        """Give it its address in the network, and have its command start."""
         self._switch.ip(
             f"link add {self.name} type veth peer name eth0 netns {self._machine.pid}", f"link set {self.name} up"
         )
@@ -111,7 +111,7 @@ class Host:
 
     @property
     def log(self) -> Log:
-        """What its command writes."""
+        """The output of its command."""
         return Log.at(self._machine.log)
 
     def plug_in(self) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).parents[2]
-MOST_DESCRIPTORS = 5
+MAX_DESCRIPTORS = 5
 
 
 class Launcher:
@@ -49,7 +49,7 @@ class Launcher:
     ) -> "subprocess.CompletedProcess[bytes]":
         """Run one command line to its end. Raises TimeoutExpired, with the process killed."""
         call = json.dumps({"args": list(args), "env": dict(env), "cwd": str(cwd)}).encode()
-        status, told = os.pipe()
+        status, answers = os.pipe()
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, status)
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(4)]
@@ -57,8 +57,8 @@ class Launcher:
                 file.write(content)
                 file.seek(0)
             with self._lock:
-                socket.send_fds(self._socket, [b"!"], [*(file.fileno() for file in files), told])
-            os.close(told)
+                socket.send_fds(self._socket, [b"!"], [*(file.fileno() for file in files), answers])
+            os.close(answers)
             pid = int(_line(status, timeout) or 0)
             code = _line(status, timeout)
             if code is None:
@@ -89,7 +89,7 @@ def _line(descriptor: int, timeout: float) -> str | None:
 
 
 def _content(descriptor: int) -> bytes:
-    os.lseek(descriptor, 0, os.SEEK_SET)  # the process shares the place in the file
+    os.lseek(descriptor, 0, os.SEEK_SET)  # the process shares the position in the file
     with os.fdopen(os.dup(descriptor), "rb") as file:
         return file.read()
 
@@ -109,18 +109,18 @@ def _wait_for_calls(calls: socket.socket) -> None:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     break
-                told = running.pop(pid)
-                os.write(told, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-                os.close(told)
+                answers = running.pop(pid)
+                os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+                os.close(answers)
         if calls in ready:
-            message, descriptors, _, _ = socket.recv_fds(calls, 1, MOST_DESCRIPTORS)
+            message, descriptors, _, _ = socket.recv_fds(calls, 1, MAX_DESCRIPTORS)
             if not message:
                 return
-            call, *streams, told = descriptors
+            call, *streams, answers = descriptors
             if (pid := os.fork()) == 0:
                 _become_queuectl(call, streams)
-            running[pid] = told
-            os.write(told, f"{pid}\n".encode())
+            running[pid] = answers
+            os.write(answers, f"{pid}\n".encode())
             for descriptor in (call, *streams):
                 os.close(descriptor)
 
@@ -131,8 +131,8 @@ def _become_queuectl(call: int, streams: Sequence[int]) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         asked = json.loads(_content(call))
-        for place, stream in enumerate(streams):
-            os.dup2(stream, place)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
         os.closerange(3, 256)
         sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115

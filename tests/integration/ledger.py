@@ -1,8 +1,10 @@
-"""A file outside the queue in which jobs write what they do: the witness of what really ran, and in what order."""
+"""A file outside the queue in which jobs write what they do: the evidence of what really ran, and in what order."""
 
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from queuectl.drill import judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,13 @@ class Ledger:
         return [each for each in entries if what in (None, each.what) and job in (None, each.job)]
 
     def started(self, count: int = 1) -> bool:
-        """Whether at least that many runs have started."""
+        """True when at least that many runs have started."""
         return len(self.entries("start")) >= count
+
+    def evidence(self) -> list[judge.Entry]:
+        """The lines so far, for the judge."""
+        return [judge.Entry(it.job, it.attempt, it.what, it.since_boot) for it in self.entries()]
 
     def assert_no_overlap(self) -> None:
         """Once a later run of a job has started, no earlier one does anything."""
-        latest: dict[str, int] = {}
-        for entry in self.entries():
-            assert entry.attempt >= latest.get(entry.job, 0), f"two runs of {entry.job} at a time: {entry}"
-            latest[entry.job] = entry.attempt
+        assert judge.check(judge.History(ledger=self.evidence()), [judge.Invariant.NO_OVERLAP]) == []

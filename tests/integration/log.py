@@ -1,4 +1,4 @@
-"""The logs of workers: what must be there is waited for, and only what must not be there can be looked at at once.
+"""The logs of workers: a test waits for what must be there, and looks at once only for what must not be there.
 
 A worker writes a line after what it tells of is in the database: a test that has seen the one may not yet see the
 other.
@@ -21,7 +21,7 @@ def never() -> bool:
 
 
 class Log:
-    """What one file or several together hold; files may come to be later."""
+    """The text of one file or several; files may come to be later."""
 
     def __init__(self, files: Callable[[], Iterable[Path]]) -> None:
         self._files = files

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
@@ -62,7 +63,14 @@ class Member:
     host: str
     lease: timedelta
     renewed_at: timedelta
-    """When its last renewal that was made had been sent."""
+    """The moment at which its last renewal that was made had been sent."""
+
+
+class Rescue(NamedTuple):
+    """An attempt was taken back as lost, on that host; `alone`: its worker lost no other one at about that time."""
+
+    host: str
+    alone: bool
 
 
 class Promises:
@@ -92,8 +100,7 @@ class Promises:
         self._suspects = Suspects(now, suspects_wait)
         self._active: dict[str, list[Command]] = defaultdict(list)
         self._ledger: dict[str, list[Entry]] = defaultdict(list)
-        self._rescued_by: dict[tuple[str, int], str] = {}
-        self._lost_alone: dict[tuple[str, int], bool] = {}
+        self._rescues: dict[tuple[str, int], Rescue] = {}
 
     @property
     def double_runs(self) -> int:
@@ -144,8 +151,10 @@ class Promises:
 
     def _may_outlive(self, older: Command) -> bool:
         member = self._member_of(older)
-        rescuer = self._rescued_by.get((older.job, older.attempt))
-        if rescuer in (None, older.host):  # given back by itself, or taken back by who could have killed it
+        rescue = self._rescues.get((older.job, older.attempt))
+        if (
+            rescue is None or rescue.host == older.host
+        ):  # given back by itself, or taken back by who could have killed it
             return False
         if older.is_forsaken:
             return True
@@ -177,7 +186,6 @@ class Promises:
                 _must(what == "add", f"{job_id} appears by {what}")
                 continue
             self._job_changed(before, after, what)
-            self._hold(AT_A_COMMIT, self._history(job_id))
             self._suspects.changed(before, after)
             match what:
                 case "claim":
@@ -185,9 +193,10 @@ class Promises:
                 case "settle":
                     lease = args[0].lease  # type: ignore[attr-defined]
                     _must(before.lease == lease, f"fencing: {job_id}, held under {before.lease}, settles {lease}")
-                    self._is_told_truly(attempts[job_id, after.attempts])
+                    self._is_reported_truly(attempts[job_id, after.attempts])
                 case "rescue":
                     self._is_rescued_rightly(before, caller)
+            self._hold(AT_A_COMMIT, self._history(job_id))
         jobs.before, attempts.before = {}, {}
 
     def _job_changed(self, before: Job, after: Job, what: str) -> None:
@@ -212,20 +221,18 @@ class Promises:
         return before.lease is not None and attempt is not None and attempt.outcome is Outcome.LOST
 
     def _is_lost_alone(self, before: Job, what: str) -> bool:
-        """Whether its last attempt has just been taken back as lost, and nothing else with it or shortly before it."""
+        """Tell whether its last attempt has just been taken back as lost, and no other with it or shortly before it."""
         if before.lease is None or what != "rescue" or not self._is_lost(before):
             return False
         attempt = self.memory.attempts[before.id, before.attempts]
-        alone = self.memory.lost_by(before.lease.worker, attempt.finished_at) == [attempt]
-        self._lost_alone[before.id, before.attempts] = alone
-        return alone
+        return self.memory.lost_by(before.lease.worker, attempt.finished_at) == [attempt]
 
     def _is_claimed_rightly(self, before: Job) -> None:
         _must(before.cancel_requested_at is None, f"{before.id} is claimed though its cancel was asked for")
         _must(before.state in CLAIMABLE, f"claimed while {before.state}: {before.id}")
         _must(before.run_at <= self._latest() + SLACK, f"{before.id} is claimed before it is due")
 
-    def _is_told_truly(self, attempt: Attempt) -> None:
+    def _is_reported_truly(self, attempt: Attempt) -> None:
         run = self.runs.get((attempt.job_id, attempt.number))
         name = f"{attempt.job_id}#{attempt.number}"
         if run is None:
@@ -250,8 +257,9 @@ class Promises:
             f"{before.id} is rescued from {holder.process}, which lives and holds its lease for "
             f"{record.lease_expires_at - self._latest()}",
         )
-        by = next((it.host for it in self.members.values() if it.process is caller), "")
-        self._rescued_by[before.id, before.attempts] = by
+        host = next((it.host for it in self.members.values() if it.process is caller), "")
+        alone = self._is_lost_alone(before, "rescue")
+        self._rescues[before.id, before.attempts] = Rescue(host=host, alone=alone)
 
     # The end.
 
@@ -289,7 +297,7 @@ class Promises:
         return History(
             calls=[Call(ids=[it], printed=[it], code=0) for it in self.acknowledged] if is_over else (),
             ledger=[entry for job_id in ids for entry in self._ledger[job_id]],
-            jobs={job_id: _job_record(jobs[job_id]) for job_id in ids},
+            jobs={job_id: JobRecord.of(jobs[job_id]) for job_id in ids},
             attempts=[
                 self._attempt_record(attempts[job_id, number])
                 for job_id in ids
@@ -304,8 +312,8 @@ class Promises:
         )
 
     def _attempt_record(self, attempt: Attempt) -> AttemptRecord:
-        alone = self._lost_alone.get((attempt.job_id, attempt.number), False)
-        return AttemptRecord(attempt.job_id, attempt.number, attempt.outcome, attempt.lease.worker, alone)
+        rescue = self._rescues.get((attempt.job_id, attempt.number))
+        return AttemptRecord.of(attempt, alone=rescue is not None and rescue.alone)
 
     def _hold(self, invariants: Collection[Invariant] | type[Invariant], history: History) -> None:
         for violation in check(history, invariants):
@@ -349,7 +357,3 @@ def _attempt_changed(before: Attempt | None, after: Attempt, what: str) -> None:
 def _must(holds: bool, otherwise: str) -> None:
     if not holds:
         raise PromiseBroken(otherwise)
-
-
-def _job_record(job: Job) -> JobRecord:
-    return JobRecord(job.id, job.state, job.attempts, job.failures, job.losses, job.max_retries)

@@ -12,8 +12,8 @@ from enum import Enum
 from itertools import chain, pairwise
 from typing import NamedTuple
 
-from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import TERMINAL, State
+from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.job import TERMINAL, Job, State
 
 REASONS_WITHOUT_FAULT = frozenset({Outcome.FAILED, Outcome.TIMEOUT})
 REASONS = REASONS_WITHOUT_FAULT | {Outcome.LOST, Outcome.RELEASED}
@@ -39,6 +39,11 @@ class JobRecord(NamedTuple):
     losses: int = 0
     max_retries: int = 3
 
+    @classmethod
+    def of(cls, job: Job) -> "JobRecord":
+        """The record of a job."""
+        return cls(job.id, job.state, job.attempts, job.failures, job.losses, job.max_retries)
+
 
 class AttemptRecord(NamedTuple):
     """An attempt as the database has it."""
@@ -48,7 +53,12 @@ class AttemptRecord(NamedTuple):
     outcome: str | None
     worker: str = ""
     alone: bool | None = None
-    """Whether it was lost alone; None: it was unless its worker ever lost another one."""
+    """True when its worker lost no other one with it; None: it is alone unless its worker ever lost another one."""
+
+    @classmethod
+    def of(cls, attempt: Attempt, *, alone: bool | None = None) -> "AttemptRecord":
+        """The record of an attempt."""
+        return cls(attempt.job_id, attempt.number, attempt.outcome, attempt.lease.worker, alone)
 
 
 class Entry(NamedTuple):
@@ -115,7 +125,7 @@ class History:
     """Runs that may go on beside a later one, for whoever should have ended them could not."""
     max_losses: int = 3
     faultless: bool = False
-    """Whether nothing was done to the queue that could explain a lost or released attempt."""
+    """True when nothing was done to the queue that could explain a lost or released attempt."""
     took: float | None = None
     bound: float | None = None
     """Seconds from the last fault to the end of the last job, and the most there may be."""
@@ -170,7 +180,7 @@ def acknowledged(history: History) -> list[str]:
 
 
 def is_orphan(process: LeftProcess, jobs: Mapping[str, JobRecord]) -> bool:
-    """Whether no running attempt of those jobs accounts for the process."""
+    """True when no running attempt of those jobs accounts for the process."""
     job = jobs.get(process.job)
     return job is None or job.state != State.PROCESSING or process.attempt not in (None, job.attempts)
 
@@ -222,7 +232,7 @@ def _no_overlap(history: History) -> Iterator[Breach]:
 
 
 def _is_older(entry: Entry, newest: Entry) -> bool:
-    """Whether a later run was noted at an earlier time."""
+    """True when a later run was noted at an earlier time."""
     if entry.at is None or newest.at is None:
         return False
     return entry.attempt > newest.attempt and entry.at < newest.at
@@ -394,7 +404,7 @@ INVARIANTS: Mapping[Invariant, Callable[[History], Iterable[Breach]]] = {
 
 
 def _was_asked(history: History, job_id: str, attempts: int) -> bool:
-    """Whether an operator may have had the job cancelled or run again after so many attempts."""
+    """True when an operator may have had the job cancelled or run again after so many attempts."""
     if job_id not in history.asked:
         return False
     after = history.asked[job_id]

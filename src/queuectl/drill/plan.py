@@ -18,7 +18,7 @@ PAUSES = (0.5, 2.0)
 """Seconds between two faults, at least and at most."""
 
 RUN_TIMES: Mapping[tuple[float, float], int] = {(0.1, 0.8): 14, (1, 2): 5, (3, 6): 1}
-"""Seconds that a job runs, at least and at most, and how often that is so, in relation to the others."""
+"""Seconds that a job runs, at least and at most, and the frequency of that, in relation to the others."""
 
 LEAVES_A_CHILD, FAILS_AT_FIRST = 0.25, 0.15
 """The chance that a job does so."""
@@ -51,7 +51,7 @@ PACE: Mapping[Fault, int] = {
     Fault.STOP: 1,
     Fault.FORCE_STOP: 1,
 }
-"""How often each fault comes, in relation to the others."""
+"""The frequency of each fault, in relation to the others."""
 
 Document: TypeAlias = Mapping[str, object]
 """A job as `enqueue` takes it."""

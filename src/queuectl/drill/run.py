@@ -273,11 +273,11 @@ class Evidence:
     def __init__(self, container: Container, scene: Scene) -> None:
         self.calls: list[Call] = []
         self.hit_at: dict[str, datetime] = {}
-        """By worker: when, by the database's clock, it was killed or frozen."""
+        """By worker: the moment, by the database's clock, at which it was killed or frozen."""
         self._container = container
         self._scene = scene
         self._looks: list[tuple[float, str]] = []
-        """When to look whether anything is left of the commands of a worker that was hit."""
+        """Moments at which to look for what is left of the commands of a worker that was hit."""
         self._orphans: dict[int, str] = {}
 
     def look_later(self, worker_id: str) -> None:
@@ -313,13 +313,13 @@ class Evidence:
         ]
 
     def history(self) -> History:
-        """What the judge is to know."""
+        """The evidence for the judge."""
         ledger = self._scene.ledger
         orphans = [LeftProcess(pid, job, ATTEMPT_IS_OVER, "") for pid, job in self._orphans.items()]
         return History(
             calls=self.calls,
-            jobs={job.id: _job_record(job) for job in self.jobs()},
-            attempts=[_attempt_record(attempt) for attempt in self._attempts()],
+            jobs={job.id: JobRecord.of(job) for job in self.jobs()},
+            attempts=list(map(AttemptRecord.of, self._attempts())),
             ledger=read_ledger(ledger.read_text() if ledger.exists() else ""),
             processes=orphans if self._container.sees_processes() else None,
             max_losses=MAX_LOSSES,
@@ -332,11 +332,3 @@ class Evidence:
     def _note_orphans(self, mark: str, value: str) -> None:
         found: Mapping[int, str | None] = self._container.marked()(mark, value)
         self._orphans |= {pid: job for pid, job in found.items() if job is not None}
-
-
-def _job_record(job: Job) -> JobRecord:
-    return JobRecord(job.id, job.state, job.attempts, job.failures, job.losses, job.max_retries)
-
-
-def _attempt_record(attempt: Attempt) -> AttemptRecord:
-    return AttemptRecord(attempt.job_id, attempt.number, attempt.outcome, attempt.lease.worker)
