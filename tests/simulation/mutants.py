@@ -157,7 +157,7 @@ class HeartbeatThatGivesUpLate(Heartbeat):
 
     def __init__(self, *args: object, **parts: object) -> None:
         super().__init__(*args, **parts)
-        self.lease.kept_for = self.lease.length
+        self.lease.held_for = self.lease.length
 
 
 class HeartbeatWithoutFence(Heartbeat):
