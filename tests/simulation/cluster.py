@@ -348,7 +348,7 @@ class WorkerProcess:
     def identity(self) -> Process:
         return Process(machine=self.host.machine, pid=self._pid, started=1)
 
-    def _tell_host(self, lease_ends: timedelta) -> None:
+    def _renew_here(self, lease_ends: timedelta) -> None:
         self.local.renew(lease_ends, kill_grace=self.cluster.policy.kill_grace, fit_until=timedelta())
 
     def _kill(self, target: LocalProcess) -> None:
@@ -376,7 +376,7 @@ class WorkerProcess:
             lease=lease,
             clock=self._clock,
             wake=runner.wake,
-            tell=self._tell_host,
+            sign_of_life=self._renew_here,
             new_flag=lambda: SimulatedFlag(self.process),
         )
         self.worker = self._made(work, workers, config, runner, heartbeat)
@@ -397,7 +397,7 @@ class WorkerProcess:
         self.cluster.promises.members[self.id] = member
         self.local.join(record.supervisor, worker=self.id)
         workers.register(record)
-        self._tell_host(lease.ends_at)
+        self._renew_here(lease.ends_at)
         return lease
 
     def _made(

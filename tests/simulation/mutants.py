@@ -158,7 +158,7 @@ class HeartbeatThatGivesUpLate(Heartbeat):
 
     def __init__(self, *args: object, **parts: object) -> None:
         super().__init__(*args, **parts)
-        self.lease.kept_for = self.lease.length
+        self.lease.held_for = self.lease.length
 
 
 class HeartbeatWithoutFence(Heartbeat):

@@ -11,7 +11,7 @@ from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.application.work.worker import Worker, WorkerPorts
 from queuectl.domain.attempt import Attempt, Outcome, RunResult
 from queuectl.domain.events import (
-    CancelHeard,
+    CancelReceived,
     DatabaseBack,
     DatabaseLost,
     EndLate,
@@ -410,7 +410,7 @@ class TestCancel:
         assert (harness.state("job-001"), harness.outcomes("job-001")) == (State.CANCELLED, [Outcome.CANCELLED])
         assert harness.attempts("job-001")[0].error == f"cancelled by {ANN}: stopped"
         assert harness.state("job-000") is State.PROCESSING
-        assert [event.job.id for event in harness.events if isinstance(event, CancelHeard)] == ["job-001"]
+        assert [event.job.id for event in harness.events if isinstance(event, CancelReceived)] == ["job-001"]
 
     def test_the_grace_is_that_of_the_policy_of_now(self) -> None:
         harness = WorkerHarness([a_job()], policy={"kill-grace": "1h"})

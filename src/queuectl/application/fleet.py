@@ -99,7 +99,7 @@ class LocalWorkers:
         """Signal each target; with `force` their commands are stopped too."""
         for target in self.targets:
             if force and not target.worker and self.stands_still(target.process):
-                self.local.kill(target)  # it could pass nothing on; its workers hear of its end, and then listen to us
+                self.local.kill(target)  # it could pass nothing on; its workers notice its end, and then take signals
                 for worker in self.alive:
                     if worker.supervisor == target.process:
                         self.local.send(worker, FORCE_SIGNAL)

@@ -48,8 +48,8 @@ class JobStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelHeard:
-    """A worker has heard that a job it runs is to be cancelled, and stops its command."""
+class CancelReceived:
+    """A worker knows now that a job it runs is to be cancelled, and stops its command."""
 
     job: Job
 
@@ -130,7 +130,7 @@ Event = (
     | WorkerSignalled
     | WorkerStopped
     | JobStarted
-    | CancelHeard
+    | CancelReceived
     | JobSettled
     | EndSpooled
     | EndRefused

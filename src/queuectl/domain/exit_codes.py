@@ -13,7 +13,7 @@ LEASE_LOST = 75
 """A worker has lost its lease, and another one takes its place: temporary failure, as in sysexits.h."""
 
 SIGNALLED = 128
-"""Plus a signal's number: a command as its shell tells of it, or a worker, was ended by that signal."""
+"""Plus a signal's number: a command as its shell reports it, or a worker, was ended by that signal."""
 
 INTERRUPTED = SIGNALLED + 2
 """SIGINT, that is Ctrl-C."""

@@ -73,7 +73,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(WARNING, f"{said} and is replaced")
         case events.WorkerStopped():
             _write(INFO, f"worker {event.worker} stopped")
-        case events.CancelHeard():
+        case events.CancelReceived():
             _write(INFO, f"job {event.job.id} is to be cancelled, says {event.job.cancel_requested_by}: stopping it")
         case events.EndSpooled():
             _write(WARNING, f"{_ended(event.end)}; kept on disk until the database takes it")

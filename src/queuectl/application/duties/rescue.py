@@ -20,7 +20,7 @@ LOOKS_PER_LEASE = 6
 """A worker looks for lost ones this often in the time of a lease."""
 
 MAX_PAUSE = timedelta(seconds=5)
-"""The longest time between two looks: the policy that says it may soon be another one."""
+"""The longest time between two looks: the policy may soon be another one."""
 
 
 class _Found(NamedTuple):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from queuectl.application.work.context import Context
 from queuectl.application.work.duty import NEVER
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.events import CancelHeard
+from queuectl.domain.events import CancelReceived
 from queuectl.domain.job import Job
 
 MIN_INTERVAL = timedelta(milliseconds=50)
@@ -13,7 +13,7 @@ MIN_INTERVAL = timedelta(milliseconds=50)
 
 
 class Cancellations:
-    """A duty: ask for such requests in every turn with a command that runs, for a wake-up may have told of one."""
+    """A duty: ask for such requests in every turn with a command that runs, for a wake-up may be about one."""
 
     def __init__(self, context: Context) -> None:
         self._worker_id = context.worker_id
@@ -64,6 +64,6 @@ class Cancellations:
 
     def _stop(self, job: Job) -> None:
         self._slots.running[job.id] = self._slots.running[job.id]._replace(job=job)
-        self._events(CancelHeard(job=job))
+        self._events(CancelReceived(job=job))
         grace = timedelta() if job.is_to_be_killed else self._policy.policy.kill_grace
         self._runner.stop(Outcome.CANCELLED, grace=grace, job_id=job.id)

@@ -24,8 +24,8 @@ class LeaseTerm:
     def __init__(self, length: timedelta, *, elapsed: Elapsed, sent_at: timedelta | None = None) -> None:
         """`sent_at` is when the registration, and with it the first lease, was sent; None: now."""
         self.length = length
-        self.kept_for = length * 2 / 3
-        """The time that it is kept without a renewal."""
+        self.held_for = length * 2 / 3
+        """The time that it is held without a renewal."""
         self.elapsed = elapsed
         self.sent_at = elapsed() if sent_at is None else sent_at
         """The moment at which the last renewal that succeeded was sent."""
@@ -44,7 +44,7 @@ class LeaseTerm:
     @property
     def time_left(self) -> timedelta:
         """The time until it must be taken as lost if no renewal succeeds."""
-        return self.sent_at + self.kept_for - self.elapsed()
+        return self.sent_at + self.held_for - self.elapsed()
 
     @property
     def ends_at(self) -> timedelta:
@@ -93,18 +93,18 @@ class Heartbeat:
         lease: LeaseTerm,
         clock: Clock,
         wake: Callable[[], None],
-        tell: Callable[[timedelta], None] = lambda _: None,
+        sign_of_life: Callable[[timedelta], None] = lambda _: None,
         new_flag: Callable[[], Flag] = threading.Event,
     ) -> None:
-        """`tell` is given the end of the lease with each renewal, in time since boot: a sign of life."""
+        """`sign_of_life` is called with each renewal, made or not: with the end of the lease, in time since boot."""
         self.lease = lease
         self.state = WorkerState.RUNNING
-        """The worker's state, which the registry hears of with the next renewal."""
+        """The worker's state, which the next renewal writes to the registry."""
         self._worker_id = worker_id
         self._workers = workers
         self._clock = clock
         self._wake = wake
-        self._tell = tell
+        self._sign_of_life = sign_of_life
         self._due = new_flag()
         self._alarm = new_flag()
         self._over = new_flag()
@@ -121,7 +121,7 @@ class Heartbeat:
         return self.lease.time_left
 
     def renew(self) -> None:
-        """Renew once. A failure is kept for `lost`; the next renewal tries again."""
+        """Renew once. A failure is remembered for `lost`; the next renewal tries again."""
         _ = self.lost  # a process that wakes up may come here first, and a renewal would hide that it was held up
         sent_at, now = self.lease.elapsed(), self._clock()
         try:
@@ -130,11 +130,11 @@ class Heartbeat:
             self.give_up(error.message)
         except DatabaseUnavailable as error:
             self.lease.error = error.message
-            self._tell(self.lease.ends_at)
+            self._sign_of_life(self.lease.ends_at)
         else:
             if renewed:
                 self.lease.renewed(sent_at)
-                self._tell(self.lease.ends_at)
+                self._sign_of_life(self.lease.ends_at)
             else:
                 self.give_up("others took the lease for lost and took the jobs back")
 
@@ -145,7 +145,7 @@ class Heartbeat:
         self._wake()
 
     def renew_now(self) -> None:
-        """Have `run` renew now, for example to tell a new `state`."""
+        """Have `run` renew now, for example to write a new `state`."""
         self._due.set()
 
     def run(self) -> None:

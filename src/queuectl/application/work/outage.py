@@ -37,7 +37,7 @@ class DatabaseDuties:
         return max(min(duty.due_at for duty in self._duties), self._retries.next_try)
 
     def run(self, _now: timedelta) -> None:
-        """Try them; where that fails, keep on this machine what has ended."""
+        """Try them; where that fails, spool what has ended."""
         if not self._retries.is_due:
             self._slots.spool_ended()
             return

@@ -6,7 +6,7 @@ from queuectl.domain.ports.runner import Runner
 
 
 class PolicyInForce:
-    """The policy that the worker heard of last: by `refresh`, or with a claim."""
+    """The policy that the worker has read last: by `refresh`, or with a claim."""
 
     def __init__(self, config: ConfigRepository, runner: Runner) -> None:
         self._config = config

@@ -10,7 +10,7 @@ from queuectl.domain.worker import WorkerState
 
 
 class Stops:
-    """A duty: stop the worker as `ask`, which is safe in a signal handler, was told to."""
+    """A duty: stop the worker as far as `ask` asked for, which is safe in a signal handler."""
 
     due_at = NEVER
 

@@ -104,7 +104,7 @@ def start(
         raise SystemExit(supervise(app.settings, app.container, count, queues, concurrency, ready_fd=ready_fd))
     arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
     own_directory = app.container.own_directory()
-    _tell_started(app, background.start_supervisor(app.settings, arguments, count=count, own_directory=own_directory))
+    _write_started(app, background.start_supervisor(app.settings, arguments, count=count, own_directory=own_directory))
 
 
 @worker.command("stop", short_help="Stop the workers of this machine when their jobs are done.")
@@ -311,7 +311,7 @@ def _write_stopped(
     )
 
 
-def _tell_started(app: App, started: "Started") -> None:
+def _write_started(app: App, started: "Started") -> None:
     running = _running_here(app, started)
     view = {
         "supervisor_pid": started.supervisor_pid,

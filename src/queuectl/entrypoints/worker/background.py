@@ -35,7 +35,7 @@ def start_supervisor(
     `own_directory` makes a directory, or raises OSError where it is not this user's alone. Raises QueueError, with the
     end of the log, when they cannot be started.
     """
-    settings.directory("spool-dir")  # what is wrong with it is told here, not by each worker in the log
+    settings.directory("spool-dir")  # what is wrong with it is said here, not by each worker in the log
     log = _new_log(settings.directory("log-dir"), own_directory)
     supervisor, ready = _spawned(settings, arguments, log)
     try:
@@ -50,11 +50,11 @@ def start_supervisor(
 
 def _spawned(settings: Settings, arguments: Sequence[str], log: Path) -> tuple["subprocess.Popen[bytes]", int]:
     """The supervisor's process, and a descriptor to read from it which workers are ready."""
-    ready, tell = os.pipe()
+    ready, report = os.pipe()
     environ = os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url}
     secrets = secrets_of(environ)
     handed_over = in_a_pipe(secrets)
-    descriptors = ["--ready-fd", str(tell), "--secrets-fd", str(handed_over)]
+    descriptors = ["--ready-fd", str(report), "--secrets-fd", str(handed_over)]
     with log.open("ab") as output:
         supervisor = subprocess.Popen(  # noqa: S603 - this program itself
             # -P: not a module of the directory that this happens to be called in.
@@ -63,10 +63,10 @@ def _spawned(settings: Settings, arguments: Sequence[str], log: Path) -> tuple["
             stdout=output,
             stderr=output,
             start_new_session=True,
-            pass_fds=[tell, handed_over],
+            pass_fds=[report, handed_over],
             env={name: text for name, text in environ.items() if name not in secrets},
         )
-    os.close(tell)
+    os.close(report)
     os.close(handed_over)
     return supervisor, ready
 

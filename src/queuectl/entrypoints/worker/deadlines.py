@@ -16,7 +16,7 @@ MARGIN = 1.0
 """Seconds that a worker may outlive its lease, from when that was noticed: it may just have woken up, and be ending."""
 
 LOOK_AGAIN = 1.0
-"""Seconds between two looks at the lease of a worker that has told of none yet."""
+"""Seconds between two looks at the lease of a worker that has noted none yet."""
 
 
 class Stage(IntEnum):

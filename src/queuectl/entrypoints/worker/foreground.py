@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from queuectl.container import Container, load_for_workers
 from queuectl.entrypoints.worker.deadlines import Deadlines
 from queuectl.entrypoints.worker.process import WorkerOptions, rescue_once, run_worker
-from queuectl.entrypoints.worker.readiness import TellSystemd, told_to
+from queuectl.entrypoints.worker.readiness import ReportToSystemd, report_to
 from queuectl.entrypoints.worker.supervisor import Supervisor
 from queuectl.settings import Settings
 
@@ -19,7 +19,7 @@ def supervise(
     *,
     ready_fd: int | None,
 ) -> int:
-    """Supervise `count` workers until they have ended; the exit code. `ready_fd`: see `told_to`."""
+    """Supervise `count` workers until they have ended; the exit code. `ready_fd`: see `report_to`."""
     load_for_workers(settings)
     options = WorkerOptions(queues=queues, concurrency=concurrency)
     container.make_room_for(concurrency)
@@ -30,7 +30,7 @@ def supervise(
     supervisor = Supervisor(
         count,
         lambda line: run_worker(settings, options, line),
-        tell=told_to(ready_fd) if ready_fd is not None else TellSystemd(count),
+        on_ready=report_to(ready_fd) if ready_fd is not None else ReportToSystemd(count),
         log=log,
         kill_orphans=container.kill_orphans(),
         deadlines=Deadlines(local=local, elapsed=container.elapsed(), log=log),

@@ -1,4 +1,4 @@
-"""One worker process: registers, works until it is told to stop, retires."""
+"""One worker process: registers, works until it is asked to stop, retires."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ STOPPING_RESPONSE_TIMEOUT = timedelta(seconds=5)
 """The time that it may take however long the lease is, when the worker is to stop."""
 
 RETIRE_LIMIT, RETIRE_LIMIT_CUT_OFF = 10.0, 1.0
-"""Seconds that a worker that holds nothing more has to tell the database that it ends; where that did not answer."""
+"""Seconds that a worker which holds nothing more has to retire from the database; where that did not answer."""
 
 ORPHANED_LIMIT = 0.2
 """Seconds after which a process knows that its parent, which somebody has just killed, is gone."""
@@ -84,18 +84,18 @@ def run_worker(settings: Settings, options: WorkerOptions, line: socket.socket) 
 
 
 def _worker(container: Container, options: WorkerOptions, worker_id: str, lease: LeaseTerm) -> tuple[Worker, Heartbeat]:
-    """The worker, and its heartbeat, which tells this machine too how long the lease lasts."""
+    """The worker, and its heartbeat, which notes on this machine too how long the lease lasts."""
     local: LocalProcesses = container.local_processes()
 
-    def tell(lease_ends: timedelta) -> None:
+    def sign_of_life(lease_ends: timedelta) -> None:
         fit_until = lease.elapsed() + lease.length / 2 + SIGN_OF_LIFE_LIMIT
         local.renew(lease_ends, kill_grace=worker.kill_grace, fit_until=fit_until)
 
-    heartbeat: Heartbeat = container.heartbeat(worker_id, lease=lease, tell=tell)
+    heartbeat: Heartbeat = container.heartbeat(worker_id, lease=lease, sign_of_life=sign_of_life)
     worker: Worker = container.worker(
         worker_id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
     )
-    tell(lease.ends_at)
+    sign_of_life(lease.ends_at)
     return worker, heartbeat
 
 
@@ -112,7 +112,7 @@ def _start_threads(
 
 
 def _retire(container: Container, worker: Worker, renewing: threading.Thread) -> None:
-    """Tell the database that the worker ends, if there is an answer in time."""
+    """Mark the worker as stopped in the database, if that answers in time."""
 
     def retire() -> None:
         renewing.join()

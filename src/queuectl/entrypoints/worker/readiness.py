@@ -7,20 +7,20 @@ import socket
 from collections.abc import Callable, Mapping
 
 
-def told_to(ready_fd: int) -> Callable[[int, str], None]:
-    """Tell the starter of a supervisor in the background, through that descriptor, of each ready worker."""
+def report_to(ready_fd: int) -> Callable[[int, str], None]:
+    """Report each ready worker to the starter of a supervisor in the background, through that descriptor."""
 
-    def tell(pid: int, worker_id: str) -> None:
+    def report(pid: int, worker_id: str) -> None:
         try:
             os.write(ready_fd, json.dumps([pid, worker_id]).encode() + b"\n")
-        except OSError:  # the starter has heard enough and gone
+        except OSError:  # the starter has read enough and gone
             return
 
-    return tell
+    return report
 
 
-class TellSystemd:
-    """Tells systemd, if it is listening, that the service is ready once `count` workers are (sd_notify(3))."""
+class ReportToSystemd:
+    """Reports to systemd, if it is listening, that the service is ready once `count` workers are (sd_notify(3))."""
 
     def __init__(self, count: int, environ: Mapping[str, str] = os.environ) -> None:
         self._waiting_for = count
@@ -35,10 +35,10 @@ class TellSystemd:
                 notify.sendto(b"READY=1", self._address.replace("@", "\0", 1))
 
 
-def ready_workers(told: int, count: int) -> dict[int, str]:
+def ready_workers(descriptor: int, count: int) -> dict[int, str]:
     """Pid and id of the workers that have become ready: all, or those that did before the supervisor ended."""
     workers: dict[int, str] = {}
-    with os.fdopen(told) as ready:
+    with os.fdopen(descriptor) as ready:
         for line in ready:
             pid, worker_id = json.loads(line)
             workers[pid] = worker_id

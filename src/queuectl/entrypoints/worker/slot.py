@@ -56,7 +56,7 @@ class Slot:
                 self.line.send(order.value, socket.MSG_DONTWAIT)
 
     def receive(self) -> str:
-        """Read the worker's id, which it tells when it is ready; empty when its process is going."""
+        """Read the worker's id, which it writes when it is ready; empty when its process is going."""
         if self.line is None:
             return ""
         try:

@@ -42,9 +42,9 @@ class _Rescuer:
 
 
 class Supervisor:
-    """Keeps `count` workers running until it is told to stop (by a signal) or all have ended by themselves.
+    """Keeps `count` workers running until it is asked to stop (by a signal) or all have ended by themselves.
 
-    `tell` hears of each worker that becomes ready: its pid and id. `log` takes one line about each that crashes.
+    `on_ready` is called with the pid and id of each worker that is ready. `log` takes one line about each that crashes.
     `kill_orphans` ends all children of this process but those it is given. `rescue`, called in a process of its own,
     takes back the jobs of dead workers.
     """
@@ -54,7 +54,7 @@ class Supervisor:
         count: int,
         run_worker: RunWorker,
         *,
-        tell: Callable[[int, str], None],
+        on_ready: Callable[[int, str], None],
         log: Callable[[str], None],
         kill_orphans: Callable[[Collection[int]], None],
         deadlines: Deadlines,
@@ -62,7 +62,7 @@ class Supervisor:
     ) -> None:
         self._slots = [Slot() for _ in range(count)]
         self._run_worker = run_worker
-        self._tell = tell
+        self._on_ready = on_ready
         self._log = log
         self._kill_orphans = kill_orphans
         self._deadlines = deadlines
@@ -162,7 +162,7 @@ class Supervisor:
             self._hang_up(slot)
         elif slot.pid is not None:
             slot.is_ready = True
-            self._tell(slot.pid, worker_id)
+            self._on_ready(slot.pid, worker_id)
             self._all_were_ready |= all(each.is_ready for each in self._slots)
 
     def _hang_up(self, slot: Slot) -> None:
@@ -230,7 +230,7 @@ class Supervisor:
             os.waitpid(self._rescuer.pid, 0)
 
     def _time_to_next(self) -> float | None:
-        soon = [slot.start_at for slot in self._slots if slot.start_at is not None]
+        moments = [slot.start_at for slot in self._slots if slot.start_at is not None]
         if any(slot.pid for slot in self._slots):
-            soon.append(self._deadlines.look_at)
-        return max(0.0, min(soon) - time.monotonic()) if soon else None
+            moments.append(self._deadlines.look_at)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
