@@ -128,7 +128,7 @@ def _readable(rows: Sequence[R]) -> Sequence[Row]:
 
 def _as(row_type: type[R], row: Row) -> R:
     """The row of these values."""
-    return row_type._make([*(row[name] for name in row_type._fields[:-1]), ""])
+    return row_type._make([*(row[name] for name in row_type.__annotations__ if name in row), ""])
 
 
 def _named(row: queries.JobRow | queries.AttemptRow | queries.WorkerRow | queries.SettingRow) -> str:
