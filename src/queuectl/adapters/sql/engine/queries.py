@@ -612,39 +612,16 @@ _CLAIM_JOBS = Query(
         'postgresql': """WITH owner AS (
     SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), due AS MATERIALIZED (
-    (SELECT job.seq
+    SELECT probe.seq
     FROM unnest(%s::BIGINT[], %s::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT any_queue.seq FROM (
-            SELECT jobs.seq FROM jobs
-            WHERE %s::TEXT[] IS NULL AND jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank
-                AND jobs.run_at <= %s::BIGINT AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq)
-                AND (%s::VARCHAR = 'with' OR NOT jobs.suspect)
-            ORDER BY jobs.run_at, jobs.seq
-            LIMIT 24
-            FOR UPDATE SKIP LOCKED
-        ) AS any_queue
-        UNION ALL
-        SELECT merged.seq FROM (
-            SELECT probe.seq FROM unnest(%s::TEXT[]) AS listed (queue) CROSS JOIN LATERAL (
-                SELECT jobs.seq, jobs.run_at FROM jobs
-                WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
-                    AND jobs.priority = 11 - start.rank AND jobs.run_at <= %s::BIGINT
-                    AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq)
-                    AND (%s::VARCHAR = 'with' OR NOT jobs.suspect)
-                ORDER BY jobs.run_at, jobs.seq
-                LIMIT %s::INTEGER
-                FOR UPDATE SKIP LOCKED
-            ) AS probe ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
-        ) AS merged
-    ) AS job
-    WHERE %s::VARCHAR <> 'only' LIMIT %s::INTEGER)
-    UNION ALL
-    SELECT suspect.seq FROM (
-        SELECT seq FROM jobs
-        WHERE %s::VARCHAR = 'only' AND suspect AND worker IS NULL AND run_at <= %s::BIGINT
-            AND (%s::TEXT[] IS NULL OR queue = ANY (%s::TEXT[]))
-        ORDER BY priority DESC, run_at, seq LIMIT %s::INTEGER FOR UPDATE SKIP LOCKED
-    ) AS suspect
+        SELECT jobs.seq FROM jobs
+        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank AND jobs.run_at <= %s::BIGINT
+            AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
+        ORDER BY jobs.run_at, jobs.seq
+        LIMIT 24
+        FOR UPDATE SKIP LOCKED
+    ) AS probe
+    LIMIT %s::INTEGER
 ), claimed AS (
     UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT,
         updated_at = %s::BIGINT, finished_at = NULL,
@@ -678,9 +655,91 @@ class ClaimJobsRow(NamedTuple):
 _CLAIMJOBSROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
 
 
-def claim_jobs(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], queues: Sequence[str | None] | None, suspects: str, limit: int, by_lease: str) -> list[ClaimJobsRow]:
+def claim_jobs(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], with_suspects: bool, limit: int, by_lease: str) -> list[ClaimJobsRow]:
     """Due jobs in claim order, taken by a worker, and their attempts, started."""
-    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), suspects, None if queues is None else _list_of_texts(queues), _moment(now), suspects, limit, limit, suspects, limit, suspects, _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), _moment(now), _flag(with_suspects), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+
+
+_CLAIM_JOBS_OF_QUEUES = Query(
+    'claim_jobs_of_queues',
+    {
+        'postgresql': """WITH owner AS (
+    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+), due AS MATERIALIZED (
+    SELECT merged.seq
+    FROM unnest(%s::BIGINT[], %s::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
+        SELECT probe.seq FROM unnest(%s::TEXT[]) AS listed (queue) CROSS JOIN LATERAL (
+            SELECT jobs.seq, jobs.run_at FROM jobs
+            WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
+                AND jobs.priority = 11 - start.rank AND jobs.run_at <= %s::BIGINT
+                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
+            ORDER BY jobs.run_at, jobs.seq
+            LIMIT %s::INTEGER
+            FOR UPDATE SKIP LOCKED
+        ) AS probe ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
+    ) AS merged
+    LIMIT %s::INTEGER
+), claimed AS (
+    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT,
+        updated_at = %s::BIGINT, finished_at = NULL,
+        attempts = least(attempts, 2147483646) + 1
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect
+), started AS (
+    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+    SELECT id, attempts, queue, worker,
+        host,
+        lease_id, started_at,
+        started_at - greatest(run_at, -30610224000000000),
+        false
+    FROM claimed CROSS JOIN owner
+    ON CONFLICT DO NOTHING RETURNING job_id
+)
+SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL AS is_started
+FROM claimed LEFT JOIN started ON job_id = id""",
+    },
+)
+
+
+def claim_jobs_of_queues(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], queues: Sequence[str | None] | None, with_suspects: bool, limit: int, by_lease: str) -> list[ClaimJobsRow]:
+    """The same of some queues."""
+    return c.fetch(_CLAIM_JOBS_OF_QUEUES, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), _flag(with_suspects), limit, limit, limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+
+
+_CLAIM_SUSPECTS = Query(
+    'claim_suspects',
+    {
+        'postgresql': """WITH owner AS (
+    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+), due AS MATERIALIZED (
+    SELECT seq FROM jobs
+    WHERE suspect AND worker IS NULL AND run_at <= %s::BIGINT AND (%s::TEXT[] IS NULL OR queue = ANY (%s::TEXT[]))
+    ORDER BY priority DESC, run_at, seq LIMIT %s::INTEGER FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT,
+        updated_at = %s::BIGINT, finished_at = NULL,
+        attempts = least(attempts, 2147483646) + 1
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect
+), started AS (
+    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+    SELECT id, attempts, queue, worker,
+        host,
+        lease_id, started_at,
+        started_at - greatest(run_at, -30610224000000000),
+        false
+    FROM claimed CROSS JOIN owner
+    ON CONFLICT DO NOTHING RETURNING job_id
+)
+SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL AS is_started
+FROM claimed LEFT JOIN started ON job_id = id""",
+    },
+)
+
+
+def claim_suspects(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, limit: int, by_lease: str) -> list[ClaimJobsRow]:
+    """The same of the suspects alone."""
+    return c.fetch(_CLAIM_SUSPECTS, (by_worker, _moment(now), _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
 
 
 _DUE_JOBS = Query(

@@ -11,11 +11,13 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND
 from queuectl.adapters.sql.backend import Claimed
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.stores.rows import changed
 from queuectl.domain.job import PRIORITIES, Job
 from queuectl.domain.worker import Lease
 
@@ -75,9 +77,9 @@ class PostgresClaim:
         suspects: bool | None,
     ) -> Sequence[Claimed]:
         """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
-        asked = _Asked(c, lease, list(queues) or None, at, {True: "only", False: "without", None: "with"}[suspects])
+        asked = _Asked(c, lease, list(queues) or None, at, with_suspects=suspects is None)
         if suspects:
-            return asked.taken(limit, BEGINNING)
+            return asked.suspects(limit)
         cursor, self.cursor = self.cursor, None
         claimed: list[Claimed] = []
         if cursor is not None and cursor.queues == tuple(queues) and time.monotonic() < cursor.until:
@@ -95,34 +97,45 @@ class PostgresClaim:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What one claim asks for."""
+    """The request of one claim."""
 
     c: Connection
     lease: Lease
-    queues: Sequence[str] | None
+    queues: list[str] | None
     at: datetime
-    suspects: str
+    with_suspects: bool
 
     def taken(self, limit: int, positions: Mapping[int, Position]) -> list[Claimed]:
         """Up to `limit` jobs, from these positions on."""
         claimed: list[Claimed] = []
         while len(claimed) < limit:
             asked = min(limit - len(claimed), MAX_CLAIMED)
-            rows = queries.claim_jobs(
-                self.c,
-                by_worker=self.lease.worker,
-                by_lease=self.lease.id,
-                now=self.at,
-                run_ats=[positions[priority][0] for priority in PRIORITIES],
-                seqs=[positions[priority][1] for priority in PRIORITIES],
-                queues=self.queues,
-                suspects=self.suspects,
-                limit=asked,
-            )
-            claimed += [Claimed(row.job, row.settings, row.is_started) for row in rows]
+            rows = self._rows(asked, [positions[priority] for priority in PRIORITIES])
+            claimed += [Claimed(*row) for row in rows]
             if len(rows) < asked:
                 break
         return claimed
+
+    def _rows(self, limit: int, positions: Sequence[Position]) -> Sequence[queries.ClaimJobsRow]:
+        claim = partial(queries.claim_jobs_of_queues, queues=self.queues) if self.queues else queries.claim_jobs
+        return claim(
+            self.c,
+            by_worker=self.lease.worker,
+            by_lease=self.lease.id,
+            now=self.at,
+            run_ats=[run_at for run_at, _ in positions],
+            seqs=[seq for _, seq in positions],
+            with_suspects=self.with_suspects,
+            limit=limit,
+        )
+
+    def suspects(self, limit: int) -> list[Claimed]:
+        """Up to `limit` suspects."""
+        by, lease = self.lease.worker, self.lease.id
+        rows = queries.claim_suspects(
+            self.c, by_worker=by, by_lease=lease, now=self.at, queues=self.queues, limit=limit
+        )
+        return [Claimed(*row) for row in rows]
 
 
 def _cursor_after(
@@ -152,7 +165,9 @@ def _microseconds(moment: datetime) -> int:
 
 def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
     """Store what the ends of their attempts have made of these jobs, by one statement for all."""
-    if jobs:
+    if len(jobs) == 1:
+        queries.store_job(c, changed(jobs))
+    elif jobs:
         queries.store_settled(
             c,
             ids=[job.id for job in jobs],

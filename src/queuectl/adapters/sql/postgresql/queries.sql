@@ -204,39 +204,92 @@ WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
 WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
 ), due AS MATERIALIZED (
-    (SELECT job.seq
+    SELECT probe.seq
     FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT any_queue.seq FROM (
-            SELECT jobs.seq FROM jobs
-            WHERE :queues::TEXT[] IS NULL AND jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank
-                AND jobs.run_at <= :now::BIGINT AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq)
-                AND (:suspects::VARCHAR = 'with' OR NOT jobs.suspect)
+        SELECT jobs.seq FROM jobs
+        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now::BIGINT
+            AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
+        ORDER BY jobs.run_at, jobs.seq
+        LIMIT 24
+        FOR UPDATE SKIP LOCKED
+    ) AS probe
+    LIMIT :limit::INTEGER
+), claimed AS (
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
+    started_at = :now::BIGINT,
+        updated_at = :now::BIGINT, finished_at = NULL,
+        attempts = least(attempts, 2147483646) + 1
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect
+), started AS (
+    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+    SELECT id, attempts, queue, worker,
+        host,
+        lease_id, started_at,
+        started_at - greatest(run_at, -30610224000000000),
+        false
+    FROM claimed CROSS JOIN owner
+    ON CONFLICT DO NOTHING RETURNING job_id
+)
+SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
+    job_id IS NOT NULL AS is_started
+FROM claimed LEFT JOIN started ON job_id = id;
+
+-- name: claim_jobs_of_queues :many
+-- The same of some queues.
+WITH owner AS (
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+), due AS MATERIALIZED (
+    SELECT merged.seq
+    FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
+        SELECT probe.seq FROM unnest(:queues::TEXT[]) AS listed (queue) CROSS JOIN LATERAL (
+            SELECT jobs.seq, jobs.run_at FROM jobs
+            WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
+                AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now::BIGINT
+                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
             ORDER BY jobs.run_at, jobs.seq
-            LIMIT 24
+            LIMIT :limit::INTEGER
             FOR UPDATE SKIP LOCKED
-        ) AS any_queue
-        UNION ALL
-        SELECT merged.seq FROM (
-            SELECT probe.seq FROM unnest(:queues::TEXT[]) AS listed (queue) CROSS JOIN LATERAL (
-                SELECT jobs.seq, jobs.run_at FROM jobs
-                WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
-                    AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now::BIGINT
-                    AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq)
-                    AND (:suspects::VARCHAR = 'with' OR NOT jobs.suspect)
-                ORDER BY jobs.run_at, jobs.seq
-                LIMIT :limit::INTEGER
-                FOR UPDATE SKIP LOCKED
-            ) AS probe ORDER BY probe.run_at, probe.seq LIMIT :limit::INTEGER
-        ) AS merged
-    ) AS job
-    WHERE :suspects::VARCHAR <> 'only' LIMIT :limit::INTEGER)
-    UNION ALL
-    SELECT suspect.seq FROM (
-        SELECT seq FROM jobs
-        WHERE :suspects::VARCHAR = 'only' AND suspect AND worker IS NULL AND run_at <= :now::BIGINT
-            AND (:queues::TEXT[] IS NULL OR queue = ANY (:queues::TEXT[]))
-        ORDER BY priority DESC, run_at, seq LIMIT :limit::INTEGER FOR UPDATE SKIP LOCKED
-    ) AS suspect
+        ) AS probe ORDER BY probe.run_at, probe.seq LIMIT :limit::INTEGER
+    ) AS merged
+    LIMIT :limit::INTEGER
+), claimed AS (
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
+    started_at = :now::BIGINT,
+        updated_at = :now::BIGINT, finished_at = NULL,
+        attempts = least(attempts, 2147483646) + 1
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect
+), started AS (
+    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+    SELECT id, attempts, queue, worker,
+        host,
+        lease_id, started_at,
+        started_at - greatest(run_at, -30610224000000000),
+        false
+    FROM claimed CROSS JOIN owner
+    ON CONFLICT DO NOTHING RETURNING job_id
+)
+SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
+    job_id IS NOT NULL AS is_started
+FROM claimed LEFT JOIN started ON job_id = id;
+
+-- name: claim_suspects :many
+-- The same of the suspects alone.
+WITH owner AS (
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+), due AS MATERIALIZED (
+    SELECT seq FROM jobs
+    WHERE suspect AND worker IS NULL AND run_at <= :now::BIGINT AND (:queues::TEXT[] IS NULL OR queue = ANY (:queues::TEXT[]))
+    ORDER BY priority DESC, run_at, seq LIMIT :limit::INTEGER FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
     started_at = :now::BIGINT,

@@ -110,18 +110,25 @@ def given(column: Column[Any]) -> BindParameter[Any]:
 
 
 def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], columns: str = "") -> TextClause:
-    """A statement of a file that is written by hand; `{columns}` in it stands for these."""
-    clause = text(blocks(path)[name].replace("{columns}", columns))
+    """A statement of a file that is written by hand; `{columns}` in it stands for these, `{part}` for a part."""
+    parts = blocks(path, "-- part: ")
+    sql = blocks(path, "-- name: ")[name]
+    for part, code in parts.items():
+        sql = sql.replace(f"{{{part}}}", code)
+    clause = text(sql.replace("{columns}", columns))
     used = clause._bindparams
     return clause.bindparams(*(bindparam(key, type_=parameters[key]) for key in used))
 
 
-def blocks(path: Path) -> Mapping[str, str]:
-    """The statements of a file by the names that stand above them, `-- name: claim`, without their comments."""
+def blocks(path: Path, mark: str) -> Mapping[str, str]:
+    """The pieces of a file by the names that stand above them after `mark`, without their comments."""
     found: dict[str, list[str]] = {}
+    current: list[str] = []
     for line in path.read_text().splitlines():
-        if line.startswith("-- name: "):
-            current = found[line.removeprefix("-- name: ")] = []
+        if line.startswith(("-- name: ", "-- part: ")):
+            current = []
+            if line.startswith(mark):
+                found[line.removeprefix(mark)] = current
         elif code := line.partition("--")[0].rstrip(" ;"):
             current.append(code)
     return {name: "\n".join(lines) for name, lines in found.items()}

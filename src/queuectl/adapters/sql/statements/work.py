@@ -58,7 +58,6 @@ CLAIMING: Mapping[str, TypeEngine[Any]] = {
     "queues": optional(ListOfTexts),
     "queue": Words,
     "priority": Number,
-    "suspects": Words,
     "with_suspects": Flag,
     "limit": Number,
 }
@@ -78,11 +77,25 @@ def _labelled(name: str, column_type: TypeEngine[Any]) -> ColumnElement[Any]:
     return bindparam(name, type_=column_type).label(name)
 
 
+_CLAIMED = [*jobs.columns, _labelled("settings", SETTINGS), _labelled("is_started", Flag)]
+
+
 @many
 def claim_jobs() -> Mapping[str, ClauseElement]:
     """Due jobs in claim order, taken by a worker, and their attempts, started."""
-    more = _labelled("settings", SETTINGS), _labelled("is_started", Flag)
-    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs", *jobs.columns, *more)}
+    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs", *_CLAIMED)}
+
+
+@many
+def claim_jobs_of_queues() -> Mapping[str, ClauseElement]:
+    """The same of some queues."""
+    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs_of_queues", *_CLAIMED)}
+
+
+@many
+def claim_suspects() -> Mapping[str, ClauseElement]:
+    """The same of the suspects alone."""
+    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_suspects", *_CLAIMED)}
 
 
 @many

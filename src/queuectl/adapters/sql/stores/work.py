@@ -140,7 +140,7 @@ class SqlWork:
         """The fence: only who holds a job's lease may say how its attempt ended. A job has one only while it runs."""
         if not ends:
             return []
-        rows = queries.jobs_to_settle(c, ids=[end.job_id for end in ends])
+        rows = _locked(c, [end.job_id for end in ends])
         held = {(row.id, row.lease_id): read_job(row)[0] for row in rows if row.lease_id is not None}
         running = [(end, job) for end in ends if (job := held.pop((end.job_id, end.lease.id), None)) is not None]
         decided = {end: decide(job, end) for end, job in running}
@@ -187,6 +187,13 @@ class SqlWork:
         if rescued:
             self._notify()
         return rescued
+
+
+def _locked(c: Connection, ids: Sequence[str]) -> Sequence[queries.JobRow]:
+    if len(ids) == 1:  # PostgreSQL plans a statement with a list anew for each length of it
+        row = queries.job_to_change(c, job_id=ids[0])
+        return [] if row is None else [row]
+    return queries.jobs_to_settle(c, ids=ids)
 
 
 def _unchanged(job: Job, _end: AttemptEnd) -> Job:
