@@ -15,6 +15,7 @@ from queuectl.presentation.formatting import LINES, escaped
 
 if TYPE_CHECKING:
     # Heavy, and imported late at run time: help needs none of them.
+    from queuectl.application.duties.rescue import Rescue
     from queuectl.application.operate.queue import Queue
     from queuectl.container import Container
     from queuectl.domain.events import Event
@@ -35,6 +36,7 @@ class App:
     def __init__(self, args: Sequence[str] = ()) -> None:
         self.args = args
         self.flags: dict[str, str] = {}
+        self._heard: list[Event] = []
 
     @cached_property
     def settings(self) -> "Settings":
@@ -95,10 +97,16 @@ class App:
         from queuectl.application.operate.configure import policy_of  # a use case, and help needs none
         from queuectl.domain.events import JobRescued  # the same
 
-        heard: list[Event] = []
-        self.container.events.override(heard.append)
-        self.container.rescue()(policy_of(self.queue))
-        return [event.job for event in heard if isinstance(event, JobRescued)]
+        self._heard.clear()
+        self._rescue(policy_of(self.queue))
+        return [event.job for event in self._heard if isinstance(event, JobRescued)]
+
+    @cached_property
+    def _rescue(self) -> "Rescue":
+        """One for all looks of this command: it remembers when each worker renewed."""
+        self.container.events.override(self._heard.append)
+        rescue: Rescue = self.container.rescue()
+        return rescue
 
     @cached_property
     def reporter(self) -> Reporter:
