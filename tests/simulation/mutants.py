@@ -220,8 +220,11 @@ class WorkerThatMakesNoRoom(Worker):
         )
 
 
-def rescue_before_expiry(*, clock: Clock, **ports: object) -> Callable[[Policy], timedelta]:
-    return lambda policy: Rescue(clock=lambda: clock() + policy.lease / 2, **ports)(policy)  # type: ignore[arg-type]
+def rescue_before_expiry(*, watch: LeaseWatch, **ports: object) -> Callable[[Policy], timedelta]:
+    """Rescue a worker that has been silent for a third of its lease."""
+    left = watch.left
+    watch.left = lambda worker: max(timedelta(), left(worker) - (worker.lease_expires_at - worker.renewed_at) * 2 / 3)  # type: ignore[method-assign]
+    return Rescue(watch=watch, **ports)  # type: ignore[arg-type]
 
 
 def rescue_by_the_clock(*, clock: Clock, watch: LeaseWatch, **ports: object) -> Callable[[Policy], timedelta]:

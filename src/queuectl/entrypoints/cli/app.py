@@ -93,7 +93,7 @@ class App:
         time.sleep(seconds)
 
     def rescue(self) -> "Sequence[Job]":
-        """Take back the jobs of workers that are lost, as any worker would, but with no log; these jobs."""
+        """Take back the jobs of lost workers, as a worker would, but with no log; these jobs."""
         from queuectl.application.operate.configure import policy_of  # a use case, and help needs none
         from queuectl.domain.events import JobRescued  # the same
 
@@ -103,10 +103,10 @@ class App:
 
     @cached_property
     def _rescue(self) -> "Rescue":
-        """One for all looks of this command: it remembers when each worker renewed."""
+        """One for all looks: it has a memory."""
         self.container.events.override(self._heard.append)
-        rescue: Rescue = self.container.rescue()
-        return rescue
+        it: Rescue = self.container.rescue()
+        return it
 
     @cached_property
     def reporter(self) -> Reporter:
