@@ -205,7 +205,7 @@ class Container(containers.DeclarativeContainer):
         settle_spooled=settle_spooled.provider,
         events=events,
         clock=clock,
-        watch=_call("application.duties.lease_watch", "LeaseWatch", elapsed),
+        watch=_one("application.duties.lease_watch", "LeaseWatch", elapsed),
     )
     clear_leftovers = _call(
         "application.duties.machine",

@@ -15,7 +15,6 @@ from queuectl.presentation.formatting import LINES, escaped
 
 if TYPE_CHECKING:
     # Heavy, and imported late at run time: help needs none of them.
-    from queuectl.application.duties.rescue import Rescue
     from queuectl.application.operate.queue import Queue
     from queuectl.container import Container
     from queuectl.domain.events import Event
@@ -36,7 +35,6 @@ class App:
     def __init__(self, args: Sequence[str] = ()) -> None:
         self.args = args
         self.flags: dict[str, str] = {}
-        self._heard: list[Event] = []
 
     @cached_property
     def settings(self) -> "Settings":
@@ -93,20 +91,14 @@ class App:
         time.sleep(seconds)
 
     def rescue(self) -> "Sequence[Job]":
-        """Take back the jobs of lost workers, as a worker would, but with no log; these jobs."""
+        """Take back the jobs of workers that are lost, as any worker would, but with no log; these jobs."""
         from queuectl.application.operate.configure import policy_of  # a use case, and help needs none
         from queuectl.domain.events import JobRescued  # the same
 
-        self._heard.clear()
-        self._rescue(policy_of(self.queue))
-        return [event.job for event in self._heard if isinstance(event, JobRescued)]
-
-    @cached_property
-    def _rescue(self) -> "Rescue":
-        """One for all looks: it has a memory."""
-        self.container.events.override(self._heard.append)
-        it: Rescue = self.container.rescue()
-        return it
+        heard: list[Event] = []
+        self.container.events.override(heard.append)
+        self.container.rescue()(policy_of(self.queue))
+        return [event.job for event in heard if isinstance(event, JobRescued)]
 
     @cached_property
     def reporter(self) -> Reporter:
