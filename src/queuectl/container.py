@@ -205,7 +205,7 @@ class Container(containers.DeclarativeContainer):
         settle_spooled=settle_spooled.provider,
         events=events,
         clock=clock,
-        watch=_call("application.duties.lease_watch", "SingleLook"),
+        watch=_one("application.duties.lease_watch", "LeaseWatch", elapsed),
     )
     clear_leftovers = _call(
         "application.duties.machine",
@@ -226,9 +226,7 @@ class Container(containers.DeclarativeContainer):
             new_lease_id=providers.Object(ids.new_lease_id),
             time=_call("application.work.duty", "TimeAndChance", clock, elapsed, providers.Object(random.random)),
         ),
-        fleet=providers.List(
-            providers.Callable(rescue, watch=_call("application.duties.lease_watch", "LeaseWatch", elapsed)),
-        ),
+        fleet=providers.List(rescue),
     )
 
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -138,7 +139,7 @@ def jobs_are_put_back_before_what_is_left_of_them_is_killed() -> Iterator[Undo]:
 @noticed_by("test_frozen.py::test_a_job_that_is_longer_than_the_lease_runs_once[sqlite-4]")
 def workers_are_rescued_whose_lease_is_not_over() -> Iterator[Undo]:
     yield replace(FileLocalProcesses, "registered", lambda them: lambda self, *, of=(): () if of else them(self))
-    yield replace(LeaseWatch, "is_over", lambda _: lambda self, worker, at: True)
+    yield replace(LeaseWatch, "left", lambda _: lambda self, worker: timedelta())
     yield replace(
         SqlWork,
         "rescue",

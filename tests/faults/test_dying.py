@@ -18,7 +18,9 @@ RESCUED_WITHIN = 2.0
 
 RESCUE_FROM_ANOTHER_HOST = """
 from datetime import timedelta
+from itertools import count
 from dependency_injector import providers
+from queuectl.application.duties.lease_watch import LeaseWatch
 from queuectl.container import Container
 from queuectl.domain.policy import Policy
 from queuectl.settings import load_settings
@@ -27,7 +29,12 @@ container = Container(settings=load_settings())
 container.storage().open()
 container.machine_id.override(providers.Object("another"))
 policy = Policy.of(container.config().stored())
-container.rescue(clock=lambda: container.clock()() + timedelta(minutes=10))(policy)
+hours = count()
+rescue = container.rescue(
+    clock=lambda: container.clock()() + timedelta(minutes=10), watch=LeaseWatch(lambda: timedelta(hours=next(hours)))
+)
+rescue(policy)
+rescue(policy)
 """
 """A process of its own: two SQLite libraries in one process would break each other's locks on the file."""
 

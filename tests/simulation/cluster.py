@@ -22,7 +22,7 @@ from queuectl.domain.events import Event
 from queuectl.domain.job import TERMINAL, JobRequest
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.config import ConfigRepository
-from queuectl.domain.ports.host import Elapsed, LocalProcess, NotedCommand
+from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.ports.work import Run, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process, WorkerRecord, WorkerState
@@ -58,7 +58,6 @@ class Parts:
     worker: type[Worker] = Worker
     rescue: Callable[..., Callable[[Policy], timedelta]] = Rescue
     local: type[InMemoryLocalProcesses] = InMemoryLocalProcesses
-    watch: Callable[[Elapsed], LeaseWatch] = LeaseWatch
     clear: bool = True
     """True: a rescuer ends what is left on its own host first."""
     server_clock: bool = True
@@ -442,7 +441,7 @@ class WorkerProcess:
             settle_spooled=partial(settle_spooled, work=work, spool=self.host.spool, events=self._note_event),
             events=self._note_event,
             clock=self._clock,
-            watch=cluster.parts.watch(cluster.elapsed),
+            watch=LeaseWatch(cluster.elapsed),
         )
 
     def _clock(self) -> datetime:

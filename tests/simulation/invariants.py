@@ -138,6 +138,7 @@ class Promises:
         self._active[run.job].remove(run)
         if run.exit_code is not None:
             self._note(run, "end")
+        self._is_ended_in_time(run)
         if run in self.outlived and not (run.is_forsaken or run.worker.is_dead):
             woke_at = run.worker.freezes[-1][1]
             grace = self._member_of(run).lease / 6
@@ -149,6 +150,15 @@ class Promises:
     def _note(self, run: Command, what: str) -> None:
         self._ledger[run.job].append(Entry(run.job, run.attempt, what))
 
+    def _is_ended_in_time(self, run: Command) -> None:
+        member = self._member_of(run)
+        _must(
+            self._now() <= member.renewed_at + member.lease + SLACK
+            or run.worker.is_dead
+            or member.process.was_frozen(_too_late(member)),
+            f"I3: {run} went on when the lease of its worker was over",
+        )
+
     def _may_outlive(self, older: Command) -> bool:
         member = self._member_of(older)
         rescue = self._rescues.get((older.job, older.attempt))
@@ -158,7 +168,7 @@ class Promises:
             return False
         if older.is_forsaken:
             return True
-        too_late = member.renewed_at + member.lease * 5 / 6 - SLACK
+        too_late = _too_late(member)
         return member.process.was_frozen(too_late) or member.supervisor.was_frozen(too_late)
 
     def _member_of(self, run: Command) -> Member:
@@ -346,6 +356,11 @@ class Suspects:
             self._longest is None or waited <= self._longest,
             f"I7: {job_id}, which was lost with others, has waited {waited} for a worker",
         )
+
+
+def _too_late(member: Member) -> timedelta:
+    """The moment from which a worker that stands still cannot stop its commands in time."""
+    return member.renewed_at + member.lease * 5 / 6 - SLACK
 
 
 def _attempt_changed(before: Attempt | None, after: Attempt, what: str) -> None:

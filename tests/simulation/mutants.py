@@ -15,7 +15,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import DecideEnd, DecideLost, Run, Settled, Settlement
-from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
+from queuectl.domain.worker import Lease, WorkerState
 from tests.fakes import InMemoryLocalProcesses
 from tests.memory import InMemoryWork, InMemoryWorkers, Memory
 from tests.simulation.cluster import Parts
@@ -201,13 +201,6 @@ class WorkerThatDropsOutcomes(Worker):
         super().work_one(patience)
 
 
-class WatchThatTrustsTheClock(LeaseWatch):
-    """Takes a step of the server's clock for time that has passed."""
-
-    def is_over(self, worker: WorkerRecord, at: datetime) -> bool:
-        return worker.lease_expires_at <= at
-
-
 class WorkerThatClaimsBesideASuspect(Worker):
     """Fills its other slots when it runs one."""
 
@@ -227,8 +220,17 @@ class WorkerThatMakesNoRoom(Worker):
         )
 
 
-def rescue_before_expiry(*, clock: Clock, **ports: object) -> Callable[[Policy], timedelta]:
-    return lambda policy: Rescue(clock=lambda: clock() + policy.lease / 2, **ports)(policy)  # type: ignore[arg-type]
+def rescue_before_expiry(*, watch: LeaseWatch, **ports: object) -> Callable[[Policy], timedelta]:
+    """Rescue a worker that has been silent for a third of its lease."""
+    left = watch.left
+    watch.left = lambda worker: max(timedelta(), left(worker) - (worker.lease_expires_at - worker.renewed_at) * 2 / 3)  # type: ignore[method-assign]
+    return Rescue(watch=watch, **ports)  # type: ignore[arg-type]
+
+
+def rescue_by_the_clock(*, clock: Clock, watch: LeaseWatch, **ports: object) -> Callable[[Policy], timedelta]:
+    """Take a step of the server's clock for time that has passed."""
+    watch.left = lambda worker: max(timedelta(), worker.lease_expires_at - clock())  # type: ignore[method-assign]
+    return Rescue(clock=clock, watch=watch, **ports)  # type: ignore[arg-type]
 
 
 def rescue_nobody(**_ports: object) -> Callable[[Policy], timedelta]:
@@ -269,9 +271,9 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a worker that forgets orphaned claims": (Parts(work=JobsThatHideWhatIsHeld), LIVENESS),
     "a worker that drops outcomes": (Parts(worker=WorkerThatDropsOutcomes), LIVENESS),
     "a rescue before expiry": (Parts(rescue=rescue_before_expiry), SAFETY),
-    "a rescue that takes a step of the clock for time": (Parts(watch=WatchThatTrustsTheClock), SAFETY),
+    "a rescue that takes a step of the clock for time": (Parts(rescue=rescue_by_the_clock), SAFETY),
     "no rescue at all": (Parts(rescue=rescue_nobody), LIVENESS),
-    "a machine where nobody is registered": (Parts(local=NobodyRegistered, watch=WatchThatTrustsTheClock), SAFETY),
+    "a machine where nobody is registered": (Parts(local=NobodyRegistered, rescue=rescue_by_the_clock), SAFETY),
     "a rescue that does not clear its host first": (Parts(clear=False), SAFETY),
     "workers that go by their own clocks": (Parts(server_clock=False), SAFETY),
 }

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from queuectl.application.duties.lease_watch import LeaseWatch, SingleLook
+from queuectl.application.duties.lease_watch import LeaseWatch
 from queuectl.application.duties.machine import ThisMachine, clear_leftovers
 from queuectl.application.duties.rescue import Rescue
 from queuectl.application.work.settle import settle_spooled
@@ -13,7 +13,7 @@ from queuectl.domain.events import EndLate, Event, JobRescued, JobSettled
 from queuectl.domain.job import State
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
-from queuectl.domain.worker import Lease, Process, WorkerState
+from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 from tests.builders import (
     ANN,
     HOUR,
@@ -35,6 +35,17 @@ HERE, THERE = a_process(machine="here", pid=1), a_process(machine="there", pid=2
 SUPERVISOR = a_process(machine="here", pid=99)
 COMMAND = NotedCommand(pid=50, noted_at=MINUTE, output=1)
 SINCE_BOOT = HOUR
+
+
+class WatchedForLong(LeaseWatch):
+    """A watch that has seen all that the clock says, which never steps."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(timedelta)
+        self._at = at
+
+    def left(self, worker: WorkerRecord) -> timedelta:
+        return max(timedelta(), worker.lease_expires_at - self._at)
 
 
 class RescueHarness:
@@ -85,7 +96,7 @@ class RescueHarness:
             settle_spooled=self.settle_spooled,
             events=self.events.append,
             clock=lambda: at,
-            watch=watch or SingleLook(),
+            watch=watch or WatchedForLong(at),
         )
         return rescue(a_policy(max_losses=max_losses, lease=lease))
 
@@ -261,7 +272,7 @@ def test_every_lost_worker_is_rescued() -> None:
 
 
 class TestWatch:
-    """A rescuer that looks every second at the harness, whose worker's lease ends in an hour."""
+    """A rescuer that looks every second at the harness, whose worker's lease is a minute long."""
 
     @pytest.fixture(autouse=True)
     def rescuer(self) -> None:
@@ -279,18 +290,44 @@ class TestWatch:
             now = at + second * SECOND
             if renewed is not None and not second % 10:
                 self.renew(now + renewed)
-            self.harness.rescue(at=now, watch=self.watch)
+            self.harness.rescue(at=now, lease="1m", watch=self.watch)
         return self.harness.job_is[0] is State.PENDING
 
-    def test_a_lease_that_runs_out_while_the_clock_is_watched_is_over_at_once(self) -> None:
+    def test_a_lease_is_over_when_it_was_seen_for_its_length_that_it_was_not_renewed(self) -> None:
         assert not self.looks(100, at=NOON, renewed=timedelta())  # the last time after 90 seconds
-        assert not self.looks(49, at=NOON + 100 * SECOND)
-        assert self.looks(2, at=NOON + 149 * SECOND)
+        assert not self.looks(60, at=NOON + 100 * SECOND)
+        assert self.looks(2, at=NOON + 160 * SECOND)
+
+    def test_a_first_look_finds_no_lease_over_of_a_worker_elsewhere(self) -> None:
+        assert not self.looks(1, at=NOON + HOUR)
+
+    def test_a_rescuer_that_stood_still_asks_what_was_renewed_meanwhile(self) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())
+        self.elapsed += HOUR
+        assert not self.looks(60, at=NOON + 2 * HOUR, renewed=-HOUR)
 
     def test_a_worker_that_renews_by_the_clock_as_it_was_survives_a_step(self) -> None:
         assert not self.looks(100, at=NOON, renewed=timedelta())
         assert not self.looks(60, at=NOON + 2 * HOUR, renewed=-2 * HOUR)
         assert not self.looks(200, at=NOON + 2 * HOUR + MINUTE, renewed=timedelta())
+
+    @pytest.mark.parametrize("step", [-2 * HOUR, -MINUTE, -20 * SECOND, 20 * SECOND, 2 * HOUR])
+    def test_a_worker_that_has_heard_of_a_step_before_the_rescuer_survives_it(self, step: timedelta) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())
+        assert not self.looks(20, at=NOON + 100 * SECOND, renewed=step)
+        assert not self.looks(200, at=NOON + 120 * SECOND + step, renewed=timedelta())
+
+    @pytest.mark.parametrize("step", [-2 * HOUR, -MINUTE, 2 * HOUR])
+    def test_one_that_died_after_a_renewal_by_the_clock_as_it_is_now_is_lost_too(self, step: timedelta) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())
+        assert not self.looks(1, at=NOON + 100 * SECOND, renewed=step)
+        assert not self.looks(59, at=NOON + 101 * SECOND)
+        assert self.looks(2, at=NOON + 160 * SECOND)
+
+    def test_a_clock_that_is_set_again_and_again_costs_no_time(self) -> None:
+        assert not self.looks(100, at=NOON, renewed=timedelta())
+        assert not any(self.looks(1, at=NOON + HOUR * (-1) ** second) for second in range(60))
+        assert self.looks(2, at=NOON)
 
     def test_after_a_step_a_worker_that_is_silent_for_a_lease_is_lost(self) -> None:
         assert not self.looks(100, at=NOON, renewed=timedelta())
@@ -300,6 +337,11 @@ class TestWatch:
     def test_a_worker_that_died_before_the_clock_was_set_back_is_lost_too(self) -> None:
         assert not self.looks(60, at=NOON - 10 * HOUR)
         assert self.looks(2, at=NOON - 10 * HOUR + MINUTE)
+
+    def test_the_next_look_comes_when_the_silence_is_long_enough(self) -> None:
+        self.looks(57, at=NOON + HOUR)
+        self.elapsed += SECOND
+        assert self.harness.rescue(at=NOON + HOUR, lease="1m", watch=self.watch) == 3 * SECOND
 
 
 class TestKeptOutcomes:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from queuectl.application.duties.lease_watch import SingleLook
+from queuectl.application.duties.lease_watch import LeaseWatch
 from queuectl.application.duties.machine import ThisMachine
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.events import EventSink, JobRescued
@@ -55,7 +55,7 @@ class Rescue:
         settle_spooled: Callable[[Policy], None],
         events: EventSink,
         clock: Clock,
-        watch: SingleLook,
+        watch: LeaseWatch,
     ) -> None:
         """`settle_spooled` records what workers of this machine knew and could not store.
 
@@ -76,11 +76,9 @@ class Rescue:
         """
         at = self._clock()
         pause = min(policy.lease / LOOKS_PER_LEASE, MAX_PAUSE)
-        self._watch.begin(at)
         self._settle_spooled(policy)
         cleared: list[LocalProcess] = []
-        # Those too whose lease will be over before the next look, so that it can be in time for them.
-        for found in self._found(at + pause, beyond=at + 2 * policy.lease):
+        for found in self._found(at, policy):
             left = self._rescue(found, at, policy)
             if left is not None:
                 pause = min(pause, left)
@@ -89,9 +87,13 @@ class Rescue:
         self._machine.forget_ended(cleared, self._workers)
         return pause
 
-    def _found(self, at: datetime, *, beyond: datetime) -> Sequence[_Found]:
-        workers = self._workers.expired_or_local(at=at, machine=self._machine.id, beyond=beyond)
-        self._watch.see(workers)
+    def _found(self, at: datetime, policy: Policy) -> Sequence[_Found]:
+        """Look at all on this machine, and at those elsewhere that have not just renewed, as far as the clock says."""
+        workers = self._watch.look(
+            lambda: self._workers.expired_or_local(
+                at=at + policy.lease * (1 - 1 / LOOKS_PER_LEASE), machine=self._machine.id, beyond=at + policy.lease
+            )
+        )
         here = [worker.id for worker in workers if worker.process.machine == self._machine.id]
         registered = {it.worker: it for it in self._machine.local.registered(of=here)}
         return [_Found(worker, worker.id in here, registered.get(worker.id)) for worker in workers]
@@ -99,26 +101,27 @@ class Rescue:
     def _rescue(self, found: _Found, at: datetime, policy: Policy) -> timedelta | None:
         """Rescue it, if it is lost; else how long the next look has time for its sake."""
         worker = found.worker
-        if found.living is not None and (left := self._lease_left(worker, found.living, at)) > timedelta():
-            return left
+        left = self._watch.left(worker)
+        if found.living is not None and (here := self._left_here(found.living, left)) > timedelta():
+            return here
         proved_dead = self._is_gone(found)
         is_unknown = self._is_unknown(found)
-        if not self._watch.is_over(worker, at) and (is_unknown or not proved_dead):
-            return worker.lease_expires_at - at if worker.lease_expires_at > at else timedelta.max
+        if left and (is_unknown or not proved_dead):
+            return left
         if found.is_local:
             self._settle_spooled(policy)  # again, for what it spooled just before it died
             self._machine.clear(worker.id, found.registered.commands if found.registered else ())
         has_died = proved_dead and found.living is None  # and was not killed just now
         reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
-        silent_since = worker.renewed_at if self._watch.is_silent(worker) else None
+        silent_since = None if left else worker.renewed_at
         lost = _lost(reason, at, policy)
         for job in self._work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
             self._events(JobRescued(job=job, worker=worker.id))
         return None
 
-    def _lease_left(self, worker: WorkerRecord, living: LocalProcess, at: datetime) -> timedelta:
-        ends = living.lease_ends
-        return worker.lease_expires_at - at if ends is None else ends - self._machine.elapsed()
+    def _left_here(self, living: LocalProcess, left: timedelta) -> timedelta:
+        """The rest of its lease by its own word, which one that has just started has not given yet."""
+        return left if living.lease_ends is None else living.lease_ends - self._machine.elapsed()
 
     def _is_gone(self, found: _Found) -> bool:
         """Prove that its process is gone: one that has outlived its lease here is killed, unless it is harmless."""

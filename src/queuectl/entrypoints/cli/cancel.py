@@ -13,7 +13,7 @@ from queuectl.domain.job import Job, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.jobs import write_changed
-from queuectl.presentation.formatting import counted, escaped, relative
+from queuectl.presentation.formatting import counted, escaped, span
 
 INITIAL_PAUSE, MAX_PAUSE = 0.02, 0.5
 """Seconds between two looks whether a job has ended; each is half as long again as the one before."""
@@ -102,8 +102,8 @@ class _Watch:
         if worker is not None and worker.id not in self._silent:
             self._silent.add(worker.id)
             said = f"worker {worker.id} (pid {worker.process.pid} on {escaped(worker.host)}) does not renew its lease"
-            over = relative(worker.lease_expires_at, self._app.queue.clock())
-            self._app.note(f"{said}: its jobs are taken back when that is over ({over})")
+            within = (worker.lease_expires_at - worker.renewed_at) * 4 / 3  # it must be seen to be silent for a lease
+            self._app.note(f"{said}: its jobs are taken back within {span(within)}")
         if not is_watched_by_others(self._app.queue, asked):
             self._app.rescue()
 
