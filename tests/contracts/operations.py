@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from queuectl.adapters.sql.engine.transactions import Database, Dialect
-from queuectl.adapters.sql.postgresql.claim import PostgresClaim, ScanCursor
+from queuectl.adapters.sql.postgresql.claim import PostgresClaim, ScanCursor, _end
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
@@ -96,7 +96,7 @@ def claim_on(desk: Desk) -> Ask:
     """Where the last one left off."""
     desk.add(1)
     if isinstance(desk.claim, PostgresClaim):
-        desk.claim.cursor = ScanCursor((), dict.fromkeys(PRIORITIES, (NOON, 0)), until=math.inf)
+        desk.claim.cursor = ScanCursor((), dict.fromkeys(PRIORITIES, _end(NOON)), until=math.inf)
     return lambda: desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
 
 

@@ -13,15 +13,14 @@ FORGE = """
 import os, sys
 from datetime import UTC, datetime
 from queuectl.domain.worker import Lease
-from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.ports.host import KeptOutcome
+from queuectl.domain.attempt import AttemptEnd, Outcome, RunResult
 from queuectl.settings import load_settings
 from queuectl.container import Container
 
 lease = Lease(id=os.environ["QUEUECTL_LEASE_ID"], worker=os.environ["QUEUECTL_WORKER_ID"])
 result = RunResult(outcome=Outcome.FAILED, exit_code=7, error="forged")
-outcome = KeptOutcome(job_id=sys.argv[1], attempt=1, lease=lease, ended_at=datetime.now(UTC), result=result)
-assert Container(settings=load_settings()).spool().keep(outcome)
+end = AttemptEnd(job_id=sys.argv[1], number=1, lease=lease, at=datetime.now(UTC), result=result)
+assert Container(settings=load_settings()).spool().spool(end)
 """
 
 

@@ -11,7 +11,7 @@ that its pid, and with it the group's id, cannot belong to anybody else by then.
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -50,6 +50,10 @@ class Phase(Enum):
     """A pidfd has reported the leader's end. Where there is none, RUNNING ends with REAPED."""
     REAPED = "reaped"
     """The group has been killed and the leader reaped: its pid may be another's."""
+
+
+STARTING, RUNNING, EXITED, REAPED = Phase
+"""By names of their own: to look a member up takes longer than what is asked of it, and it is asked often."""
 
 
 @dataclass(slots=True)
@@ -91,7 +95,7 @@ class Child:
     pipe: OutputPipe
     watch: Watch
     stopping: Stop
-    phase: Phase = field(default=Phase.STARTING, init=False)
+    phase: Phase = field(default=STARTING, init=False)
     since: timedelta = field(default=timedelta(), init=False)
     thread: int | None = field(default=None, init=False)
     """The thread that starts it, as the kernel numbers it, while it does."""
@@ -102,7 +106,7 @@ class Child:
     def started(self, pid: int) -> None:
         """STARTING → RUNNING. Whoever stopped it meanwhile had no process to signal."""
         self.thread, self.pid = None, pid
-        self.phase = Phase.RUNNING
+        self.phase = RUNNING
         if self.stopping.outcome is not None:
             self.signal_group(signal.SIGTERM if self.stopping.kill_at else signal.SIGKILL)
 
@@ -115,7 +119,7 @@ class Child:
     def _exit(self, now: timedelta) -> None:
         """RUNNING → EXITED. The pidfd is closed: it would report also an end that cannot be reaped for ever."""
         self.close_pidfd()
-        self.phase, self.since = Phase.EXITED, now
+        self.phase, self.since = EXITED, now
 
     def reap(self, now: timedelta, *, is_pipe_shared: bool) -> None:
         """RUNNING or EXITED → REAPED: take the rest of the output, kill what is left of the group, reap the leader.
@@ -129,7 +133,7 @@ class Child:
         self.signal_group(signal.SIGKILL)
         self.close_pidfd()
         code = self.reap_leader()
-        self.phase, self.since = Phase.REAPED, now
+        self.phase, self.since = REAPED, now
         self.end = End(code, left_behind=(by_itself and self.group_exists()) or left_behind)
 
     def stop(self, outcome: Outcome, grace: timedelta, now: timedelta) -> None:
@@ -155,9 +159,10 @@ class Child:
 
     def enforce(self, now: timedelta, grace: timedelta) -> None:
         """Stop it when its time is up, and kill it when its grace is."""
-        if self.stopping.times_out is not None and now >= self.stopping.times_out:
+        stopping = self.stopping
+        if stopping.times_out is not None and now >= stopping.times_out:
             self.stop(Outcome.TIMEOUT, grace, now)
-        if self.stopping.kill_at is not None and now >= self.stopping.kill_at:
+        if stopping.kill_at is not None and now >= stopping.kill_at:
             self.kill(now)
 
     def reap_leader(self) -> int:
@@ -166,21 +171,21 @@ class Child:
 
     def has_ended(self) -> bool:
         """Return whether the leader has ended; it stays a zombie."""
-        if self.phase is Phase.REAPED:
+        if self.phase is REAPED:
             return True
-        if self.phase is Phase.STARTING:
+        if self.phase is STARTING:
             return False
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the group, while it is sure that the id is this group's."""
-        if self.phase in (Phase.RUNNING, Phase.EXITED):
+        if self.phase in (RUNNING, EXITED):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def group_exists(self) -> bool:
         """Return whether any of the group is left; reaps those that have become children of this process and ended."""
-        if self.phase is Phase.STARTING:
+        if self.phase is STARTING:
             return False
         with contextlib.suppress(ChildProcessError):  # none of the group is, or has become, a child of ours
             while os.waitid(os.P_PGID, self.pid, os.WEXITED | os.WNOHANG):
@@ -205,22 +210,23 @@ class Child:
 
     def is_stuck(self, now: timedelta) -> bool:
         """Return whether SIGKILL has not ended it in time, or it has ended and cannot be reaped."""
-        if self.phase is Phase.REAPED:
-            return False
-        is_held = self.phase is Phase.EXITED and now > self.since + REAP_TIMEOUT
+        if self.phase is EXITED and now > self.since + REAP_TIMEOUT:
+            return True
         killed_at = self.stopping.killed_at
-        return is_held or (killed_at is not None and now > killed_at + KILL_TIMEOUT)
+        return killed_at is not None and self.phase is not REAPED and now > killed_at + KILL_TIMEOUT
 
-    def deadlines(self, now: timedelta) -> Iterator[timedelta]:
-        """Yield the times at which something is to be done about it."""
-        if self.stopping.times_out is not None:
-            yield self.stopping.times_out
-        if self.stopping.kill_at is not None:
-            yield self.stopping.kill_at
-        if self.stopping.killed_at is not None and self.phase is not Phase.REAPED:
-            yield self.stopping.killed_at + KILL_TIMEOUT
-        if self.phase is not Phase.STARTING and self.pidfd is None:
-            yield now + POLL_INTERVAL
+    def deadlines(self, now: timedelta) -> Sequence[timedelta]:
+        """List the times at which something is to be done about it."""
+        stopping, found = self.stopping, []
+        if stopping.times_out is not None:
+            found.append(stopping.times_out)
+        if stopping.kill_at is not None:
+            found.append(stopping.kill_at)
+        if stopping.killed_at is not None and self.phase is not REAPED:
+            found.append(stopping.killed_at + KILL_TIMEOUT)
+        if self.pidfd is None and self.phase is not STARTING:
+            found.append(now + POLL_INTERVAL)
+        return found
 
     def close_pidfd(self) -> None:
         """Wait for its end no more."""

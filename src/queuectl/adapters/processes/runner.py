@@ -21,7 +21,7 @@ from pathlib import Path
 
 from queuectl.adapters.processes import environment, results, tree
 from queuectl.adapters.processes.blocking_calls import BlockingCalls
-from queuectl.adapters.processes.child import POLL_INTERVAL, REAP_TIMEOUT, Child, End, Phase, Stop
+from queuectl.adapters.processes.child import POLL_INTERVAL, REAP_TIMEOUT, RUNNING, STARTING, Child, End, Stop
 from queuectl.adapters.processes.output import OutputBuffer, OutputPipe
 from queuectl.adapters.processes.slots import Note, Slots
 from queuectl.adapters.processes.starts import Starts
@@ -185,7 +185,7 @@ class SubprocessRunner:
             if failure is not None:
                 stopped_as = child.stopping.outcome
                 self._fail(child, results.not_started(child.run, stopped_as) if stopped_as else failure)
-            elif child.phase is Phase.RUNNING and child not in self._slots.stuck:
+            elif child.phase is RUNNING and child not in self._slots.stuck:
                 child.watch_exit(self._elapsed)
 
     def _fail(self, child: Child, result: RunResult) -> None:
@@ -214,7 +214,7 @@ class SubprocessRunner:
     def _worth_waiting(self, now: timedelta) -> timedelta:
         """The time in which other commands may end too: those that have just begun are likely to be as short."""
         young = [child for child in self._slots.running if child.is_young(now)]
-        if any(child.phase is Phase.STARTING for child in young):
+        if any(child.phase is STARTING for child in young):
             return WHILE_STARTING
         return WHILE_YOUNG if young else timedelta()
 
@@ -273,7 +273,7 @@ class SubprocessRunner:
         child.close_pidfd()
         self._slots.give_up(child)
         stopped_as = child.stopping.outcome
-        if child.phase is Phase.STARTING:
+        if child.phase is STARTING:
             return results.not_started(child.run, stopped_as or Outcome.RELEASED, hangs=True)
         child.signal_group(signal.SIGKILL)
         code = tree.exit_code(child.pid)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import count
 
-from queuectl.adapters.processes.child import Child, Phase
+from queuectl.adapters.processes.child import STARTING, Child
 
 Note = Callable[[int, int, int], None]
 """Hears which command runs in a slot, by its pid and its output: `LocalProcesses.note`."""
@@ -42,4 +42,4 @@ class Slots:
 
     def is_any_starting(self) -> bool:
         """Return whether a command has no process yet."""
-        return any(child.phase is Phase.STARTING for child in self.running)
+        return any(child.phase is STARTING for child in self.running)

@@ -678,9 +678,9 @@ class ClaimJobsRow(NamedTuple):
 _CLAIMJOBSROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
 
 
-def claim_jobs(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[datetime | None], seqs: Sequence[int | None], queues: Sequence[str | None] | None, suspects: str, limit: int, by_lease: str) -> list[ClaimJobsRow]:
+def claim_jobs(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], queues: Sequence[str | None] | None, suspects: str, limit: int, by_lease: str) -> list[ClaimJobsRow]:
     """Due jobs in claim order, taken by a worker, and their attempts, started."""
-    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_moments(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), suspects, None if queues is None else _list_of_texts(queues), _moment(now), suspects, limit, limit, suspects, limit, suspects, _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), suspects, None if queues is None else _list_of_texts(queues), _moment(now), suspects, limit, limit, suspects, limit, suspects, _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
 
 
 _DUE_JOBS = Query(

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from queuectl.adapters.sql.engine.query import Query
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
+from queuectl.domain.retry import Backoff
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -20,8 +21,8 @@ Columns: TypeAlias = Sequence[Sequence[object]]
 
 NO_LOCK = contextlib.nullcontext()
 
-INITIAL_WAIT, MAX_WAIT = 0.005, 0.5
-"""Seconds between two tries of a transaction; doubled each time, with jitter."""
+RETRIES = Backoff(initial=timedelta(milliseconds=2.5), ceiling=timedelta(milliseconds=250), jitter=1)
+"""The waits between two tries of a transaction; chance spreads contenders."""
 
 PLANS_LAST = 5.0
 """Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
@@ -275,7 +276,7 @@ class Database:
         patience: timedelta | None = None,
     ) -> T:
         patience = self.patience if patience is None else patience
-        deadline, wait = time.monotonic() + patience.total_seconds(), INITIAL_WAIT
+        deadline, waits = time.monotonic() + patience.total_seconds(), RETRIES.waits(random.random)
         in_doubt = was_taken = False
         while True:
             connection = None
@@ -285,6 +286,7 @@ class Database:
                 with self.dialect.write_lock() if begin == self.dialect.begin_writing else NO_LOCK:
                     result = self._tried(connection, begin, work, confirm_commit if in_doubt else None)
             except BaseException as error:
+                wait = next(waits).total_seconds()
                 if connection is not None:  # whatever went wrong, the next transaction has nothing of it
                     connection.close()
                 if not isinstance(error, self.dialect.error):
@@ -305,8 +307,7 @@ class Database:
             else:
                 self._idle.append(connection)
                 return result
-            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads contenders, hides nothing
-            wait = min(wait * 2, MAX_WAIT)
+            time.sleep(wait)
 
     def _tried(self, connection: Connection, begin: str | None, work: Work[T], confirm_commit: Confirm[T] | None) -> T:
         if begin is None:

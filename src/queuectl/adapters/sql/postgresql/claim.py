@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from queuectl.adapters.host.clock import EPOCH
+from queuectl.adapters.host.clock import EPOCH, MICROSECOND
 from queuectl.adapters.sql.backend import Claimed
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection
@@ -32,10 +32,13 @@ RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
 LATE = timedelta(seconds=1)
 """How long before the moment of a claim positions end: so long may an enqueue be under way with its job's `run_at`."""
 
-Position = tuple[datetime, int]
-"""A moment and a job's `seq`."""
+Position = tuple[int, int]
+"""A `run_at`, as it is stored, and a job's `seq`."""
 
-BEGINNING: Mapping[int, Position] = dict.fromkeys(PRIORITIES, (EPOCH, 0))
+FIRST: Position = -(2**63), -(2**63)
+"""Before every job, also those whose `run_at` is no moment."""
+
+BEGINNING: Mapping[int, Position] = dict.fromkeys(PRIORITIES, FIRST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class ScanCursor:
         """The same, behind what was claimed at that moment."""
         last: dict[int, Position] = {}
         for job, *_ in claimed:
-            position = min((at - LATE, 0), (job.run_at, job.seq))
+            position = min(_end(at), (_microseconds(job.run_at), job.seq))
             last[job.priority] = max(position, last.get(job.priority, position))
         return replace(self, positions={**self.positions, **last})
 
@@ -132,10 +135,19 @@ def _cursor_after(
 ) -> ScanCursor:
     """The cursor after a walk from the beginning that took so many seconds and found the `others`."""
     reached = min((it.job.priority for it in others), default=0) if is_full else 0
-    positions = {priority: (at - LATE, 0) if priority > reached else BEGINNING[priority] for priority in PRIORITIES}
+    positions = {priority: _end(at) if priority > reached else FIRST for priority in PRIORITIES}
     # Behind the others: the first of all lie beyond the old positions, and this walk stopped before it came there.
     until = time.monotonic() + min(RESCAN_FACTOR * took, RESCAN_LIMIT)
     return ScanCursor(queues, positions, until).moved(others, at)
+
+
+def _end(at: datetime) -> Position:
+    """The last position of a claim at that moment."""
+    return _microseconds(at - LATE), 0
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
 
 
 def store_settled(c: Connection, jobs: Sequence[Job]) -> None:

@@ -17,6 +17,7 @@ import psycopg
 from queuectl.adapters.sql.engine.transactions import Database
 from queuectl.adapters.sql.postgresql.connection import ResponseTimeout, connect, is_pooled
 from queuectl.domain.errors import DatabaseUnavailable
+from queuectl.domain.retry import Backoff
 
 CHANNEL = "queuectl_jobs"
 
@@ -29,8 +30,8 @@ PROBE = 5.0
 ANSWER = timedelta(seconds=PROBE + 1)
 """How long the server may take for that. Longer than the response_timeout before, in which nothing is asked."""
 
-INITIAL_WAIT, MAX_WAIT = 0.1, 5.0
-"""Seconds before the listener connects again; doubled each time, with jitter."""
+RECONNECTS = Backoff(initial=timedelta(milliseconds=50), ceiling=timedelta(seconds=2.5), jitter=1)
+"""The waits before the listener connects again; chance spreads the listeners of many hosts."""
 
 _log = logging.getLogger("queuectl")
 
@@ -63,7 +64,7 @@ class PostgresListen:
         threading.Thread(target=self._listen, args=(wake,), name="wake-ups", daemon=True).start()
 
     def _listen(self, wake: Callable[[], None]) -> None:
-        wait = INITIAL_WAIT
+        waits = RECONNECTS.waits(random.random)
         while True:
             try:
                 with connect(self._url, ResponseTimeout(ANSWER)) as connection:
@@ -71,16 +72,15 @@ class PostgresListen:
                         _log.info("a pooler stands before the database: polling for jobs instead of listening")
                         return
                     connection.execute(f"LISTEN {CHANNEL}")
-                    wait = INITIAL_WAIT
+                    waits = RECONNECTS.waits(random.random)
                     wake()  # for what was announced while nobody listened
                     while True:
-                        self._hear(connection, wake)
+                        self._receive(connection, wake)
             except psycopg.Error:
-                time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads the listeners of many hosts
-                wait = min(wait * 2, MAX_WAIT)
+                time.sleep(next(waits).total_seconds())
 
-    def _hear(self, connection: "psycopg.Connection[tuple[object, ...]]", wake: Callable[[], None]) -> None:
-        """One notification, or a probe after a response_timeout. Raises psycopg.Error when the connection is dead."""
+    def _receive(self, connection: "psycopg.Connection[tuple[object, ...]]", wake: Callable[[], None]) -> None:
+        """One notification, or a probe after a silence. Raises psycopg.Error when the connection is dead."""
         for _ in connection.notifies(timeout=PROBE, stop_after=1):
             wake()
             return

@@ -53,7 +53,7 @@ CLAIMING: Mapping[str, TypeEngine[Any]] = {
     "by_worker": Words,
     "by_lease": Words,
     "now": Moment,
-    "run_ats": ListOfMoments,
+    "run_ats": ListOfNumbers,
     "seqs": ListOfNumbers,
     "queues": optional(ListOfTexts),
     "queue": Words,
