@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import psycopg
@@ -35,8 +35,7 @@ class Recording:
         def own(driver: Driver) -> Driver:
             return driver.driver if isinstance(driver, _Recorded) else driver
 
-        return replace(
-            dialect,
+        return dialect._replace(
             connect=connect,
             is_lost=lambda driver: dialect.is_lost(own(driver)),
             after_begin=lambda driver: dialect.after_begin(own(driver)),

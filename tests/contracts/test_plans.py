@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast
@@ -168,7 +167,7 @@ class Steps:
             cast("Watched", driver).set_progress_handler(self._count, self.EVERY)
             return driver
 
-        return replace(dialect, connect=connect)
+        return dialect._replace(connect=connect)
 
     def _count(self) -> int:
         self.taken += self.EVERY

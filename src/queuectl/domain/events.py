@@ -1,5 +1,6 @@
 """Events in a worker. Logs listen to these in one place; the work itself has no log lines."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -141,3 +142,6 @@ Event = (
     | DatabaseBack
     | WorkerInTrouble
 )
+
+EventSink = Callable[[Event], None]
+"""Hears of what happened. Must not raise and must return at once."""

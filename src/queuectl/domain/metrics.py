@@ -1,22 +1,20 @@
 """What the queue got done in a span of time, and how fast."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from queuectl.domain.attempt import Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Percentiles:
+class Percentiles(NamedTuple):
     """The median and the 95th percentile (nearest rank) of some spans; None when there are none."""
 
     p50: timedelta | None = None
     p95: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(NamedTuple):
     """What one worker or queue did in the window, by attempts that ended in it; `name` says which.
 
     `busy` is the sum of its run times. `failed` includes timeouts.
@@ -28,8 +26,7 @@ class Totals:
     busy: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
+class Metrics(NamedTuple):
     """What happened from `since` on, by attempts and jobs that ended then.
 
     `attempts` counts ended attempts by outcome. `completed` counts jobs that completed, each time; `dead` those that

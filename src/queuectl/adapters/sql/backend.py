@@ -1,16 +1,14 @@
 """What one kind of database brings: a folder beside this file exports `backend`, which makes it from a URL."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from queuectl.adapters.sql.engine.queries import JobRow
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.job import Job
-from queuectl.domain.ports.events import WakeUps
 from queuectl.domain.ports.host import Clock
-from queuectl.domain.ports.storage import Scratch, Storage
+from queuectl.domain.ports.storage import Listen, Scratch, Storage
 from queuectl.domain.worker import Lease
 
 
@@ -38,8 +36,7 @@ class Claim(Protocol):
         """Take up to `limit` due jobs, the first in claim order, and start their attempts: see `Work.claim`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
+class Backend(NamedTuple):
     """One database of one kind. Nothing is opened before it is used.
 
     `location` names the database for this machine, without a password: whoever means the same one has the same text.
@@ -54,7 +51,7 @@ class Backend:
     storage: Storage
     clock: Clock
     notify: Callable[[], None]
-    listen: WakeUps
+    listen: Listen
     scratch: Callable[[], Scratch]
     claim: Claim
     store_settled: Callable[[Connection, Sequence[Job]], object]

@@ -7,10 +7,9 @@ from typing import NamedTuple
 from queuectl.application.duties.lease_watch import SingleLook
 from queuectl.application.duties.machine import ThisMachine
 from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.events import JobRescued
+from queuectl.domain.events import EventSink, JobRescued
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import DecideLost, Work
 from queuectl.domain.ports.workers import WorkerRegistry

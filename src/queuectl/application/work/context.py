@@ -7,7 +7,7 @@ from queuectl.application.work.lease import Heartbeat
 from queuectl.application.work.policy_in_force import PolicyInForce
 from queuectl.application.work.settle import Unsettled
 from queuectl.application.work.slots import Slots
-from queuectl.domain.ports.events import EventSink
+from queuectl.domain.events import EventSink
 from queuectl.domain.ports.runner import Runner
 from queuectl.domain.ports.work import Work
 

@@ -7,10 +7,9 @@ from functools import partial
 
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import DatabaseFull, ValueRefused
-from queuectl.domain.events import EndLate, EndRefused, EndSpooled, JobSettled
+from queuectl.domain.events import EndLate, EndRefused, EndSpooled, EventSink, JobSettled
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.host import OutcomeSpool
 from queuectl.domain.ports.work import Run, Settled, Settlement, Work
 from queuectl.domain.worker import Lease

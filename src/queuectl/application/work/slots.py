@@ -8,9 +8,8 @@ from queuectl.application.work.lease import Heartbeat
 from queuectl.application.work.retry_clock import RetryClock
 from queuectl.application.work.settle import Unsettled
 from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.events import JobStarted, WorkerInTrouble
+from queuectl.domain.events import EventSink, JobStarted, WorkerInTrouble
 from queuectl.domain.exit_codes import SIGNALLED
-from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.runner import Runner
 from queuectl.domain.ports.work import Run
 from queuectl.domain.retry import Backoff

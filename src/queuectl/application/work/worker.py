@@ -16,8 +16,8 @@ from queuectl.application.work.settle import Unsettled
 from queuectl.application.work.slots import OwnTrouble, Slots
 from queuectl.application.work.stop import LostLease, Stops
 from queuectl.application.work.suspects import Suspects
+from queuectl.domain.events import EventSink
 from queuectl.domain.ports.config import ConfigRepository
-from queuectl.domain.ports.events import EventSink
 from queuectl.domain.ports.host import OutcomeSpool
 from queuectl.domain.ports.runner import Runner
 from queuectl.domain.ports.work import Work

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path  # which help does without
 
 Row = Mapping[str, object]
 """The values of one row, by the names of its columns."""
+
+
+Listen = Callable[[Callable[[], None]], None]
+"""Starts to call the given function, from another thread, whenever a job may have arrived; returns at once.
+
+A hint only: it may call too often, or never.
+"""
 
 
 class Grade(StrEnum):
@@ -21,8 +27,7 @@ class Grade(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """What `doctor` found of one thing; `hint` is the next step where something is to be done."""
 
     subject: str
@@ -75,8 +80,7 @@ class Scratch(Protocol):
         """Remove it with all that is in it, but for the directory. Raises DatabaseUnavailable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(NamedTuple):
     """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's number."""
 
     jobs: Sequence[Row]
@@ -84,8 +88,7 @@ class Page:
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digest:
+class Digest(NamedTuple):
     """How many rows a table has, and the SHA-256 of all their values in order, in hex."""
 
     rows: int

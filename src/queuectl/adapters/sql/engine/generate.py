@@ -137,14 +137,7 @@ class _Statement:
     @cached_property
     def table(self) -> Table | None:
         """The table whose columns, all of them, a row begins with."""
-        return next(
-            (
-                table
-                for table in metadata.sorted_tables
-                if [name for name, *_ in self._columns[: len(table.columns)]] == list(table.columns.keys())
-            ),
-            None,
-        )
+        return _table_of([name for name, *_ in self._columns])
 
     @cached_property
     def more(self) -> Sequence[_Value]:
@@ -212,6 +205,13 @@ def _camel(name: str) -> str:
 
 def _row_of(table: Table) -> str:
     return f"{_camel(table.name.removesuffix('s') if table.name != 'config' else 'setting')}Row"
+
+
+def _table_of(names: Sequence[str]) -> Table | None:
+    """The table whose columns, all of them, these begin with."""
+    return next(
+        (it for it in metadata.sorted_tables if list(names[: len(it.columns)]) == list(it.columns.keys())), None
+    )
 
 
 def _rows_of(table: Table) -> str:
@@ -292,7 +292,10 @@ def _row_class(row: str, rows: str, statement: _Statement) -> str:
 def _for_many(statement: _Statement, query: str, doc: str) -> Iterator[str]:
     name, row = statement.name, _camel(statement.name)
     if statement.source.form is Form.EACH:
-        yield _class(row, f"The parameters of one run of `{name}`.", statement.signature, unreadable=False)
+        if (table := _table_of([it.name for it in statement.signature])) is not None:
+            row = _row_of(table)
+        else:
+            yield _class(row, f"The parameters of one run of `{name}`.", statement.signature, unreadable=False)
         values = _tuple(it.written(f"it.{it.name}") for it in statement.parameters)
         yield f"\n\ndef {name}(c: Connection, rows: Iterable[{row}]) -> None:\n{doc}"
         yield f"    c.run_each({query}, [{values} for it in rows])\n"

@@ -1234,37 +1234,7 @@ _COPY_JOB = Query(
 )
 
 
-class CopyJob(NamedTuple):
-    """The parameters of one run of `copy_job`."""
-
-    seq: int
-    id: str
-    command: Command
-    queue: str
-    priority: int
-    max_retries: int
-    timeout: timedelta | None
-    run_at: datetime
-    created_at: datetime
-    updated_at: datetime
-    cwd: str | None
-    env: Mapping[str, str]
-    state: State
-    attempts: int
-    failures: int
-    losses: int
-    started_at: datetime | None
-    finished_at: datetime | None
-    worker: str | None
-    lease_id: str | None
-    exit_code: int | None
-    last_error: str | None
-    cancel_requested_at: datetime | None
-    cancel_requested_by: str | None
-    suspect: bool
-
-
-def copy_job(c: Connection, rows: Iterable[CopyJob]) -> None:
+def copy_job(c: Connection, rows: Iterable[JobRow]) -> None:
     """Jobs as they are in another database."""
     c.run_each(_COPY_JOB, [(it.seq, it.id, _command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.created_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect),) for it in rows])
 
@@ -1278,29 +1248,7 @@ _COPY_ATTEMPT = Query(
 )
 
 
-class CopyAttempt(NamedTuple):
-    """The parameters of one run of `copy_attempt`."""
-
-    job_id: str
-    number: int
-    queue: str
-    worker: str
-    host: str
-    lease_id: str
-    started_at: datetime
-    waited: timedelta
-    finished_at: datetime | None
-    ran: timedelta | None
-    outcome: Outcome | None
-    exit_code: int | None
-    signal: int | None
-    error: str | None
-    late: Outcome | None
-    output_truncated: bool
-    output: bytes | None
-
-
-def copy_attempt(c: Connection, rows: Iterable[CopyAttempt]) -> None:
+def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
     """Attempts as they are in another database."""
     c.run_each(_COPY_ATTEMPT, [(it.job_id, it.number, it.queue, it.worker, it.host, it.lease_id, _moment(it.started_at), _span(it.waited), None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, None if it.late is None else _outcome(it.late), _flag(it.output_truncated), it.output,) for it in rows])
 
@@ -1519,26 +1467,7 @@ _ADD_WORKER = Query(
 )
 
 
-class AddWorker(NamedTuple):
-    """The parameters of one run of `add_worker`."""
-
-    id: str
-    host: str
-    machine: str
-    pid: int
-    pid_started: int
-    supervisor_pid: int
-    supervisor_started: int
-    queues: Sequence[str]
-    concurrency: int
-    state: WorkerState
-    started_at: datetime
-    renewed_at: datetime
-    lease_expires_at: datetime
-    ended_at: datetime | None
-
-
-def add_worker(c: Connection, rows: Iterable[AddWorker]) -> None:
+def add_worker(c: Connection, rows: Iterable[WorkerRow]) -> None:
     """Workers, with their leases."""
     c.run_each(_ADD_WORKER, [(it.id, it.host, it.machine, it.pid, it.pid_started, it.supervisor_pid, it.supervisor_started, _texts(it.queues), it.concurrency, _worker_state(it.state), _moment(it.started_at), _moment(it.renewed_at), _moment(it.lease_expires_at), None if it.ended_at is None else _moment(it.ended_at),) for it in rows])
 
@@ -1704,14 +1633,7 @@ _ADD_SETTING = Query(
 )
 
 
-class AddSetting(NamedTuple):
-    """The parameters of one run of `add_setting`."""
-
-    key: str
-    value: str
-
-
-def add_setting(c: Connection, rows: Iterable[AddSetting]) -> None:
+def add_setting(c: Connection, rows: Iterable[SettingRow]) -> None:
     """Settings that were not set."""
     c.run_each(_ADD_SETTING, [(it.key, it.value,) for it in rows])
 

@@ -4,9 +4,8 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from queuectl.adapters.sql.engine.query import Query
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
@@ -71,8 +70,7 @@ class Driver(Protocol):
         """Close it; a transaction that is open is rolled back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Dialect(NamedTuple):
     """The seam between the two databases: their connections, how transactions begin, and what errors mean.
 
     `explain` turns a driver's error into ours; DatabaseBusy means that the same transaction may succeed later. Its flag

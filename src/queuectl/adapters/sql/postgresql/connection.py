@@ -4,7 +4,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -281,7 +281,7 @@ def _copied(cursor: "psycopg.Cursor[object]", insert: str, groups: Iterable[Colu
     It stores the first rows while the next ones are made. A single row is inserted.
     """
     copy_in = f"{insert.partition(' VALUES ')[0].replace('INSERT INTO', 'COPY', 1)} FROM STDIN"
-    rows = (row for columns in groups for row in zip(*columns, strict=True))
+    rows: Iterator[Sequence[object]] = (row for columns in groups for row in zip(*columns, strict=True))
     row, second = next(rows, None), next(rows, None)
     if row is not None and second is None:  # a round trip less
         cursor.execute(insert, row)

@@ -54,7 +54,7 @@ class PostgresNotify:
 
 
 class PostgresListen:
-    """`WakeUps` by one listening connection. Behind a pooler, where sessions cannot listen, it does nothing."""
+    """`Listen` by one listening connection. Behind a pooler, where sessions cannot listen, it does nothing."""
 
     def __init__(self, url: str) -> None:
         self._url = url

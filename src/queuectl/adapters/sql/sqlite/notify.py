@@ -41,7 +41,7 @@ class SqliteNotify:
 
 
 class SqliteListen:
-    """`WakeUps` by watching the log of one database file. Does nothing where there is no inotify."""
+    """`Listen` by watching the log of one database file. Does nothing where there is no inotify."""
 
     def __init__(self, path: Path) -> None:
         self._log = _log_of(path)

@@ -13,7 +13,6 @@ from queuectl.domain.ports.storage import Digest, Page, Row
 PAGE = 50
 """Jobs read at a time for a digest: each may have megabytes of output."""
 
-P = TypeVar("P", queries.CopyJob, queries.CopyAttempt, queries.AddWorker, queries.AddSetting)
 R = TypeVar("R", queries.JobRow, queries.AttemptRow, queries.WorkerRow, queries.SettingRow)
 
 
@@ -49,10 +48,10 @@ class SqlArchive:
         """Add the rows of a page of another queue, with their numbers. Raises Conflict when one of them is taken."""
 
         def work(c: Connection) -> bool:
-            queries.copy_job(c, [_as(queries.CopyJob, row) for row in page.jobs])
+            queries.copy_job(c, [_as(queries.JobRow, row) for row in page.jobs])
             queries.copy_attempt(
                 c,
-                [_as(queries.CopyAttempt, row) for row in page.attempts],
+                [_as(queries.AttemptRow, row) for row in page.attempts],
             )
             if c.dialect.count_on:
                 c.execute(c.dialect.count_on)
@@ -74,13 +73,13 @@ class SqlArchive:
 
     def store_settings_and_workers(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Have those settings and no others; put those workers in place of the ones with the same ids."""
-        workers = [_as(queries.AddWorker, row) for row in rows["workers"]]
+        workers = [_as(queries.WorkerRow, row) for row in rows["workers"]]
 
         def work(c: Connection) -> None:
             queries.clear_settings(c)
             queries.add_setting(
                 c,
-                [_as(queries.AddSetting, row) for row in rows["config"]],
+                [_as(queries.SettingRow, row) for row in rows["config"]],
             )
             queries.delete_workers(c, ids=[worker.id for worker in workers])
             queries.add_worker(c, workers)
@@ -127,9 +126,9 @@ def _readable(rows: Sequence[R]) -> Sequence[Row]:
     return [dict(zip(row._fields[:-1], row[:-1], strict=True)) for row in rows]
 
 
-def _as(parameters: type[P], row: Row) -> P:
-    """The parameters of a statement that stores the row."""
-    return parameters._make(row[name] for name in parameters._fields)
+def _as(row_type: type[R], row: Row) -> R:
+    """The row of these values."""
+    return row_type._make([*(row[name] for name in row_type.__annotations__ if name in row), ""])
 
 
 def _named(row: queries.JobRow | queries.AttemptRow | queries.WorkerRow | queries.SettingRow) -> str:

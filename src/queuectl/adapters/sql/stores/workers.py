@@ -24,7 +24,7 @@ class SqlWorkerRegistry:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a new worker with its first lease; forgets workers that ended more than a day before."""
-        row = queries.AddWorker(
+        row = queries.WorkerRow(
             id=worker.id,
             host=worker.host,
             machine=worker.process.machine,
@@ -102,7 +102,7 @@ class SqlConfigRepository:
 
         def work(c: Connection) -> None:
             queries.clear_setting(c, key=key)
-            queries.add_setting(c, [queries.AddSetting(key=key, value=value)])
+            queries.add_setting(c, [queries.SettingRow(key=key, value=value)])
 
         self._database.write(work)
 
