@@ -14,7 +14,6 @@ SOURCE = Path(queuectl.__file__).parent
 
 TOY = '''"""A toy: an SQLite file, by a scheme of its own."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from queuectl.adapters.sql import sqlite
@@ -24,7 +23,7 @@ from queuectl.adapters.sql.backend import Backend
 def backend(url: str, *, patience: timedelta) -> Backend:
     """The file of that URL."""
     made = sqlite.backend(url.replace("toy", "sqlite", 1), patience=patience)
-    return replace(made, location=f"toy {made.location}", shareable_url=lambda: url)
+    return made._replace(location=f"toy {made.location}", shareable_url=lambda: url)
 '''
 """The folder's only file."""
 
