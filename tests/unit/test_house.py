@@ -107,6 +107,20 @@ def test_no_document_installs_a_name_from_the_package_index() -> None:
     assert [line for line in installed if re.search(r"install (-\S+ )*queuectl", line)] == []
 
 
+def test_what_the_documents_link_to_and_the_files_that_they_name_are_there() -> None:
+    """They say where to change what: who moves a file moves its name."""
+    files = [f"/{path.relative_to(ROOT)}" for top in ("src", "tests", "docs") for path in (ROOT / top).rglob("*.*")]
+    files += [f"/{path.name}" for path in ROOT.iterdir()]
+    missing = []
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        text = page.read_text()
+        links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if ":" not in link]
+        missing += [f"{page.name}: {link}" for link in links if not (page.parent / link).exists()]
+        named = re.findall(r"`([\w/.]+\.(?:py|sql|toml|md))`", text)
+        missing += [f"{page.name}: {name}" for name in named if not any(it.endswith(f"/{name}") for it in files)]
+    assert missing == []
+
+
 def test_the_changelog_begins_with_the_version_of_the_package() -> None:
     versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == queuectl.__version__
