@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ OFFENCES = {
     "entrypoints reach adapters only through the container": ("entrypoints/offence.py", "import queuectl.adapters"),
     "only the container imports dependency_injector": ("entrypoints/offence.py", "import dependency_injector"),
     "only adapters.sql imports SQLAlchemy and Alembic": ("adapters/offence.py", "import alembic"),
+    "siblings import in one direction": ("domain/retry.py", "import queuectl.domain.job"),
 }
 """For each contract, a file and a line in it that break the contract."""
 
@@ -72,6 +74,53 @@ def test_the_core_imports_only_the_standard_library(package: str) -> None:
 def test_no_module_is_named_for_having_no_topic() -> None:
     named = {path.stem for path in SOURCE.rglob("*.py")} | {path.name for path in SOURCE.rglob("*/")}
     assert not named & {"utils", "util", "common", "helpers", "misc"}
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    """What is written by hand, but for the migrations, which are never edited."""
+    for path in SOURCE.rglob("*.py"):
+        if path.name != "queries.py" and "versions" not in path.parts:
+            yield path.relative_to(SOURCE), ast.parse(path.read_text())
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    functions = [(path, it) for path, tree in sources() for it in ast.walk(tree) if isinstance(it, ast.FunctionDef)]
+    assert [f"{path}: {it.name}" for path, it in functions if (it.end_lineno or 0) - it.lineno >= 40] == []
+
+
+def test_no_constructor_takes_more_than_eight_parameters_and_no_class_keeps_more_than_twelve_attributes() -> None:
+    """A record that is a plain value has as many fields as it has."""
+    for path, tree in sources():
+        for it in ast.walk(tree):
+            if isinstance(it, ast.ClassDef):
+                methods = {each.name: each.args for each in it.body if isinstance(each, ast.FunctionDef)}
+                if (made := methods.get("__init__")) is not None:
+                    assert len(made.args) - 1 + len(made.kwonlyargs) <= 8, f"{path}: {it.name}"
+                kept = {each.attr for each in ast.walk(it) if isinstance(each, ast.Attribute) and _is_own(each)}
+                assert len(kept) <= 12, f"{path}: {it.name}"
+
+
+def _is_own(attribute: ast.Attribute) -> bool:
+    is_stored = isinstance(attribute.ctx, ast.Store)
+    return is_stored and isinstance(attribute.value, ast.Name) and attribute.value.id == "self"
+
+
+def test_no_port_has_more_than_eight_methods() -> None:
+    ports = [
+        it for path, tree in sources() if "ports" in path.parts for it in tree.body if isinstance(it, ast.ClassDef)
+    ]
+    assert {"Jobs", "Work", "Runner"} <= {port.name for port in ports}
+    assert [it.name for it in ports if sum(isinstance(each, ast.FunctionDef) for each in it.body) > 8] == []
+
+
+def test_no_module_is_imported_by_its_name_as_text_but_by_the_container_and_the_list_of_commands() -> None:
+    by_text = {
+        path.as_posix()
+        for path, tree in sources()
+        for it in ast.walk(tree)
+        if isinstance(it, ast.Attribute) and it.attr == "import_module"
+    }
+    assert by_text == {"container.py", "entrypoints/cli/commands.py"}
 
 
 def test_make_lists_every_target() -> None:
