@@ -2,10 +2,11 @@
 
 What the ledger, the jobs and the attempts show is for the one judge of the invariants, `queuectl.drill.judge`. Here is
 what only a simulator can see: true time, and each commit by itself. So nobody changes a job whose lease he does not
-hold, but for a late result (fencing); and no worker runs anything beside a suspect (apart).
+hold, but for a late result (fencing); no worker runs anything beside a suspect (apart); and no command goes on when the
+lease of its worker is over, though no other run of the job has started (I3).
 
-I3 has two exceptions, which no queue can avoid without a fence outside its workers. A run may go on while the next one
-of its job has started, on the word of another host, when
+I3 has two exceptions, which no queue can avoid without a fence outside its workers. A run may go on when that lease is
+over, and while the next one of its job has started on the word of another host, when
 
 - its worker, or the whole host, was frozen after five sixths of its lease, counted from its last renewal: it could not
   stop its commands in time. It does so within the grace as soon as it wakes (checked);

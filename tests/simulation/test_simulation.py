@@ -12,7 +12,7 @@ RUNS = {Mode.CALM: 100, Mode.SAFETY: 500, Mode.LIVENESS: 400, Mode.POISON: 50}
 CHUNK = 50
 
 SEEDS_TO_FIND_A_MUTANT = 4000
-"""Most take a few; one needs an answer that comes after its lease is over, which takes a couple of thousand."""
+"""Most take a few; two need what happens once in hundreds, such as an answer that comes when the lease is over."""
 
 
 @pytest.mark.parametrize(
