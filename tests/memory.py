@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
@@ -18,6 +17,9 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
+
+F = TypeVar("F")
+Chosen = Collection[str]
 
 LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
 
@@ -84,25 +86,29 @@ class Memory:
             del self.attempts[key], self.due[key]
 
 
-class InMemory:
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+def in_transactions(fake: type[F]) -> type[F]:
+    """Have every public method of the fake be one transaction."""
+    for name, method in list(vars(fake).items()):
+        if not name.startswith("_"):
+            setattr(fake, name, _within(method))
+    return fake
 
 
-P, R, S = ParamSpec("P"), TypeVar("R"), TypeVar("S", bound=InMemory)
-
-
-def transaction(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    @wraps(method)
-    def within(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+def _within(method: Callable[..., object]) -> Callable[..., object]:
+    def within(self: Any, *args: object, **kwargs: object) -> object:  # noqa: ANN401 - any of the fakes
         with self._memory.transaction():
             return method(self, *args, **kwargs)
 
     return within
 
 
+class InMemory:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+
+@in_transactions
 class InMemoryJobs(InMemory):
-    @transaction
     def add(self, jobs: Iterable[Job]) -> None:
         new = list(jobs)
         given = Counter(job.id for job in new)
@@ -112,18 +118,11 @@ class InMemoryJobs(InMemory):
             raise DuplicateJob(taken, repeated=repeated)
         self._memory.store(new)
 
-    @transaction
     def find(self, job_id: str) -> Job:
         return self._memory.found(job_id)
 
-    @transaction
     def search(
-        self,
-        *,
-        states: Collection[State] = (),
-        queues: Collection[str] = (),
-        limit: int | None = None,
-        by_end: bool = False,
+        self, *, states: Chosen = (), queues: Chosen = (), limit: int | None = None, by_end: bool = False
     ) -> Sequence[Job]:
         newest_first = reversed(list(self._memory.jobs.values()))
         found = [job for job in newest_first if _among(job.state, states) and _among(job.queue, queues)]
@@ -131,25 +130,21 @@ class InMemoryJobs(InMemory):
             found.sort(key=lambda job: job.finished_at or job.updated_at, reverse=True)
         return found[:limit]
 
-    @transaction
     def change(self, job_id: str, decide: Decide) -> Job:
         job = decide(self._memory.found(job_id))
         self._memory.store([job])
         return job
 
-    @transaction
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         due = [job for job in self._memory.dead() if job.updated_at <= until]
         changed = [decide(job) for job in due[:limit]]
         self._memory.store(changed)
         return changed
 
-    @transaction
     def remove(self, job_id: str, *, allow: Decide) -> None:
         allow(self._memory.found(job_id))
         self._memory.remove(job_id)
 
-    @transaction
     def remove_dead(self, *, limit: int) -> Sequence[str]:
         removed = [job.id for job in self._memory.dead()[:limit]]
         for job_id in removed:
@@ -157,21 +152,20 @@ class InMemoryJobs(InMemory):
         return removed
 
 
+@in_transactions
 class InMemoryAttempts(InMemory):
-    @transaction
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
         return [attempt for (owner, _), attempt in sorted(self._memory.attempts.items()) if owner == job_id]
 
-    @transaction
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
         ended = [it for it in self._memory.attempts.values() if it.outcome is not None and it.job_id in job_ids]
         return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
 
 
+@in_transactions
 class InMemoryWork(InMemory):
-    @transaction
     def claim(
-        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
+        self, lease: Lease, *, queues: Chosen, limit: int, at: datetime, suspects: bool | None = None
     ) -> Sequence[Run]:
         worker = self._memory.workers.get(lease.worker)
         if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
@@ -188,7 +182,6 @@ class InMemoryWork(InMemory):
             runs.append(Run(job=job, lease=lease, policy=Policy.of(self._memory.config)))
         return runs
 
-    @transaction
     def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
         return [self._settled(end, decide) for end in ends]
 
@@ -208,37 +201,27 @@ class InMemoryWork(InMemory):
             return Settled(Settlement.LATE, None)
         return Settled(Settlement.RECORDED, job)
 
-    @transaction
     def settle_and_claim(
         self,
         ends: Sequence[AttemptEnd],
         decide: DecideEnd,
         lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None = None,
+        **asked: Any,  # noqa: ANN401 - as of a claim
     ) -> tuple[Sequence[Settled], Sequence[Run]]:
-        settled = self.settle(ends, decide)
-        return settled, self.claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
+        return self.settle(ends, decide), self.claim(lease, **asked)
 
-    @transaction
     def held_by(self, worker_id: str) -> Sequence[Job]:
         return self._memory.held_by(worker_id)
 
-    @transaction
     def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         held = [job for job in self._memory.held_by(worker_id) if job.id in job_ids]
         return [job for job in held if job.cancel_requested_at is not None]
 
-    @transaction
-    def first_due(self, *, queues: Collection[str]) -> FirstDue:
+    def first_due(self, *, queues: Chosen) -> FirstDue:
         jobs = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE and _among(job.queue, queues)]
         moments = [min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)]
         return FirstDue(*moments)
 
-    @transaction
     def rescue(
         self,
         worker_id: str,
@@ -263,12 +246,11 @@ class InMemoryWork(InMemory):
         return rescued
 
 
+@in_transactions
 class InMemoryWorkers(InMemory):
-    @transaction
     def register(self, worker: WorkerRecord) -> None:
         self._memory.workers[worker.id] = worker
 
-    @transaction
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
         worker = self._memory.workers.get(worker_id)
         if worker is None or worker.state not in LIVE:
@@ -276,22 +258,18 @@ class InMemoryWorkers(InMemory):
         self._memory.workers[worker_id] = replace(worker, state=state, renewed_at=at, lease_expires_at=until)
         return True
 
-    @transaction
     def retire(self, worker_id: str, *, at: datetime) -> None:
         worker = self._memory.workers.get(worker_id)
         if worker is not None and worker.state in LIVE and not self._memory.held_by(worker_id):
             self._memory.workers[worker_id] = replace(worker, state=WorkerState.STOPPED, renewed_at=at)
 
-    @transaction
     def live(self) -> Sequence[WorkerRecord]:
         return self._chosen(lambda it: it.state in LIVE)
 
-    @transaction
     def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         is_odd = lambda it: not at < it.lease_expires_at <= beyond or it.process.machine == machine  # noqa: E731
         return self._chosen(lambda it: it.state in LIVE and is_odd(it))
 
-    @transaction
     def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
         return self._chosen(lambda it: it.state not in LIVE and it.process.machine == machine)
 
@@ -300,31 +278,27 @@ class InMemoryWorkers(InMemory):
         return [replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in chosen]
 
 
+@in_transactions
 class InMemoryConfig(InMemory):
-    @transaction
     def stored(self) -> Mapping[str, str]:
         return dict(self._memory.config)
 
-    @transaction
     def store(self, key: str, value: str) -> None:
         self._memory.config[key] = value
 
-    @transaction
     def clear(self, key: str) -> None:
         self._memory.config.pop(key, None)
 
 
+@in_transactions
 class InMemoryMeasurements(InMemory):
-    @transaction
     def counts(self) -> Mapping[State, int]:
         states = [job.state for job in self._memory.jobs.values()]
         return {state: states.count(state) for state in State}
 
-    @transaction
     def due(self, *, at: datetime) -> Mapping[str, int]:
         return Counter(job.queue for job in self._memory.jobs.values() if job.is_due(at))
 
-    @transaction
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
         ended = [it for it in self._memory.attempts.values() if it.finished_at and it.finished_at >= since]
         done = [job for job in self._memory.jobs.values() if job.finished_at and job.finished_at >= since]
@@ -344,7 +318,7 @@ class InMemoryMeasurements(InMemory):
         )
 
 
-def _among(value: str, chosen: Collection[str]) -> bool:
+def _among(value: str, chosen: Chosen) -> bool:
     return not chosen or value in chosen
 
 
