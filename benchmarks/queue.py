@@ -7,15 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
 from queuectl.adapters.sql.engine.transactions import Connection
-from queuectl.container import WorkerContainer
+from queuectl.container import Container
 from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, Spec
 from queuectl.domain.ports.work import Run
 from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 from queuectl.settings import Settings
@@ -43,7 +43,7 @@ class Queue:
             "QUEUECTL_LOG_DIR": str(place / "logs"),
         }
         self.run("init")
-        self.container = WorkerContainer(settings=Settings(database_url=self.url, log_dir=place / "logs"))
+        self.container = Container(settings=Settings(database_url=self.url, log_dir=place / "logs"))
         self.container.storage().open()
         self._has_workers = False
 
@@ -113,14 +113,14 @@ class Queue:
 
     def ask(self, statement: str) -> object:
         """The first value that a statement gives."""
-        return self.container.database().read(lambda connection: connection.ask(statement))
+        return self.container.database().read(lambda connection: connection.scalar(statement))
 
     def tell(self, *statements: str) -> None:
         """Run statements in one transaction."""
 
         def work(connection: Connection) -> None:
             for statement in statements:
-                connection.tell(statement)
+                connection.execute(statement)
 
         self.container.database().write(work)
 
@@ -130,7 +130,7 @@ class Hand:
 
     def __init__(self, queue: Queue) -> None:
         container = queue.container
-        self._jobs, self._clock = container.jobs(), container.clock()
+        self._work, self._clock = container.work(), container.clock()
         self.id = str(container.new_worker_id())
         now = self._clock()
         process = Process(machine="of the benchmark", pid=1, started=0)  # `worker stop` must not stop this one
@@ -149,7 +149,7 @@ class Hand:
             )
         )
         self._number = 0
-        self._retire = lambda: container.workers().retire(self.id, at=self._clock())
+        self._retire: Callable[[], None] = lambda: container.workers().retire(self.id, at=self._clock())
 
     def __enter__(self) -> "Hand":
         return self
@@ -168,9 +168,8 @@ class Hand:
 
     def settle(self, run: Run) -> None:
         """Record it as completed."""
-        result = RunResult(outcome=Outcome.SUCCEEDED, exit_code=0)
-        job: Job = run.job.settled(result, self._clock(), run.policy, 0)
-        self._work.settle(job, run.lease, result)
+        end = run.ended(RunResult(outcome=Outcome.SUCCEEDED, exit_code=0), self._clock())
+        self._work.settle([end], lambda job, end: job.settled(end.result, end.at, run.policy, 0))
 
     def turn(self) -> None:
         """Claim one job and settle it. Raises when there is none."""
@@ -183,14 +182,13 @@ class Hand:
 def a_job(job_id: str, at: Queue, command: str | tuple[str, ...] = "true") -> Job:
     """A job as `enqueue` would make it, due now."""
     now = at.container.clock()()
-    return Job(
+    spec = Spec(
         id=job_id,
         command=command,
         queue="default",
         priority=5,
         max_retries=3,
         timeout=timedelta(minutes=5),
-        run_at=now,
         created_at=now,
-        updated_at=now,
     )
+    return Job(spec, run_at=now, updated_at=now)

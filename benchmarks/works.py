@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -172,7 +173,7 @@ def drained(bench: Bench, backend: str, against: Sequence[peers.Peer]) -> Findin
             finding.notes.append(f"{peer.name} is left out: {error}.")
             bench.say(f"  without {peer.name}: {error}")
         else:
-            contestants[peer.name] = lambda peer=peer: run(peer, scale.jobs)
+            contestants[peer.name] = partial(run, peer, scale.jobs)
     rates = in_turns(contestants, scale.rounds, bench.say)
     finding.figures = [Figure(name, values, "commands/s") for name, values in rates.items()]
     finding.bars = {name: 1 / ratio(rates["queuectl"], values) for name, values in rates.items()}
@@ -265,13 +266,13 @@ def enqueue_to_start(bench: Bench) -> Finding:
 
 def start_delays(queue: Queue, count: int) -> Iterator[float]:
     committed: list[int] = []
-    announce = queue.container.announce()
+    notify = queue.container.notify()
 
-    def announced() -> None:
+    def notified() -> None:
         committed.append(time.time_ns())  # called right after the commit, before the workers are told
-        announce()
+        notify()
 
-    queue.container.announce.override(providers.Object(announced))
+    queue.container.notify.override(providers.Object(notified))
     jobs, attempts = queue.container.jobs(), queue.container.attempts()
     queue.start_workers(1)
     for number in range(count + 3):
@@ -304,8 +305,8 @@ def claims_of_a_full_queue(bench: Bench) -> Finding:
             with Hand(full) as in_full, Hand(small) as in_small:
                 times = in_turns(
                     {
-                        "full": lambda hand=in_full: median_turn(hand, scale.claims),
-                        f"{scale.few:,} jobs": lambda hand=in_small: median_turn(hand, scale.claims),
+                        "full": partial(median_turn, in_full, scale.claims),
+                        f"{scale.few:,} jobs": partial(median_turn, in_small, scale.claims),
                     },
                     max(scale.rounds, 5),
                     bench.say,
@@ -337,8 +338,8 @@ def looks_at_a_full_queue(bench: Bench) -> Finding:
             for name, arguments in commands.items():
                 times = in_turns(
                     {
-                        "full": lambda arguments=arguments, full=full: timed(lambda: full.run(*arguments)),
-                        "empty": lambda arguments=arguments, empty=empty: timed(lambda: empty.run(*arguments)),
+                        "full": partial(timed, partial(full.run, *arguments)),
+                        "empty": partial(timed, partial(empty.run, *arguments)),
                     },
                     max(scale.rounds, 3),
                     bench.say,
@@ -371,9 +372,7 @@ def many_at_once(bench: Bench) -> Finding:
             queue.check_all_ran_once(count)
         return took
 
-    times = in_turns(
-        {each: lambda each=each: run(each) for each in bench.backends}, min(3, bench.scale.rounds), bench.say
-    )
+    times = in_turns({each: partial(run, each) for each in bench.backends}, min(3, bench.scale.rounds), bench.say)
     for backend, values in times.items():
         finding.figures.append(Figure(backend, values, "s"))
         finding.lines.append(at_most(backend, statistics.median(values), least + 1.5, "s"))
@@ -470,7 +469,7 @@ def beside_python(
     contestants = {"": [sys.executable, "-c", statement], **command_lines}
     for command in contestants.values():
         run(command)  # writes the bytecode, reads the files
-    times = in_turns({name: lambda command=command: run(command) for name, command in contestants.items()}, rounds)
+    times = in_turns({name: partial(run, command) for name, command in contestants.items()}, rounds)
     return times.pop(""), times
 
 

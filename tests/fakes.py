@@ -9,27 +9,6 @@ from queuectl.domain.attempt import AttemptEnd, Outcome, RunResult
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.ports.work import Run
 from queuectl.domain.worker import Process
-from tests.memory import (
-    InMemoryAttempts as InMemoryAttempts,
-)
-from tests.memory import (
-    InMemoryConfig as InMemoryConfig,
-)
-from tests.memory import (
-    InMemoryJobs as InMemoryJobs,
-)
-from tests.memory import (
-    InMemoryMeasurements as InMemoryMeasurements,
-)
-from tests.memory import (
-    InMemoryWork as InMemoryWork,
-)
-from tests.memory import (
-    InMemoryWorkers as InMemoryWorkers,
-)
-from tests.memory import (
-    Memory as Memory,
-)
 
 
 class InMemoryLocalProcesses:

@@ -124,7 +124,7 @@ class Container(containers.DeclarativeContainer):
     is_standing_still = providers.Object(identity.is_standing_still)
     sees_processes = providers.Object(identity.HAS_PROC)
     private_directory = _call(
-        "adapters.outcome_spool",
+        "adapters.spool",
         "directory_for",
         settings.provided.directory.call("spool-dir"),
         backend.provided.location,
@@ -138,7 +138,7 @@ class Container(containers.DeclarativeContainer):
         monotonic=providers.Object(time.monotonic),
         sleep=providers.Object(time.sleep),
     )
-    spool = _one("adapters.outcome_spool", "FileOutcomeSpool", private_directory)
+    spool = _one("adapters.spool", "FileOutcomeSpool", private_directory)
     examine_directories = _call(
         "adapters.host.checks",
         "examine",

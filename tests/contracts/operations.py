@@ -20,15 +20,15 @@ from queuectl.domain.job import PRIORITIES, Job, JobRequest, State
 from queuectl.domain.worker import Lease, WorkerState
 from queuectl.settings import Settings
 from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker, settled
-from tests.contracts.recording import Recording, Told
+from tests.contracts.recording import Call, Recording
 
 WORKER = "w-1"
 
 
-class Desk:
+class QueueHarness:
     """Both sides of the queue at a URL, at noon: the operator's, and that of its one worker, `w-1`.
 
-    What its database is told is recorded. The jobs that it adds are the first that a claim takes.
+    What its database is called with is recorded. The jobs that it adds are the first that a claim takes.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Desk:
         self._leases = count(1)
         self.workers.register(a_worker(WORKER))
 
-    def told(self, ask: Callable[[], object]) -> Sequence[Told]:
+    def calls_of(self, ask: Callable[[], object]) -> Sequence[Call]:
         """What the database is told when this is asked."""
-        self._recording.told.clear()
+        self._recording.calls.clear()
         ask()
-        return tuple(self._recording.told)
+        return tuple(self._recording.calls)
 
     def lease(self) -> Lease:
         """A lease for another claim of the worker."""
@@ -77,136 +77,136 @@ class Desk:
 
 
 Ask: TypeAlias = Callable[[], object]
-Operation: TypeAlias = Callable[[Desk], Ask]
+Operation: TypeAlias = Callable[[QueueHarness], Ask]
 """Prepares the queue for something, and returns what does it."""
 
 
-def enqueue(desk: Desk, number: int) -> Ask:
+def enqueue(harness: QueueHarness, number: int) -> Ask:
     requests = [JobRequest(command="true")] * number
-    return lambda: enqueue_jobs(desk.queue, requests, cwd="/")
+    return lambda: enqueue_jobs(harness.queue, requests, cwd="/")
 
 
-def claim(desk: Desk, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
+def claim(harness: QueueHarness, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
     if due:
-        desk.add(number, queue=queues[0] if queues else "default")
-    return lambda: desk.work.claim(desk.lease(), queues=queues, limit=number, at=NOON)
+        harness.add(number, queue=queues[0] if queues else "default")
+    return lambda: harness.work.claim(harness.lease(), queues=queues, limit=number, at=NOON)
 
 
-def claim_on(desk: Desk) -> Ask:
+def claim_on(harness: QueueHarness) -> Ask:
     """Where the last one left off."""
-    desk.add(1)
-    if isinstance(desk.claim, PostgresClaim):
-        desk.claim.cursor = ScanCursor((), dict.fromkeys(PRIORITIES, _end(NOON)), until=math.inf)
-    return lambda: desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
+    harness.add(1)
+    if isinstance(harness.claim, PostgresClaim):
+        harness.claim.cursor = ScanCursor((), dict.fromkeys(PRIORITIES, _end(NOON)), until=math.inf)
+    return lambda: harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
 
 
-def settle(desk: Desk) -> Ask:
-    [ended] = desk.ended(1)
-    return lambda: desk.work.settle([ended], settled)
+def settle(harness: QueueHarness) -> Ask:
+    [ended] = harness.ended(1)
+    return lambda: harness.work.settle([ended], settled)
 
 
-def settle_and_claim(desk: Desk, number: int, *, due: bool = True) -> Ask:
-    ended = desk.ended(number)
+def settle_and_claim(harness: QueueHarness, number: int, *, due: bool = True) -> Ask:
+    ended = harness.ended(number)
     if due:
-        desk.add(number)
+        harness.add(number)
     queues = () if due else ("nothing-in-it",)
-    return lambda: desk.work.settle_and_claim(ended, settled, desk.lease(), queues=queues, limit=number, at=NOON)
+    return lambda: harness.work.settle_and_claim(ended, settled, harness.lease(), queues=queues, limit=number, at=NOON)
 
 
-def renew(desk: Desk) -> Ask:
-    return lambda: desk.workers.renew(WORKER, state=WorkerState.RUNNING, at=NOON, until=NOON + HOUR)
+def renew(harness: QueueHarness) -> Ask:
+    return lambda: harness.workers.renew(WORKER, state=WorkerState.RUNNING, at=NOON, until=NOON + HOUR)
 
 
-def first_due(desk: Desk, *queues: str) -> Ask:
-    return lambda: desk.work.first_due(queues=queues)
+def first_due(harness: QueueHarness, *queues: str) -> Ask:
+    return lambda: harness.work.first_due(queues=queues)
 
 
-def cancel_requests(desk: Desk) -> Ask:
-    desk.add(3)
-    [run] = desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
-    return lambda: desk.work.cancel_requests(WORKER, [run.job.id])
+def cancel_requests(harness: QueueHarness) -> Ask:
+    harness.add(3)
+    [run] = harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
+    return lambda: harness.work.cancel_requests(WORKER, [run.job.id])
 
 
-def held_by(desk: Desk) -> Ask:
-    return lambda: desk.work.held_by(WORKER)
+def held_by(harness: QueueHarness) -> Ask:
+    return lambda: harness.work.held_by(WORKER)
 
 
-def suspects(desk: Desk) -> Ask:
-    return lambda: desk.workers.expired_or_local(at=NOON, machine="machine-1", beyond=NOON + HOUR)
+def suspects(harness: QueueHarness) -> Ask:
+    return lambda: harness.workers.expired_or_local(at=NOON, machine="machine-1", beyond=NOON + HOUR)
 
 
-def claim_suspects(desk: Desk, number: int, *, queues: Sequence[str] = ()) -> Ask:
-    desk.add(number, suspect=True)
-    return lambda: desk.work.claim(desk.lease(), queues=queues, limit=1, at=NOON, suspects=True)
+def claim_suspects(harness: QueueHarness, number: int, *, queues: Sequence[str] = ()) -> Ask:
+    harness.add(number, suspect=True)
+    return lambda: harness.work.claim(harness.lease(), queues=queues, limit=1, at=NOON, suspects=True)
 
 
-def claim_beside_suspects(desk: Desk) -> Ask:
-    desk.add(20, suspect=True)
-    desk.add(10)
-    return lambda: desk.work.claim(desk.lease(), queues=(), limit=10, at=NOON, suspects=False)
+def claim_beside_suspects(harness: QueueHarness) -> Ask:
+    harness.add(20, suspect=True)
+    harness.add(10)
+    return lambda: harness.work.claim(harness.lease(), queues=(), limit=10, at=NOON, suspects=False)
 
 
-def rescue(desk: Desk, number: int) -> Ask:
-    lease = desk.lease()._replace(worker=f"lost-{number}")
-    desk.workers.register(a_worker(lease.worker))
-    desk.add(number)
-    desk.work.claim(lease, queues=(), limit=number, at=NOON)
+def rescue(harness: QueueHarness, number: int) -> Ask:
+    lease = harness.lease()._replace(worker=f"lost-{number}")
+    harness.workers.register(a_worker(lease.worker))
+    harness.add(number)
+    harness.work.claim(lease, queues=(), limit=number, at=NOON)
 
     def lost(job: Job, _alone: bool) -> Job:
         return job.settled(a_failure(), NOON + SECOND, a_policy(), 0)
 
-    return lambda: desk.work.rescue(lease.worker, lost, at=NOON, proved_dead=True)
+    return lambda: harness.work.rescue(lease.worker, lost, at=NOON, proved_dead=True)
 
 
-def status(desk: Desk) -> Ask:
-    return lambda: status_of(desk.queue)
+def status(harness: QueueHarness) -> Ask:
+    return lambda: status_of(harness.queue)
 
 
-def list_jobs(desk: Desk, *states: State, queues: Sequence[str] = ()) -> Ask:
+def list_jobs(harness: QueueHarness, *states: State, queues: Sequence[str] = ()) -> Ask:
     """`queuectl list`, as JSON."""
 
     def ask() -> object:
-        return outputs_of(desk.queue, search_jobs(desk.queue, states=states, queues=queues, limit=51))
+        return outputs_of(harness.queue, search_jobs(harness.queue, states=states, queues=queues, limit=51))
 
     return ask
 
 
-def info(desk: Desk) -> Ask:
-    [ended] = desk.ended(1)
-    return lambda: (find_job(desk.queue, ended.job_id), attempts_of(desk.queue, ended.job_id))
+def info(harness: QueueHarness) -> Ask:
+    [ended] = harness.ended(1)
+    return lambda: (find_job(harness.queue, ended.job_id), attempts_of(harness.queue, ended.job_id))
 
 
-def metrics(desk: Desk, *, detailed: bool) -> Ask:
-    return lambda: metrics_of(desk.queue, window=HOUR, detailed=detailed)
+def metrics(harness: QueueHarness, *, detailed: bool) -> Ask:
+    return lambda: metrics_of(harness.queue, window=HOUR, detailed=detailed)
 
 
-def cancel(desk: Desk) -> Ask:
-    [job] = desk.add(1)
-    return lambda: cancel_job(desk.queue, job.id)
+def cancel(harness: QueueHarness) -> Ask:
+    [job] = harness.add(1)
+    return lambda: cancel_job(harness.queue, job.id)
 
 
-def dead(desk: Desk, number: int) -> Sequence[str]:
-    return [job.id for job in desk.add(number, state=State.DEAD, finished_at=NOON)]
+def dead(harness: QueueHarness, number: int) -> Sequence[str]:
+    return [job.id for job in harness.add(number, state=State.DEAD, finished_at=NOON)]
 
 
-def retry(desk: Desk) -> Ask:
-    [job_id] = dead(desk, 1)
-    return lambda: retry_dead_job(desk.queue, job_id)
+def retry(harness: QueueHarness) -> Ask:
+    [job_id] = dead(harness, 1)
+    return lambda: retry_dead_job(harness.queue, job_id)
 
 
-def retry_all(desk: Desk) -> Ask:
-    dead(desk, 10)
-    return lambda: next(retry_all_dead(desk.queue))
+def retry_all(harness: QueueHarness) -> Ask:
+    dead(harness, 10)
+    return lambda: next(retry_all_dead(harness.queue))
 
 
-def remove(desk: Desk) -> Ask:
-    [job_id] = dead(desk, 1)
-    return lambda: remove_dead_job(desk.queue, job_id)
+def remove(harness: QueueHarness) -> Ask:
+    [job_id] = dead(harness, 1)
+    return lambda: remove_dead_job(harness.queue, job_id)
 
 
-def remove_all(desk: Desk) -> Ask:
-    dead(desk, 10)
-    return lambda: next(remove_all_dead(desk.queue))
+def remove_all(harness: QueueHarness) -> Ask:
+    dead(harness, 10)
+    return lambda: next(remove_all_dead(harness.queue))
 
 
 WRITING: Mapping[str, Operation] = {
@@ -239,20 +239,20 @@ WRITING: Mapping[str, Operation] = {
 
 READING: Mapping[str, Operation] = {
     "first due": first_due,
-    "first due of a queue": lambda desk: first_due(desk, "a"),
-    "first due of two queues": lambda desk: first_due(desk, "a", "b"),
+    "first due of a queue": lambda harness: first_due(harness, "a"),
+    "first due of two queues": lambda harness: first_due(harness, "a", "b"),
     "asked to cancel": cancel_requests,
     "held by a worker": held_by,
     "suspects": suspects,
     "status": status,
     "list": list_jobs,
-    "list --state": lambda desk: list_jobs(desk, State.FAILED),
-    "list --state --state": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED),
-    "list --queue": lambda desk: list_jobs(desk, queues=["rare"]),
-    "list --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, queues=["rare"]),
-    "list --state --state --queue": lambda desk: list_jobs(desk, State.COMPLETED, State.FAILED, queues=["rare"]),
-    "list --queue --queue": lambda desk: list_jobs(desk, queues=["rare", "none"]),
-    "dlq list": lambda desk: list_jobs(desk, State.DEAD),
+    "list --state": lambda harness: list_jobs(harness, State.FAILED),
+    "list --state --state": lambda harness: list_jobs(harness, State.COMPLETED, State.FAILED),
+    "list --queue": lambda harness: list_jobs(harness, queues=["rare"]),
+    "list --state --queue": lambda harness: list_jobs(harness, State.COMPLETED, queues=["rare"]),
+    "list --state --state --queue": lambda harness: list_jobs(harness, State.COMPLETED, State.FAILED, queues=["rare"]),
+    "list --queue --queue": lambda harness: list_jobs(harness, queues=["rare", "none"]),
+    "dlq list": lambda harness: list_jobs(harness, State.DEAD),
     "info": info,
     "metrics": partial(metrics, detailed=False),
     "metrics --detailed": partial(metrics, detailed=True),

@@ -13,7 +13,7 @@ COMMIT, ROLLBACK = "COMMIT", "ROLLBACK"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Call:
     """One call, and so a round trip; `values` are those of each run of the statement."""
 
     text: str
@@ -24,13 +24,13 @@ class Told:
 class Recording:
     """What all connections of a database were told, but for what they are told by the clock."""
 
-    told: list[Told] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
 
     def of(self, dialect: Dialect) -> Dialect:
         """The same, but that what its connections are told from now on is in the recording too."""
 
         def connect() -> "_Recorded":
-            return _Recorded(dialect.connect(), self.told, but={dialect.forget_plans})
+            return _Recorded(dialect.connect(), self.calls, but={dialect.forget_plans})
 
         def own(driver: Driver) -> Driver:
             return driver.driver if isinstance(driver, _Recorded) else driver
@@ -45,20 +45,20 @@ class Recording:
 class _Recorded:
     """A driver's connection."""
 
-    def __init__(self, driver: Driver, told: list[Told], but: Collection[str]) -> None:
+    def __init__(self, driver: Driver, calls: list[Call], but: Collection[str]) -> None:
         self.driver = driver
-        self._told = told
+        self._calls = calls
         self._but = but
 
     def cursor(self) -> "_RecordedCursor":
-        return _RecordedCursor(self.driver.cursor(), self._told, self._but)
+        return _RecordedCursor(self.driver.cursor(), self._calls, self._but)
 
     def commit(self) -> None:
-        self._told.append(Told(COMMIT))
+        self._calls.append(Call(COMMIT))
         self.driver.commit()
 
     def rollback(self) -> None:
-        self._told.append(Told(ROLLBACK))
+        self._calls.append(Call(ROLLBACK))
         self.driver.rollback()
 
     def close(self) -> None:
@@ -80,9 +80,9 @@ class _RecordedCopy:
 class _RecordedCursor:
     """Its cursor, for one statement."""
 
-    def __init__(self, cursor: Cursor, told: list[Told], but: Collection[str]) -> None:
+    def __init__(self, cursor: Cursor, calls: list[Call], but: Collection[str]) -> None:
         self._cursor = cursor
-        self._told = told
+        self._calls = calls
         self._but = but
 
     @property
@@ -91,12 +91,12 @@ class _RecordedCursor:
 
     def execute(self, text: str, *values: Sequence[object]) -> None:
         if text not in self._but:
-            self._told.append(Told(text, values or ((),)))
+            self._calls.append(Call(text, values or ((),)))
         self._cursor.execute(text, *values)
 
     def executemany(self, text: str, values: Iterable[Sequence[object]]) -> None:
         rows = list(values)
-        self._told.append(Told(text, rows))
+        self._calls.append(Call(text, rows))
         self._cursor.executemany(text, rows)
 
     def __enter__(self) -> "_RecordedCursor":
@@ -108,7 +108,7 @@ class _RecordedCursor:
     @contextmanager
     def copy(self, text: str) -> Iterator["_RecordedCopy"]:
         rows: list[Sequence[object]] = []
-        self._told.append(Told(text, rows))
+        self._calls.append(Call(text, rows))
         with cast("psycopg.Cursor[object]", self._cursor).copy(text) as copy:
             yield _RecordedCopy(copy, rows)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.operations import OPERATIONS, READING, Desk
-from tests.contracts.recording import COMMIT, ROLLBACK, Told
+from tests.contracts.operations import OPERATIONS, READING, QueueHarness
+from tests.contracts.recording import COMMIT, ROLLBACK, Call
 from tests.postgres.plugin import emptied
 
 BACKENDS = ("sqlite", "postgresql")
@@ -68,16 +68,16 @@ WRITERS_EXCLUDED = {
 
 
 @pytest.fixture(params=BACKENDS)
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QueueHarness]:
     """An empty queue."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("empty_sqlite_file"), tmp_path / "queue.db")
         url = f"sqlite:///{tmp_path / 'queue.db'}"
     else:
         url = emptied(request.getfixturevalue("session_postgres_url"))
-    desk = Desk(url, tmp_path)
-    yield desk
-    desk.close()
+    harness = QueueHarness(url, tmp_path)
+    yield harness
+    harness.close()
 
 
 def table(backend: str) -> dict[str, tuple[int, ...]]:
@@ -86,16 +86,16 @@ def table(backend: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(map(int, numbers[:3] if backend == "sqlite" else numbers[3:])) for name, *numbers in rows}
 
 
-def cost(desk: Desk, told: Sequence[Told]) -> tuple[int, ...]:
-    texts = [each.text for each in told]
-    frame = {desk.dialect.begin_reading, desk.dialect.begin_writing, COMMIT, ROLLBACK}
-    runs = sum(len(each.values) for each in told if each.text not in frame)
+def cost(harness: QueueHarness, calls: Sequence[Call]) -> tuple[int, ...]:
+    texts = [each.text for each in calls]
+    frame = {harness.dialect.begin_reading, harness.dialect.begin_writing, COMMIT, ROLLBACK}
+    runs = sum(len(each.values) for each in calls if each.text not in frame)
     return texts.count(COMMIT) + texts.count(ROLLBACK), len(texts), runs
 
 
-def test_an_operation_costs_what_the_table_says(desk: Desk) -> None:
-    expected = table(desk.dialect.language)
-    costs = {name: cost(desk, desk.told(prepare(desk))) for name, prepare in OPERATIONS.items()}
+def test_an_operation_costs_what_the_table_says(harness: QueueHarness) -> None:
+    expected = table(harness.dialect.language)
+    costs = {name: cost(harness, harness.calls_of(prepare(harness))) for name, prepare in OPERATIONS.items()}
     changed = [f"{name:<30}" + "{:4}{:4}{:7}".format(*now) for name, now in costs.items() if now != expected.get(name)]
     assert not changed, "\n".join(["these differ from the table:", *changed])
     assert costs.keys() == expected.keys()
@@ -113,12 +113,12 @@ def test_a_batch_of_a_thousand_jobs_takes_as_many_round_trips_as_one_job() -> No
     assert costs["enqueue 1000 jobs"][:2] == costs["enqueue 1 job"][:2]
 
 
-def test_who_only_reads_waits_for_no_writer_and_writes_nothing(desk: Desk) -> None:
-    asks = [prepare(desk) for prepare in READING.values()]
-    writer = desk.dialect.connect()
-    writer.cursor().execute(WRITERS_EXCLUDED[desk.dialect.language])
+def test_who_only_reads_waits_for_no_writer_and_writes_nothing(harness: QueueHarness) -> None:
+    asks = [prepare(harness) for prepare in READING.values()]
+    writer = harness.dialect.connect()
+    writer.cursor().execute(WRITERS_EXCLUDED[harness.dialect.language])
     try:
         for ask in asks:
-            assert desk.dialect.begin_writing not in {each.text for each in desk.told(ask)}
+            assert harness.dialect.begin_writing not in {each.text for each in harness.calls_of(ask)}
     finally:
         writer.close()

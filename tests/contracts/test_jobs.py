@@ -1,4 +1,4 @@
-"""What every JobRepository promises; see its docstrings in queuectl.domain.ports."""
+"""What every Jobs store promises; see its docstrings in queuectl.domain.ports."""
 
 import threading
 from collections.abc import Sequence

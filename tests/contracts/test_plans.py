@@ -13,7 +13,7 @@ from queuectl.adapters.sql.engine.transactions import Dialect, Driver
 from queuectl.adapters.sql.postgresql.claim import PostgresClaim
 from tests.builders import NOON, a_result, settled
 from tests.contracts.filling import fill, looked_over
-from tests.contracts.operations import OPERATIONS, Desk
+from tests.contracts.operations import OPERATIONS, QueueHarness
 from tests.contracts.plans import DECIDED, Finding, findings
 
 OF_QUEUE = "an index for what an operator asks now and then would be written with every job"
@@ -75,12 +75,14 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             url = copied(empty_sqlite_file, directory)
         else:
             url = request.getfixturevalue("new_postgres_url")(directory)
-        desk = Desk(url, directory)
-        fill(desk.database)
-        told = [each for prepare in OPERATIONS.values() for each in desk.told(prepare(desk))]
-        looked_over(desk.database)  # as in a queue that has been at work for a while: the costs are steady from then on
-        desk.close()
-        return findings(desk.dialect, told)
+        harness = QueueHarness(url, directory)
+        fill(harness.database)
+        calls = [each for prepare in OPERATIONS.values() for each in harness.calls_of(prepare(harness))]
+        looked_over(
+            harness.database
+        )  # as in a queue that has been at work for a while: the costs are steady from then on
+        harness.close()
+        return findings(harness.dialect, calls)
 
     return found_on
 
@@ -99,12 +101,12 @@ def test_no_statement_walks_over_jobs_that_it_does_not_want_or_sorts_them(found:
 def test_a_workers_statements_walk_over_no_jobs_of_a_young_queue_of_which_nothing_is_known_yet(
     new_postgres_url: Callable[[Path], str], tmp_path: Path
 ) -> None:
-    desk = Desk(new_postgres_url(tmp_path), tmp_path)
-    desk.add(10_000, priority=5)  # a few thousand are read as quickly as ten are looked up
+    harness = QueueHarness(new_postgres_url(tmp_path), tmp_path)
+    harness.add(10_000, priority=5)  # a few thousand are read as quickly as ten are looked up
     names = [name for name in OPERATIONS if name.startswith(("claim", "settle", "rescue", "first due", "held"))]
-    told = [each for name in names for each in desk.told(OPERATIONS[name](desk))]
-    questionable = findings(desk.dialect, told)
-    desk.close()
+    calls = [each for name in names for each in harness.calls_of(OPERATIONS[name](harness))]
+    questionable = findings(harness.dialect, calls)
+    harness.close()
     assert {each for each in questionable if each.plan == "walks jobs"} == set()
 
 
@@ -112,37 +114,37 @@ def test_a_worker_does_not_keep_the_plans_that_it_made_when_the_queue_was_small(
     new_postgres_url: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "PLANS_LAST", 3600)
-    desk = Desk(new_postgres_url(tmp_path), tmp_path)
-    desk.add(30)
-    desk.database.outside_transactions(lambda it: it.execute("VACUUM (ANALYZE) jobs, attempts"))
+    harness = QueueHarness(new_postgres_url(tmp_path), tmp_path)
+    harness.add(30)
+    harness.database.outside_transactions(lambda it: it.execute("VACUUM (ANALYZE) jobs, attempts"))
     for _ in range(PREPARED + DECIDED):
-        claim_and_settle(desk)
-    desk.add(10_000)
-    by_the_old_plan = jobs_walked_over(desk)
+        claim_and_settle(harness)
+    harness.add(10_000)
+    by_the_old_plan = jobs_walked_over(harness)
     monkeypatch.setattr(database, "PLANS_LAST", 0)
-    by_a_new_one = jobs_walked_over(desk)
-    desk.close()
+    by_a_new_one = jobs_walked_over(harness)
+    harness.close()
     assert by_a_new_one == 0
     assert by_the_old_plan > 10_000, "otherwise nothing is shown"
 
 
-def claim_and_settle(desk: Desk) -> None:
-    [run] = desk.work.claim(desk.lease(), queues=(), limit=1, at=NOON)
+def claim_and_settle(harness: QueueHarness) -> None:
+    [run] = harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
     result = a_result()
-    desk.work.settle([run.ended(result, NOON)], settled)
+    harness.work.settle([run.ended(result, NOON)], settled)
 
 
-def jobs_walked_over(desk: Desk) -> int:
+def jobs_walked_over(harness: QueueHarness) -> int:
     """By a claim of one job: as PostgreSQL counts them, which may still have those of earlier transactions at hand."""
     count = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
 
     def claim(connection: database.Connection) -> int:
         before = cast("int", connection.scalar(count))
-        claimed = PostgresClaim()(connection, desk.lease(), queues=(), limit=1, at=NOON, suspects=None)
+        claimed = PostgresClaim()(connection, harness.lease(), queues=(), limit=1, at=NOON, suspects=None)
         assert len(claimed) == 1
         return cast("int", connection.scalar(count)) - before
 
-    return desk.database.write(claim)
+    return harness.database.write(claim)
 
 
 class Watched(Protocol):
@@ -185,17 +187,17 @@ def more_steps(tmp_path_factory: pytest.TempPathFactory, empty_sqlite_file: Path
 
 def steps_of_all(file: Path, directory: Path, *, filled: bool) -> Mapping[str, int]:
     steps = Steps()
-    desk = Desk(copied(file, directory), directory, through=steps.of)
+    harness = QueueHarness(copied(file, directory), directory, through=steps.of)
     if filled:
-        fill(desk.database)
+        fill(harness.database)
 
     def taken_by(ask: Callable[[], object]) -> int:
         before = steps.taken
         ask()
         return steps.taken - before
 
-    taken = {name: taken_by(prepare(desk)) for name, prepare in OPERATIONS.items()}
-    desk.close()
+    taken = {name: taken_by(prepare(harness)) for name, prepare in OPERATIONS.items()}
+    harness.close()
     return taken
 
 

@@ -210,7 +210,7 @@ def test_files_of_the_spool_that_are_no_outcomes_hold_up_nobody(cli: Cli, probe:
 
 
 def _spool(cli: Cli, tmp_path: Path) -> Path:
-    from queuectl.adapters.outcome_spool import directory_for
+    from queuectl.adapters.spool import directory_for
 
     url = cli.environ["QUEUECTL_DATABASE_URL"]
     if url.startswith("sqlite"):

@@ -27,13 +27,12 @@ from queuectl.domain.ports.work import Run, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 from tests.builders import NOON
-from tests.fakes import (
+from tests.fakes import InMemoryLocalProcesses, InMemorySpool
+from tests.memory import (
     InMemoryAttempts,
     InMemoryConfig,
     InMemoryJobs,
-    InMemoryLocalProcesses,
     InMemoryMeasurements,
-    InMemorySpool,
     InMemoryWork,
     InMemoryWorkers,
 )

@@ -23,7 +23,7 @@ from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.job import CLAIMABLE, MOVES, TERMINAL, Job, State
 from queuectl.domain.ports.work import Run
 from queuectl.drill.judge import AttemptRecord, Call, Entry, History, Invariant, JobRecord, LeftProcess, check
-from tests.fakes import Memory
+from tests.memory import Memory
 from tests.simulation.commands import Command
 from tests.simulation.simulated_time import SimulatedProcess
 

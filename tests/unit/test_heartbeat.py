@@ -6,7 +6,8 @@ import pytest
 from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.domain.worker import WorkerState
 from tests.builders import NOON, SECOND, a_worker
-from tests.fakes import InMemoryWorkers, ManualClock, Memory, ScriptedRunner
+from tests.fakes import ManualClock, ScriptedRunner
+from tests.memory import InMemoryWorkers, Memory
 
 LEASE = 30 * SECOND
 

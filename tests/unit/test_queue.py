@@ -36,14 +36,14 @@ from tests.builders import (
     a_worker,
     settled,
 )
-from tests.fakes import (
+from tests.fakes import ManualClock
+from tests.memory import (
     InMemoryAttempts,
     InMemoryConfig,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryWork,
     InMemoryWorkers,
-    ManualClock,
     Memory,
 )
 

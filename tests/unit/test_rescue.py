@@ -29,7 +29,8 @@ from tests.builders import (
     a_result,
     a_worker,
 )
-from tests.fakes import InMemoryJobs, InMemoryLocalProcesses, InMemorySpool, InMemoryWork, InMemoryWorkers, Memory
+from tests.fakes import InMemoryLocalProcesses, InMemorySpool
+from tests.memory import InMemoryJobs, InMemoryWork, InMemoryWorkers, Memory
 
 HERE, THERE = a_process(machine="here", pid=1), a_process(machine="there", pid=2)
 SUPERVISOR = a_process(machine="here", pid=99)

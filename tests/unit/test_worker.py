@@ -28,16 +28,8 @@ from queuectl.domain.policy import Policy
 from queuectl.domain.ports.work import Run
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
-from tests.fakes import (
-    InMemoryConfig,
-    InMemoryJobs,
-    InMemorySpool,
-    InMemoryWork,
-    InMemoryWorkers,
-    ManualClock,
-    Memory,
-    ScriptedRunner,
-)
+from tests.fakes import InMemorySpool, ManualClock, ScriptedRunner
+from tests.memory import InMemoryConfig, InMemoryJobs, InMemoryWork, InMemoryWorkers, Memory
 
 LEASE = 30 * SECOND
 

@@ -6,6 +6,9 @@ from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, In
 
 DONE, FAILED, USAGE = 0, 1, 2
 
+CONFLICT = 4
+"""What is asked for does not fit what is stored: of an enqueue, that a job of that id is stored already."""
+
 UNAVAILABLE = 6
 """The database cannot be used: also of a worker or supervisor that could not start for that reason."""
 
@@ -35,7 +38,7 @@ EXIT_CODES = (
     ),
     ExitCode(USAGE, "the command line cannot be understood"),
     ExitCode(3, "there is no such job", (JobNotFound,)),
-    ExitCode(4, "conflict: the id is taken, or the job's state does not allow it", (Conflict,)),
+    ExitCode(CONFLICT, "conflict: the id is taken, or the job's state does not allow it", (Conflict,)),
     ExitCode(5, "the job document or a setting is not valid", (InvalidJob, InvalidSetting)),
     ExitCode(
         UNAVAILABLE,

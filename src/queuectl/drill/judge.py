@@ -13,14 +13,12 @@ from itertools import chain, pairwise
 from typing import NamedTuple
 
 from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.exit_codes import CONFLICT
 from queuectl.domain.job import TERMINAL, Job, State
 
 REASONS_WITHOUT_FAULT = frozenset({Outcome.FAILED, Outcome.TIMEOUT})
 REASONS = REASONS_WITHOUT_FAULT | {Outcome.LOST, Outcome.RELEASED}
 """The outcomes of an attempt that another one may follow."""
-
-CONFLICT = 4
-"""The exit code that says that a job of that id is stored already."""
 
 UNKNOWN = "nobody knows whether the change was made"
 """The words of the command line where it cannot tell whether it has stored something."""

@@ -20,14 +20,14 @@ from queuectl.domain.worker import Process
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
 from tests.builders import ANN, NOON, SECOND, a_lease, a_worker, settled
-from tests.fakes import (
+from tests.fakes import ManualClock
+from tests.memory import (
     InMemoryAttempts,
     InMemoryConfig,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryWork,
     InMemoryWorkers,
-    ManualClock,
     Memory,
 )
 

@@ -186,7 +186,7 @@ def test_a_supervisor_has_all_loaded_that_its_workers_run_before_it_forks(queues
     )
     loaded = set(done.stdout.split())
     worker = {"application.work.worker", "application.work.settle", "application.duties.rescue", "domain.events"}
-    worker |= {"adapters.processes.runner", "adapters.processes.tree", "adapters.outcome_spool"}
+    worker |= {"adapters.processes.runner", "adapters.processes.tree", "adapters.spool"}
     worker |= {"adapters.observers.log", "adapters.observers.log_stream"}
     assert {f"queuectl.{name}" for name in worker} <= loaded
     assert "sqlalchemy" not in loaded

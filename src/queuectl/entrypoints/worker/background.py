@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from queuectl.domain.errors import DatabaseUnavailable, QueueError
+from queuectl.domain.errors import DatabaseUnavailable, QueueError, reason_of
 from queuectl.domain.exit_codes import UNAVAILABLE
 from queuectl.entrypoints.worker.passwords import in_a_pipe, secrets_of
 from queuectl.entrypoints.worker.readiness import ready_workers
@@ -86,8 +86,8 @@ def _new_log(directory: Path, own_directory: Callable[[Path], None]) -> Path:
         own_directory(directory)
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise QueueError(
-            f"the log file {log} cannot be created: {reason}", hint="QUEUECTL_LOG_DIR names another directory for logs"
+            f"the log file {log} cannot be created: {reason_of(error)}",
+            hint="QUEUECTL_LOG_DIR names another directory for logs",
         ) from error
     return log

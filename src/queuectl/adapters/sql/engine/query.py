@@ -35,27 +35,27 @@ class Rows(Generic[R]):
         self.width = len(columns)
         self._make = make
         self._columns = [(name, KINDS[kind]) for name, kind in columns.items()]
-        self._read = [(place, KINDS[kind].read) for place, kind in enumerate(columns.values())]
+        self._read = [(index, KINDS[kind].read) for index, kind in enumerate(columns.values())]
 
     def read(self, raw: Raw) -> R:
         """The row; what cannot be read of it is substituted and told."""
         values = list(raw)
         try:
-            for place, read in self._read:
-                if (value := values[place]) is not None:
-                    values[place] = read(value)
+            for index, read in self._read:
+                if (value := values[index]) is not None:
+                    values[index] = read(value)
         except UNREADABLE:
             return self._substituted(raw)
         return self._make((*values, ""))
 
     def _substituted(self, raw: Raw) -> R:
         values, wrong = list(raw), []
-        for place, (name, kind) in enumerate(self._columns):
-            if (value := raw[place]) is not None:
+        for index, (name, kind) in enumerate(self._columns):
+            if (value := raw[index]) is not None:
                 try:
-                    values[place] = kind.read(value)
+                    values[index] = kind.read(value)
                 except UNREADABLE:
-                    values[place] = kind.substitute(value)
+                    values[index] = kind.substitute(value)
                     wrong.append(f"{name} is {shortened(ascii(value))}")
         return self._make((*values, "; ".join(wrong)))
 

@@ -26,9 +26,6 @@ RETRIES = Backoff(initial=timedelta(milliseconds=2.5), ceiling=timedelta(millise
 PLANS_LAST = 5.0
 """Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
 
-GROUP = 40
-"""Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
-
 
 class Reads(Protocol[R_co]):
     """Reads a row of the driver's."""

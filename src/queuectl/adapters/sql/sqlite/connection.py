@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from queuectl.adapters.host.files import make_private
 from queuectl.adapters.sql.engine.transactions import Columns, Connection, Cursor, Dialect
 from queuectl.adapters.sql.engine.values import as_json
-from queuectl.adapters.sql.sqlite.write_lock import WriteQueue
+from queuectl.adapters.sql.sqlite.write_lock import WriteLock
 from queuectl.domain.errors import (
     DatabaseBusy,
     DatabaseFull,
@@ -75,7 +75,7 @@ def sqlite_dialect(path: Path) -> Dialect:
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
-        write_lock=_line(queue_path(path)).turn,
+        write_lock=_write_lock(queue_path(path)).turn,
         error=(sqlite3.Error,),
         explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
@@ -120,9 +120,9 @@ def _decoded(text: bytes) -> str:
 
 
 @lru_cache
-def _line(path: Path) -> WriteQueue:
+def _write_lock(path: Path) -> WriteLock:
     """The one in which all writers of this process wait, whichever connections they have."""
-    return WriteQueue(path, longest=MAX_LOCK_WAIT)
+    return WriteLock(path, longest=MAX_LOCK_WAIT)
 
 
 def path_of(url: str) -> Path:

@@ -1,4 +1,4 @@
-"""The line in which the writers of an SQLite file wait for their turn."""
+"""The lock in front of an SQLite file's own, which has its writers in the order in which they came."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ STUCK_AFTER = 5.0
 """Seconds of waiting for one turn after which the line is said not to move: the turns of many are over by then."""
 
 
-class WriteQueue:
+class WriteLock:
     """Lets one writer after the other, over all processes, to a database whose own lock knows no order.
 
     SQLite lets a writer that finds its lock taken sleep and try again, ever more rarely: the disk idles meanwhile, and
@@ -82,20 +82,20 @@ class WriteQueue:
 class Turn:
     """One turn. Where the file cannot be opened, there is no line."""
 
-    def __init__(self, queue: WriteQueue) -> None:
-        self._queue = queue
+    def __init__(self, lock: WriteLock) -> None:
+        self._lock = lock
         self._has_own = False
         self._opened: int | None = None
 
     def __enter__(self) -> None:
         # Of the threads of this process only the first stands in the line.
-        self._has_own = self._queue.own.acquire(timeout=self._queue.longest)
-        if not self._has_own or self._queue.is_stuck:
+        self._has_own = self._lock.own.acquire(timeout=self._lock.longest)
+        if not self._has_own or self._lock.is_stuck:
             return
         try:
             # Opened for each turn: what is locked is not the file but this opening of it, which a waiter that gave up
             # must not share with a later turn.
-            self._opened = os.open(self._queue.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._opened = os.open(self._lock.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:
             return
         for pause in PAUSES:
@@ -108,7 +108,7 @@ class Turn:
             else:
                 return
         with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread to be had: no turn either
-            self._queue.wait(self._opened)
+            self._lock.wait(self._opened)
 
     def __exit__(self, *_: object) -> None:
         if self._opened is not None:
@@ -116,4 +116,4 @@ class Turn:
             fcntl.flock(self._opened, fcntl.LOCK_UN)
             os.close(self._opened)
         if self._has_own:
-            self._queue.own.release()
+            self._lock.own.release()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.outcome_spool import FileOutcomeSpool
+from queuectl.adapters.spool import FileOutcomeSpool
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.ports.host import OutcomeSpool
 from tests.builders import NOON, a_failure, a_lease, a_result

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters.sql.sqlite.write_lock import WriteQueue
+from queuectl.adapters.sql.sqlite.write_lock import WriteLock
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
 HOLD = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
@@ -46,7 +46,7 @@ def is_free(file: Path) -> bool:
 
 
 def test_a_turn_is_one_writers_alone(file: Path) -> None:
-    queue, inside, most = WriteQueue(file, longest=LONG), 0, 0
+    queue, inside, most = WriteLock(file, longest=LONG), 0, 0
 
     def write() -> None:
         nonlocal inside, most
@@ -69,13 +69,13 @@ def test_a_turn_is_one_writers_alone(file: Path) -> None:
 def test_a_turn_ends_with_the_process_that_has_it(file: Path) -> None:
     with held_by_another(file) as other:
         threading.Timer(0.05, other.kill).start()
-        with WriteQueue(file, longest=LONG).turn():
+        with WriteLock(file, longest=LONG).turn():
             assert other.wait() != 0
 
 
 def test_who_has_waited_too_long_goes_on_and_stands_in_nobodys_way_later(file: Path) -> None:
     with held_by_another(file):
-        with WriteQueue(file, longest=SHORT).turn():
+        with WriteLock(file, longest=SHORT).turn():
             pass
         waiting = [thread for thread in threading.enumerate() if thread.name == "write turn"]
         assert len(waiting) == 1
@@ -84,7 +84,7 @@ def test_who_has_waited_too_long_goes_on_and_stands_in_nobodys_way_later(file: P
 
 
 def test_as_long_as_a_turn_that_was_given_up_has_not_come_nobody_else_of_the_process_waits(file: Path) -> None:
-    queue = WriteQueue(file, longest=SHORT)
+    queue = WriteLock(file, longest=SHORT)
     with held_by_another(file):
         descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call
         for _ in range(5):
@@ -110,14 +110,14 @@ def test_who_cannot_even_wait_goes_on(
 
     with held_by_another(file):
         monkeypatch.setattr(owner, name, fail)
-        with WriteQueue(file, longest=LONG).turn():
+        with WriteLock(file, longest=LONG).turn():
             pass
         monkeypatch.undo()
     assert is_free(file)
 
 
 def test_an_error_ends_the_turn(file: Path) -> None:
-    with pytest.raises(ZeroDivisionError), WriteQueue(file, longest=LONG).turn():
+    with pytest.raises(ZeroDivisionError), WriteLock(file, longest=LONG).turn():
         _ = 1 / 0
     assert is_free(file)
 
@@ -125,13 +125,13 @@ def test_an_error_ends_the_turn(file: Path) -> None:
 def test_the_file_is_its_owners_alone(file: Path) -> None:
     umask = os.umask(0)
     try:
-        with WriteQueue(file, longest=LONG).turn():
+        with WriteLock(file, longest=LONG).turn():
             assert file.stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(umask)
 
 
 def test_without_a_place_for_the_file_there_is_no_line(file: Path) -> None:
-    with WriteQueue(file / "not-there", longest=LONG).turn():
+    with WriteLock(file / "not-there", longest=LONG).turn():
         pass
     assert not file.exists()

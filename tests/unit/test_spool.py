@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.adapters import outcome_spool
-from queuectl.adapters.outcome_spool import FileOutcomeSpool, directory_for
+from queuectl.adapters.spool import FileOutcomeSpool, directory_for
 from queuectl.domain.attempt import Output
 from queuectl.domain.ports.host import AttemptEnd
 from tests.builders import a_result
-from tests.contracts.test_outcome_spool import an_outcome
+from tests.contracts.test_spool import an_outcome
 
 
 @pytest.fixture
@@ -149,8 +148,8 @@ def test_what_is_no_outcome_is_set_aside_and_told_once(
 def test_the_output_is_left_out_when_the_room_is_used_up_and_then_nothing_more_is_kept(
     spool: FileOutcomeSpool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(outcome_spool, "ROOM", 3000)
-    monkeypatch.setattr(outcome_spool, "ROOM_WITHOUT_OUTPUT", 4000)
+    monkeypatch.setattr("queuectl.adapters.spool.ROOM", 3000)
+    monkeypatch.setattr("queuectl.adapters.spool.ROOM_WITHOUT_OUTPUT", 4000)
     kept = [spool.spool(with_output(1000, attempt)) for attempt in range(1, 12)]
     assert kept.index(False) > 4
     assert not any(kept[kept.index(False) :])
