@@ -4,7 +4,6 @@ import contextlib
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -102,19 +101,18 @@ def is_there(pid: int) -> bool:
 
 @pytest.mark.fault("F16")
 def test_what_was_there_before_the_workers_is_none_of_their_business(cli: Cli) -> None:
-    script = f"sleep 7771 & echo $! >{cli.directory}/bystander; exec queuectl worker start --foreground 2>log"
-    path = f"{Path(QUEUECTL).parent}:{os.environ['PATH']}"
-    with subprocess.Popen(["bash", "-c", script], env=cli.environ | {"PATH": path}, cwd=cli.directory) as supervisor:
-        bystander = int(
-            wait_until(lambda: (cli.directory / "bystander").exists() and (cli.directory / "bystander").read_text())
-        )
-        [worker] = wait_until(lambda: cli.json("worker", "status"))
+    noted = cli.directory / "bystander"
+    supervisor = cli.start_in_foreground(before=["bash", "-c", f'sleep 7771 & echo $! >{noted}; exec "$@"', "bash"])
+    bystander = int(noted.read_text())
+    try:
+        [worker] = cli.json("worker", "status")
         os.kill(worker["pid"], signal.SIGKILL)
         wait_until(lambda: [it["pid"] for it in cli.json("worker", "status") if it["pid"] != worker["pid"]])
         assert is_there(bystander)
         supervisor.terminate()
         supervisor.wait(30)
         assert is_there(bystander)
+    finally:
         os.kill(bystander, signal.SIGKILL)
 
 
