@@ -1,4 +1,4 @@
-"""How a database runs the statements that it was told: what of it grows with all that the queue holds."""
+"""How a database runs the statements that it was calls: what of it grows with all that the queue holds."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from psycopg import sql
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Query
 from queuectl.adapters.sql.engine.transactions import Dialect, Driver
-from tests.contracts.recording import Told
+from tests.contracts.recording import Call
 
 SMALL = {"workers", "config", "jobs_suspect"}
 """Tables and indexes that stay small, however much there is to do."""
@@ -36,12 +36,12 @@ class Finding(NamedTuple):
     plan: str
 
 
-def findings(dialect: Dialect, told: Iterable[Told]) -> set[Finding]:
+def findings(dialect: Dialect, calls: Iterable[Call]) -> set[Finding]:
     """What is questionable in the plans of these statements, each as for the first values that it came with."""
     made = [it for it in vars(queries).values() if isinstance(it, Query) and dialect.language in it.texts]
     names = {query.texts[dialect.language]: query.name for query in made}
-    first: dict[str, Told] = {}
-    for each in told:
+    first: dict[str, Call] = {}
+    for each in calls:
         if each.text.startswith(PLANNED):
             first.setdefault(each.text, each)
     questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[dialect.language]
@@ -58,8 +58,8 @@ def _name_of_search(text: str) -> str:
     return f"search {text.count('jobs.state =')} {text.count('jobs.queue =')} {'jobs.finished_at DESC' in text}"
 
 
-def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:
-    lines = [str(row[3]) for row in _rows(driver, f"EXPLAIN QUERY PLAN {told.text}", told.values[0])]
+def _of_sqlite(driver: Driver, call: Call) -> Iterator[str]:
+    lines = [str(row[3]) for row in _rows(driver, f"EXPLAIN QUERY PLAN {call.text}", call.values[0])]
     subqueries = {found[1] for line in lines if (found := _SUBQUERY.match(line))}
     for line in lines:
         if "TEMP B-TREE" in line:
@@ -68,10 +68,10 @@ def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:
             yield f"walks {found[1]}"
 
 
-def _of_postgresql(driver: Driver, told: Told) -> Iterator[str]:
-    places = iter(range(1, told.text.count("%s") + 1))
-    _rows(driver, "PREPARE looked_at AS " + re.sub("%s", lambda _: f"${next(places)}", told.text))
-    values = ", ".join(sql.Literal(value).as_string(None) for value in told.values[0])
+def _of_postgresql(driver: Driver, call: Call) -> Iterator[str]:
+    numbers = iter(range(1, call.text.count("%s") + 1))
+    _rows(driver, "PREPARE looked_at AS " + re.sub("%s", lambda _: f"${next(numbers)}", call.text))
+    values = ", ".join(sql.Literal(value).as_string(None) for value in call.values[0])
     for _ in range(DECIDED):
         [[explained]] = _rows(driver, f"EXPLAIN (FORMAT JSON) EXECUTE looked_at {f'({values})' if values else ''}")
         nodes = list(_nodes(cast("Sequence[Mapping[str, Any]]", explained)[0]["Plan"]))
