@@ -78,8 +78,7 @@ def _begun(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Seq
 @config.command("get")
 @click.argument("key", required=False, shell_complete=_begun)
 @pass_app
-@click.pass_context
-def get(ctx: click.Context, app: App, key: str | None) -> None:
+def get(app: App, key: str | None) -> int:
     """Print the value in force of KEY, or of all keys.
 
     Examples:
@@ -87,7 +86,7 @@ def get(ctx: click.Context, app: App, key: str | None) -> None:
       queuectl config get db-path
       queuectl config get --output json
     """
-    ctx.exit(_get_all(app) if key is None else _get(app, key))
+    return _get_all(app) if key is None else _get(app, key)
 
 
 def _get(app: App, key: str) -> int:
@@ -107,8 +106,7 @@ def _get_all(app: App) -> int:
 
 @config.command("show", short_help="Show all settings, where each is from, and what it means.")
 @pass_app
-@click.pass_context
-def show(ctx: click.Context, app: App) -> None:
+def show(app: App) -> int:
     """Show all settings: value, default, where the value is from, and what it means.
 
     The local settings are shown also where the database cannot be reached or
@@ -128,7 +126,7 @@ def show(ctx: click.Context, app: App) -> None:
         plain=plain_lines(SETTING, [*(policy or ()), *local]),
         table=lambda: settings_parts(policy or (), local),
     )
-    ctx.exit(app.reporter.queue_error(trouble) if trouble else 0)
+    return app.reporter.queue_error(trouble) if trouble else 0
 
 
 @config.command("set", cls=KeysCommand, context_settings={"ignore_unknown_options": True})

@@ -50,8 +50,7 @@ def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
 @click.argument("job_ids", metavar="[ID…]", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Every dead job.")
 @pass_app
-@click.pass_context
-def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool) -> None:
+def retry_dead(app: App, job_ids: Sequence[str], all_: bool) -> int:
     """Run dead jobs again.
 
     They are due at once, with all their retries; their history stays.
@@ -65,10 +64,10 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
         retried = [job for some in retry_all_dead(app.queue) for job in some]
         write_changed(app, retried, lambda: [f"{counted(len(retried), 'dead job')} will run again"])
         _tell_if_empty(app, retried)
-        return
+        return 0
     jobs, code = app.each(job_ids, lambda job_id: retry_dead_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
-    ctx.exit(code)
+    return code
 
 
 @dlq.command("remove")
@@ -76,8 +75,7 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
 @click.option("--all", "all_", is_flag=True, help="Every dead job.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before --all.")
 @pass_app
-@click.pass_context
-def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool, yes: bool) -> None:
+def remove_dead(app: App, job_ids: Sequence[str], all_: bool, yes: bool) -> int:
     """Delete dead jobs with their history, for good.
 
     Examples:
@@ -91,10 +89,10 @@ def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool
         removed = [job_id for some in remove_all_dead(app.queue) for job_id in some]
         _write_removed(app, removed, [f"removed {counted(len(removed), 'dead job')}"])
         _tell_if_empty(app, removed)
-        return
+        return 0
     removed, code = app.each(job_ids, lambda job_id: _remove(app, job_id))
     _write_removed(app, removed, [f"removed job {job_id}" for job_id in removed])
-    ctx.exit(code)
+    return code
 
 
 def _either(job_ids: Sequence[str], all_: bool) -> None:

@@ -92,8 +92,7 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 @click.command("retry", cls=Command)
 @click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
 @pass_app
-@click.pass_context
-def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
+def retry(app: App, job_ids: Sequence[str]) -> int:
     """Run jobs again that have ended: completed, dead or cancelled.
 
     They are due at once, with all their retries; their history stays.
@@ -104,7 +103,7 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
     """
     jobs, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
-    ctx.exit(code)
+    return code
 
 
 def list_matching(

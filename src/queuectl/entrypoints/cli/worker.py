@@ -116,8 +116,7 @@ def start(
     help="Wait no longer than this: 90, 1m. Default: for ever.",
 )
 @pass_app
-@click.pass_context
-def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -> None:
+def stop(app: App, force: bool, timeout: timedelta | None) -> int:
     """Stop the workers of this machine: they claim no more, and finish the jobs in hand.
 
     Waits until they have ended. If --timeout passes first, they go on stopping
@@ -149,7 +148,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
         )
     said = _stopped(local) if ended.all else ASKED if own else STILL_STOPPING
     _write_stopped(app, known, local, said, stopped=ended.all, forced=force, taken_back=taken_back)
-    ctx.exit(0 if (ended.all or own) and not unreachable else 1)
+    return 0 if (ended.all or own) and not unreachable else 1
 
 
 @worker.command("status", short_help="Show the live workers, on all machines, and the lost ones.")
