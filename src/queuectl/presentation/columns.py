@@ -43,6 +43,13 @@ class Column(NamedTuple, Generic[Row]):
     for_people: bool = False
     """JSON has no such key."""
 
+    def shown(self, row: Row) -> str:
+        """Its text in a table."""
+        if self.text is not None:
+            return self.text(row)
+        value = self.value(row)
+        return value if isinstance(value, str) else "" if value is None else str(value)
+
 
 class Result(NamedTuple, Generic[Row]):
     """The columns of a result in the order of JSON, and the keys of those of other renderings, in theirs."""

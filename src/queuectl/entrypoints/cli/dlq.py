@@ -9,8 +9,8 @@ from queuectl.application.operate.inspect import status_of
 from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group, Whole
-from queuectl.entrypoints.cli.jobs import DEFAULT_LIMIT, MAX_LIMIT, list_matching, write_changed
+from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.jobs import limit_option, list_matching, queues_option, write_changed
 from queuectl.presentation.formatting import DLQ_EMPTY, counted
 
 
@@ -25,14 +25,8 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
-@click.option(
-    "--limit",
-    type=Whole(0, MAX_LIMIT),
-    default=DEFAULT_LIMIT,
-    metavar="N",
-    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
-)
+@queues_option
+@limit_option
 @pass_app
 def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
     """List the dead jobs, the latest death first.
@@ -118,7 +112,7 @@ def _remove(app: App, job_id: str) -> str:
 
 def _write_removed(app: App, removed: Sequence[str], said: Sequence[str]) -> None:
     if removed or app.out.is_json:
-        app.out.done([{"id": job_id} for job_id in removed], plain=None, said=lambda: said, ids=removed)
+        app.out.done([{"id": job_id} for job_id in removed], said=lambda: said, ids=removed)
 
 
 def _tell_if_empty(app: App, changed: Sequence[object]) -> None:

@@ -21,9 +21,9 @@ from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.batch import MAX_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.failures import WrongUsage
-from queuectl.presentation.columns import when
+from queuectl.presentation.columns import JOB, JobRow, when
 from queuectl.presentation.formatting import counted, local_moment
-from queuectl.presentation.views import View, job_view
+from queuectl.presentation.views import view_of
 
 COMMAND_OPTION = ("-c", "--command")
 
@@ -341,8 +341,9 @@ def _spinner(app: App, count: int) -> AbstractContextManager[object]:
 
 def _report(app: App, jobs: Sequence[Job], limited: Sequence[Job], *, is_batch: bool) -> None:
     """Say what was stored; `limited` are the jobs whose time limit is the policy's."""
-    view: View | Iterator[View] = (job_view(job) for job in jobs) if is_batch else job_view(jobs[0])
-    app.out.done(view, plain=None, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
+    views = (view_of(JOB, JobRow(job)) for job in jobs)
+    view = views if is_batch else next(views)
+    app.out.done(view, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
     if limited and not app.out.is_table:
         app.note(f"{_some([job.id for job in limited])}: {_limit(limited)}")
     _warn_if_unserved(app, jobs)

@@ -16,7 +16,10 @@ from queuectl.domain.ports.host import LocalProcess
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Duration, Group, Whole
 from queuectl.entrypoints.cli.status import tell_lost
+from queuectl.presentation.columns import WORKER, worker_rows
 from queuectl.presentation.formatting import counted
+from queuectl.presentation.tables import worker_parts
+from queuectl.presentation.views import plain_lines, view_of
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.worker.background import Started
@@ -161,13 +164,11 @@ def status(app: App) -> None:
 
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
-    from queuectl.presentation.tables import worker_parts
-    from queuectl.presentation.views import worker_lines, worker_views
-
     now = status_of(app.queue)
+    rows = worker_rows(now)
     app.out.write(
-        worker_views(now),
-        plain=worker_lines(now),
+        [view_of(WORKER, row) for row in rows],
+        plain=plain_lines(WORKER, rows),
         table=lambda: worker_parts(now),
         ids=[each.id for each in now.workers],
     )
