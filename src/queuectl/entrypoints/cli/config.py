@@ -86,10 +86,8 @@ def get(app: App, key: str | None) -> int:
       queuectl config get db-path
       queuectl config get --output json
     """
-    return _get_all(app) if key is None else _get(app, key)
-
-
-def _get(app: App, key: str) -> int:
+    if key is None:
+        return _get_all(app)
     _ = app.out
     row = _row(app, key)
     app.out.write(view_of(SETTING, row), plain=[[row.value]], table=lambda: [_text(row.value)])

@@ -312,7 +312,7 @@ def _write_stopped(
 
 
 def _write_started(app: App, started: "Started") -> None:
-    running = _running_here(app, started)
+    running = max(len(app.container.local_workers().alive), len(started.workers))  # those just started at least
     view = {
         "supervisor_pid": started.supervisor_pid,
         "log": str(started.log),
@@ -328,8 +328,3 @@ def _write_started(app: App, started: "Started") -> None:
         ids=started.workers.values(),
     )
     app.note(f"log: {started.log}")
-
-
-def _running_here(app: App, started: "Started") -> int:
-    """The workers of the queue that run on this machine now, those just started at least."""
-    return max(len(app.container.local_workers().alive), len(started.workers))
