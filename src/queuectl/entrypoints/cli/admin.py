@@ -65,10 +65,9 @@ def _is_no_queue(finding: Finding) -> bool:
 
 def _directory_findings(app: App) -> Sequence[Finding]:
     try:
-        findings: Sequence[Finding] = app.container.examine_directories()
+        return list(app.container.examine_directories())
     except InvalidSetting as error:  # HOME is unknown, and so is where they are
         return [Finding(subject="directories", grade=Grade.FAIL, message=error.message, hint=error.hint)]
-    return findings
 
 
 def _worker_findings(app: App) -> Sequence[Finding]:

@@ -134,7 +134,7 @@ def stop(app: App, force: bool, timeout: timedelta | None) -> int:
     """
     _ = app.out  # a bad output setting must be told before anything is done
     known = _known(app)
-    local: LocalWorkers = app.container.local_workers(of=[] if known is None else list(known.here))
+    local: LocalWorkers = app.container.local_workers(of=list(known.here))
     taken_back, unreachable = _look_after_missing(app, known, local)
     ended, own = Ended(all=True, killed=()), None
     if local.targets:
@@ -184,23 +184,21 @@ def _refuse_in_a_job() -> None:
         )
 
 
-def _known(app: App) -> Known | None:
-    """The live workers that the database knows; None, and a line that says so, when it does not tell them soon."""
+def _known(app: App) -> Known:
+    """The live workers that the database knows; none, and a line that says so, when it does not tell them soon."""
 
     def look() -> Known:
         app.storage.open(create=False)
         return known_workers(app.container.workers(), app.container.machine_id())
 
-    return _in_time(app, look, "stopping this machine's workers without it", ANSWER_LIMIT)
+    return _in_time(app, look, "stopping this machine's workers without it", ANSWER_LIMIT) or Known()
 
 
-def _look_after_missing(app: App, known: Known | None, local: LocalWorkers) -> tuple[list[str], int]:
+def _look_after_missing(app: App, known: Known, local: LocalWorkers) -> tuple[list[str], int]:
     """Look after the workers that cannot be stopped from here: take back the jobs of those that have died.
 
     The ids of these jobs, and how many workers of this machine live and have not registered where we look.
     """
-    if known is None:
-        return [], 0
     missing = local.missing(known)
     unreachable = local.outliving(missing, app.container.is_alive())
     taken_back: list[str] = []
@@ -212,14 +210,13 @@ def _look_after_missing(app: App, known: Known | None, local: LocalWorkers) -> t
     return taken_back, unreachable
 
 
-def _jobs(known: Known | None, local: LocalWorkers) -> Mapping[str, int]:
+def _jobs(known: Known, local: LocalWorkers) -> Mapping[str, int]:
     """The number of jobs of each worker that was found, as far as the database has told."""
-    here = {} if known is None else known.here
-    return {it.worker: here[it.worker].jobs for it in local.alive if it.worker in here}
+    return {it.worker: known.here[it.worker].jobs for it in local.alive if it.worker in known.here}
 
 
-def _announce(app: App, known: Known | None, local: LocalWorkers, *, force: bool) -> None:
-    with_jobs = "" if known is None else f" with {counted(sum(_jobs(known, local).values()), 'job')}"
+def _announce(app: App, known: Known, local: LocalWorkers, *, force: bool) -> None:
+    with_jobs = "" if known.elsewhere is None else f" with {counted(sum(_jobs(known, local).values()), 'job')}"
     how = f"{' by force' if force else ''}{with_jobs}"
     workers = counted(len(local.alive), "worker")
     app.note(f"stopping {f'{workers}{how}' if local.alive else 'the processes of ended workers'}")
@@ -237,12 +234,12 @@ def _own_worker(app: App, local: LocalWorkers) -> str | None:
     return own
 
 
-def _clear_killed(app: App, known: Known | None, killed: Sequence[LocalProcess]) -> Sequence[str]:
+def _clear_killed(app: App, known: Known, killed: Sequence[LocalProcess]) -> Sequence[str]:
     """End what the killed workers have left, and take back their jobs; the ids of these."""
     for each in killed:
         app.note(f"worker {each.worker} (pid {each.process.pid}) did not stop, and was killed")
         app.container.kill_commands()(each.worker, each.commands)
-    return _taken_back(app) if killed and known is not None else []
+    return _taken_back(app) if killed and known.elsewhere is not None else []
 
 
 def _taken_back(app: App) -> Sequence[str]:
@@ -285,7 +282,7 @@ def _stopped(local: LocalWorkers) -> str:
 
 def _write_stopped(
     app: App,
-    known: Known | None,
+    known: Known,
     local: LocalWorkers,
     said: str,
     *,
@@ -303,7 +300,7 @@ def _write_stopped(
             "forced": forced,
             "workers": [{"pid": it.process.pid, "id": it.worker, "jobs": jobs.get(it.worker)} for it in local.alive],
             "taken_back": taken_back,
-            "elsewhere": None if known is None else known.elsewhere,
+            "elsewhere": known.elsewhere,
         },
         plain=ended.items(),
         said=lambda: [said],
