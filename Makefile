@@ -41,7 +41,7 @@ sql: $(READY) ## Compile the statements and the schema ahead of time, after a ch
 	$(RUN) queuectl.adapters.sql.engine.generate
 
 reference: $(READY) ## Make docs/reference.md of the commands, after a change to their help
-	$(RUN) queuectl.entrypoints.cli.reference docs/reference.md
+	$(RUN) queuectl.entrypoints.cli.reference docs/reference.in.md docs/reference.md
 
 test: $(READY) ## Run all tests but the slow ones; PYTEST_ARGS="-k retry -x" is passed on
 	$(RUN) pytest -n $(PROCESSES) -m "not slow" $(PYTEST_ARGS)

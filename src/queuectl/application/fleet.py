@@ -35,10 +35,13 @@ LOOK_AGAIN = 0.05
 
 
 class Known(NamedTuple):
-    """The workers that the database takes for alive: those of this machine by id, and how many there are elsewhere."""
+    """The workers that the database takes for alive: those of this machine by id, and how many there are elsewhere.
 
-    here: Mapping[str, WorkerRecord]
-    elsewhere: int
+    Nobody here, and None elsewhere, when it does not tell.
+    """
+
+    here: Mapping[str, WorkerRecord] = {}
+    elsewhere: int | None = None
 
 
 def known_workers(workers: WorkerRegistry, machine: str) -> Known:

@@ -43,6 +43,13 @@ class Column(NamedTuple, Generic[Row]):
     for_people: bool = False
     """JSON has no such key."""
 
+    def shown(self, row: Row) -> str:
+        """Its text in a table."""
+        if self.text is not None:
+            return self.text(row)
+        value = self.value(row)
+        return value if isinstance(value, str) else "" if value is None else str(value)
+
 
 class Result(NamedTuple, Generic[Row]):
     """The columns of a result in the order of JSON, and the keys of those of other renderings, in theirs."""
@@ -147,12 +154,20 @@ def _when(it: JobRow) -> str:
     return when(it.job, it.now or it.job.updated_at, it.lost)
 
 
-def _runs(job: Job) -> str:
-    return f"{job.attempts}, of which {job.failures} failed; max_retries {job.max_retries}"
+def _queue(it: JobRow) -> str:
+    return f"{it.job.queue}, priority {it.job.priority}"
 
 
-def _losses(job: Job) -> str:
-    return f"{job.losses} of the runs, alone with their worker" if job.losses else ""
+def _timeout(it: JobRow) -> str:
+    return format_duration(it.job.timeout) if it.job.timeout else "none"
+
+
+def _runs(it: JobRow) -> str:
+    return f"{it.job.attempts}, of which {it.job.failures} failed; max_retries {it.job.max_retries}"
+
+
+def _losses(it: JobRow) -> str:
+    return f"{it.job.losses} of the runs, alone with their worker" if it.job.losses else ""
 
 
 def _cancel(it: JobRow) -> str:
@@ -166,40 +181,30 @@ def _field(
     key: str,
     title: str = "",
     *,
-    text: Callable[[Job], str] | None = None,
+    text: Callable[[JobRow], str] | None = None,
     usual: object = None,
     label: str = "",
-    fact: Callable[[Job], str] | None = None,
+    fact: Callable[[JobRow], str] | None = None,
 ) -> Column[JobRow]:
     """A column with the field of the job that has its key as a name."""
-    return Column(
-        key,
-        value=lambda it: getattr(it.job, key),
-        title=title,
-        text=text and (lambda it: text(it.job)),
-        usual=usual,
-        label=label,
-        fact=fact and (lambda it: fact(it.job)),
-    )
+    return Column(key, lambda it: getattr(it.job, key), title, text, label, fact, usual)
 
 
 JOB: Result[JobRow] = Result(
     (
         _field("id", "ID", label="job"),
-        _field(
-            "queue", "QUEUE", usual=DEFAULT_QUEUE, label="queue", fact=lambda it: f"{it.queue}, priority {it.priority}"
-        ),
-        _field("command", "COMMAND", text=lambda it: shown_command(it.command), label="command"),
-        _field("state", "STATE", text=lambda it: Mark(it.state), label="state"),
+        _field("queue", "QUEUE", usual=DEFAULT_QUEUE, label="queue", fact=_queue),
+        _field("command", "COMMAND", text=lambda it: shown_command(it.job.command), label="command"),
+        _field("state", "STATE", text=lambda it: Mark(it.job.state), label="state"),
         _field("priority", "PRI", usual=5),
         _field("max_retries"),
-        _field("timeout", label="timeout", fact=lambda it: format_duration(it.timeout) if it.timeout else "none"),
-        _field("run_at", label="due", fact=lambda it: local_time(it.run_at)),
-        _field("created_at", label="created", fact=lambda it: local_time(it.created_at)),
+        _field("timeout", label="timeout", fact=_timeout),
+        _field("run_at", label="due", fact=lambda it: local_time(it.job.run_at)),
+        _field("created_at", label="created", fact=lambda it: local_time(it.job.created_at)),
         _field("updated_at"),
         _field("started_at"),
         _field("finished_at"),
-        _field("cwd", label="directory", fact=lambda it: escaped(it.cwd) if it.cwd else "the worker's own"),
+        _field("cwd", label="directory", fact=lambda it: escaped(it.job.cwd or "the worker's own")),
         Column("env", lambda it: {name: text if it.show_env else HIDDEN for name, text in it.job.env.items()}),
         _field("attempts", "RUNS", label="runs", fact=_runs),
         _field("failures"),
@@ -207,11 +212,11 @@ JOB: Result[JobRow] = Result(
         Column("worker", lambda it: it.holder or it.worker, label="worker", fact=lambda it: it.holder or ""),
         Column("worker_lost", lambda it: it.holder in it.lost),
         _field("exit_code"),
-        _field("last_error", "LAST ERROR", text=lambda it: escaped(it.last_error or ""), label="last error"),
+        _field("last_error", "LAST ERROR", text=lambda it: escaped(it.job.last_error or ""), label="last error"),
         Column("output", lambda it: it.output),
         Column("cancel_requested_at", lambda it: it.job.cancel_requested_at, label="cancel", fact=_cancel),
         _field("cancel_requested_by"),
-        _field("suspect", label="apart", fact=lambda it: APART if it.suspect else ""),
+        _field("suspect", label="apart", fact=lambda it: APART if it.job.suspect else ""),
         Column("when", _when, "WHEN", _when, "when", for_people=True),
     ),
     plain=("id", "state", "queue", "priority", "attempts", "run_at", "command"),

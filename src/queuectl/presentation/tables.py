@@ -1,6 +1,6 @@
 """Results as people read them on a terminal, as plain values; the command line's `terminal` draws them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -20,7 +20,6 @@ from queuectl.presentation.columns import (
     SETTING,
     TOTALS,
     WORKER,
-    Column,
     JobRow,
     MetricsRow,
     Result,
@@ -50,10 +49,8 @@ class Grid(NamedTuple):
     header: bool = True
 
 
-def titles_and_rows(
-    result: Result[Row], rows: Sequence[Row], *, titles: Mapping[str, str] | None = None
-) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """The headings and the cells of a table; `titles` has headings instead of those declared.
+def grid_of(result: Result[Row], rows: Sequence[Row], *, first: str | None = None) -> Grid:
+    """The table of these rows; `first` is another heading for the first column.
 
     Left out are columns whose rows all have the usual value.
     """
@@ -62,43 +59,22 @@ def titles_and_rows(
         for column in result.chosen(result.table)
         if column.usual is None or any(column.value(row) != column.usual for row in rows)
     ]
-    headings = [(titles or {}).get(column.key, column.title) for column in columns]
-    return headings, [tuple(_text(column, row) for column in columns) for row in rows]
+    titles = [column.title for column in columns]
+    return Grid([first or titles[0], *titles[1:]], [[column.shown(row) for column in columns] for row in rows])
 
 
 def page_of(result: Result[Row], row: Row) -> Sequence[tuple[str, str]]:
     """The page of one row: labels and texts, the empty ones left out."""
     first = result.chosen(result.page)
     rest = [column for column in result.columns if column.label and column.key not in result.page]
-    facts = [(column.label, (column.fact or column.text or _of_value(column))(row)) for column in (*first, *rest)]
+    facts = [(column.label, (column.fact or column.shown)(row)) for column in (*first, *rest)]
     return [(label, text) for label, text in facts if text]
 
 
-def _text(column: Column[Row], row: Row) -> str:
-    return (column.text or _of_value(column))(row)
-
-
-def _of_value(column: Column[Row]) -> Callable[[Row], str]:
-    def text(row: Row) -> str:
-        value = column.value(row)
-        return value if isinstance(value, str) else "" if value is None else str(value)
-
-    return text
-
-
-def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = ()) -> Grid:
-    """A list of jobs; queue and priority are shown only when one of them is not the usual.
-
-    `lost` are the ids of the workers that are lost.
-    """
-    columns, rows = titles_and_rows(JOB, [JobRow(job, now, lost=lost) for job in jobs])
-    return Grid(columns=columns, rows=rows)
-
-
-def dead_grid(jobs: Sequence[Job], now: datetime, _lost: Collection[str] = ()) -> Grid:
-    """The dead letter queue: what died, when and of what."""
-    columns, rows = titles_and_rows(DEAD_JOB, [JobRow(job, now) for job in jobs])
-    return Grid(columns=columns, rows=rows, elastic=2)
+def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = (), *, dead: bool = False) -> Grid:
+    """A list of jobs, or of `dead` ones: when each died, and of what; `lost` are the ids of the lost workers."""
+    rows = [JobRow(job, now, lost=lost) for job in jobs]
+    return grid_of(DEAD_JOB, rows)._replace(elastic=2) if dead else grid_of(JOB, rows)
 
 
 def info_parts(
@@ -109,8 +85,7 @@ def info_parts(
     facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
     parts: list[Grid | str] = [_page(facts)]
     if history:
-        columns, rows = titles_and_rows(ATTEMPT, history)
-        parts += ["", Grid(columns=columns, rows=rows, wrap=True)]
+        parts += ["", grid_of(ATTEMPT, history)._replace(wrap=True)]
     if output := last_output(history):
         truncated = any(attempt.output.truncated for attempt in history if attempt.output.content is output)
         end, is_whole = _end_of(output)
@@ -142,8 +117,7 @@ def worker_parts(status: Status) -> list[Grid | str]:
     """The live workers, or what to do when there are none."""
     if not status.workers:
         return ["no worker is running; `queuectl worker start` starts one"]
-    columns, rows = titles_and_rows(WORKER, worker_rows(status))
-    return [Grid(columns=columns, rows=rows)]
+    return [grid_of(WORKER, worker_rows(status))]
 
 
 def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> list[Grid | str]:
@@ -153,8 +127,7 @@ def metrics_parts(metrics: Metrics, window: timedelta, *, detailed: bool) -> lis
         outcomes = [(Mark(outcome), f"{metrics.attempts.get(outcome, 0):,}") for outcome in Outcome]
         parts += ["", Grid(columns=["ATTEMPTS", ""], rows=outcomes)]
         for title, tallies in (("WORKER", metrics.workers), ("QUEUE", metrics.queues)):
-            columns, rows = titles_and_rows(TOTALS, tallies, titles={"name": title})
-            parts += ["", Grid(columns=columns, rows=rows)] if tallies else []
+            parts += ["", grid_of(TOTALS, tallies, first=title)] if tallies else []
     return parts
 
 
@@ -165,12 +138,11 @@ def settings_parts(policy: Sequence[SettingRow], local: Sequence[SettingRow]) ->
 
 
 def _settings_grid(result: Result[SettingRow], title: str, settings: Sequence[SettingRow]) -> Grid:
-    columns, rows = titles_and_rows(result, settings, titles={"key": title})
-    rows = [[escaped(cell) for cell in row] for row in rows]
-    return Grid(columns=columns, rows=rows, below=[row.meaning for row in settings], elastic=2, wrap=True)
+    grid = grid_of(result, settings, first=title)
+    rows = [[escaped(cell) for cell in row] for row in grid.rows]
+    return grid._replace(rows=rows, below=[row.meaning for row in settings], elastic=2, wrap=True)
 
 
 def findings_grid(findings: Sequence[Finding]) -> Grid:
     """The findings of `doctor`."""
-    columns, rows = titles_and_rows(FINDING, findings)
-    return Grid(columns=columns, rows=rows, wrap=True, header=False)
+    return grid_of(FINDING, findings)._replace(wrap=True, header=False)

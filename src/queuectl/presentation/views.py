@@ -16,7 +16,6 @@ from queuectl.presentation.columns import (
     FINDING,
     JOB,
     METRICS,
-    SETTING,
     TOTALS,
     WORKER,
     JobRow,
@@ -45,53 +44,20 @@ def plain_lines(result: Result[Row], rows: Iterable[Row]) -> Iterator[Sequence[o
     return ([_cell(_json(column.value(row))) for column in columns] for row in rows)
 
 
-def job_view(
-    job: Job,
-    output: bytes | None = None,
-    *,
-    worker: str | None = None,
-    lost: Collection[str] = (),
-    show_env: bool = False,
-) -> View:
-    """One job; `output` is what its last ended attempt wrote, `worker` the last one, for a job that none holds.
-
-    `lost` are the ids of the workers that are lost.
-    """
-    return view_of(JOB, JobRow(job, output=output, worker=worker, lost=lost, show_env=show_env))
-
-
 def info_view(job: Job, history: Sequence[Attempt], *, lost: Collection[str] = (), show_env: bool = False) -> View:
     """One job with its attempts, the first one first."""
     worker = history[-1].lease.worker if history else None
-    view = job_view(job, last_output(history), worker=worker, lost=lost, show_env=show_env)
-    return {**view, "history": [attempt_view(attempt) for attempt in history]}
-
-
-def attempt_view(attempt: Attempt) -> View:
-    """One run of a job; `output` is null while it runs."""
-    return view_of(ATTEMPT, attempt)
+    row = JobRow(job, output=last_output(history), worker=worker, lost=lost, show_env=show_env)
+    return {**view_of(JOB, row), "history": [view_of(ATTEMPT, attempt) for attempt in history]}
 
 
 def status_view(status: Status) -> View:
     """The queue at one moment."""
     return {
         "jobs": {str(state): count for state, count in status.jobs.items()},
-        "workers": worker_views(status),
+        "workers": [view_of(WORKER, row) for row in worker_rows(status)],
         "at": timestamp(status.at),
     }
-
-
-def worker_views(status: Status) -> Sequence[View]:
-    """The workers; `heartbeat_age` is the time since one last renewed its lease.
-
-    `state` is what it said of itself last, also when it is `lost`.
-    """
-    return [view_of(WORKER, row) for row in worker_rows(status)]
-
-
-def worker_lines(status: Status) -> Iterator[Sequence[object]]:
-    """The plain lines of the workers."""
-    return plain_lines(WORKER, worker_rows(status))
 
 
 def lost_sentence(lost: LostWorker) -> str:
@@ -124,11 +90,6 @@ def setting_row(key: str, stored: Mapping[str, str]) -> SettingRow:
     chosen = SETTINGS[key]
     origin = "database" if key in stored else "default"
     return SettingRow(key, stored.get(key, chosen.default), chosen.default, origin, chosen.range, chosen.meaning)
-
-
-def setting_view(key: str, stored: Mapping[str, str]) -> View:
-    """One setting of the queue's policy as JSON."""
-    return view_of(SETTING, setting_row(key, stored))
 
 
 def findings_view(findings: Sequence[Finding]) -> View:

@@ -14,7 +14,7 @@ from queuectl.entrypoints.cli.output import Out, plain_line
 from queuectl.entrypoints.cli.terminal import draw
 from queuectl.presentation.columns import when
 from queuectl.presentation.formatting import escaped, relative, shown_command, shown_output, span
-from queuectl.presentation.tables import Grid, dead_grid, info_parts, jobs_grid
+from queuectl.presentation.tables import Grid, info_parts, jobs_grid
 from queuectl.presentation.views import View
 from queuectl.settings import load_settings
 from tests.builders import ANN, DAY, HOUR, MINUTE, NOON, SECOND, a_job, a_job_that_is, a_lease
@@ -206,7 +206,9 @@ def test_a_long_command_is_cut_to_the_width_of_the_terminal_and_an_id_never(monk
 
 def test_a_dead_job_shows_both_its_error_and_its_command_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     job = a_job_that_is(State.DEAD, command="command " * 20)
-    lines = drawn(dead_grid([job._replace(last_error="error " * 20)], NOON), columns=80, monkeypatch=monkeypatch)
+    lines = drawn(
+        jobs_grid([job._replace(last_error="error " * 20)], NOON, dead=True), columns=80, monkeypatch=monkeypatch
+    )
     assert max(cell_len(line) for line in lines) <= 80
     assert "error error" in lines[1]
     assert "command command" in lines[1]
@@ -274,5 +276,9 @@ def test_markup_in_a_users_text_is_only_text(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_no_escape_sequence_of_a_user_reaches_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     job = a_job_that_is(State.DEAD, command="printf '\x1b[2J'", cwd="/\x1b", env={"\x1b": "\x1b"})
-    parts = [*info_parts(job, [], NOON, show_env=True), dead_grid([job], NOON), Grid(columns=["A"], rows=[["b"]])]
+    parts = [
+        *info_parts(job, [], NOON, show_env=True),
+        jobs_grid([job], NOON, dead=True),
+        Grid(columns=["A"], rows=[["b"]]),
+    ]
     assert "\x1b" not in "\n".join(drawn(*parts, columns=80, monkeypatch=monkeypatch))

@@ -31,18 +31,12 @@ from queuectl.presentation.columns import (
     Result,
 )
 from queuectl.presentation.tables import page_of
-from queuectl.presentation.views import (
-    attempt_view,
-    flat,
-    info_view,
-    job_view,
-    metrics_view,
-    seconds,
-    setting_view,
-    status_view,
-    view_of,
-)
+from queuectl.presentation.views import View, flat, info_view, metrics_view, seconds, setting_row, status_view, view_of
 from tests.builders import ANN, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
+
+
+def job_view(job: Job, **shown: object) -> View:
+    return view_of(JOB, JobRow(job, **shown))
 
 
 def an_attempt(**overrides: object) -> Attempt:
@@ -99,7 +93,7 @@ def test_values_of_env_are_shown_only_on_demand() -> None:
 
 
 def test_output_that_is_not_utf_8_is_replaced() -> None:
-    assert job_view(a_job(), b"caf\xe9\n")["output"] == "caf�\n"
+    assert job_view(a_job(), output=b"caf\xe9\n")["output"] == "caf�\n"
 
 
 def test_an_attempt() -> None:
@@ -110,7 +104,7 @@ def test_an_attempt() -> None:
         error="killed by signal 9",
         output=Output(content=b"out", truncated=True),
     )
-    assert list(attempt_view(attempt).items()) == [
+    assert list(view_of(ATTEMPT, attempt).items()) == [
         ("attempt", 1),
         ("outcome", "failed"),
         ("exit_code", None),
@@ -133,7 +127,7 @@ def test_info_has_the_output_of_the_last_attempt_that_ended_and_the_history() ->
     view = info_view(job, [ended, running])
     assert view["output"] == "first"
     assert view["worker"] == "w-2"
-    assert view["history"] == [attempt_view(ended), attempt_view(running)]
+    assert view["history"] == [view_of(ATTEMPT, ended), view_of(ATTEMPT, running)]
     assert list(view)[-1] == "history"
 
 
@@ -205,9 +199,9 @@ def test_a_queue_where_nothing_ended_has_no_success_rate() -> None:
 
 
 def test_a_setting() -> None:
-    view = setting_view("max-retries", {"max-retries": "5"})
+    view = view_of(SETTING, setting_row("max-retries", {"max-retries": "5"}))
     assert (view["value"], view["default"], view["from"]) == ("5", "3", "database")
-    assert setting_view("lease", {})["from"] == "default"
+    assert view_of(SETTING, setting_row("lease", {}))["from"] == "default"
 
 
 def test_a_drill() -> None:

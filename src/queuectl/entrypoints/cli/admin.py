@@ -40,8 +40,7 @@ def init(app: App) -> None:
 
 @click.command("doctor", cls=Command)
 @pass_app
-@click.pass_context
-def doctor(ctx: click.Context, app: App) -> None:
+def doctor(app: App) -> int:
     """Check the database and this installation. The exit code is 1 if something is broken.
 
     Examples:
@@ -56,7 +55,7 @@ def doctor(ctx: click.Context, app: App) -> None:
         findings += _worker_findings(app)
     view = findings_view(findings)
     app.out.write(view, plain=plain_lines(FINDING, findings), table=lambda: [findings_grid(findings)])
-    ctx.exit(DONE if view["ok"] else FAILED)
+    return DONE if view["ok"] else FAILED
 
 
 def _is_no_queue(finding: Finding) -> bool:
@@ -66,10 +65,9 @@ def _is_no_queue(finding: Finding) -> bool:
 
 def _directory_findings(app: App) -> Sequence[Finding]:
     try:
-        findings: Sequence[Finding] = app.container.examine_directories()
+        return list(app.container.examine_directories())
     except InvalidSetting as error:  # HOME is unknown, and so is where they are
         return [Finding(subject="directories", grade=Grade.FAIL, message=error.message, hint=error.hint)]
-    return findings
 
 
 def _worker_findings(app: App) -> Sequence[Finding]:

@@ -41,11 +41,7 @@ class App:
         """The local settings in force. Raises InvalidSetting."""
         from queuectl.settings import load_settings  # which help does without: platformdirs, pathlib
 
-        return load_settings(
-            database_url=self.flags.get("database_url"),
-            output=self.flags.get("output"),
-            color=self.flags.get("color"),
-        )
+        return load_settings(**self.flags)
 
     @cached_property
     def out(self) -> "Out":

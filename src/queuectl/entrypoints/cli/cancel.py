@@ -24,8 +24,7 @@ INITIAL_PAUSE, MAX_PAUSE = 0.02, 0.5
 @click.option("--no-wait", is_flag=True, help="Only ask: do not wait until the commands that run have ended.")
 @click.option("--now", is_flag=True, help="Kill the commands at once, without kill-grace.")
 @pass_app
-@click.pass_context
-def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, now: bool) -> None:
+def cancel(app: App, job_ids: Sequence[str], no_wait: bool, now: bool) -> int:
     """Cancel jobs, whether they wait or run, on whatever host.
 
     A command that runs gets SIGTERM, and SIGKILL after kill-grace, or at once with --now or when the same job is
@@ -48,9 +47,9 @@ def cancel(ctx: click.Context, app: App, job_ids: Sequence[str], no_wait: bool, 
         _write(app, asked, {})
         if running:
             app.note(f"did not wait: {counted(len(running), 'command')} may still run")
-        ctx.exit(code)
+        return code
     later = _wait_for_ends(app, asked, running)
-    ctx.exit(code or later)
+    return code or later
 
 
 def _wait_for_ends(app: App, asked: Sequence[Job], running: Mapping[str, Job]) -> int:

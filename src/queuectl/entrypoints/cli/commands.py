@@ -23,28 +23,21 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         ctx.ensure_object(App).flags[param.name] = value
 
 
+def _global(name: str, help_: str, values: Sequence[str] = ()) -> click.Option:
+    kind = click.Choice(values) if values else None
+    metavar = None if values else "URL"
+    return click.Option([name], type=kind, metavar=metavar, expose_value=False, callback=_remember, help=help_)
+
+
 GLOBAL_OPTIONS: list[click.Parameter] = [
-    click.Option(
-        ["--database-url"],
-        metavar="URL",
-        expose_value=False,
-        callback=_remember,
-        help="The queue: sqlite:///PATH or postgresql://… [QUEUECTL_DATABASE_URL, which keeps a password out of `ps`]",
+    _global(
+        "--database-url",
+        "The queue: sqlite:///PATH or postgresql://… [QUEUECTL_DATABASE_URL, which keeps a password out of `ps`]",
     ),
-    click.Option(
-        ["--output"],
-        type=click.Choice(FORMATS),
-        expose_value=False,
-        callback=_remember,
-        help="auto is a table on a terminal and plain (tab-separated) in a pipe. [QUEUECTL_OUTPUT]",
+    _global(
+        "--output", "auto is a table on a terminal and plain (tab-separated) in a pipe. [QUEUECTL_OUTPUT]", FORMATS
     ),
-    click.Option(
-        ["--color"],
-        type=click.Choice(COLORS),
-        expose_value=False,
-        callback=_remember,
-        help="When to colour. [QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR]",
-    ),
+    _global("--color", "When to colour. [QUEUECTL_COLOR, NO_COLOR, FORCE_COLOR]", COLORS),
 ]
 
 

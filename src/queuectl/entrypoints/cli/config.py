@@ -78,8 +78,7 @@ def _begun(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Seq
 @config.command("get")
 @click.argument("key", required=False, shell_complete=_begun)
 @pass_app
-@click.pass_context
-def get(ctx: click.Context, app: App, key: str | None) -> None:
+def get(app: App, key: str | None) -> int:
     """Print the value in force of KEY, or of all keys.
 
     Examples:
@@ -87,10 +86,8 @@ def get(ctx: click.Context, app: App, key: str | None) -> None:
       queuectl config get db-path
       queuectl config get --output json
     """
-    ctx.exit(_get_all(app) if key is None else _get(app, key))
-
-
-def _get(app: App, key: str) -> int:
+    if key is None:
+        return _get_all(app)
     _ = app.out
     row = _row(app, key)
     app.out.write(view_of(SETTING, row), plain=[[row.value]], table=lambda: [_text(row.value)])
@@ -107,8 +104,7 @@ def _get_all(app: App) -> int:
 
 @config.command("show", short_help="Show all settings, where each is from, and what it means.")
 @pass_app
-@click.pass_context
-def show(ctx: click.Context, app: App) -> None:
+def show(app: App) -> int:
     """Show all settings: value, default, where the value is from, and what it means.
 
     The local settings are shown also where the database cannot be reached or
@@ -128,7 +124,7 @@ def show(ctx: click.Context, app: App) -> None:
         plain=plain_lines(SETTING, [*(policy or ()), *local]),
         table=lambda: settings_parts(policy or (), local),
     )
-    ctx.exit(app.reporter.queue_error(trouble) if trouble else 0)
+    return app.reporter.queue_error(trouble) if trouble else 0
 
 
 @config.command("set", cls=KeysCommand, context_settings={"ignore_unknown_options": True})
@@ -148,7 +144,7 @@ def set_(app: App, key: str, value: str) -> None:
     if _is_local(key):
         return _set_local(app, key, value)
     set_setting(app.queue, key, value)
-    return _report(app, key)
+    return _report(app, _row(app, key))
 
 
 @config.command("unset", short_help="Put KEY back to its default.")
@@ -162,9 +158,10 @@ def unset(app: App, key: str) -> None:
       queuectl config unset db-path
     """
     if _is_local(key):
-        return _unset_local(app, key)
+        change(config_file(), key, None)
+        return _report(app, _row_after(app, key, "unset"))
     unset_setting(app.queue, key)
-    return _report(app, key)
+    return _report(app, _row(app, key))
 
 
 def _is_local(key: str) -> bool:
@@ -176,7 +173,7 @@ def _is_local(key: str) -> bool:
 
 def _row(app: App, key: str) -> SettingRow:
     if _is_local(key):
-        return _local_row(key, _shown(key, in_force(**app.flags)[key]))
+        return _local_row(key, in_force(**app.flags)[key])
     return setting_row(key, stored_settings(app.queue))
 
 
@@ -190,11 +187,10 @@ def _policy(app: App) -> tuple[Sequence[SettingRow] | None, DatabaseUnavailable 
     return [setting_row(key, stored) for key in SETTINGS], None
 
 
-def _report(app: App, key: str) -> None:
-    row = _row(app, key)
-    origin = ", the default" if row.origin == DEFAULT else ""
-    said = [f"{key} is now {row.value}{origin}"]
-    app.out.done(view_of(SETTING, row), plain=[[key, row.value]], said=lambda: said)
+def _report(app: App, row: SettingRow) -> None:
+    origin = {DEFAULT: ", the default", "database": ""}.get(row.origin, f", from {_text(row.origin)}")
+    said = [f"{row.key} is now {_text(row.value)}{origin}"]
+    app.out.done(view_of(SETTING, row), plain=[[row.key, row.value]], said=lambda: said)
 
 
 def _set_local(app: App, key: str, value: str) -> None:
@@ -207,53 +203,40 @@ def _set_local(app: App, key: str, value: str) -> None:
         app.note(f"note: {other} is removed from {_text(path)}: {key} replaces it")
     if key == "database-url" and has_password(text):
         app.note("hint: ~/.pgpass or PGPASSWORD is a better place for the password")
-    found = _in_force_after(app, key, "set")
+    found = _row_after(app, key, "set")
     is_in_force = found.origin == str(path)
     if not is_in_force:
-        value = f"={_text(found.text)}" if found.origin == LOCAL[key].variable else ""
+        value = f"={_text(found.value)}" if found.origin == LOCAL[key].variable else ""
         app.note(f"note: {found.origin}{value} wins over it")
-    verb = "is now" if is_in_force else "is set to"
-    view = view_of(SETTING, _local_row(key, InForce(shown, str(path))))
-    app.out.write(view, plain=[[key, shown]], table=lambda: [f"{key} {verb} {_text(shown)}, in {_text(path)}"])
+    said = f"{key} {'is now' if is_in_force else 'is set to'} {_text(shown)}, in {_text(path)}"
+    view = view_of(SETTING, _local_row(key, InForce(text, str(path))))
+    app.out.done(view, plain=[[key, shown]], said=lambda: [said])
 
 
-def _unset_local(app: App, key: str) -> None:
-    change(config_file(), key, None)
-    found = _in_force_after(app, key, "unset")
-    origin = "the default" if found.origin == DEFAULT else f"from {_text(found.origin)}"
-    text = [f"{key} is now {_text(found.text)}, {origin}"]
-    app.out.write(view_of(SETTING, _local_row(key, found)), plain=[[key, found.text]], table=lambda: text)
-
-
-def _in_force_after(app: App, key: str, done: str) -> InForce:
+def _row_after(app: App, key: str, done: str) -> SettingRow:
     """The setting in force for the next call, which has no flags, now that the file is changed."""
     try:
         _ = app.out
-        return _shown(key, in_force()[key])
+        return _local_row(key, in_force()[key])
     except QueueError as error:
         error.message = f"{key} is {done}, but {error.message}"
         raise
 
 
 def _local(app: App) -> Sequence[SettingRow]:
-    return [_local_row(key, _shown(key, found)) for key, found in in_force(**app.flags).items()]
+    return [_local_row(key, found) for key, found in in_force(**app.flags).items()]
 
 
 def _local_row(key: str, found: InForce) -> SettingRow:
-    """One local setting, with the text in force, as a user may see it."""
-    chosen = LOCAL[key]
+    """One local setting, with the text in force, as a user may see it: no password in the URL."""
+    chosen, text = LOCAL[key], found.text
+    if key == "database-url":
+        try:
+            text = _display_url(text or "")
+        except DatabaseUnavailable:
+            text = None  # what cannot be parsed may be anything, a password too
     meaning = "; ".join(filter(None, (chosen.meaning, ", ".join(chosen.winners))))
-    return SettingRow(key, found.text, chosen.default(), found.origin, chosen.range, meaning)
-
-
-def _shown(key: str, found: InForce) -> InForce:
-    """The setting as a user may see it: no password in the URL."""
-    if key != "database-url":
-        return found
-    try:
-        return found._replace(text=_display_url(found.text or ""))
-    except DatabaseUnavailable:
-        return found._replace(text=None)  # what cannot be parsed may be anything, a password too
+    return SettingRow(key, text, chosen.default(), found.origin, chosen.range, meaning)
 
 
 def _display_url(url: str) -> str:

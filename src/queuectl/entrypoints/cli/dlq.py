@@ -9,8 +9,8 @@ from queuectl.application.operate.inspect import status_of
 from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Group, Whole
-from queuectl.entrypoints.cli.jobs import DEFAULT_LIMIT, MAX_LIMIT, list_matching, write_changed
+from queuectl.entrypoints.cli.commands import Group
+from queuectl.entrypoints.cli.jobs import limit_option, list_matching, queues_option, write_changed
 from queuectl.presentation.formatting import DLQ_EMPTY, counted
 
 
@@ -25,14 +25,8 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
-@click.option(
-    "--limit",
-    type=Whole(0, MAX_LIMIT),
-    default=DEFAULT_LIMIT,
-    metavar="N",
-    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
-)
+@queues_option
+@limit_option
 @pass_app
 def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
     """List the dead jobs, the latest death first.
@@ -50,8 +44,7 @@ def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
 @click.argument("job_ids", metavar="[ID…]", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="Every dead job.")
 @pass_app
-@click.pass_context
-def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool) -> None:
+def retry_dead(app: App, job_ids: Sequence[str], all_: bool) -> int:
     """Run dead jobs again.
 
     They are due at once, with all their retries; their history stays.
@@ -65,10 +58,10 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
         retried = [job for some in retry_all_dead(app.queue) for job in some]
         write_changed(app, retried, lambda: [f"{counted(len(retried), 'dead job')} will run again"])
         _tell_if_empty(app, retried)
-        return
+        return 0
     jobs, code = app.each(job_ids, lambda job_id: retry_dead_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
-    ctx.exit(code)
+    return code
 
 
 @dlq.command("remove")
@@ -76,8 +69,7 @@ def retry_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool)
 @click.option("--all", "all_", is_flag=True, help="Every dead job.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before --all.")
 @pass_app
-@click.pass_context
-def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool, yes: bool) -> None:
+def remove_dead(app: App, job_ids: Sequence[str], all_: bool, yes: bool) -> int:
     """Delete dead jobs with their history, for good.
 
     Examples:
@@ -91,10 +83,10 @@ def remove_dead(ctx: click.Context, app: App, job_ids: Sequence[str], all_: bool
         removed = [job_id for some in remove_all_dead(app.queue) for job_id in some]
         _write_removed(app, removed, [f"removed {counted(len(removed), 'dead job')}"])
         _tell_if_empty(app, removed)
-        return
+        return 0
     removed, code = app.each(job_ids, lambda job_id: _remove(app, job_id))
     _write_removed(app, removed, [f"removed job {job_id}" for job_id in removed])
-    ctx.exit(code)
+    return code
 
 
 def _either(job_ids: Sequence[str], all_: bool) -> None:
@@ -120,7 +112,7 @@ def _remove(app: App, job_id: str) -> str:
 
 def _write_removed(app: App, removed: Sequence[str], said: Sequence[str]) -> None:
     if removed or app.out.is_json:
-        app.out.done([{"id": job_id} for job_id in removed], plain=None, said=lambda: said, ids=removed)
+        app.out.done([{"id": job_id} for job_id in removed], said=lambda: said, ids=removed)
 
 
 def _tell_if_empty(app: App, changed: Sequence[object]) -> None:

@@ -68,10 +68,9 @@ def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int |
 
 def clear_away_on_signals() -> None:
     """Have the signals that would end this process raise SystemExit, so that the scratch queue is removed then too."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(SIGNALLED + number)
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: exit_by(number))
-
-
-def exit_by(number: int) -> None:
-    """End as a signal asks, with everything cleared away on the way."""
-    raise SystemExit(SIGNALLED + number)
+        signal.signal(number, end)

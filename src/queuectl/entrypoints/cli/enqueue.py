@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import click
@@ -21,9 +21,9 @@ from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.batch import MAX_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
 from queuectl.entrypoints.cli.failures import WrongUsage
-from queuectl.presentation.columns import when
+from queuectl.presentation.columns import JOB, JobRow, when
 from queuectl.presentation.formatting import counted, local_moment
-from queuectl.presentation.views import View, job_view
+from queuectl.presentation.views import view_of
 
 COMMAND_OPTION = ("-c", "--command")
 
@@ -45,38 +45,38 @@ class EnqueueCommand(Command):
         if "--" in args:
             index = args.index("--")
             args, ctx.meta["queuectl.program"] = args[:index], args[index + 1 :]
-        ctx.meta["queuectl.words"] = self._words(ctx, args)
-        ctx.meta["queuectl.unquoted"] = self._unquoted(ctx, args)
+        ctx.meta["queuectl.args"] = tuple(args)
         return super().parse_args(ctx, args)
 
     def wrong_option(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
         """An option of a program that should stand after `--`, or one that nobody has."""
-        words: Sequence[str] = ctx.meta["queuectl.words"]
-        unquoted: Sequence[str] = ctx.meta["queuectl.unquoted"]
-        if unquoted and not self.meant_by(ctx, error.option_name):
+        words = _words(ctx)
+        if (unquoted := _unquoted(ctx, words)) and not self.meant_by(ctx, error.option_name):
             return command_without_quotes(unquoted, ctx)
         if words and not looks_like_a_document(words[0]):
             return program_without_dashes(words, ctx)
         return super().wrong_option(ctx, error)
 
-    def _words(self, ctx: click.Context, args: list[str]) -> Sequence[str]:
-        """The arguments from the first on that is no option: a program's, if somebody forgot the `--`."""
-        parser = self.make_parser(ctx)
-        parser.allow_interspersed_args = False
-        try:
-            words = parser.parse_args(list(args))[0]["documents"]
-        except click.UsageError:
-            return []
-        return words if isinstance(words, tuple) else []  # click has a mark of its own for none
 
-    def _unquoted(self, ctx: click.Context, args: list[str]) -> Sequence[str]:
-        """The words after -c up to an option of ours: a command line, if somebody forgot the quotes; else none."""
-        if not set(COMMAND_OPTION).isdisjoint(ctx.meta["queuectl.words"]):
-            return []  # the -c is an option of a program whose -- is missing
-        own = {name for param in self.get_params(ctx) for name in param.opts}
-        index = next((index for index, arg in enumerate(args) if arg in COMMAND_OPTION), len(args))
-        words = list(takewhile(lambda word: word.partition("=")[0] not in own, args[index + 1 :]))
-        return words if len(words) > 1 else []
+def _words(ctx: click.Context) -> Sequence[str]:
+    """The arguments from the first on that is no option: a program's, if somebody forgot the `--`."""
+    parser = ctx.command.make_parser(ctx)
+    parser.allow_interspersed_args = False
+    try:
+        words = parser.parse_args(list(ctx.meta["queuectl.args"]))[0]["documents"]
+    except click.UsageError:
+        return []
+    return words if isinstance(words, tuple) else []  # click has a mark of its own for none
+
+
+def _unquoted(ctx: click.Context, words: Sequence[str]) -> Sequence[str]:
+    """The words after -c up to an option of ours: a command line, if somebody forgot the quotes; else none."""
+    if not set(COMMAND_OPTION).isdisjoint(words):
+        return []  # the -c is an option of a program whose -- is missing
+    own = {name for param in ctx.command.get_params(ctx) for name in param.opts}
+    after = list(dropwhile(lambda arg: arg not in COMMAND_OPTION, ctx.meta["queuectl.args"]))[1:]
+    unquoted = list(takewhile(lambda word: word.partition("=")[0] not in own, after))
+    return unquoted if len(unquoted) > 1 else []
 
 
 def looks_like_a_document(word: str) -> bool:
@@ -179,9 +179,8 @@ def _no_collections() -> Iterator[None]:
 
 def _lines(app: App, documents: Sequence[str], command: object) -> Sequence[Line]:
     """The jobs that are said by the option `command`, by what came after `--`, or by `documents`."""
-    meta = click.get_current_context().meta
-    program: Sequence[str] | None = meta.get("queuectl.program")
-    _refuse_mixed_forms(documents, program, command, meta["queuectl.words"])
+    program: Sequence[str] | None = click.get_current_context().meta.get("queuectl.program")
+    _refuse_mixed_forms(documents, program, command)
     if command is not None:
         return [Line(None, {"command": _in_utf8(str(command))})]
     if program is not None:
@@ -189,13 +188,12 @@ def _lines(app: App, documents: Sequence[str], command: object) -> Sequence[Line
     return _documents(app, documents[0])
 
 
-def _refuse_mixed_forms(
-    documents: Sequence[str], program: Sequence[str] | None, command: object, words: Sequence[str]
-) -> None:
+def _refuse_mixed_forms(documents: Sequence[str], program: Sequence[str] | None, command: object) -> None:
     """Raise UsageError unless the job, or the batch, is said in one way."""
-    ctx = click.get_current_context()
     if documents and not looks_like_a_document(documents[0]):
-        if unquoted := ctx.meta["queuectl.unquoted"]:
+        ctx = click.get_current_context()
+        words = _words(ctx)
+        if unquoted := _unquoted(ctx, words):
             raise command_without_quotes(unquoted, ctx)
         raise program_without_dashes(words or documents, ctx)
     forms = [*documents[:1], *(["-c"] if command is not None else []), *(["--"] if program is not None else [])]
@@ -341,8 +339,9 @@ def _spinner(app: App, count: int) -> AbstractContextManager[object]:
 
 def _report(app: App, jobs: Sequence[Job], limited: Sequence[Job], *, is_batch: bool) -> None:
     """Say what was stored; `limited` are the jobs whose time limit is the policy's."""
-    view: View | Iterator[View] = (job_view(job) for job in jobs) if is_batch else job_view(jobs[0])
-    app.out.done(view, plain=None, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
+    views = (view_of(JOB, JobRow(job)) for job in jobs)
+    view = views if is_batch else next(views)
+    app.out.done(view, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
     if limited and not app.out.is_table:
         app.note(f"{_some([job.id for job in limited])}: {_limit(limited)}")
     _warn_if_unserved(app, jobs)

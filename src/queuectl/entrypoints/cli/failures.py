@@ -75,9 +75,7 @@ class Reporter:
     def queue_error(self, error: QueueError) -> int:
         """An error in the queue's own words: a line for each problem, and the next step."""
         problems = error.problems if isinstance(error, InvalidJob) else ()
-        self._write(
-            error_view(error.code, error.message, error.hint, problems), problems or (error.message,), error.hint
-        )
+        self._write(error.code, error.message, error.hint, problems)
         return exit_code(error)
 
     def usage_error(self, error: click.ClickException) -> int:
@@ -89,21 +87,21 @@ class Reporter:
             hint: str | None = error.hint
         else:
             hint = f"`{ctx.command_path} --help` shows how it is used" if ctx else None
-        self._write(error_view("usage", message, hint), (message,), hint)
+        self._write("usage", message, hint)
         return USAGE
 
     def trouble(self, message: str) -> int:
         """Trouble that is not the queue's: a file, a pipe, the terminal."""
-        self._write(error_view("failed", message), (message,), None)
+        self._write("failed", message)
         return FAILED
 
-    def _write(self, view: dict[str, object], lines: Sequence[str], hint: str | None) -> None:
+    def _write(self, code: str, message: str, hint: str | None = None, problems: Sequence[str] = ()) -> None:
         if self._as_json:
             import json  # which errors in words do without
 
-            say(json.dumps(view))
+            say(json.dumps(error_view(code, message, hint, problems)))
             return
-        for line in lines:
+        for line in problems or (message,):
             self._line("error:", "red", line)
         if hint:
             self._line("hint:", "cyan", hint)

@@ -128,14 +128,12 @@ def hint_for_argument(argument: str, command: str) -> str | None:
         return f"`queuectl help {command}` shows its help"
     if command == "list" and argument.lower() in STATES:
         return f"`queuectl list --state {argument.lower()}` lists those jobs"
-    if command in ("list", "status", "metrics"):
+    if command in ("list", "status", "metrics", "dlq list"):
         return f"`queuectl info {argument}` shows a job with that id"
     if command in ("info", "show"):
         return "it shows one job; `queuectl list` shows many"
     if command == "worker start" and argument.isdecimal():
         return f"`queuectl worker start --count {argument}` starts that many"
-    if command == "dlq list":
-        return f"`queuectl info {argument}` shows a job with that id"
     return None
 
 

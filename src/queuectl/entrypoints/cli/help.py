@@ -1,6 +1,6 @@
 """`queuectl help`: the help of a command, or of what concerns all commands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -15,10 +15,7 @@ of the first failure. When something was done but could not be told (a full
 disk, a closed pipe), the exit code is still 0, and stderr says what was done.
 """
 
-TOPICS: Mapping[str, str] = {
-    GLOBAL_OPTIONS_TOPIC: "the options that every command takes",
-    "exit-codes": "what each exit code means",
-}
+TOPICS = (GLOBAL_OPTIONS_TOPIC, "exit-codes")
 
 
 def _begun(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Sequence[str]:

@@ -16,14 +16,25 @@ from queuectl.entrypoints.cli.commands import Command, Whole
 from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.columns import DEAD_JOB, JOB, JobRow
 from queuectl.presentation.formatting import DLQ_EMPTY
-from queuectl.presentation.tables import dead_grid, info_parts, jobs_grid
-from queuectl.presentation.views import View, flat, info_view, job_view, plain_lines
+from queuectl.presentation.tables import info_parts, jobs_grid
+from queuectl.presentation.views import View, flat, info_view, plain_lines, view_of
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000_000_000
 
 CHUNK = 100
 """Jobs whose output is in memory at a time: each may have megabytes of it."""
+
+queues_option = click.option(
+    "--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable."
+)
+limit_option = click.option(
+    "--limit",
+    type=Whole(0, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+    metavar="N",
+    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
+)
 
 
 @click.command("list", cls=Command)
@@ -34,14 +45,8 @@ CHUNK = 100
     type=click.Choice([str(state) for state in State], case_sensitive=False),
     help="Only the jobs in this state. Repeatable.",
 )
-@click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Only the jobs of this queue. Repeatable.")
-@click.option(
-    "--limit",
-    type=Whole(0, MAX_LIMIT),
-    default=DEFAULT_LIMIT,
-    metavar="N",
-    help=f"At most so many, else {DEFAULT_LIMIT}; 0 for all.",
-)
+@queues_option
+@limit_option
 @click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
 @pass_app
 def list_jobs(app: App, states: Sequence[str], queues: Sequence[str], limit: int, show_env: bool) -> None:
@@ -92,8 +97,7 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 @click.command("retry", cls=Command)
 @click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
 @pass_app
-@click.pass_context
-def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
+def retry(app: App, job_ids: Sequence[str]) -> int:
     """Run jobs again that have ended: completed, dead or cancelled.
 
     They are due at once, with all their retries; their history stays.
@@ -104,7 +108,7 @@ def retry(ctx: click.Context, app: App, job_ids: Sequence[str]) -> None:
     """
     jobs, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
-    ctx.exit(code)
+    return code
 
 
 def list_matching(
@@ -119,11 +123,10 @@ def list_matching(
     )
     jobs = found[:limit] if limit else found
     lost = lost_holders(app.queue, jobs)
-    grid = dead_grid if list(states) == [State.DEAD] else jobs_grid
     app.out.write(
         _views(app, jobs, lost, show_env=show_env),
         plain=plain_lines(DEAD_JOB if dlq else JOB, map(JobRow, jobs)),
-        table=lambda: [grid(jobs, app.queue.clock(), lost)] if jobs else [],
+        table=lambda: [jobs_grid(jobs, app.queue.clock(), lost, dead=list(states) == [State.DEAD])] if jobs else [],
         ids=(job.id for job in jobs),
     )
     if app.out.is_table and not jobs:
@@ -136,7 +139,7 @@ def list_matching(
 def write_changed(app: App, jobs: Sequence[Job], said: Callable[[], Sequence[str]]) -> None:
     """Write the jobs that a command changed: sentences for people, the ids in a pipe."""
     if jobs or app.out.is_json:
-        app.out.done(_views(app, jobs), plain=None, said=said, ids=[job.id for job in jobs])
+        app.out.done(_views(app, jobs), said=said, ids=[job.id for job in jobs])
 
 
 def _nothing_found(states: Sequence[State], queues: Sequence[str]) -> str:
@@ -150,7 +153,7 @@ def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_en
     while chunk := list(islice(remaining, CHUNK)):
         outputs = outputs_of(app.queue, chunk)
         for job in chunk:
-            yield job_view(job, outputs.get(job.id), lost=lost, show_env=show_env)
+            yield view_of(JOB, JobRow(job, output=outputs.get(job.id), lost=lost, show_env=show_env))
 
 
 def _write_raw(job: Job, history: Sequence[Attempt], number: int | None) -> None:

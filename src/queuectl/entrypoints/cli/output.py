@@ -43,7 +43,7 @@ class Out(NamedTuple):
         self,
         view: View | Iterable[View],
         *,
-        plain: Iterable[Sequence[object]] | None,
+        plain: Iterable[Sequence[object]] | None = None,
         table: Callable[[], Sequence[Grid | str]],
         ids: Iterable[str] | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class Out(NamedTuple):
         self,
         view: View | Iterable[View],
         *,
-        plain: Iterable[Sequence[object]] | None,
+        plain: Iterable[Sequence[object]] | None = None,
         said: Callable[[], Sequence[str]],
         ids: Iterable[str] | None = None,
     ) -> None:

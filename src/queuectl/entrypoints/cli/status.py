@@ -9,8 +9,9 @@ from queuectl.application.operate.inspect import LostWorker, status_of
 from queuectl.application.operate.metrics import metrics_of
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Duration
+from queuectl.presentation.columns import WORKER, worker_rows
 from queuectl.presentation.tables import metrics_parts, status_parts
-from queuectl.presentation.views import flat, lost_sentence, metrics_view, status_view, worker_lines
+from queuectl.presentation.views import flat, lost_sentence, metrics_view, plain_lines, status_view
 
 
 @click.command("status", cls=Command)
@@ -27,7 +28,7 @@ def status(app: App) -> None:
     """
     now = status_of(app.queue)
     plain: list[Sequence[object]] = [("jobs", state, count) for state, count in now.jobs.items()]
-    plain += [("worker", *line) for line in worker_lines(now)]
+    plain += [("worker", *line) for line in plain_lines(WORKER, worker_rows(now))]
     app.out.write(status_view(now), plain=plain, table=lambda: status_parts(now), ids=[each.id for each in now.workers])
     tell_lost(app, now.lost)
 

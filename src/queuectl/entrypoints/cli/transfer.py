@@ -78,11 +78,9 @@ def _drain(app: App, source: "Container") -> None:
         app.note(f"stopping {counted(len(local.alive), 'worker')} of {source.storage().name}")
         local.ask_to_stop()
         local.wait(None)
+    told: set[str] = set()
     while waiting := [each for each in source.workers().live() if each.lease_expires_at > source.clock()()]:
-        app.note(f"waiting for {counted(len(waiting), 'worker')} on {', '.join(sorted({w.host for w in waiting}))}")
-        _wait_until_gone(source, {worker.id for worker in waiting})
-
-
-def _wait_until_gone(source: "Container", ids: set[str]) -> None:
-    while any(each.id in ids and each.lease_expires_at > source.clock()() for each in source.workers().live()):
+        if told.isdisjoint(each.id for each in waiting):
+            app.note(f"waiting for {counted(len(waiting), 'worker')} on {', '.join(sorted({w.host for w in waiting}))}")
+            told = {each.id for each in waiting}
         time.sleep(POLL_INTERVAL)

@@ -16,7 +16,10 @@ from queuectl.domain.ports.host import LocalProcess
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Duration, Group, Whole
 from queuectl.entrypoints.cli.status import tell_lost
+from queuectl.presentation.columns import WORKER, worker_rows
 from queuectl.presentation.formatting import counted
+from queuectl.presentation.tables import worker_parts
+from queuectl.presentation.views import plain_lines, view_of
 
 if TYPE_CHECKING:
     from queuectl.entrypoints.worker.background import Started
@@ -116,8 +119,7 @@ def start(
     help="Wait no longer than this: 90, 1m. Default: for ever.",
 )
 @pass_app
-@click.pass_context
-def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -> None:
+def stop(app: App, force: bool, timeout: timedelta | None) -> int:
     """Stop the workers of this machine: they claim no more, and finish the jobs in hand.
 
     Waits until they have ended. If --timeout passes first, they go on stopping
@@ -132,7 +134,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
     """
     _ = app.out  # a bad output setting must be told before anything is done
     known = _known(app)
-    local: LocalWorkers = app.container.local_workers(of=[] if known is None else list(known.here))
+    local: LocalWorkers = app.container.local_workers(of=list(known.here))
     taken_back, unreachable = _look_after_missing(app, known, local)
     ended, own = Ended(all=True, killed=()), None
     if local.targets:
@@ -149,7 +151,7 @@ def stop(ctx: click.Context, app: App, force: bool, timeout: timedelta | None) -
         )
     said = _stopped(local) if ended.all else ASKED if own else STILL_STOPPING
     _write_stopped(app, known, local, said, stopped=ended.all, forced=force, taken_back=taken_back)
-    ctx.exit(0 if (ended.all or own) and not unreachable else 1)
+    return 0 if (ended.all or own) and not unreachable else 1
 
 
 @worker.command("status", short_help="Show the live workers, on all machines, and the lost ones.")
@@ -162,13 +164,11 @@ def status(app: App) -> None:
 
     Plain output: id, host, pid, state, jobs, seconds since the heartbeat.
     """
-    from queuectl.presentation.tables import worker_parts
-    from queuectl.presentation.views import worker_lines, worker_views
-
     now = status_of(app.queue)
+    rows = worker_rows(now)
     app.out.write(
-        worker_views(now),
-        plain=worker_lines(now),
+        [view_of(WORKER, row) for row in rows],
+        plain=plain_lines(WORKER, rows),
         table=lambda: worker_parts(now),
         ids=[each.id for each in now.workers],
     )
@@ -184,23 +184,21 @@ def _refuse_in_a_job() -> None:
         )
 
 
-def _known(app: App) -> Known | None:
-    """The live workers that the database knows; None, and a line that says so, when it does not tell them soon."""
+def _known(app: App) -> Known:
+    """The live workers that the database knows; none, and a line that says so, when it does not tell them soon."""
 
     def look() -> Known:
         app.storage.open(create=False)
         return known_workers(app.container.workers(), app.container.machine_id())
 
-    return _in_time(app, look, "stopping this machine's workers without it", ANSWER_LIMIT)
+    return _in_time(app, look, "stopping this machine's workers without it", ANSWER_LIMIT) or Known()
 
 
-def _look_after_missing(app: App, known: Known | None, local: LocalWorkers) -> tuple[list[str], int]:
+def _look_after_missing(app: App, known: Known, local: LocalWorkers) -> tuple[list[str], int]:
     """Look after the workers that cannot be stopped from here: take back the jobs of those that have died.
 
     The ids of these jobs, and how many workers of this machine live and have not registered where we look.
     """
-    if known is None:
-        return [], 0
     missing = local.missing(known)
     unreachable = local.outliving(missing, app.container.is_alive())
     taken_back: list[str] = []
@@ -212,14 +210,13 @@ def _look_after_missing(app: App, known: Known | None, local: LocalWorkers) -> t
     return taken_back, unreachable
 
 
-def _jobs(known: Known | None, local: LocalWorkers) -> Mapping[str, int]:
+def _jobs(known: Known, local: LocalWorkers) -> Mapping[str, int]:
     """The number of jobs of each worker that was found, as far as the database has told."""
-    here = {} if known is None else known.here
-    return {it.worker: here[it.worker].jobs for it in local.alive if it.worker in here}
+    return {it.worker: known.here[it.worker].jobs for it in local.alive if it.worker in known.here}
 
 
-def _announce(app: App, known: Known | None, local: LocalWorkers, *, force: bool) -> None:
-    with_jobs = "" if known is None else f" with {counted(sum(_jobs(known, local).values()), 'job')}"
+def _announce(app: App, known: Known, local: LocalWorkers, *, force: bool) -> None:
+    with_jobs = "" if known.elsewhere is None else f" with {counted(sum(_jobs(known, local).values()), 'job')}"
     how = f"{' by force' if force else ''}{with_jobs}"
     workers = counted(len(local.alive), "worker")
     app.note(f"stopping {f'{workers}{how}' if local.alive else 'the processes of ended workers'}")
@@ -237,12 +234,12 @@ def _own_worker(app: App, local: LocalWorkers) -> str | None:
     return own
 
 
-def _clear_killed(app: App, known: Known | None, killed: Sequence[LocalProcess]) -> Sequence[str]:
+def _clear_killed(app: App, known: Known, killed: Sequence[LocalProcess]) -> Sequence[str]:
     """End what the killed workers have left, and take back their jobs; the ids of these."""
     for each in killed:
         app.note(f"worker {each.worker} (pid {each.process.pid}) did not stop, and was killed")
         app.container.kill_commands()(each.worker, each.commands)
-    return _taken_back(app) if killed and known is not None else []
+    return _taken_back(app) if killed and known.elsewhere is not None else []
 
 
 def _taken_back(app: App) -> Sequence[str]:
@@ -285,7 +282,7 @@ def _stopped(local: LocalWorkers) -> str:
 
 def _write_stopped(
     app: App,
-    known: Known | None,
+    known: Known,
     local: LocalWorkers,
     said: str,
     *,
@@ -303,7 +300,7 @@ def _write_stopped(
             "forced": forced,
             "workers": [{"pid": it.process.pid, "id": it.worker, "jobs": jobs.get(it.worker)} for it in local.alive],
             "taken_back": taken_back,
-            "elsewhere": None if known is None else known.elsewhere,
+            "elsewhere": known.elsewhere,
         },
         plain=ended.items(),
         said=lambda: [said],
@@ -312,7 +309,7 @@ def _write_stopped(
 
 
 def _write_started(app: App, started: "Started") -> None:
-    running = _running_here(app, started)
+    running = max(len(app.container.local_workers().alive), len(started.workers))  # those just started at least
     view = {
         "supervisor_pid": started.supervisor_pid,
         "log": str(started.log),
@@ -328,8 +325,3 @@ def _write_started(app: App, started: "Started") -> None:
         ids=started.workers.values(),
     )
     app.note(f"log: {started.log}")
-
-
-def _running_here(app: App, started: "Started") -> int:
-    """The workers of the queue that run on this machine now, those just started at least."""
-    return max(len(app.container.local_workers().alive), len(started.workers))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import DatabaseUnavailable, QueueError, reason_of
 from queuectl.domain.exit_codes import UNAVAILABLE
-from queuectl.entrypoints.worker.passwords import in_a_pipe, secrets_of
+from queuectl.entrypoints.worker.passwords import without_secrets
 from queuectl.entrypoints.worker.readiness import ready_workers
 from queuectl.settings import Settings
 
@@ -51,9 +51,7 @@ def start_supervisor(
 def _spawned(settings: Settings, arguments: Sequence[str], log: Path) -> tuple["subprocess.Popen[bytes]", int]:
     """The supervisor's process, and a descriptor to read from it which workers are ready."""
     ready, report = os.pipe()
-    environ = os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url}
-    secrets = secrets_of(environ)
-    handed_over = in_a_pipe(secrets)
+    environ, handed_over = without_secrets(os.environ | {"QUEUECTL_DATABASE_URL": settings.database_url})
     descriptors = ["--ready-fd", str(report), "--secrets-fd", str(handed_over)]
     with log.open("ab") as output:
         supervisor = subprocess.Popen(  # noqa: S603 - this program itself
@@ -64,7 +62,7 @@ def _spawned(settings: Settings, arguments: Sequence[str], log: Path) -> tuple["
             stderr=output,
             start_new_session=True,
             pass_fds=[report, handed_over],
-            env={name: text for name, text in environ.items() if name not in secrets},
+            env=environ,
         )
     os.close(report)
     os.close(handed_over)

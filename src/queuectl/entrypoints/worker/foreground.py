@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from queuectl.container import Container, load_for_workers
 from queuectl.entrypoints.worker.deadlines import Deadlines
 from queuectl.entrypoints.worker.process import WorkerOptions, rescue_once, run_worker
-from queuectl.entrypoints.worker.readiness import ReportToSystemd, report_to
+from queuectl.entrypoints.worker.readiness import report_to, report_to_systemd
 from queuectl.entrypoints.worker.supervisor import Supervisor
 from queuectl.settings import Settings
 
@@ -30,7 +30,7 @@ def supervise(
     supervisor = Supervisor(
         count,
         lambda line: run_worker(settings, options, line),
-        on_ready=report_to(ready_fd) if ready_fd is not None else ReportToSystemd(count),
+        on_ready=report_to(ready_fd) if ready_fd is not None else report_to_systemd(count),
         log=log,
         kill_orphans=container.kill_orphans(),
         deadlines=Deadlines(local=local, elapsed=container.elapsed(), log=log),

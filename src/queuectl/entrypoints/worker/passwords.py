@@ -11,19 +11,18 @@ from collections.abc import Mapping, Sequence
 from queuectl.settings import has_password
 
 
-def secrets_of(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables that hold a password."""
-    url = environ.get("QUEUECTL_DATABASE_URL", "")
-    found = {"QUEUECTL_DATABASE_URL": url} if has_password(url) else {}
-    return found | ({"PGPASSWORD": environ["PGPASSWORD"]} if environ.get("PGPASSWORD") else {})
-
-
-def in_a_pipe(secrets: Mapping[str, str]) -> int:
-    """A descriptor to read them from, once."""
+def without_secrets(environ: Mapping[str, str]) -> tuple[dict[str, str], int]:
+    """The variables but those that hold a password, and a descriptor to read those from, once."""
+    secrets = _secrets_of(environ)
     reader, writer = os.pipe()
-    os.write(writer, json.dumps(dict(secrets)).encode())
+    os.write(writer, json.dumps(secrets).encode())
     os.close(writer)
-    return reader
+    return {name: text for name, text in environ.items() if name not in secrets}, reader
+
+
+def _secrets_of(environ: Mapping[str, str]) -> Mapping[str, str]:
+    found = {name: environ.get(name, "") for name in ("QUEUECTL_DATABASE_URL", "PGPASSWORD")}
+    return {name: text for name, text in found.items() if text and (name == "PGPASSWORD" or has_password(text))}
 
 
 def take_secrets(descriptor: int) -> None:
@@ -34,9 +33,8 @@ def take_secrets(descriptor: int) -> None:
 
 def hide_secrets(arguments: Sequence[str]) -> None:
     """Start this program anew where its environment holds a password, which commands could read from there."""
-    if secrets := secrets_of(os.environ):
-        descriptor = in_a_pipe(secrets)
+    if _secrets_of(os.environ):
+        environ, descriptor = without_secrets(os.environ)
         os.set_inheritable(descriptor, True)
-        environ = {name: text for name, text in os.environ.items() if name not in secrets}
         again = [sys.executable, "-P", "-m", "queuectl", *arguments, "--secrets-fd", str(descriptor)]
         os.execve(sys.executable, again, environ)  # noqa: S606 - this program itself

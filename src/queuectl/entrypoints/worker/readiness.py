@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 
 def report_to(ready_fd: int) -> Callable[[int, str], None]:
@@ -19,20 +19,18 @@ def report_to(ready_fd: int) -> Callable[[int, str], None]:
     return report
 
 
-class ReportToSystemd:
-    """Reports to systemd, if it is listening, that the service is ready once `count` workers are (sd_notify(3))."""
+def report_to_systemd(count: int) -> Callable[[int, str], None]:
+    """Report to systemd, if it is listening, that the service is ready once `count` workers are (sd_notify(3))."""
+    address, ready = os.environ.get("NOTIFY_SOCKET", ""), set[int]()
 
-    def __init__(self, count: int, environ: Mapping[str, str] = os.environ) -> None:
-        self._waiting_for = count
-        self._address = environ.get("NOTIFY_SOCKET", "")
-
-    def __call__(self, _pid: int, _worker_id: str) -> None:
-        """One more worker is ready."""
-        self._waiting_for -= 1
-        if self._waiting_for == 0 and self._address:
+    def report(pid: int, _worker_id: str) -> None:
+        ready.add(pid)
+        if len(ready) == count and address:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
                 # An address that begins with @ is abstract: it has no file, but a NUL for its first byte.
-                notify.sendto(b"READY=1", self._address.replace("@", "\0", 1))
+                notify.sendto(b"READY=1", address.replace("@", "\0", 1))
+
+    return report
 
 
 def ready_workers(descriptor: int, count: int) -> dict[int, str]:
