@@ -9,7 +9,7 @@ from psycopg import sql
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Query
 from queuectl.adapters.sql.engine.transactions import Dialect, Driver
-from tests.contracts.recording import Told
+from tests.contracts.recording import Call
 
 SMALL = {"workers", "config", "jobs_suspect"}
 """Tables and indexes that stay small, however much there is to do."""
@@ -36,11 +36,11 @@ class Finding(NamedTuple):
     plan: str
 
 
-def findings(dialect: Dialect, told: Iterable[Told]) -> set[Finding]:
+def findings(dialect: Dialect, told: Iterable[Call]) -> set[Finding]:
     """What is questionable in the plans of these statements, each as for the first values that it came with."""
     made = [it for it in vars(queries).values() if isinstance(it, Query) and dialect.language in it.texts]
     names = {query.texts[dialect.language]: query.name for query in made}
-    first: dict[str, Told] = {}
+    first: dict[str, Call] = {}
     for each in told:
         if each.text.startswith(PLANNED):
             first.setdefault(each.text, each)
@@ -58,7 +58,7 @@ def _name_of_search(text: str) -> str:
     return f"search {text.count('jobs.state =')} {text.count('jobs.queue =')} {'jobs.finished_at DESC' in text}"
 
 
-def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:
+def _of_sqlite(driver: Driver, told: Call) -> Iterator[str]:
     lines = [str(row[3]) for row in _rows(driver, f"EXPLAIN QUERY PLAN {told.text}", told.values[0])]
     subqueries = {found[1] for line in lines if (found := _SUBQUERY.match(line))}
     for line in lines:
@@ -68,7 +68,7 @@ def _of_sqlite(driver: Driver, told: Told) -> Iterator[str]:
             yield f"walks {found[1]}"
 
 
-def _of_postgresql(driver: Driver, told: Told) -> Iterator[str]:
+def _of_postgresql(driver: Driver, told: Call) -> Iterator[str]:
     places = iter(range(1, told.text.count("%s") + 1))
     _rows(driver, "PREPARE looked_at AS " + re.sub("%s", lambda _: f"${next(places)}", told.text))
     values = ", ".join(sql.Literal(value).as_string(None) for value in told.values[0])

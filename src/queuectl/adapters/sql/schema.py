@@ -3,7 +3,7 @@
 Imported to generate the queries and for an upgrade, not at run time.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -71,14 +71,10 @@ OfOutcome = Stored("outcome", Text())
 OfWorker = Stored("worker state", Text())
 
 
-def _listed(kind: str, of: TypeEngine[T]) -> Stored[str]:
-    return Stored(kind, Text().with_variant(ARRAY(of), "postgresql"))
+def list_of(stored: Stored[T]) -> Stored[str]:
+    """A list of such values, as a parameter."""
+    return Stored(f"list of {stored.kind}s", Text().with_variant(ARRAY(stored.column_type), "postgresql"))
 
-
-ListOfTexts = _listed("list of texts", Text())
-ListOfNumbers = _listed("list of numbers", BigInteger())
-ListOfMoments = _listed("list of moments", BigInteger())
-ListOfFlags = _listed("list of flags", Boolean())
 
 # SQLite gives only an INTEGER primary key the rowid, and only a rowid table's key counts up by itself.
 Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -116,37 +112,24 @@ jobs = Table(
     sqlite_autoincrement=True,
 )
 
-# The conditions of the claim indexes, written as the claim writes it: SQLite uses a partial index only when the
-# query repeats its condition word for word, and so not through bound parameters.
-WAITING: ColumnElement[bool] = literal_column(
-    "jobs.state IN ('pending', 'failed')"
-)  # as a Boolean, it would be compared with 1
-_INDEXED: ColumnElement[bool] = literal_column("state IN ('pending', 'failed')")
+_WAITING = "state IN ('pending', 'failed')"
+WAITING: ColumnElement[bool] = literal_column(f"jobs.{_WAITING}")  # as a Boolean, it would be compared with 1
 
-Index(
-    "jobs_due", jobs.c.priority, jobs.c.run_at, jobs.c.seq, sqlite_where=_INDEXED, postgresql_where=_INDEXED
-)  # fmt: skip
-Index(
-    "jobs_due_in_queue",
-    jobs.c.queue,
-    jobs.c.priority,
-    jobs.c.run_at,
-    jobs.c.seq,
-    sqlite_where=_INDEXED,
-    postgresql_where=_INDEXED,
-)
-_SUSPECT: ColumnElement[bool] = literal_column("suspect")
 
-Index(
-    "jobs_suspect",
-    jobs.c.priority.desc(),
-    jobs.c.run_at,
-    jobs.c.seq,
-    sqlite_where=_SUSPECT,
-    postgresql_where=_SUSPECT,
-)
+def _partial_index(name: str, condition: str, *columns: ColumnElement[Any]) -> None:
+    """An index of some rows. The claim's have their conditions as the claim writes them.
+
+    SQLite uses such an index only when the query repeats its condition word for word, and so not through parameters.
+    """
+    where: ColumnElement[bool] = literal_column(condition)
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_partial_index("jobs_due", _WAITING, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_due_in_queue", _WAITING, jobs.c.queue, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_suspect", "suspect", jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_held", "worker IS NOT NULL", jobs.c.worker)
 Index("jobs_by_state", jobs.c.state, jobs.c.seq)
-Index("jobs_held", jobs.c.worker, sqlite_where=jobs.c.worker.is_not(None), postgresql_where=jobs.c.worker.is_not(None))
 
 attempts = Table(
     "attempts",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, Integer, Select, Table, create_mock_engine
@@ -40,9 +41,10 @@ of mypy's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
-from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, Scalars, written
+from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, written
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
@@ -168,7 +170,8 @@ class _Shapes:
         if table is not None and not more:
             return _row_of(table), _rows_of(table), ""
         if statement.is_scalar:
-            return more[0].annotation, f'Scalars[{more[0].annotation}]("{more[0].kind}")', ""
+            row, rows = more[0].annotation, f"_{statement.name.upper()}_ROWS"
+            return row, rows, f"\n\n{rows} = Rows[{row}](itemgetter(0), {_kinds(more)})\n"
         is_new = statement.shape not in self._names
         row = self._names.setdefault(statement.shape, f"{_camel(statement.name)}Row")
         rows = f"_{row.upper()}S"
@@ -221,8 +224,9 @@ def _rows_of(table: Table) -> str:
 def _module() -> Iterator[str]:
     statements = [_Statement(source) for source in SOURCES]
     yield HEADER
+    used = {it.kind for statement in statements for it in statement.parameters}
     for name, kind in KINDS.items():
-        if kind.write is not None:
+        if name in used and kind.write is not None:
             yield f'_{name.replace(" ", "_")} = writer("{name}")\n'
     yield f"\nSCHEMA_VERSION = {_newest_revision()!r}\n\nSCHEMA: Mapping[str, Sequence[str]] = {{\n"
     for language in DRIVERS:
@@ -245,8 +249,11 @@ def _class(name: str, doc: str, values: Iterable[_Value], *, unreadable: bool = 
 
 
 def _reader(name: str, reader: str, row: str, first: str, values: Iterable[_Value]) -> str:
-    kinds = {it.name: it.kind for it in values}
-    return f"\n\n{name} = {reader}({row}._make, {first}{kinds!r})\n"
+    return f"\n\n{name} = {reader}({row}._make, {first}{_kinds(values)})\n"
+
+
+def _kinds(values: Iterable[_Value]) -> str:
+    return repr({it.name: it.kind for it in values})
 
 
 def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
@@ -329,20 +336,9 @@ def _readable(language: str) -> Iterator[str]:
     for statement in map(_Statement, SOURCES):
         if language in statement.elements:
             doc = "".join(f"-- {line.strip()}".rstrip() + "\n" for line in statement.doc.splitlines())
-            text = "\n".join(_wrapped(line) for line in statement.text(language, "named").splitlines())
+            lines = statement.text(language, "named").splitlines()
+            text = "\n".join(fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
             yield f"\n-- name: {statement.name} :{statement.source.form.value}\n{doc}{text};\n"
-
-
-def _wrapped(line: str) -> str:
-    """A line in pieces of at most 120 characters where it has commas."""
-    pieces, current = [], ""
-    for part in line.split(", "):
-        if current and len(current) + len(part) > 116:
-            pieces.append(current + ",")
-            current = f"    {part}"
-        else:
-            current = f"{current}, {part}" if current else part
-    return "\n".join([*pieces, current])
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def create(connection: Connection) -> None:
             connection.execute(statement)
 
 
-def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> None:
+def migrate(dialect: Dialect, *, lock: str = "") -> None:
     """Bring an older schema up to date, in a transaction of its own that begins with `lock`.
 
     Raises SchemaMismatch for an unknown one, and the driver's errors. Whoever comes second finds the work done.
@@ -73,7 +73,7 @@ def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> N
             connection.exec_driver_sql(lock)
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, to)
+            command.upgrade(config, "head")
         except CommandError as error:
             raise SchemaMismatch(f"the database has a schema that no queuectl has made: {error}") from error
         connection.commit()

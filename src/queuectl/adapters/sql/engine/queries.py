@@ -6,9 +6,10 @@ of mypy's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
-from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, Scalars, written
+from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, written
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
@@ -26,10 +27,13 @@ _flag = writer("flag")
 _state = writer("state")
 _outcome = writer("outcome")
 _worker_state = writer("worker state")
-_list_of_texts = writer("list of texts")
-_list_of_numbers = writer("list of numbers")
 _list_of_moments = writer("list of moments")
+_list_of_numbers = writer("list of numbers")
+_list_of_counts = writer("list of counts")
+_list_of_texts = writer("list of texts")
+_list_of_names = writer("list of names")
 _list_of_flags = writer("list of flags")
+_list_of_states = writer("list of states")
 
 SCHEMA_VERSION = '0002'
 
@@ -457,9 +461,12 @@ WHERE jobs.id = ANY (%s::TEXT[])""",
 )
 
 
+_TAKEN_IDS_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
 def taken_ids(c: Connection, *, ids: Sequence[str | None]) -> list[str]:
     """Those of the ids that belong to jobs."""
-    return c.fetch(_TAKEN_IDS, (_list_of_texts(ids),), Scalars[str]("name"))
+    return c.fetch(_TAKEN_IDS, (_list_of_texts(ids),), _TAKEN_IDS_ROWS)
 
 
 _OLDEST_DEAD = Query(
@@ -842,9 +849,12 @@ ON CONFLICT DO NOTHING RETURNING job_id""",
 )
 
 
+_START_ATTEMPTS_ROWS = Rows[str](itemgetter(0), {'job_id': 'name'})
+
+
 def start_attempts(c: Connection, *, seqs: Sequence[int | None], by_lease: str) -> list[str]:
     """The ids of the jobs of which an attempt was started."""
-    return c.fetch(_START_ATTEMPTS, (_list_of_numbers(seqs), by_lease,), Scalars[str]("name"))
+    return c.fetch(_START_ATTEMPTS, (_list_of_numbers(seqs), by_lease,), _START_ATTEMPTS_ROWS)
 
 
 _FIRST_DUE = Query(
@@ -985,16 +995,16 @@ _STORE_SETTLED = Query(
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
     last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
 FROM unnest(
-    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::TEXT[], %s::BOOLEAN[]
+    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[]
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
 WHERE jobs.id = ended.id""",
     },
 )
 
 
-def store_settled(c: Connection, *, ids: Sequence[str | None], states: Sequence[str | None], run_ats: Sequence[datetime | None], updated_ats: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_ats: Sequence[datetime | None], exit_codes: Sequence[int | None], last_errors: Sequence[str | None], suspects: Sequence[bool]) -> int:
+def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[State | None], run_at: Sequence[datetime | None], updated_at: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_at: Sequence[datetime | None], exit_code: Sequence[int | None], last_error: Sequence[str | None], suspect: Sequence[bool | None]) -> int:
     """What the ends of their attempts have made of jobs that are locked."""
-    return c.run(_STORE_SETTLED, (_list_of_texts(ids), _list_of_texts(states), _list_of_moments(run_ats), _list_of_moments(updated_ats), _list_of_numbers(failures), _list_of_numbers(losses), _list_of_moments(finished_ats), _list_of_numbers(exit_codes), _list_of_texts(last_errors), _list_of_flags(suspects),))
+    return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect),))
 
 
 _END_ATTEMPT = Query(
@@ -1156,9 +1166,12 @@ WHERE attempts.finished_at >= %s::BIGINT AND attempts.worker = %s::VARCHAR AND a
 )
 
 
+_LOST_BY_ROWS = Rows[str](itemgetter(0), {'job_id': 'name'})
+
+
 def lost_by(c: Connection, *, since: datetime, worker: str) -> str | None:
     """One of the attempts of the worker that were lost already, since some moment."""
-    return c.fetch_one(_LOST_BY, (_moment(since), worker,), Scalars[str]("name"))
+    return c.fetch_one(_LOST_BY, (_moment(since), worker,), _LOST_BY_ROWS)
 
 
 _END_WORKER = Query(
@@ -1261,9 +1274,12 @@ WHERE jobs.seq = %s::BIGINT""",
 )
 
 
+_ID_AT_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
 def id_at(c: Connection, *, seq: int) -> str | None:
     """The id of the job of that number."""
-    return c.fetch_one(_ID_AT, (seq,), Scalars[str]("name"))
+    return c.fetch_one(_ID_AT, (seq,), _ID_AT_ROWS)
 
 
 _LIVE_WORKER_ROWS = Query(
@@ -1413,11 +1429,14 @@ WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('failed', 'tim
 )
 
 
+_DIED_SINCE_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
 def died_since(c: Connection, *, since: datetime) -> int:
     """How many jobs are dead since then.
 
     By their last attempts, which are found by time: the jobs that have ever died may be many more."""
-    return c.fetch_only(_DIED_SINCE, (_moment(since),), Scalars[int]("count"))
+    return c.fetch_only(_DIED_SINCE, (_moment(since),), _DIED_SINCE_ROWS)
 
 
 _RANKED_WAIT = Query(
@@ -1439,9 +1458,12 @@ WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', '
 )
 
 
+_RANKED_WAIT_ROWS = Rows[timedelta](itemgetter(0), {'span': 'span'})
+
+
 def ranked_wait(c: Connection, *, since: datetime, most: int, rank: int) -> timedelta | None:
     """The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
-    return c.fetch_one(_RANKED_WAIT, (_moment(since), most, rank,), Scalars[timedelta]("span"))
+    return c.fetch_one(_RANKED_WAIT, (_moment(since), most, rank,), _RANKED_WAIT_ROWS)
 
 
 _RANKED_RUN = Query(
@@ -1463,9 +1485,12 @@ WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', '
 )
 
 
+_RANKED_RUN_ROWS = Rows[timedelta | None](itemgetter(0), {'span': 'span'})
+
+
 def ranked_run(c: Connection, *, since: datetime, most: int, rank: int) -> timedelta | None:
     """The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
-    return c.fetch_one(_RANKED_RUN, (_moment(since), most, rank,), Scalars[timedelta | None]("span"))
+    return c.fetch_one(_RANKED_RUN, (_moment(since), most, rank,), _RANKED_RUN_ROWS)
 
 
 _TOTALS_BY_WORKER = Query(
@@ -1572,9 +1597,12 @@ WHERE workers.id = %s::VARCHAR""",
 )
 
 
+_WORKER_ID_ROWS = Rows[str](itemgetter(0), {'id': 'text'})
+
+
 def worker_id(c: Connection, *, worker: str) -> str | None:
     """The id of the worker, if it is there."""
-    return c.fetch_one(_WORKER_ID, (worker,), Scalars[str]("text"))
+    return c.fetch_one(_WORKER_ID, (worker,), _WORKER_ID_ROWS)
 
 
 _RENEW = Query(

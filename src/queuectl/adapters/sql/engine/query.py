@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import is_
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar
 
 from queuectl.adapters.sql.engine.values import KINDS, UNREADABLE, shortened
 
@@ -30,7 +30,7 @@ class Condition(NamedTuple):
 class Rows(Generic[R]):
     """Reads rows of one kind."""
 
-    def __init__(self, make: Callable[[Iterable[object]], R], columns: Mapping[str, str]) -> None:
+    def __init__(self, make: Callable[[Raw], R], columns: Mapping[str, str]) -> None:
         """`make` takes the values of these columns, by their kinds, and a text that says which are unreadable."""
         self.width = len(columns)
         self._make = make
@@ -58,21 +58,6 @@ class Rows(Generic[R]):
                     values[index] = kind.substitute(value)
                     wrong.append(f"{name} is {shortened(ascii(value))}")
         return self._make((*values, "; ".join(wrong)))
-
-
-class Scalars(Generic[R]):
-    """Reads rows of one column, whose value they are."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = KINDS[kind]
-
-    def read(self, raw: Raw) -> R:
-        """The value; what cannot be read is substituted."""
-        try:
-            value = None if raw[0] is None else self._kind.read(raw[0])
-        except UNREADABLE:
-            value = self._kind.substitute(raw[0])
-        return cast("R", value)
 
 
 class Joined(Generic[R]):

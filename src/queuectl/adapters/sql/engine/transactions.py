@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from queuectl.adapters.sql.engine.query import Query
+from queuectl.adapters.sql.engine.query import Joined, Query, Rows
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
 from queuectl.domain.retry import Backoff
 
 T = TypeVar("T")
-R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
 Columns: TypeAlias = Sequence[Sequence[object]]
@@ -25,13 +24,6 @@ RETRIES = Backoff(initial=timedelta(milliseconds=2.5), ceiling=timedelta(millise
 
 PLANS_LAST = 5.0
 """Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
-
-
-class Reads(Protocol[R_co]):
-    """Reads a row of the driver's."""
-
-    def read(self, raw: Sequence[object]) -> R_co:
-        """The row."""
 
 
 class Cursor(Protocol):
@@ -124,17 +116,17 @@ class Connection:
             self.execute(self.dialect.forget_plans)
             self._planned_at = time.monotonic()
 
-    def fetch(self, query: Query, values: Sequence[object], rows: Reads[R]) -> list[R]:
+    def fetch(self, query: Query, values: Sequence[object], rows: Rows[R] | Joined[R]) -> list[R]:
         """All rows of a statement."""
         self._cursor.execute(query.texts[self.dialect.language], values)
         return [rows.read(raw) for raw in self._cursor.fetchall()]
 
-    def fetch_one(self, query: Query, values: Sequence[object], rows: Reads[R]) -> R | None:
+    def fetch_one(self, query: Query, values: Sequence[object], rows: Rows[R] | Joined[R]) -> R | None:
         """The first row of a statement, or None."""
         found = self.fetch(query, values, rows)
         return found[0] if found else None
 
-    def fetch_only(self, query: Query, values: Sequence[object], rows: Reads[R]) -> R:
+    def fetch_only(self, query: Query, values: Sequence[object], rows: Rows[R] | Joined[R]) -> R:
         """The row of a statement that always gives one."""
         (row,) = self.fetch(query, values, rows)
         return row
@@ -205,19 +197,11 @@ class Database:
 
         `first` are statements for the connection, before it begins. Raises DatabaseUnavailable.
         """
-        connection = None
-        try:
-            connection = Connection(self.dialect)
+        with contextlib.closing(self._made()) as connection, self._explained(connection):
             for statement in (*first, self.dialect.begin_writing):
                 connection.execute(statement)
             work(connection)
             connection.driver.rollback()
-        except self.dialect.error as error:
-            is_lost = connection is not None and self.dialect.is_lost(connection.driver)
-            raise self.dialect.explain(error, is_lost) from error
-        finally:
-            if connection is not None:
-                connection.close()
 
     def impatient(self, longest: timedelta) -> "Database":
         """The same database, for somebody who does not wait for longer than that."""
@@ -235,24 +219,26 @@ class Database:
         hold that has been broken meanwhile.
         """
         with contextlib.closing(self._made()) as connection:
-            self._asked(connection, self.dialect.begin_writing + self.dialect.after_begin(connection.driver))
-            if self.dialect.hold:
-                self._asked(connection, self.dialect.hold)
+            with self._explained(connection):
+                connection.execute(self.dialect.begin_writing + self.dialect.after_begin(connection.driver))
+                if self.dialect.hold:
+                    connection.execute(self.dialect.hold)
             yield
-            self._asked(connection, "SELECT 1")
+            with self._explained(connection):
+                connection.execute("SELECT 1")
 
     def _made(self) -> Connection:
-        try:
+        with self._explained():
             return Connection(self.dialect)
-        except self.dialect.error as error:
-            raise self.dialect.explain(error, False) from error
 
-    def _asked(self, connection: Connection, text: str) -> None:
+    @contextlib.contextmanager
+    def _explained(self, connection: Connection | None = None) -> Iterator[None]:
+        """The driver's errors in our words."""
         try:
-            connection.execute(text)
+            yield
         except self.dialect.error as error:
-            connection.close()
-            raise self.dialect.explain(error, connection.was_lost) from error
+            is_lost = connection is not None and self.dialect.is_lost(connection.driver)
+            raise self.dialect.explain(error, is_lost) from error
 
     def expect_answers_within(self, longest: timedelta) -> None:
         """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""

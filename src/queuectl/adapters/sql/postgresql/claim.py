@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND
-from queuectl.adapters.sql.backend import Claimed
 from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.rows import changed
 from queuectl.domain.job import PRIORITIES, Job
@@ -51,7 +51,7 @@ class ScanCursor:
     positions: Mapping[int, Position]
     until: float
 
-    def moved(self, claimed: Iterable[Claimed], at: datetime) -> "ScanCursor":
+    def moved(self, claimed: Iterable[ClaimJobsRow], at: datetime) -> "ScanCursor":
         """The same, behind what was claimed at that moment."""
         last: dict[int, Position] = {}
         for job, *_ in claimed:
@@ -75,13 +75,13 @@ class PostgresClaim:
         limit: int,
         at: datetime,
         suspects: bool | None,
-    ) -> Sequence[Claimed]:
+    ) -> Sequence[ClaimJobsRow]:
         """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
         asked = _Asked(c, lease, list(queues) or None, at, with_suspects=suspects is None)
         if suspects:
             return asked.suspects(limit)
         cursor, self.cursor = self.cursor, None
-        claimed: list[Claimed] = []
+        claimed: list[ClaimJobsRow] = []
         if cursor is not None and cursor.queues == tuple(queues) and time.monotonic() < cursor.until:
             claimed = asked.taken(limit, cursor.positions)
             if len(claimed) == limit:
@@ -105,18 +105,18 @@ class _Asked:
     at: datetime
     with_suspects: bool
 
-    def taken(self, limit: int, positions: Mapping[int, Position]) -> list[Claimed]:
+    def taken(self, limit: int, positions: Mapping[int, Position]) -> list[ClaimJobsRow]:
         """Up to `limit` jobs, from these positions on."""
-        claimed: list[Claimed] = []
+        claimed: list[ClaimJobsRow] = []
         while len(claimed) < limit:
             asked = min(limit - len(claimed), MAX_CLAIMED)
             rows = self._rows(asked, [positions[priority] for priority in PRIORITIES])
-            claimed += [Claimed(*row) for row in rows]
+            claimed += rows
             if len(rows) < asked:
                 break
         return claimed
 
-    def _rows(self, limit: int, positions: Sequence[Position]) -> Sequence[queries.ClaimJobsRow]:
+    def _rows(self, limit: int, positions: Sequence[Position]) -> Sequence[ClaimJobsRow]:
         claim = partial(queries.claim_jobs_of_queues, queues=self.queues) if self.queues else queries.claim_jobs
         return claim(
             self.c,
@@ -129,17 +129,16 @@ class _Asked:
             limit=limit,
         )
 
-    def suspects(self, limit: int) -> list[Claimed]:
+    def suspects(self, limit: int) -> list[ClaimJobsRow]:
         """Up to `limit` suspects."""
         by, lease = self.lease.worker, self.lease.id
-        rows = queries.claim_suspects(
+        return queries.claim_suspects(
             self.c, by_worker=by, by_lease=lease, now=self.at, queues=self.queues, limit=limit
         )
-        return [Claimed(*row) for row in rows]
 
 
 def _cursor_after(
-    others: Sequence[Claimed],
+    others: Sequence[ClaimJobsRow],
     queues: Sequence[str],
     at: datetime,
     took: float,
@@ -170,14 +169,14 @@ def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
     elif jobs:
         queries.store_settled(
             c,
-            ids=[job.id for job in jobs],
-            states=[job.state for job in jobs],
-            run_ats=[job.run_at for job in jobs],
-            updated_ats=[job.updated_at for job in jobs],
+            id=[job.id for job in jobs],
+            state=[job.state for job in jobs],
+            run_at=[job.run_at for job in jobs],
+            updated_at=[job.updated_at for job in jobs],
             failures=[job.failures for job in jobs],
             losses=[job.losses for job in jobs],
-            finished_ats=[job.finished_at for job in jobs],
-            exit_codes=[job.exit_code for job in jobs],
-            last_errors=[job.last_error for job in jobs],
-            suspects=[job.suspect for job in jobs],
+            finished_at=[job.finished_at for job in jobs],
+            exit_code=[job.exit_code for job in jobs],
+            last_error=[job.last_error for job in jobs],
+            suspect=[job.suspect for job in jobs],
         )

@@ -202,7 +202,8 @@ WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
 -- name: claim_jobs :many
 -- Due jobs in claim order, taken by a worker, and their attempts, started.
 WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT probe.seq
     FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
@@ -215,8 +216,8 @@ WITH owner AS (
     ) AS probe
     LIMIT :limit::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
-    started_at = :now::BIGINT,
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT,
         updated_at = :now::BIGINT, finished_at = NULL,
         attempts = least(attempts, 2147483646) + 1
     WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
@@ -235,14 +236,15 @@ WITH owner AS (
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
-    job_id IS NOT NULL AS is_started
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
+    AS is_started
 FROM claimed LEFT JOIN started ON job_id = id;
 
 -- name: claim_jobs_of_queues :many
 -- The same of some queues.
 WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT merged.seq
     FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
@@ -258,8 +260,8 @@ WITH owner AS (
     ) AS merged
     LIMIT :limit::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
-    started_at = :now::BIGINT,
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT,
         updated_at = :now::BIGINT, finished_at = NULL,
         attempts = least(attempts, 2147483646) + 1
     WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
@@ -278,21 +280,23 @@ WITH owner AS (
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
-    job_id IS NOT NULL AS is_started
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
+    AS is_started
 FROM claimed LEFT JOIN started ON job_id = id;
 
 -- name: claim_suspects :many
 -- The same of the suspects alone.
 WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT seq FROM jobs
-    WHERE suspect AND worker IS NULL AND run_at <= :now::BIGINT AND (:queues::TEXT[] IS NULL OR queue = ANY (:queues::TEXT[]))
+    WHERE suspect AND worker IS NULL AND run_at <= :now::BIGINT AND (:queues::TEXT[] IS NULL OR queue = ANY
+    (:queues::TEXT[]))
     ORDER BY priority DESC, run_at, seq LIMIT :limit::INTEGER FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
-    started_at = :now::BIGINT,
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT,
         updated_at = :now::BIGINT, finished_at = NULL,
         attempts = least(attempts, 2147483646) + 1
     WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
@@ -311,14 +315,15 @@ WITH owner AS (
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
-    job_id IS NOT NULL AS is_started
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
+    AS is_started
 FROM claimed LEFT JOIN started ON job_id = id;
 
 -- name: first_due :only
 -- The earliest `run_at` of waiting jobs, and that of suspects.
 SELECT min(earliest.run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (:queues::TEXT[] IS NULL OR queue = ANY (:queues::TEXT[]))
+    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (:queues::TEXT[] IS NULL OR queue = ANY
+    (:queues::TEXT[]))
 ) AS suspect_run_at
 FROM (
     SELECT (
@@ -376,8 +381,8 @@ UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.u
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
     last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
 FROM unnest(
-    :ids::TEXT[], :states::TEXT[], :run_ats::BIGINT[], :updated_ats::BIGINT[], :failures::BIGINT[], :losses::BIGINT[],
-    :finished_ats::BIGINT[], :exit_codes::BIGINT[], :last_errors::TEXT[], :suspects::BOOLEAN[]
+    :id::TEXT[], :state::TEXT[], :run_at::BIGINT[], :updated_at::BIGINT[], :failures::INTEGER[], :losses::INTEGER[],
+    :finished_at::BIGINT[], :exit_code::INTEGER[], :last_error::TEXT[], :suspect::BOOLEAN[]
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
 WHERE jobs.id = ended.id;
 
@@ -385,22 +390,25 @@ WHERE jobs.id = ended.id;
 -- How an attempt ended, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at::BIGINT, ran=:ran::BIGINT, outcome=:outcome::VARCHAR,
     exit_code=:exit_code::INTEGER, signal=:signal::INTEGER, error=:error::VARCHAR, output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.outcome IS NULL;
+    output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.outcome
+    IS NULL;
 
 -- name: own_attempt :one
 -- What is stored of the end of the attempt that ran under that lease, locked.
 SELECT attempts.outcome, attempts.finished_at, attempts.output
 FROM attempts
-WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR FOR UPDATE;
+WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id =
+    :lease_id::VARCHAR FOR UPDATE;
 
 -- name: store_late :run
 -- The late result of that attempt.
-UPDATE attempts SET late=:late::VARCHAR WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR;
+UPDATE attempts SET late=:late::VARCHAR WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER
+    AND attempts.lease_id = :lease_id::VARCHAR;
 
 -- name: store_late_output :run
 -- The late output of that attempt.
-UPDATE attempts SET output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR;
+UPDATE attempts SET output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :job_id::VARCHAR AND
+    attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR;
 
 -- name: worker_to_rescue :one
 -- The lease of a live worker, locked; nothing when another rescuer has the lock.
@@ -433,9 +441,8 @@ WHERE attempts.finished_at >= :since::BIGINT AND attempts.worker = :worker::VARC
 
 -- name: end_worker :run
 -- Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued.
-UPDATE workers SET state=:state::VARCHAR,
-    ended_at=:ended_at::BIGINT WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running',
-    'stopping') AND NOT (EXISTS (SELECT jobs.id
+UPDATE workers SET state=:state::VARCHAR, ended_at=:ended_at::BIGINT WHERE workers.id = :worker::VARCHAR AND
+    workers.state IN ('running', 'stopping') AND NOT (EXISTS (SELECT jobs.id
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 
@@ -510,8 +517,8 @@ WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at::BIGINT GROUP B
 -- name: ended_since :many
 -- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
 -- number.
-SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again,
-    max(attempts.number) AS most
+SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number)
+    AS most
 FROM attempts
 WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.outcome;
 
@@ -521,16 +528,16 @@ WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.outcome;
 -- By their last attempts, which are found by time: the jobs that have ever died may be many more.
 SELECT count(*) AS total
 FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('failed', 'timeout',
-    'lost') AND jobs.state = 'dead';
+WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state =
+    'dead';
 
 -- name: ranked_wait :one
 -- The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last.
 SELECT latest.span
 FROM (SELECT attempts.waited AS span
 FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
+WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
  LIMIT :most::BIGINT + 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET :rank::BIGINT;
 
@@ -539,22 +546,22 @@ WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded
 SELECT latest.span
 FROM (SELECT attempts.ran AS span
 FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
+WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
  LIMIT :most::BIGINT + 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET :rank::BIGINT;
 
 -- name: totals_by_worker :many
 -- How the attempts of each worker ended, and how long they ran.
-SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
 WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.worker;
 
 -- name: totals_by_queue :many
 -- How the attempts of each queue ended, and how long they ran.
-SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
 WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.queue;
 
@@ -582,9 +589,8 @@ WHERE workers.id = :worker::VARCHAR;
 
 -- name: renew :run
 -- The lease of a worker, unless it is given up.
-UPDATE workers SET state=:state::VARCHAR, renewed_at=:renewed_at::BIGINT,
-    lease_expires_at=:lease_expires_at::BIGINT WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running',
-    'stopping');
+UPDATE workers SET state=:state::VARCHAR, renewed_at=:renewed_at::BIGINT, lease_expires_at=:lease_expires_at::BIGINT
+    WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running', 'stopping');
 
 -- name: live_workers :many
 -- Those that run or stop, with the number of jobs that each holds, in order of their start.
@@ -604,9 +610,8 @@ SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_start
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state IN ('running',
-    'stopping') AND (workers.lease_expires_at <= :at::BIGINT OR workers.lease_expires_at > :beyond::BIGINT OR workers.machine = :machine::VARCHAR) ORDER BY workers.started_at,
-    workers.id;
+WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= :at::BIGINT OR workers.lease_expires_at
+    > :beyond::BIGINT OR workers.machine = :machine::VARCHAR) ORDER BY workers.started_at, workers.id;
 
 -- name: stopped_workers_on :many
 -- Those on a machine that were stopped or given up.
@@ -616,8 +621,8 @@ SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_start
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE (workers.state NOT IN ('running',
-    'stopping')) AND workers.machine = :machine::VARCHAR ORDER BY workers.started_at, workers.id;
+WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = :machine::VARCHAR ORDER BY
+    workers.started_at, workers.id;
 
 -- name: settings :many
 -- All that were set.

@@ -294,8 +294,8 @@ WHERE jobs.id IN (SELECT value FROM json_each(:ids));
 -- name: end_attempt :each
 -- How an attempt ended, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at, ran=:ran, outcome=:outcome, exit_code=:exit_code, signal=:signal,
-    error=:error, output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.outcome IS NULL;
+    error=:error, output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :job_id AND attempts.number
+    = :number AND attempts.outcome IS NULL;
 
 -- name: own_attempt :one
 -- What is stored of the end of the attempt that ran under that lease, locked.
@@ -305,12 +305,13 @@ WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease
 
 -- name: store_late :run
 -- The late result of that attempt.
-UPDATE attempts SET late=:late WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
+UPDATE attempts SET late=:late WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id =
+    :lease_id;
 
 -- name: store_late_output :run
 -- The late output of that attempt.
-UPDATE attempts SET output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
+UPDATE attempts SET output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :job_id AND
+    attempts.number = :number AND attempts.lease_id = :lease_id;
 
 -- name: worker_to_rescue :one
 -- The lease of a live worker, locked; nothing when another rescuer has the lock.
@@ -416,8 +417,8 @@ WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.q
 -- name: ended_since :many
 -- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
 -- number.
-SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again,
-    max(attempts.number) AS most
+SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number)
+    AS most
 FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.outcome;
 
@@ -434,8 +435,8 @@ WHERE attempts.finished_at >= :since AND attempts.outcome IN ('failed', 'timeout
 SELECT latest.span
 FROM (SELECT attempts.waited AS span
 FROM attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
  LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET :rank;
 
@@ -444,22 +445,22 @@ WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'fail
 SELECT latest.span
 FROM (SELECT attempts.ran AS span
 FROM attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
  LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
  LIMIT 1 OFFSET :rank;
 
 -- name: totals_by_worker :many
 -- How the attempts of each worker ended, and how long they ran.
-SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.worker;
 
 -- name: totals_by_queue :many
 -- How the attempts of each queue ended, and how long they ran.
-SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.queue;
 
@@ -486,8 +487,8 @@ WHERE workers.id = :worker;
 
 -- name: renew :run
 -- The lease of a worker, unless it is given up.
-UPDATE workers SET state=:state, renewed_at=:renewed_at,
-    lease_expires_at=:lease_expires_at WHERE workers.id = :worker AND workers.state IN ('running', 'stopping');
+UPDATE workers SET state=:state, renewed_at=:renewed_at, lease_expires_at=:lease_expires_at WHERE workers.id = :worker
+    AND workers.state IN ('running', 'stopping');
 
 -- name: live_workers :many
 -- Those that run or stop, with the number of jobs that each holds, in order of their start.
@@ -507,9 +508,8 @@ SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_start
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state IN ('running',
-    'stopping') AND (workers.lease_expires_at <= :at OR workers.lease_expires_at > :beyond OR workers.machine = :machine) ORDER BY workers.started_at,
-    workers.id;
+WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= :at OR workers.lease_expires_at >
+    :beyond OR workers.machine = :machine) ORDER BY workers.started_at, workers.id;
 
 -- name: stopped_workers_on :many
 -- Those on a machine that were stopped or given up.

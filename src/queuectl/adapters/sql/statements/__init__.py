@@ -10,13 +10,25 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import BindParameter, ClauseElement, Column, ColumnElement, bindparam, literal, text
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    bindparam,
+    insert,
+    literal,
+    text,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import TextClause
 from sqlalchemy.types import Text, TypeEngine
 
-from queuectl.adapters.sql.schema import ListOfTexts, optional
+from queuectl.adapters.sql.schema import Stored, Words, list_of, optional
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
@@ -24,6 +36,8 @@ Build: TypeAlias = Callable[[], ClauseElement | Mapping[str, ClauseElement] | li
 """Makes the statement, or a list of pieces: one for both databases, or those of some by their languages."""
 
 B = TypeVar("B", bound=Build)
+
+AnySelect: TypeAlias = Select[*tuple[object, ...]]
 
 
 class Form(Enum):
@@ -77,9 +91,9 @@ class among(ColumnElement[bool]):  # noqa: N801 - it reads as the function that 
 
     inherit_cache = False
 
-    def __init__(self, column: ColumnElement[Any], name: str, list_type: TypeEngine[Any] = ListOfTexts) -> None:
+    def __init__(self, column: ColumnElement[Any], name: str, stored: Stored[Any] = Words) -> None:
         self.column = column
-        self.listed = bindparam(name, type_=list_type)
+        self.listed = bindparam(name, type_=list_of(stored))
 
 
 @compiles(among, SQLITE)
@@ -107,6 +121,11 @@ def is_one_of(column: ColumnElement[Any], words: Iterable[str]) -> ColumnElement
 def given(column: Column[Any]) -> BindParameter[Any]:
     """The parameter of a column's name and type."""
     return bindparam(column.name, type_=optional(column.type) if column.nullable else column.type)  # type: ignore[arg-type]  # all columns have a Stored type
+
+
+def inserted(table: Table, columns: Iterable[Column[Any]] | None = None) -> Insert:
+    """Rows of a table, or of some of its columns."""
+    return insert(table).inline().values({it.name: given(it) for it in columns or table.columns})
 
 
 def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], columns: str = "") -> TextClause:

@@ -1,13 +1,11 @@
 """Copying a whole queue from one database to another, row by row."""
 
-from sqlalchemy import Insert, Select, Table, bindparam, func, insert, select
+from sqlalchemy import Insert, bindparam, func, select
 
 from queuectl.adapters.sql.schema import BigNumber, Count, attempts, jobs, optional, workers
-from queuectl.adapters.sql.statements import each, given, many, one, only
+from queuectl.adapters.sql.statements import AnySelect, each, given, inserted, many, one, only
 from queuectl.adapters.sql.statements.jobs import LIMIT
 from queuectl.adapters.sql.statements.work import IS_LIVE
-
-AnySelect = Select[*tuple[object, ...]]
 
 _PAGE: AnySelect = (
     select(jobs)
@@ -50,17 +48,13 @@ def live_worker_rows() -> AnySelect:
     return select(workers).where(IS_LIVE)
 
 
-def _copied(table: Table) -> Insert:
-    return insert(table).inline().values({column.name: given(column) for column in table.columns})
-
-
 @each
 def copy_job() -> Insert:
     """Jobs as they are in another database."""
-    return _copied(jobs)
+    return inserted(jobs)
 
 
 @each
 def copy_attempt() -> Insert:
     """Attempts as they are in another database."""
-    return _copied(attempts)
+    return inserted(attempts)

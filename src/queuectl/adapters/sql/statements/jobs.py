@@ -8,22 +8,30 @@ from sqlalchemy import (
     Delete,
     Insert,
     Integer,
-    Select,
     Update,
     bindparam,
     delete,
     func,
-    insert,
     select,
     type_coerce,
     update,
 )
 
-from queuectl.adapters.sql.schema import BigNumber, ListOfNumbers, Moment, Words, attempts, jobs
-from queuectl.adapters.sql.statements import among, constant, each, given, load, many, one, piece, run
+from queuectl.adapters.sql.schema import BigNumber, Moment, Words, attempts, jobs
+from queuectl.adapters.sql.statements import (
+    AnySelect,
+    among,
+    constant,
+    each,
+    given,
+    inserted,
+    load,
+    many,
+    one,
+    piece,
+    run,
+)
 from queuectl.domain.job import Spec, State
-
-AnySelect = Select[*tuple[object, ...]]
 
 FIXED = ("seq", *Spec._fields)
 """The columns of a job that never change."""
@@ -40,8 +48,7 @@ def of_job(column: ColumnElement[str]) -> ColumnElement[bool]:
 @load
 def add_jobs() -> Insert:
     """New jobs, which nobody holds and whose numbers are counted on."""
-    columns = [column for column in jobs.columns if column.name not in ("seq", "worker", "lease_id")]
-    return insert(jobs).inline().values({column.name: given(column) for column in columns})
+    return inserted(jobs, [it for it in jobs.columns if it.name not in ("seq", "worker", "lease_id")])
 
 
 @one
@@ -72,7 +79,7 @@ def delete_job() -> Delete:
 @run
 def delete_jobs() -> Delete:
     """The jobs of these numbers, and with them their attempts."""
-    return delete(jobs).where(among(jobs.c.seq, "seqs", ListOfNumbers))
+    return delete(jobs).where(among(jobs.c.seq, "seqs", BigNumber))
 
 
 @run

@@ -1,14 +1,12 @@
 """Counts over the whole queue."""
 
-from sqlalchemy import BigInteger, Select, bindparam, func, select
+from sqlalchemy import BigInteger, bindparam, func, select
 from sqlalchemy.sql.elements import FunctionFilter
 
 from queuectl.adapters.sql.schema import WAITING, BigNumber, Count, Moment, Number, Span, attempts, jobs, optional
-from queuectl.adapters.sql.statements import constant, is_one_of, many, one, only
+from queuectl.adapters.sql.statements import AnySelect, constant, is_one_of, many, one, only
 from queuectl.domain.attempt import RAN, Outcome
 from queuectl.domain.job import State
-
-AnySelect = Select[*tuple[object, ...]]
 
 _SINCE = bindparam("since", type_=Moment)
 _COUNT = func.count(type_=Count).label("total")

@@ -4,17 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnElement, Delete, Select, Update, bindparam, delete, func, select, update
+from sqlalchemy import ClauseElement, ColumnElement, Delete, Update, bindparam, delete, func, select, update
 from sqlalchemy.types import TypeEngine
 
 from queuectl.adapters.sql.schema import (
     BigNumber,
     Count,
     Flag,
-    ListOfFlags,
-    ListOfMoments,
-    ListOfNumbers,
-    ListOfTexts,
     Moment,
     Number,
     OfWorker,
@@ -22,12 +18,14 @@ from queuectl.adapters.sql.schema import (
     Words,
     attempts,
     jobs,
+    list_of,
     optional,
     workers,
 )
 from queuectl.adapters.sql.statements import (
     POSTGRESQL,
     SQLITE,
+    AnySelect,
     among,
     constant,
     each,
@@ -43,8 +41,6 @@ from queuectl.domain.attempt import Outcome
 from queuectl.domain.job import State
 from queuectl.domain.worker import WorkerState
 
-AnySelect = Select[*tuple[object, ...]]
-
 FOLDER = Path(__file__).parents[1]
 
 SETTINGS = Stored("settings", Words.column_type, or_none=True)
@@ -53,9 +49,9 @@ CLAIMING: Mapping[str, TypeEngine[Any]] = {
     "by_worker": Words,
     "by_lease": Words,
     "now": Moment,
-    "run_ats": ListOfNumbers,
-    "seqs": ListOfNumbers,
-    "queues": optional(ListOfTexts),
+    "run_ats": list_of(BigNumber),
+    "seqs": list_of(BigNumber),
+    "queues": optional(list_of(Words)),
     "queue": Words,
     "priority": Number,
     "with_suspects": Flag,
@@ -169,19 +165,8 @@ def jobs_to_settle() -> AnySelect:
 @run
 def store_settled() -> Mapping[str, ClauseElement]:
     """What the ends of their attempts have made of jobs that are locked."""
-    types: Mapping[str, TypeEngine[Any]] = {
-        "ids": ListOfTexts,
-        "states": ListOfTexts,
-        "run_ats": ListOfMoments,
-        "updated_ats": ListOfMoments,
-        "failures": ListOfNumbers,
-        "losses": ListOfNumbers,
-        "finished_ats": ListOfMoments,
-        "exit_codes": ListOfNumbers,
-        "last_errors": ListOfTexts,
-        "suspects": ListOfFlags,
-    }
-    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", types)}
+    columns = {column.name: list_of(column.type) for column in jobs.columns if isinstance(column.type, Stored)}
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", columns)}
 
 
 _ATTEMPT = (attempts.c.job_id == given(attempts.c.job_id), attempts.c.number == given(attempts.c.number))

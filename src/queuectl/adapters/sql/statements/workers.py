@@ -1,12 +1,10 @@
 """Workers, and the settings of the policy."""
 
-from sqlalchemy import Delete, Insert, Select, Update, bindparam, delete, insert, select, update
+from sqlalchemy import Delete, Insert, Update, bindparam, delete, select, update
 
 from queuectl.adapters.sql.schema import Moment, Words, config, workers
-from queuectl.adapters.sql.statements import among, each, given, many, one, run
+from queuectl.adapters.sql.statements import AnySelect, among, each, given, inserted, many, one, run
 from queuectl.adapters.sql.statements.work import HOLDING, IS_LIVE
-
-AnySelect = Select[*tuple[object, ...]]
 
 _WITH_JOBS: AnySelect = select(workers, HOLDING.label("jobs")).order_by(workers.c.started_at, workers.c.id)
 
@@ -14,7 +12,7 @@ _WITH_JOBS: AnySelect = select(workers, HOLDING.label("jobs")).order_by(workers.
 @each
 def add_worker() -> Insert:
     """Workers, with their leases."""
-    return insert(workers).inline().values({column.name: given(column) for column in workers.columns})
+    return inserted(workers)
 
 
 @run
@@ -75,7 +73,7 @@ def settings() -> AnySelect:
 @each
 def add_setting() -> Insert:
     """Settings that were not set."""
-    return insert(config).inline().values({column.name: given(column) for column in config.columns})
+    return inserted(config)
 
 
 @run

@@ -49,10 +49,7 @@ class SqlArchive:
 
         def work(c: Connection) -> bool:
             queries.copy_job(c, [_as(queries.JobRow, row) for row in page.jobs])
-            queries.copy_attempt(
-                c,
-                [_as(queries.AttemptRow, row) for row in page.attempts],
-            )
+            queries.copy_attempt(c, [_as(queries.AttemptRow, row) for row in page.attempts])
             if c.dialect.count_on:
                 c.execute(c.dialect.count_on)
             return True
@@ -65,10 +62,7 @@ class SqlArchive:
     def settings_and_workers(self) -> Mapping[str, Sequence[Row]]:
         """The settings that were set, and the workers not yet given up, by table."""
         return self._database.read(
-            lambda c: {
-                "config": _readable(queries.settings(c)),
-                "workers": _readable(queries.live_worker_rows(c)),
-            }
+            lambda c: {"config": _readable(queries.settings(c)), "workers": _readable(queries.live_worker_rows(c))}
         )
 
     def store_settings_and_workers(self, rows: Mapping[str, Sequence[Row]]) -> None:
@@ -77,10 +71,7 @@ class SqlArchive:
 
         def work(c: Connection) -> None:
             queries.clear_settings(c)
-            queries.add_setting(
-                c,
-                [_as(queries.SettingRow, row) for row in rows["config"]],
-            )
+            queries.add_setting(c, [_as(queries.SettingRow, row) for row in rows["config"]])
             queries.delete_workers(c, ids=[worker.id for worker in workers])
             queries.add_worker(c, workers)
 

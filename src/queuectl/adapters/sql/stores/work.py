@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
-from queuectl.adapters.sql.backend import Claim, Claimed
+from queuectl.adapters.sql.backend import Claim
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores.jobs import set_aside
-from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_job, runnable, shown_job, unreadable
+from queuectl.adapters.sql.stores.rows import Unrunnable, changed, filled, read_job, runnable, shown_job, unreadable
 from queuectl.adapters.sql.stores.workers import stored_settings
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
@@ -205,7 +205,7 @@ def _nothing(_c: Connection) -> None:
 
 
 def _started(
-    c: Connection, lease: Lease, claimed: Iterable[Claimed], at: datetime
+    c: Connection, lease: Lease, claimed: Iterable[queries.ClaimJobsRow], at: datetime
 ) -> tuple[Sequence[Run], Sequence[Unrunnable]]:
     """The runs of jobs just claimed; those that cannot be run are set aside."""
     in_order = sorted(claimed, key=lambda it: (-it.job.priority, it.job.run_at, it.job.seq))
@@ -245,15 +245,13 @@ def _late(c: Connection, end: AttemptEnd, rows: Sequence[queries.JobRow], decide
 
 
 def _ended(end: AttemptEnd, job: Job) -> queries.EndAttempt:
-    return queries.EndAttempt(
+    return filled(
+        queries.EndAttempt,
+        end.result,
         job_id=end.job_id,
         number=end.number,
         finished_at=end.at,
         ran=end.at - (job.started_at or end.at),
-        outcome=end.result.outcome,
-        exit_code=end.result.exit_code,
-        signal=end.result.signal,
-        error=end.result.error,
         output=end.result.output.content,
         output_truncated=end.result.output.truncated,
     )

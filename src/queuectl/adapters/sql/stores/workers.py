@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.stores.rows import read_worker
+from queuectl.adapters.sql.stores.rows import filled, read_worker
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.policy import unreadable_settings
 from queuectl.domain.ports.storage import Finding, Grade
@@ -24,21 +24,16 @@ class SqlWorkerRegistry:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a new worker with its first lease; forgets workers that ended more than a day before."""
-        row = queries.WorkerRow(
-            id=worker.id,
-            host=worker.host,
+        row = filled(
+            queries.WorkerRow,
+            worker,
             machine=worker.process.machine,
             pid=worker.process.pid,
             pid_started=worker.process.started,
             supervisor_pid=worker.supervisor.pid,
             supervisor_started=worker.supervisor.started,
-            queues=worker.queues,
-            concurrency=worker.concurrency,
-            state=worker.state,
-            started_at=worker.started_at,
-            renewed_at=worker.renewed_at,
-            lease_expires_at=worker.lease_expires_at,
             ended_at=None,
+            unreadable="",
         )
 
         def work(c: Connection) -> bool:
