@@ -164,7 +164,7 @@ class Connection:
 
 
 Work: TypeAlias = Callable[[Connection], T]
-Confirm: TypeAlias = Callable[[Connection], T | None]
+Confirm: TypeAlias = Callable[[Connection, T], bool]
 
 
 class Database:
@@ -184,8 +184,8 @@ class Database:
         """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
 
         When the connection breaks while the commit is under way, nobody knows whether it was made. Then
-        `confirm_commit` is asked, in the next transaction, for what `work` would have returned; None means that it was
-        not made. Without it, doing `work` twice must come to the same as doing it once.
+        `confirm_commit` is asked, in the next transaction, whether what `work` returned is stored. Without it, doing
+        `work` twice must come to the same as doing it once.
 
         Raises DatabaseUnavailable, Duplicate, and whatever `work` raises; nothing is changed then. Raises
         CommitUnknown when the database does not come back in time to ask it.
@@ -258,14 +258,14 @@ class Database:
     ) -> T:
         patience = self.patience if patience is None else patience
         deadline, waits = time.monotonic() + patience.total_seconds(), RETRIES.waits(random.random)
-        in_doubt = was_taken = False
+        in_doubt, was_taken, done = False, False, list[T]()
         while True:
             connection = None
             try:
                 self._check_identity()
                 connection = self._idle_connection() or Connection(self.dialect)
                 with self.dialect.write_lock() if begin == self.dialect.begin_writing else NO_LOCK:
-                    result = self._tried(connection, begin, work, confirm_commit if in_doubt else None)
+                    result = self._tried(connection, begin, work, confirm_commit if in_doubt else None, done)
             except BaseException as error:
                 wait = next(waits).total_seconds()
                 if connection is not None:  # whatever went wrong, the next transaction has nothing of it
@@ -290,19 +290,22 @@ class Database:
                 return result
             time.sleep(wait)
 
-    def _tried(self, connection: Connection, begin: str | None, work: Work[T], confirm_commit: Confirm[T] | None) -> T:
+    def _tried(
+        self, connection: Connection, begin: str | None, work: Work[T], confirm_commit: Confirm[T] | None, done: list[T]
+    ) -> T:
+        """`done` gets what `work` returned, before the commit; its last is that of the commit in doubt."""
         if begin is None:
             return work(connection)
         connection.forget_old_plans()
         connection.execute(begin + self.dialect.after_begin(connection.driver))
-        if confirm_commit is not None and (confirmed := confirm_commit(connection)) is not None:
+        if confirm_commit is not None and confirm_commit(connection, done[-1]):
             connection.driver.rollback()
-            return confirmed
-        result = work(connection)
+            return done[-1]
+        done.append(work(connection))
         connection.is_committing = begin == self.dialect.begin_writing
         connection.driver.commit()
         connection.is_committing = False
-        return result
+        return done[-1]
 
     def _check_identity(self) -> None:
         """Raises DatabaseReplaced, and then always: the old connections would go on with a file that has no name."""

@@ -43,7 +43,9 @@ class SqlWork:
         self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
     ) -> Sequence[Run]:
         """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
-        return self.settle_and_claim((), _unchanged, lease, queues=queues, limit=limit, at=at, suspects=suspects)[1]
+        return self.settle_and_claim(
+            (), lambda job, _: job, lease, queues=queues, limit=limit, at=at, suspects=suspects
+        )[1]
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
@@ -68,9 +70,9 @@ class SqlWork:
         """
         for poorer in (_without_output, _in_plain_words):
             with contextlib.suppress(DatabaseFull, ValueRefused):
-                return self._settled(ends, decide, _nothing)
+                return self._settled(ends, decide)
             ends = [poorer(end) for end in ends]
-        return self._settled(ends, decide, _nothing)
+        return self._settled(ends, decide)
 
     def settle_and_claim(
         self,
@@ -106,7 +108,7 @@ class SqlWork:
         self,
         ends: Sequence[AttemptEnd],
         decide: DecideEnd,
-        then: Callable[[Connection], None],
+        then: Callable[[Connection], None] = lambda _: None,
         was_done: Callable[[Connection], bool] = lambda _: False,
     ) -> Sequence[Settled]:
         """Settle them, and `then` do something more, unless it `was_done`, when the commit was made after all."""
@@ -117,11 +119,8 @@ class SqlWork:
             then(c)
             return settled
 
-        def confirm(c: Connection) -> Sequence[Settled] | None:
-            return self._settle(c, ends, decide, before) if was_done(c) else None  # a resend now
-
         try:
-            settled = self._database.write(work, confirm_commit=confirm)
+            settled = self._database.write(work, confirm_commit=lambda c, _: was_done(c))
         except QueueError:
             raise
         except Exception as error:
@@ -194,14 +193,6 @@ def _locked(c: Connection, ids: Sequence[str]) -> Sequence[queries.JobRow]:
         row = queries.job_to_change(c, job_id=ids[0])
         return [] if row is None else [row]
     return queries.jobs_to_settle(c, ids=ids)
-
-
-def _unchanged(job: Job, _end: AttemptEnd) -> Job:
-    return job
-
-
-def _nothing(_c: Connection) -> None:
-    """Nothing more."""
 
 
 def _started(

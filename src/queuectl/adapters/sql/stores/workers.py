@@ -36,12 +36,11 @@ class SqlWorkerRegistry:
             unreadable="",
         )
 
-        def work(c: Connection) -> bool:
+        def work(c: Connection) -> None:
             queries.delete_ended_workers(c, before=worker.started_at - REMEMBERED)
             queries.add_worker(c, [row])
-            return True
 
-        self._database.write(work, confirm_commit=lambda c: True if queries.worker_id(c, worker=worker.id) else None)
+        self._database.write(work, confirm_commit=lambda c, _: queries.worker_id(c, worker=worker.id) is not None)
 
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
         """Extend the lease to `until`; False once the worker is given up."""
