@@ -16,14 +16,7 @@ class Claim(Protocol):
     """Claims in the database's own way."""
 
     def __call__(
-        self,
-        c: Connection,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None,
+        self, c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
     ) -> Sequence[ClaimJobsRow]:
         """Take up to `limit` due jobs, the first in claim order, and start their attempts: see `Work.claim`.
 

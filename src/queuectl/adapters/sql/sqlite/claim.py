@@ -11,13 +11,7 @@ from queuectl.domain.worker import Lease
 
 
 def claim(
-    c: Connection,
-    lease: Lease,
-    *,
-    queues: Collection[str],
-    limit: int,
-    at: datetime,
-    suspects: bool | None,
+    c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
 ) -> Sequence[queries.ClaimJobsRow]:
     """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
     if suspects:

@@ -75,7 +75,7 @@ def sqlite_dialect(path: Path) -> Dialect:
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
-        write_lock=_write_lock(queue_path(path)).turn,
+        write_lock=_write_lock(beside(path, "-lock")).turn,
         error=(sqlite3.Error,),
         explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
@@ -147,10 +147,10 @@ def _wrong_url(url: str, what: str, hint: str) -> DatabaseUnreachable:
     return DatabaseUnreachable(f"the SQLite URL {url} {what}", hint=hint)
 
 
-def queue_path(path: Path) -> Path:
-    """The file beside the database in which its writers line up: one file, whichever link the database is opened by."""
+def beside(path: Path, suffix: str) -> Path:
+    """That file beside the database: one file, whichever link the database is opened by."""
     real = path.resolve()
-    return real.with_name(real.name + "-lock")
+    return real.with_name(real.name + suffix)
 
 
 def sqlite_version() -> tuple[int, ...]:
@@ -203,8 +203,7 @@ def create_file(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise DatabaseUnreachable(
-            f"the database file {path} cannot be created: {reason_of(error)}",
-            hint=ANOTHER_PLACE,
+            f"the database file {path} cannot be created: {reason_of(error)}", hint=ANOTHER_PLACE
         ) from error
 
 

@@ -31,13 +31,9 @@ class SqliteStorage:
     """`Storage` on an SQLite file."""
 
     def __init__(self, path: Path, database: Database) -> None:
+        self.name = f"sqlite:///{path}"
         self._path = path
         self._database = database
-
-    @property
-    def name(self) -> str:
-        """Where it is, as a URL."""
-        return f"sqlite:///{self._path}"
 
     def initialise(self) -> str | None:
         """Create the schema or bring it up to date; what was done, or None."""
