@@ -159,22 +159,21 @@ class _Statement:
 
 
 class _Shapes:
-    """The types of rows: one for all statements that have it; it is named for the first."""
+    """The types of rows, and their readers: one of each for all statements that have it, named for the first."""
 
     def __init__(self) -> None:
-        self._names: dict[object, str] = {}
+        self._names: dict[object, tuple[str, str]] = {
+            (it.name, ()): (_row_of(it), _rows_of(it)) for it in metadata.sorted_tables
+        }
 
     def types(self, statement: _Statement) -> tuple[str, str, str]:
         """The type of a row, what reads one, and the code that makes both, if that is not there yet."""
-        table, more = statement.table, statement.more
-        if table is not None and not more:
-            return _row_of(table), _rows_of(table), ""
+        row, rows = f"{_camel(statement.name)}Row", f"_{statement.name.upper()}_ROWS"
         if statement.is_scalar:
-            row, rows = more[0].annotation, f"_{statement.name.upper()}_ROWS"
-            return row, rows, f"\n\n{rows} = Rows[{row}](itemgetter(0), {_kinds(more)})\n"
+            row = statement.more[0].annotation
+            return row, rows, f"\n\n{rows} = Rows[{row}](itemgetter(0), {_kinds(statement.more)})\n"
         is_new = statement.shape not in self._names
-        row = self._names.setdefault(statement.shape, f"{_camel(statement.name)}Row")
-        rows = f"_{row.upper()}S"
+        row, rows = self._names.setdefault(statement.shape, (row, rows))
         return row, rows, _row_class(row, rows, statement) if is_new else ""
 
 

@@ -2,10 +2,9 @@
 
 from sqlalchemy import Insert, bindparam, func, select
 
-from queuectl.adapters.sql.schema import BigNumber, Count, attempts, jobs, optional, workers
+from queuectl.adapters.sql.schema import BigNumber, Count, attempts, jobs, optional
 from queuectl.adapters.sql.statements import AnySelect, each, given, inserted, many, one, only
 from queuectl.adapters.sql.statements.jobs import LIMIT
-from queuectl.adapters.sql.statements.work import IS_LIVE
 
 _PAGE: AnySelect = (
     select(jobs)
@@ -40,12 +39,6 @@ def page_of_attempts() -> AnySelect:
 def id_at() -> AnySelect:
     """The id of the job of that number."""
     return select(jobs.c.id).where(jobs.c.seq == given(jobs.c.seq))
-
-
-@many
-def live_worker_rows() -> AnySelect:
-    """The workers that are not given up."""
-    return select(workers).where(IS_LIVE)
 
 
 @each

@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from queuectl.adapters.sql.schema import BigNumber, Moment, Words, attempts, jobs
+from queuectl.adapters.sql.schema import BigNumber, Moment, Number, Words, attempts, jobs
 from queuectl.adapters.sql.statements import (
     AnySelect,
     among,
@@ -93,7 +93,7 @@ def set_aside() -> Update:
             state=constant(State.DEAD),
             worker=None,
             lease_id=None,
-            attempts=type_coerce(jobs.c.attempts, Integer) - bindparam("not_started", type_=Integer()),
+            attempts=type_coerce(jobs.c.attempts, Integer) - bindparam("not_started", type_=Number),
             updated_at=at,
             finished_at=at,
             last_error=bindparam("reason", type_=Words),

@@ -187,19 +187,14 @@ def end_attempt() -> Update:
 @one
 def own_attempt() -> AnySelect:
     """What is stored of the end of the attempt that ran under that lease, locked."""
-    return select(attempts.c.outcome, attempts.c.finished_at, attempts.c.output).where(*_OWN_ATTEMPT).with_for_update()
+    end = (attempts.c.outcome, attempts.c.finished_at, attempts.c.output, attempts.c.output_truncated)
+    return select(*end).where(*_OWN_ATTEMPT).with_for_update()
 
 
 @run
 def store_late() -> Update:
-    """The late result of that attempt."""
-    return update(attempts).where(*_OWN_ATTEMPT).values(late=given(attempts.c.late))
-
-
-@run
-def store_late_output() -> Update:
-    """The late output of that attempt."""
-    names = ("output", "output_truncated")
+    """The late result of that attempt, and its output."""
+    names = ("late", "output", "output_truncated")
     return update(attempts).where(*_OWN_ATTEMPT).values({name: given(attempts.c[name]) for name in names})
 
 

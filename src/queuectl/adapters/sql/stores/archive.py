@@ -61,7 +61,10 @@ class SqlArchive:
     def settings_and_workers(self) -> Mapping[str, Sequence[Row]]:
         """The settings that were set, and the workers not yet given up, by table."""
         return self._database.read(
-            lambda c: {"config": _readable(queries.settings(c)), "workers": _readable(queries.live_worker_rows(c))}
+            lambda c: {
+                "config": _readable(queries.settings(c)),
+                "workers": _readable([it.worker for it in queries.live_workers(c)]),
+            }
         )
 
     def store_settings_and_workers(self, rows: Mapping[str, Sequence[Row]]) -> None:

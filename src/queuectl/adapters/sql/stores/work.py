@@ -221,17 +221,16 @@ def _late(c: Connection, end: AttemptEnd, rows: Sequence[queries.JobRow], decide
     if (attempt.outcome, attempt.finished_at) == (end.result.outcome, end.at):
         stored = (shown_job(row) for row in rows if row.id == end.job_id)
         return Settled(Settlement.RECORDED, decided or next(stored, None))
-    queries.store_late(c, job_id=end.job_id, number=end.number, lease_id=end.lease.id, late=end.result.outcome)
-    if not attempt.output:
-        output = end.result.output
-        queries.store_late_output(
-            c,
-            job_id=end.job_id,
-            number=end.number,
-            lease_id=end.lease.id,
-            output=output.content,
-            output_truncated=output.truncated,
-        )
+    output = Output(attempt.output, attempt.output_truncated) if attempt.output else end.result.output
+    queries.store_late(
+        c,
+        job_id=end.job_id,
+        number=end.number,
+        lease_id=end.lease.id,
+        late=end.result.outcome,
+        output=output.content,
+        output_truncated=output.truncated,
+    )
     return Settled(Settlement.LATE, None)
 
 

@@ -1,6 +1,6 @@
 """The workers' leases, and the stored policy, in SQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.engine import queries
@@ -57,22 +57,18 @@ class SqlWorkerRegistry:
 
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, in order of their start."""
-        return self._database.read(lambda c: [read_worker(row) for row in queries.live_workers(c)])
+        return self._found(queries.live_workers)
 
     def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at` or ends `beyond`, and those on `machine`."""
-
-        def work(c: Connection) -> Sequence[WorkerRecord]:
-            found = queries.expired_or_local_workers(c, at=at, beyond=beyond, machine=machine)
-            return list(map(read_worker, found))
-
-        return self._database.read(work)
+        return self._found(lambda c: queries.expired_or_local_workers(c, at=at, beyond=beyond, machine=machine))
 
     def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
         """The workers of that machine that are stopped or given up as lost, as long as they are remembered."""
-        return self._database.read(
-            lambda c: [read_worker(row) for row in queries.stopped_workers_on(c, machine=machine)]
-        )
+        return self._found(lambda c: queries.stopped_workers_on(c, machine=machine))
+
+    def _found(self, ask: Callable[[Connection], Sequence[queries.LiveWorkersRow]]) -> Sequence[WorkerRecord]:
+        return [read_worker(row) for row in self._database.read(ask)]
 
 
 class SqlConfigRepository:
