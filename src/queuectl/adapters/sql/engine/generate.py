@@ -44,7 +44,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import NamedTuple
 
-from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, written
+from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, written
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
@@ -257,8 +257,7 @@ def _kinds(values: Iterable[_Value]) -> str:
 
 def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
     name, form = statement.name, statement.source.form
-    is_bare = form is Form.PIECE and not statement.parameters
-    query = name.upper() if is_bare else f"_{name.upper()}"
+    query = f"_{name.upper()}"
     texts = "".join(f'        {each!r}: """{statement.text(each)}""",\n' for each in statement.elements)
     yield f"\n\n{query} = Query(\n    {name!r},\n    {{\n{texts}    }},\n)\n"
     takes = ", ".join(f"{it.name}: {it.annotation}" for it in statement.signature)
@@ -278,8 +277,8 @@ def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
             yield f"{head} -> int:\n{doc}    return c.run({query}, {values})\n"
         case Form.EACH | Form.LOAD:
             yield from _for_many(statement, query, doc)
-        case Form.PIECE if not is_bare:
-            yield f"\n\ndef {name}(*, {takes}) -> Condition:\n{doc}    return Condition({query}, {values})\n"
+        case Form.PIECE:
+            yield f"\n\ndef {name}({takes and f'*, {takes}'}) -> Piece:\n{doc}    return Piece({query}, {values})\n"
 
 
 def _tuple(code: Iterable[str]) -> str:

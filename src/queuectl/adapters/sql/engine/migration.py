@@ -46,8 +46,9 @@ def check_version(version: str | None, database: str) -> None:
     )
 
 
-def create(connection: Connection) -> None:
-    """Make the newest schema in the running transaction, unless another has made one since we looked."""
+def create_schema(connection: Connection, *, first: str) -> None:
+    """Make the newest schema in the running transaction, unless another has made one before it ran `first`."""
+    connection.execute(first)
     if schema_version(connection) is None:
         for statement in (*SCHEMA[connection.dialect.language], *_AS_ALEMBIC_DOES):
             connection.execute(statement)

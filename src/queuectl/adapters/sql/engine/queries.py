@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import NamedTuple
 
-from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, written
+from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, written
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
@@ -491,7 +491,7 @@ def oldest_dead(c: Connection, *, until: datetime, limit: int) -> list[JobRow]:
     return c.fetch(_OLDEST_DEAD, (_moment(until), limit,), JOBS_ROWS)
 
 
-SEARCH = Query(
+_SEARCH = Query(
     'search',
     {
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
@@ -500,6 +500,11 @@ FROM jobs""",
 FROM jobs""",
     },
 )
+
+
+def search() -> Piece:
+    """Any jobs."""
+    return Piece(_SEARCH, ())
 
 
 _STATE_IS = Query(
@@ -511,9 +516,9 @@ _STATE_IS = Query(
 )
 
 
-def state_is(*, state: State) -> Condition:
+def state_is(*, state: State) -> Piece:
     """Jobs of that state."""
-    return Condition(_STATE_IS, (_state(state),))
+    return Piece(_STATE_IS, (_state(state),))
 
 
 _QUEUE_IS = Query(
@@ -525,12 +530,12 @@ _QUEUE_IS = Query(
 )
 
 
-def queue_is(*, queue: str) -> Condition:
+def queue_is(*, queue: str) -> Piece:
     """Jobs of that queue."""
-    return Condition(_QUEUE_IS, (queue,))
+    return Piece(_QUEUE_IS, (queue,))
 
 
-NEWEST_FIRST = Query(
+_NEWEST_FIRST = Query(
     'newest_first',
     {
         'sqlite': """jobs.seq DESC""",
@@ -539,13 +544,23 @@ NEWEST_FIRST = Query(
 )
 
 
-LAST_ENDED_FIRST = Query(
+def newest_first() -> Piece:
+    """The newest first."""
+    return Piece(_NEWEST_FIRST, ())
+
+
+_LAST_ENDED_FIRST = Query(
     'last_ended_first',
     {
         'sqlite': """jobs.finished_at DESC, jobs.seq DESC""",
         'postgresql': """jobs.finished_at DESC, jobs.seq DESC""",
     },
 )
+
+
+def last_ended_first() -> Piece:
+    """Those that ended last first."""
+    return Piece(_LAST_ENDED_FIRST, ())
 
 
 _AT_MOST = Query(
@@ -557,9 +572,9 @@ _AT_MOST = Query(
 )
 
 
-def at_most(*, limit: int) -> Condition:
+def at_most(*, limit: int) -> Piece:
     """At most so many."""
-    return Condition(_AT_MOST, (limit,))
+    return Piece(_AT_MOST, (limit,))
 
 
 _ATTEMPTS_OF = Query(

@@ -20,7 +20,7 @@ class Query(NamedTuple):
     texts: Mapping[str, str]
 
 
-class Condition(NamedTuple):
+class Piece(NamedTuple):
     """A part of a composed statement, with its parameters."""
 
     query: Query
@@ -76,20 +76,21 @@ class Joined(Generic[R]):
 
 
 def compose(
-    head: Query, conditions: Iterable[Sequence[Condition]], order: Query, at_most: Condition
+    head: Piece, conditions: Iterable[Sequence[Piece]], order: Piece, at_most: Piece
 ) -> tuple[Query, Sequence[object]]:
     """A search: of each of these groups of conditions one must hold; an empty group holds. And its parameters."""
     groups = [group for group in conditions if group]
-    used = [each for group in groups for each in group] + [at_most]
+    used = [head, *(each for group in groups for each in group), order, at_most]
 
     def text(language: str) -> str:
         alternatives = [" OR ".join(each.query.texts[language] for each in group) for group in groups]
         where = " WHERE " + " AND ".join(f"({each})" for each in alternatives) if alternatives else ""
-        return f"{head.texts[language]}{where} ORDER BY {order.texts[language]} LIMIT {at_most.query.texts[language]}"
+        first, ordered, most = (each.query.texts[language] for each in (head, order, at_most))
+        return f"{first}{where} ORDER BY {ordered} LIMIT {most}"
 
-    name = " ".join([head.name, *(each.query.name for each in used[:-1]), order.name])
+    name = " ".join(each.query.name for each in used[:-1])
     values = [value for each in used for value in each.values]
-    return Query(name, {language: text(language) for language in head.texts}), values
+    return Query(name, {language: text(language) for language in head.query.texts}), values
 
 
 def written(write: Callable[..., object], column: Sequence[object]) -> Sequence[object]:

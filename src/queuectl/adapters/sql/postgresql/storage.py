@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
-from queuectl.adapters.sql.engine.migration import check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.migration import check_version, create_schema, migrate, schema_version
 from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.postgresql.connection import TimedConnection, is_pooled, server_time
@@ -73,7 +73,7 @@ class PostgresStorage:
             check_version(before, self.name)
             return None
         if before is None:
-            self._database.write(_create)
+            self._database.write(lambda connection: create_schema(connection, first=LOCK))
             return f"created the queue in {self.name}"
         migrate(self._database.dialect, lock=LOCK)
         return f"upgraded {self.name} from schema {before} to {SCHEMA_VERSION}"
@@ -169,11 +169,6 @@ def _checked_server(connection: Connection) -> str | None:
             hint="create it with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
         )
     return schema_version(connection)
-
-
-def _create(connection: Connection) -> None:
-    connection.execute(LOCK)
-    create(connection)
 
 
 def _server_findings(connection: Connection) -> Iterator[Finding]:

@@ -36,6 +36,8 @@ else:
 APPLICATION_ID = 0x71756575
 """What `PRAGMA application_id` says in our files: "queu"."""
 
+MARK_AS_OURS = f"PRAGMA application_id = {APPLICATION_ID}"
+
 BUSY_TIMEOUT = timedelta(seconds=2)
 """How long SQLite waits for its lock before the transaction is tried again."""
 
@@ -236,11 +238,6 @@ def check_place(path: Path) -> None:
 def use_write_ahead_log(connection: Connection) -> None:
     """Switch the file to WAL, for good: readers and the writer do not stop each other. Outside a transaction only."""
     connection.scalar("PRAGMA journal_mode = WAL")  # it answers
-
-
-def mark_as_ours(connection: Connection) -> None:
-    """Write the application id into the file, in the running transaction."""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 # The driver looks for an adapter of each value that is no text or number, and where there is none it makes two errors

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import UTC, datetime, timedelta
 
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.query import Condition, compose
+from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
@@ -63,13 +63,13 @@ class SqlJobs:
         by_end: bool = False,
     ) -> Sequence[Job]:
         """Jobs of those states and queues, the newest first, or those that ended last."""
-        conditions: Sequence[Sequence[Condition]] = [
+        conditions: Sequence[Sequence[Piece]] = [
             [queries.state_is(state=state) for state in states],
             [queries.queue_is(queue=_askable(queue)) for queue in queues],
         ]
-        order = queries.LAST_ENDED_FIRST if by_end else queries.NEWEST_FIRST
+        order = queries.last_ended_first() if by_end else queries.newest_first()
         query, values = compose(
-            queries.SEARCH, conditions, order, queries.at_most(limit=ALL if limit is None else limit)
+            queries.search(), conditions, order, queries.at_most(limit=ALL if limit is None else limit)
         )
         return self._database.read(lambda c: [shown_job(row) for row in c.fetch(query, values, queries.JOBS_ROWS)])
 
