@@ -1,9 +1,7 @@
 """Claims on SQLite, whose calls are no trips: small probes in a loop. The statements are in `claim.sql`."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import partial
-from operator import attrgetter
 
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection
@@ -30,14 +28,20 @@ def claim(
 def _due(c: Connection, queues: Collection[str], limit: int, at: datetime, *, with_suspects: bool) -> list[int]:
     """The numbers of the first due jobs: of one priority after the other, until there are enough."""
     found: list[int] = []
-    probes: Sequence[Callable[..., Sequence[queries.DueJobsRow]]] = [
-        partial(queries.due_jobs_in_queue, queue=queue) for queue in queues
-    ] or [queries.due_jobs]
     for priority in PRIORITIES:
         missing = limit - len(found)
-        asked = {"priority": priority, "now": at, "with_suspects": with_suspects, "limit": missing}
-        rows = [row for probe in probes for row in probe(c, **asked)]
-        found += [row.seq for row in sorted(rows, key=attrgetter("run_at", "seq"))[:missing]]
+        if not queues:
+            rows = queries.due_jobs(c, priority=priority, now=at, with_suspects=with_suspects, limit=missing)
+            found += [row.seq for row in rows]
+        else:
+            probes = [
+                queries.due_jobs_in_queue(
+                    c, queue=queue, priority=priority, now=at, with_suspects=with_suspects, limit=missing
+                )
+                for queue in queues
+            ]
+            merged = sorted((row.run_at, row.seq) for rows in probes for row in rows)
+            found += [seq for _, seq in merged[:missing]]
         if len(found) == limit:
             break
     return found
