@@ -1,10 +1,10 @@
 """What one kind of database brings: a folder beside this file exports `backend`, which makes it from a URL."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from queuectl.adapters.sql.engine.queries import JobRow
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.job import Job
 from queuectl.domain.ports.host import Clock
@@ -12,28 +12,16 @@ from queuectl.domain.ports.storage import Listen, Scratch, Storage
 from queuectl.domain.worker import Lease
 
 
-class Claimed(NamedTuple):
-    """A job just claimed, the stored settings, and whether its attempt is started: one of its number may be there."""
-
-    job: JobRow
-    settings: Mapping[str, str] | None
-    is_started: bool
-
-
 class Claim(Protocol):
     """Claims in the database's own way."""
 
     def __call__(
-        self,
-        c: Connection,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None,
-    ) -> Sequence[Claimed]:
-        """Take up to `limit` due jobs, the first in claim order, and start their attempts: see `Work.claim`."""
+        self, c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
+    ) -> Sequence[ClaimJobsRow]:
+        """Take up to `limit` due jobs, the first in claim order, and start their attempts: see `Work.claim`.
+
+        With each come the stored settings, and whether its attempt is started: one of its number may be there.
+        """
 
 
 class Backend(NamedTuple):

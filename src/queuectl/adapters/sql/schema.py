@@ -3,48 +3,29 @@
 Imported to generate the queries and for an upgrade, not at run time.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    Text,
-    TypeDecorator,
-    false,
-    literal_column,
-)
-from sqlalchemy.types import TypeEngine
+import sqlalchemy as sa
 
 T = TypeVar("T")
 
 
-class Stored(TypeDecorator[T]):
+class Stored(sa.TypeDecorator[T]):
     """A column type whose values are written and read as `values.KINDS` says for its kind.
 
     Of a parameter or a result that is no column, `or_none` says that it may be None.
     """
 
-    impl = Text
+    impl = sa.Text
     cache_ok = True
 
-    def __init__(self, kind: str, column_type: TypeEngine[T], *, or_none: bool = False) -> None:
+    def __init__(self, kind: str, column_type: sa.types.TypeEngine[T], *, or_none: bool = False) -> None:
         super().__init__()
         self.kind = kind
         self.column_type = column_type
         self.or_none = or_none
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[T]:
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[T]:
         """The type of the column."""
         return self.column_type
 
@@ -54,147 +35,126 @@ def optional(stored: Stored[T]) -> Stored[T]:
     return Stored(stored.kind, stored.column_type, or_none=True)
 
 
-Name = Stored("name", Text())
-Words = Stored("text", Text())
-Number = Stored("number", Integer())
-BigNumber = Stored("number", BigInteger())
-Count = Stored("count", Integer())
-Moment = Stored("moment", BigInteger())
-Span = Stored("span", BigInteger())
-Limit = Stored("limit", BigInteger())
-Flag = Stored("flag", Boolean())
-Path = Stored("path", Text())
-Texts = Stored("texts", Text())
-Output = Stored("bytes", LargeBinary())
-OfState = Stored("state", Text())
-OfOutcome = Stored("outcome", Text())
-OfWorker = Stored("worker state", Text())
+Name = Stored("name", sa.Text())
+Words = Stored("text", sa.Text())
+Number = Stored("number", sa.Integer())
+BigNumber = Stored("number", sa.BigInteger())
+Count = Stored("count", sa.Integer())
+Moment = Stored("moment", sa.BigInteger())
+Span = Stored("span", sa.BigInteger())
+Flag = Stored("flag", sa.Boolean())
+OfState = Stored("state", sa.Text())
+OfOutcome = Stored("outcome", sa.Text())
+OfWorker = Stored("worker state", sa.Text())
 
 
-def _listed(kind: str, of: TypeEngine[T]) -> Stored[str]:
-    return Stored(kind, Text().with_variant(ARRAY(of), "postgresql"))
+def list_of(stored: Stored[T]) -> Stored[str]:
+    """A list of such values, as a parameter."""
+    return Stored(f"list of {stored.kind}s", sa.Text().with_variant(sa.ARRAY(stored.column_type), "postgresql"))
 
-
-ListOfTexts = _listed("list of texts", Text())
-ListOfNumbers = _listed("list of numbers", BigInteger())
-ListOfMoments = _listed("list of moments", BigInteger())
-ListOfFlags = _listed("list of flags", Boolean())
 
 # SQLite gives only an INTEGER primary key the rowid, and only a rowid table's key counts up by itself.
-Counter = BigInteger().with_variant(Integer, "sqlite")
+Counter = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
-metadata = MetaData()
+metadata = sa.MetaData()
 
-jobs = Table(
+jobs = sa.Table(
     "jobs",
     metadata,
-    Column("seq", Counter, primary_key=True, autoincrement=True),
-    Column("id", Name, nullable=False, unique=True),
-    Column("command", Stored("command", Text()), nullable=False),
-    Column("queue", Words, nullable=False),
-    Column("priority", Number, nullable=False),
-    Column("max_retries", Count, nullable=False),
-    Column("timeout", Limit),
-    Column("run_at", Moment, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
-    Column("cwd", Path),
-    Column("env", Stored("environment", Text()), nullable=False),
-    Column("state", OfState, nullable=False),
-    Column("attempts", Count, nullable=False),
-    Column("failures", Count, nullable=False),
-    Column("losses", Count, nullable=False),
-    Column("started_at", Moment),
-    Column("finished_at", Moment),
-    Column("worker", Words),
-    Column("lease_id", Words),
-    Column("exit_code", Number),
-    Column("last_error", Words),
-    Column("cancel_requested_at", Moment),
-    Column("cancel_requested_by", Words),
-    Column("suspect", Flag, nullable=False, server_default=false()),
+    sa.Column("seq", Counter, primary_key=True, autoincrement=True),
+    sa.Column("id", Name, nullable=False, unique=True),
+    sa.Column("command", Stored("command", sa.Text()), nullable=False),
+    sa.Column("queue", Words, nullable=False),
+    sa.Column("priority", Number, nullable=False),
+    sa.Column("max_retries", Count, nullable=False),
+    sa.Column("timeout", Stored("limit", sa.BigInteger())),
+    sa.Column("run_at", Moment, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("cwd", Stored("path", sa.Text())),
+    sa.Column("env", Stored("environment", sa.Text()), nullable=False),
+    sa.Column("state", OfState, nullable=False),
+    sa.Column("attempts", Count, nullable=False),
+    sa.Column("failures", Count, nullable=False),
+    sa.Column("losses", Count, nullable=False),
+    sa.Column("started_at", Moment),
+    sa.Column("finished_at", Moment),
+    sa.Column("worker", Words),
+    sa.Column("lease_id", Words),
+    sa.Column("exit_code", Number),
+    sa.Column("last_error", Words),
+    sa.Column("cancel_requested_at", Moment),
+    sa.Column("cancel_requested_by", Words),
+    sa.Column("suspect", Flag, nullable=False, server_default=sa.false()),
     sqlite_autoincrement=True,
 )
 
-# The conditions of the claim indexes, written as the claim writes it: SQLite uses a partial index only when the
-# query repeats its condition word for word, and so not through bound parameters.
-WAITING: ColumnElement[bool] = literal_column(
-    "jobs.state IN ('pending', 'failed')"
-)  # as a Boolean, it would be compared with 1
-_INDEXED: ColumnElement[bool] = literal_column("state IN ('pending', 'failed')")
+_WAITING = "state IN ('pending', 'failed')"
+WAITING: sa.ColumnElement[bool] = sa.literal_column(f"jobs.{_WAITING}")  # as a Boolean, it would be compared with 1
 
-Index(
-    "jobs_due", jobs.c.priority, jobs.c.run_at, jobs.c.seq, sqlite_where=_INDEXED, postgresql_where=_INDEXED
-)  # fmt: skip
-Index(
-    "jobs_due_in_queue",
-    jobs.c.queue,
-    jobs.c.priority,
-    jobs.c.run_at,
-    jobs.c.seq,
-    sqlite_where=_INDEXED,
-    postgresql_where=_INDEXED,
-)
-_SUSPECT: ColumnElement[bool] = literal_column("suspect")
 
-Index(
-    "jobs_suspect",
-    jobs.c.priority.desc(),
-    jobs.c.run_at,
-    jobs.c.seq,
-    sqlite_where=_SUSPECT,
-    postgresql_where=_SUSPECT,
-)
-Index("jobs_by_state", jobs.c.state, jobs.c.seq)
-Index("jobs_held", jobs.c.worker, sqlite_where=jobs.c.worker.is_not(None), postgresql_where=jobs.c.worker.is_not(None))
+def _partial_index(name: str, condition: str, *columns: sa.ColumnElement[Any]) -> None:
+    """An index of some rows. The claim's have their conditions as the claim writes them.
 
-attempts = Table(
+    SQLite uses such an index only when the query repeats its condition word for word, and so not through parameters.
+    """
+    where: sa.ColumnElement[bool] = sa.literal_column(condition)
+    sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_partial_index("jobs_due", _WAITING, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_due_in_queue", _WAITING, jobs.c.queue, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_suspect", "suspect", jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_held", "worker IS NOT NULL", jobs.c.worker)
+sa.Index("jobs_by_state", jobs.c.state, jobs.c.seq)
+
+attempts = sa.Table(
     "attempts",
     metadata,
-    Column("job_id", Name, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("number", Number, nullable=False),
-    Column("queue", Words, nullable=False),
-    Column("worker", Words, nullable=False),
-    Column("host", Words, nullable=False),
-    Column("lease_id", Words, nullable=False),
-    Column("started_at", Moment, nullable=False),
-    Column("waited", Span, nullable=False),
-    Column("finished_at", Moment),
-    Column("ran", Span),
-    Column("outcome", OfOutcome),
-    Column("exit_code", Number),
-    Column("signal", Number),
-    Column("error", Words),
-    Column("late", OfOutcome),
-    Column("output_truncated", Flag, nullable=False),
-    Column("output", Output),
-    PrimaryKeyConstraint("job_id", "number"),
+    sa.Column("job_id", Name, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("number", Number, nullable=False),
+    sa.Column("queue", Words, nullable=False),
+    sa.Column("worker", Words, nullable=False),
+    sa.Column("host", Words, nullable=False),
+    sa.Column("lease_id", Words, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("waited", Span, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("ran", Span),
+    sa.Column("outcome", OfOutcome),
+    sa.Column("exit_code", Number),
+    sa.Column("signal", Number),
+    sa.Column("error", Words),
+    sa.Column("late", OfOutcome),
+    sa.Column("output_truncated", Flag, nullable=False),
+    sa.Column("output", Stored("bytes", sa.LargeBinary())),
+    sa.PrimaryKeyConstraint("job_id", "number"),
 )
 
-Index("attempts_ended", attempts.c.finished_at)
+sa.Index("attempts_ended", attempts.c.finished_at)
 
-workers = Table(
+workers = sa.Table(
     "workers",
     metadata,
-    Column("id", Words, primary_key=True),
-    Column("host", Words, nullable=False),
-    Column("machine", Words, nullable=False),
-    Column("pid", Number, nullable=False),
-    Column("pid_started", BigNumber, nullable=False),
-    Column("supervisor_pid", Number, nullable=False),
-    Column("supervisor_started", BigNumber, nullable=False),
-    Column("queues", Texts, nullable=False),
-    Column("concurrency", Number, nullable=False),
-    Column("state", OfWorker, nullable=False),
-    Column("started_at", Moment, nullable=False),
-    Column("renewed_at", Moment, nullable=False),
-    Column("lease_expires_at", Moment, nullable=False),
-    Column("ended_at", Moment),
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("host", Words, nullable=False),
+    sa.Column("machine", Words, nullable=False),
+    sa.Column("pid", Number, nullable=False),
+    sa.Column("pid_started", BigNumber, nullable=False),
+    sa.Column("supervisor_pid", Number, nullable=False),
+    sa.Column("supervisor_started", BigNumber, nullable=False),
+    sa.Column("queues", Stored("texts", sa.Text()), nullable=False),
+    sa.Column("concurrency", Number, nullable=False),
+    sa.Column("state", OfWorker, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("renewed_at", Moment, nullable=False),
+    sa.Column("lease_expires_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
 )
 
-config = Table(
+config = sa.Table(
     "config",
     metadata,
-    Column("key", Words, primary_key=True),
-    Column("value", Words, nullable=False),
+    sa.Column("key", Words, primary_key=True),
+    sa.Column("value", Words, nullable=False),
 )

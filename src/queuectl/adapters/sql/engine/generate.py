@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, Integer, Select, Table, create_mock_engine
@@ -40,9 +41,10 @@ of mypy's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
-from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, Scalars, written
+from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, written
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
@@ -157,21 +159,21 @@ class _Statement:
 
 
 class _Shapes:
-    """The types of rows: one for all statements that have it; it is named for the first."""
+    """The types of rows, and their readers: one of each for all statements that have it, named for the first."""
 
     def __init__(self) -> None:
-        self._names: dict[object, str] = {}
+        self._names: dict[object, tuple[str, str]] = {
+            (it.name, ()): (_row_of(it), _rows_of(it)) for it in metadata.sorted_tables
+        }
 
     def types(self, statement: _Statement) -> tuple[str, str, str]:
         """The type of a row, what reads one, and the code that makes both, if that is not there yet."""
-        table, more = statement.table, statement.more
-        if table is not None and not more:
-            return _row_of(table), _rows_of(table), ""
+        row, rows = f"{_camel(statement.name)}Row", f"_{statement.name.upper()}_ROWS"
         if statement.is_scalar:
-            return more[0].annotation, f'Scalars[{more[0].annotation}]("{more[0].kind}")', ""
+            row = statement.more[0].annotation
+            return row, rows, f"\n\n{rows} = Rows[{row}](itemgetter(0), {_kinds(statement.more)})\n"
         is_new = statement.shape not in self._names
-        row = self._names.setdefault(statement.shape, f"{_camel(statement.name)}Row")
-        rows = f"_{row.upper()}S"
+        row, rows = self._names.setdefault(statement.shape, (row, rows))
         return row, rows, _row_class(row, rows, statement) if is_new else ""
 
 
@@ -221,8 +223,9 @@ def _rows_of(table: Table) -> str:
 def _module() -> Iterator[str]:
     statements = [_Statement(source) for source in SOURCES]
     yield HEADER
+    used = {it.kind for statement in statements for it in statement.parameters}
     for name, kind in KINDS.items():
-        if kind.write is not None:
+        if name in used and kind.write is not None:
             yield f'_{name.replace(" ", "_")} = writer("{name}")\n'
     yield f"\nSCHEMA_VERSION = {_newest_revision()!r}\n\nSCHEMA: Mapping[str, Sequence[str]] = {{\n"
     for language in DRIVERS:
@@ -245,14 +248,16 @@ def _class(name: str, doc: str, values: Iterable[_Value], *, unreadable: bool = 
 
 
 def _reader(name: str, reader: str, row: str, first: str, values: Iterable[_Value]) -> str:
-    kinds = {it.name: it.kind for it in values}
-    return f"\n\n{name} = {reader}({row}._make, {first}{kinds!r})\n"
+    return f"\n\n{name} = {reader}({row}._make, {first}{_kinds(values)})\n"
+
+
+def _kinds(values: Iterable[_Value]) -> str:
+    return repr({it.name: it.kind for it in values})
 
 
 def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
     name, form = statement.name, statement.source.form
-    is_bare = form is Form.PIECE and not statement.parameters
-    query = name.upper() if is_bare else f"_{name.upper()}"
+    query = f"_{name.upper()}"
     texts = "".join(f'        {each!r}: """{statement.text(each)}""",\n' for each in statement.elements)
     yield f"\n\n{query} = Query(\n    {name!r},\n    {{\n{texts}    }},\n)\n"
     takes = ", ".join(f"{it.name}: {it.annotation}" for it in statement.signature)
@@ -272,8 +277,8 @@ def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
             yield f"{head} -> int:\n{doc}    return c.run({query}, {values})\n"
         case Form.EACH | Form.LOAD:
             yield from _for_many(statement, query, doc)
-        case Form.PIECE if not is_bare:
-            yield f"\n\ndef {name}(*, {takes}) -> Condition:\n{doc}    return Condition({query}, {values})\n"
+        case Form.PIECE:
+            yield f"\n\ndef {name}({takes and f'*, {takes}'}) -> Piece:\n{doc}    return Piece({query}, {values})\n"
 
 
 def _tuple(code: Iterable[str]) -> str:
@@ -329,20 +334,9 @@ def _readable(language: str) -> Iterator[str]:
     for statement in map(_Statement, SOURCES):
         if language in statement.elements:
             doc = "".join(f"-- {line.strip()}".rstrip() + "\n" for line in statement.doc.splitlines())
-            text = "\n".join(_wrapped(line) for line in statement.text(language, "named").splitlines())
+            lines = statement.text(language, "named").splitlines()
+            text = "\n".join(fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
             yield f"\n-- name: {statement.name} :{statement.source.form.value}\n{doc}{text};\n"
-
-
-def _wrapped(line: str) -> str:
-    """A line in pieces of at most 120 characters where it has commas."""
-    pieces, current = [], ""
-    for part in line.split(", "):
-        if current and len(current) + len(part) > 116:
-            pieces.append(current + ",")
-            current = f"    {part}"
-        else:
-            current = f"{current}, {part}" if current else part
-    return "\n".join([*pieces, current])
 
 
 if __name__ == "__main__":

@@ -46,14 +46,15 @@ def check_version(version: str | None, database: str) -> None:
     )
 
 
-def create(connection: Connection) -> None:
-    """Make the newest schema in the running transaction, unless another has made one since we looked."""
+def create_schema(connection: Connection, *, first: str) -> None:
+    """Make the newest schema in the running transaction, unless another has made one before it ran `first`."""
+    connection.execute(first)
     if schema_version(connection) is None:
         for statement in (*SCHEMA[connection.dialect.language], *_AS_ALEMBIC_DOES):
             connection.execute(statement)
 
 
-def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> None:
+def migrate(dialect: Dialect, *, lock: str = "") -> None:
     """Bring an older schema up to date, in a transaction of its own that begins with `lock`.
 
     Raises SchemaMismatch for an unknown one, and the driver's errors. Whoever comes second finds the work done.
@@ -73,7 +74,7 @@ def migrate(dialect: Dialect, *, lock: str | None = None, to: str = "head") -> N
             connection.exec_driver_sql(lock)
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, to)
+            command.upgrade(config, "head")
         except CommandError as error:
             raise SchemaMismatch(f"the database has a schema that no queuectl has made: {error}") from error
         connection.commit()

@@ -6,9 +6,10 @@ of mypy's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
-from queuectl.adapters.sql.engine.query import Condition, Joined, Query, Rows, Scalars, written
+from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, written
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
@@ -26,10 +27,13 @@ _flag = writer("flag")
 _state = writer("state")
 _outcome = writer("outcome")
 _worker_state = writer("worker state")
-_list_of_texts = writer("list of texts")
-_list_of_numbers = writer("list of numbers")
 _list_of_moments = writer("list of moments")
+_list_of_numbers = writer("list of numbers")
+_list_of_counts = writer("list of counts")
+_list_of_texts = writer("list of texts")
+_list_of_names = writer("list of names")
 _list_of_flags = writer("list of flags")
+_list_of_states = writer("list of states")
 
 SCHEMA_VERSION = '0002'
 
@@ -457,9 +461,12 @@ WHERE jobs.id = ANY (%s::TEXT[])""",
 )
 
 
+_TAKEN_IDS_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
 def taken_ids(c: Connection, *, ids: Sequence[str | None]) -> list[str]:
     """Those of the ids that belong to jobs."""
-    return c.fetch(_TAKEN_IDS, (_list_of_texts(ids),), Scalars[str]("name"))
+    return c.fetch(_TAKEN_IDS, (_list_of_texts(ids),), _TAKEN_IDS_ROWS)
 
 
 _OLDEST_DEAD = Query(
@@ -484,7 +491,7 @@ def oldest_dead(c: Connection, *, until: datetime, limit: int) -> list[JobRow]:
     return c.fetch(_OLDEST_DEAD, (_moment(until), limit,), JOBS_ROWS)
 
 
-SEARCH = Query(
+_SEARCH = Query(
     'search',
     {
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
@@ -493,6 +500,11 @@ FROM jobs""",
 FROM jobs""",
     },
 )
+
+
+def search() -> Piece:
+    """Any jobs."""
+    return Piece(_SEARCH, ())
 
 
 _STATE_IS = Query(
@@ -504,9 +516,9 @@ _STATE_IS = Query(
 )
 
 
-def state_is(*, state: State) -> Condition:
+def state_is(*, state: State) -> Piece:
     """Jobs of that state."""
-    return Condition(_STATE_IS, (_state(state),))
+    return Piece(_STATE_IS, (_state(state),))
 
 
 _QUEUE_IS = Query(
@@ -518,12 +530,12 @@ _QUEUE_IS = Query(
 )
 
 
-def queue_is(*, queue: str) -> Condition:
+def queue_is(*, queue: str) -> Piece:
     """Jobs of that queue."""
-    return Condition(_QUEUE_IS, (queue,))
+    return Piece(_QUEUE_IS, (queue,))
 
 
-NEWEST_FIRST = Query(
+_NEWEST_FIRST = Query(
     'newest_first',
     {
         'sqlite': """jobs.seq DESC""",
@@ -532,13 +544,23 @@ NEWEST_FIRST = Query(
 )
 
 
-LAST_ENDED_FIRST = Query(
+def newest_first() -> Piece:
+    """The newest first."""
+    return Piece(_NEWEST_FIRST, ())
+
+
+_LAST_ENDED_FIRST = Query(
     'last_ended_first',
     {
         'sqlite': """jobs.finished_at DESC, jobs.seq DESC""",
         'postgresql': """jobs.finished_at DESC, jobs.seq DESC""",
     },
 )
+
+
+def last_ended_first() -> Piece:
+    """Those that ended last first."""
+    return Piece(_LAST_ENDED_FIRST, ())
 
 
 _AT_MOST = Query(
@@ -550,9 +572,9 @@ _AT_MOST = Query(
 )
 
 
-def at_most(*, limit: int) -> Condition:
+def at_most(*, limit: int) -> Piece:
     """At most so many."""
-    return Condition(_AT_MOST, (limit,))
+    return Piece(_AT_MOST, (limit,))
 
 
 _ATTEMPTS_OF = Query(
@@ -598,12 +620,344 @@ class LastOutputsRow(NamedTuple):
     unreadable: str = ""
 
 
-_LASTOUTPUTSROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'bytes'})
+_LAST_OUTPUTS_ROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'bytes'})
 
 
 def last_outputs(c: Connection, *, ids: Sequence[str | None]) -> list[LastOutputsRow]:
     """What the last ended attempt of each of these jobs wrote."""
-    return c.fetch(_LAST_OUTPUTS, (_list_of_texts(ids),), _LASTOUTPUTSROWS)
+    return c.fetch(_LAST_OUTPUTS, (_list_of_texts(ids),), _LAST_OUTPUTS_ROWS)
+
+
+_EXTENT = Query(
+    'extent',
+    {
+        'sqlite': """SELECT count(*) AS total, max(jobs.seq) AS last
+FROM jobs""",
+        'postgresql': """SELECT count(*) AS total, max(jobs.seq) AS last
+FROM jobs""",
+    },
+)
+
+
+class ExtentRow(NamedTuple):
+    """A row of `extent`."""
+
+    total: int
+    last: int | None
+    unreadable: str = ""
+
+
+_EXTENT_ROWS = Rows(ExtentRow._make, {'total': 'count', 'last': 'number'})
+
+
+def extent(c: Connection) -> ExtentRow:
+    """How many jobs there are, and the last one's number."""
+    return c.fetch_only(_EXTENT, (), _EXTENT_ROWS)
+
+
+_PAGE_OF_JOBS = Query(
+    'page_of_jobs',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
+ LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
+ LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+def page_of_jobs(c: Connection, *, after: int, up_to: int, limit: int) -> list[JobRow]:
+    """The jobs of the numbers after one and up to another."""
+    return c.fetch(_PAGE_OF_JOBS, (after, up_to, limit,), JOBS_ROWS)
+
+
+_PAGE_OF_ATTEMPTS = Query(
+    'page_of_attempts',
+    {
+        'sqlite': """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
+FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
+FROM jobs
+WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
+ LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+        'postgresql': """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
+FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
+FROM jobs
+WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
+ LIMIT %s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+    },
+)
+
+
+def page_of_attempts(c: Connection, *, after: int, up_to: int, limit: int) -> list[AttemptRow]:
+    """The attempts of these jobs."""
+    return c.fetch(_PAGE_OF_ATTEMPTS, (after, up_to, limit,), ATTEMPTS_ROWS)
+
+
+_ID_AT = Query(
+    'id_at',
+    {
+        'sqlite': """SELECT jobs.id
+FROM jobs
+WHERE jobs.seq = ?""",
+        'postgresql': """SELECT jobs.id
+FROM jobs
+WHERE jobs.seq = %s::BIGINT""",
+    },
+)
+
+
+_ID_AT_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
+def id_at(c: Connection, *, seq: int) -> str | None:
+    """The id of the job of that number."""
+    return c.fetch_one(_ID_AT, (seq,), _ID_AT_ROWS)
+
+
+_COPY_JOB = Query(
+    'copy_job',
+    {
+        'sqlite': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s)""",
+    },
+)
+
+
+def copy_job(c: Connection, rows: Iterable[JobRow]) -> None:
+    """Jobs as they are in another database."""
+    c.run_each(_COPY_JOB, [(it.seq, it.id, _command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.created_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect),) for it in rows])
+
+
+_COPY_ATTEMPT = Query(
+    'copy_attempt',
+    {
+        'sqlite': """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome, exit_code, signal, error, late, output_truncated, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome, exit_code, signal, error, late, output_truncated, output) VALUES (%s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::VARCHAR, %s::VARCHAR, %s, %s)""",
+    },
+)
+
+
+def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
+    """Attempts as they are in another database."""
+    c.run_each(_COPY_ATTEMPT, [(it.job_id, it.number, it.queue, it.worker, it.host, it.lease_id, _moment(it.started_at), _span(it.waited), None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, None if it.late is None else _outcome(it.late), _flag(it.output_truncated), it.output,) for it in rows])
+
+
+_COUNTS = Query(
+    'counts',
+    {
+        'sqlite': """SELECT jobs.state, count(*) AS total
+FROM jobs GROUP BY jobs.state""",
+        'postgresql': """SELECT jobs.state, count(*) AS total
+FROM jobs GROUP BY jobs.state""",
+    },
+)
+
+
+class CountsRow(NamedTuple):
+    """A row of `counts`."""
+
+    state: State
+    total: int
+    unreadable: str = ""
+
+
+_COUNTS_ROWS = Rows(CountsRow._make, {'state': 'state', 'total': 'count'})
+
+
+def counts(c: Connection) -> list[CountsRow]:
+    """How many jobs are in each state."""
+    return c.fetch(_COUNTS, (), _COUNTS_ROWS)
+
+
+_DUE_BY_QUEUE = Query(
+    'due_by_queue',
+    {
+        'sqlite': """SELECT jobs.queue, count(*) AS total
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= ? GROUP BY jobs.queue""",
+        'postgresql': """SELECT jobs.queue, count(*) AS total
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= %s::BIGINT GROUP BY jobs.queue""",
+    },
+)
+
+
+class DueByQueueRow(NamedTuple):
+    """A row of `due_by_queue`."""
+
+    queue: str
+    total: int
+    unreadable: str = ""
+
+
+_DUE_BY_QUEUE_ROWS = Rows(DueByQueueRow._make, {'queue': 'text', 'total': 'count'})
+
+
+def due_by_queue(c: Connection, *, at: datetime) -> list[DueByQueueRow]:
+    """How many jobs of each queue are due at a moment."""
+    return c.fetch(_DUE_BY_QUEUE, (_moment(at),), _DUE_BY_QUEUE_ROWS)
+
+
+_ENDED_SINCE = Query(
+    'ended_since',
+    {
+        'sqlite': """SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
+FROM attempts
+WHERE attempts.finished_at >= ? GROUP BY attempts.outcome""",
+        'postgresql': """SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
+FROM attempts
+WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.outcome""",
+    },
+)
+
+
+class EndedSinceRow(NamedTuple):
+    """A row of `ended_since`."""
+
+    outcome: Outcome | None
+    total: int
+    again: int
+    most: int
+    unreadable: str = ""
+
+
+_ENDED_SINCE_ROWS = Rows(EndedSinceRow._make, {'outcome': 'outcome', 'total': 'count', 'again': 'count', 'most': 'number'})
+
+
+def ended_since(c: Connection, *, since: datetime) -> list[EndedSinceRow]:
+    """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+    number."""
+    return c.fetch(_ENDED_SINCE, (_moment(since),), _ENDED_SINCE_ROWS)
+
+
+_DIED_SINCE = Query(
+    'died_since',
+    {
+        'sqlite': """SELECT count(*) AS total
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= ? AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead'""",
+        'postgresql': """SELECT count(*) AS total
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead'""",
+    },
+)
+
+
+_DIED_SINCE_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def died_since(c: Connection, *, since: datetime) -> int:
+    """How many jobs are dead since then.
+
+    By their last attempts, which are found by time: the jobs that have ever died may be many more."""
+    return c.fetch_only(_DIED_SINCE, (_moment(since),), _DIED_SINCE_ROWS)
+
+
+_RANKED_WAIT = Query(
+    'ranked_wait',
+    {
+        'sqlite': """SELECT latest.span
+FROM (SELECT attempts.waited AS span
+FROM attempts
+WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET ?""",
+        'postgresql': """SELECT latest.span
+FROM (SELECT attempts.waited AS span
+FROM attempts
+WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET %s::BIGINT""",
+    },
+)
+
+
+_RANKED_WAIT_ROWS = Rows[timedelta](itemgetter(0), {'span': 'span'})
+
+
+def ranked_wait(c: Connection, *, since: datetime, most: int, rank: int) -> timedelta | None:
+    """The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
+    return c.fetch_one(_RANKED_WAIT, (_moment(since), most, rank,), _RANKED_WAIT_ROWS)
+
+
+_RANKED_RUN = Query(
+    'ranked_run',
+    {
+        'sqlite': """SELECT latest.span
+FROM (SELECT attempts.ran AS span
+FROM attempts
+WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET ?""",
+        'postgresql': """SELECT latest.span
+FROM (SELECT attempts.ran AS span
+FROM attempts
+WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
+ LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET %s::BIGINT""",
+    },
+)
+
+
+_RANKED_RUN_ROWS = Rows[timedelta | None](itemgetter(0), {'span': 'span'})
+
+
+def ranked_run(c: Connection, *, since: datetime, most: int, rank: int) -> timedelta | None:
+    """The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
+    return c.fetch_one(_RANKED_RUN, (_moment(since), most, rank,), _RANKED_RUN_ROWS)
+
+
+_TOTALS_BY_WORKER = Query(
+    'totals_by_worker',
+    {
+        'sqlite': """SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= ? GROUP BY attempts.worker""",
+        'postgresql': """SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.worker""",
+    },
+)
+
+
+class TotalsByWorkerRow(NamedTuple):
+    """A row of `totals_by_worker`."""
+
+    name: str
+    succeeded: int
+    failed: int
+    busy: timedelta | None
+    unreadable: str = ""
+
+
+_TOTALS_BY_WORKER_ROWS = Rows(TotalsByWorkerRow._make, {'name': 'text', 'succeeded': 'count', 'failed': 'count', 'busy': 'span'})
+
+
+def totals_by_worker(c: Connection, *, since: datetime) -> list[TotalsByWorkerRow]:
+    """How the attempts of each worker ended, and how long they ran."""
+    return c.fetch(_TOTALS_BY_WORKER, (_moment(since),), _TOTALS_BY_WORKER_ROWS)
+
+
+_TOTALS_BY_QUEUE = Query(
+    'totals_by_queue',
+    {
+        'sqlite': """SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= ? GROUP BY attempts.queue""",
+        'postgresql': """SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.queue""",
+    },
+)
+
+
+def totals_by_queue(c: Connection, *, since: datetime) -> list[TotalsByWorkerRow]:
+    """How the attempts of each queue ended, and how long they ran."""
+    return c.fetch(_TOTALS_BY_QUEUE, (_moment(since),), _TOTALS_BY_WORKER_ROWS)
 
 
 _CLAIM_JOBS = Query(
@@ -652,12 +1006,12 @@ class ClaimJobsRow(NamedTuple):
     is_started: bool
 
 
-_CLAIMJOBSROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
+_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
 
 
 def claim_jobs(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], with_suspects: bool, limit: int, by_lease: str) -> list[ClaimJobsRow]:
     """Due jobs in claim order, taken by a worker, and their attempts, started."""
-    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), _moment(now), _flag(with_suspects), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), _moment(now), _flag(with_suspects), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIM_JOBS_ROWS)
 
 
 _CLAIM_JOBS_OF_QUEUES = Query(
@@ -703,7 +1057,7 @@ FROM claimed LEFT JOIN started ON job_id = id""",
 
 def claim_jobs_of_queues(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], queues: Sequence[str | None] | None, with_suspects: bool, limit: int, by_lease: str) -> list[ClaimJobsRow]:
     """The same of some queues."""
-    return c.fetch(_CLAIM_JOBS_OF_QUEUES, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), _flag(with_suspects), limit, limit, limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+    return c.fetch(_CLAIM_JOBS_OF_QUEUES, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), _flag(with_suspects), limit, limit, limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIM_JOBS_ROWS)
 
 
 _CLAIM_SUSPECTS = Query(
@@ -739,7 +1093,7 @@ FROM claimed LEFT JOIN started ON job_id = id""",
 
 def claim_suspects(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, limit: int, by_lease: str) -> list[ClaimJobsRow]:
     """The same of the suspects alone."""
-    return c.fetch(_CLAIM_SUSPECTS, (by_worker, _moment(now), _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIMJOBSROWS)
+    return c.fetch(_CLAIM_SUSPECTS, (by_worker, _moment(now), _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIM_JOBS_ROWS)
 
 
 _DUE_JOBS = Query(
@@ -761,12 +1115,12 @@ class DueJobsRow(NamedTuple):
     unreadable: str = ""
 
 
-_DUEJOBSROWS = Rows(DueJobsRow._make, {'seq': 'number', 'run_at': 'moment'})
+_DUE_JOBS_ROWS = Rows(DueJobsRow._make, {'seq': 'number', 'run_at': 'moment'})
 
 
 def due_jobs(c: Connection, *, priority: int, now: datetime, with_suspects: bool, limit: int) -> list[DueJobsRow]:
     """Due jobs of one priority, in order."""
-    return c.fetch(_DUE_JOBS, (priority, _moment(now), _flag(with_suspects), limit,), _DUEJOBSROWS)
+    return c.fetch(_DUE_JOBS, (priority, _moment(now), _flag(with_suspects), limit,), _DUE_JOBS_ROWS)
 
 
 _DUE_JOBS_IN_QUEUE = Query(
@@ -782,7 +1136,7 @@ ORDER BY run_at, seq LIMIT ? + 0""",
 
 def due_jobs_in_queue(c: Connection, *, queue: str, priority: int, now: datetime, with_suspects: bool, limit: int) -> list[DueJobsRow]:
     """The same of one queue."""
-    return c.fetch(_DUE_JOBS_IN_QUEUE, (queue, priority, _moment(now), _flag(with_suspects), limit,), _DUEJOBSROWS)
+    return c.fetch(_DUE_JOBS_IN_QUEUE, (queue, priority, _moment(now), _flag(with_suspects), limit,), _DUE_JOBS_ROWS)
 
 
 _DUE_SUSPECTS = Query(
@@ -798,7 +1152,7 @@ ORDER BY priority DESC, run_at, seq LIMIT ? + 0""",
 
 def due_suspects(c: Connection, *, now: datetime, queues: Sequence[str | None] | None, limit: int) -> list[DueJobsRow]:
     """Due suspects, in order."""
-    return c.fetch(_DUE_SUSPECTS, (_moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit,), _DUEJOBSROWS)
+    return c.fetch(_DUE_SUSPECTS, (_moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit,), _DUE_JOBS_ROWS)
 
 
 _TAKE_JOBS = Query(
@@ -822,12 +1176,12 @@ class TakeJobsRow(NamedTuple):
     settings: Mapping[str, str] | None
 
 
-_TAKEJOBSROWS = Joined(TakeJobsRow._make, JOBS_ROWS, {'settings': 'settings'})
+_TAKE_JOBS_ROWS = Joined(TakeJobsRow._make, JOBS_ROWS, {'settings': 'settings'})
 
 
 def take_jobs(c: Connection, *, by_worker: str, by_lease: str, now: datetime, seqs: Sequence[int | None]) -> list[TakeJobsRow]:
     """The jobs of these numbers, taken by a worker."""
-    return c.fetch(_TAKE_JOBS, (by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(seqs), by_worker, _moment(now),), _TAKEJOBSROWS)
+    return c.fetch(_TAKE_JOBS, (by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(seqs), by_worker, _moment(now),), _TAKE_JOBS_ROWS)
 
 
 _START_ATTEMPTS = Query(
@@ -842,9 +1196,12 @@ ON CONFLICT DO NOTHING RETURNING job_id""",
 )
 
 
+_START_ATTEMPTS_ROWS = Rows[str](itemgetter(0), {'job_id': 'name'})
+
+
 def start_attempts(c: Connection, *, seqs: Sequence[int | None], by_lease: str) -> list[str]:
     """The ids of the jobs of which an attempt was started."""
-    return c.fetch(_START_ATTEMPTS, (_list_of_numbers(seqs), by_lease,), Scalars[str]("name"))
+    return c.fetch(_START_ATTEMPTS, (_list_of_numbers(seqs), by_lease,), _START_ATTEMPTS_ROWS)
 
 
 _FIRST_DUE = Query(
@@ -896,12 +1253,12 @@ class FirstDueRow(NamedTuple):
     unreadable: str = ""
 
 
-_FIRSTDUEROWS = Rows(FirstDueRow._make, {'run_at': 'moment', 'suspect_run_at': 'moment'})
+_FIRST_DUE_ROWS = Rows(FirstDueRow._make, {'run_at': 'moment', 'suspect_run_at': 'moment'})
 
 
 def first_due(c: Connection, *, queues: Sequence[str | None] | None) -> FirstDueRow:
     """The earliest `run_at` of waiting jobs, and that of suspects."""
-    return c.fetch_only(_FIRST_DUE, (None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues),), _FIRSTDUEROWS)
+    return c.fetch_only(_FIRST_DUE, (None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues),), _FIRST_DUE_ROWS)
 
 
 _FORGET_START = Query(
@@ -985,16 +1342,16 @@ _STORE_SETTLED = Query(
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
     last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
 FROM unnest(
-    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::BIGINT[], %s::TEXT[], %s::BOOLEAN[]
+    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[]
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
 WHERE jobs.id = ended.id""",
     },
 )
 
 
-def store_settled(c: Connection, *, ids: Sequence[str | None], states: Sequence[str | None], run_ats: Sequence[datetime | None], updated_ats: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_ats: Sequence[datetime | None], exit_codes: Sequence[int | None], last_errors: Sequence[str | None], suspects: Sequence[bool]) -> int:
+def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[State | None], run_at: Sequence[datetime | None], updated_at: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_at: Sequence[datetime | None], exit_code: Sequence[int | None], last_error: Sequence[str | None], suspect: Sequence[bool | None]) -> int:
     """What the ends of their attempts have made of jobs that are locked."""
-    return c.run(_STORE_SETTLED, (_list_of_texts(ids), _list_of_texts(states), _list_of_moments(run_ats), _list_of_moments(updated_ats), _list_of_numbers(failures), _list_of_numbers(losses), _list_of_moments(finished_ats), _list_of_numbers(exit_codes), _list_of_texts(last_errors), _list_of_flags(suspects),))
+    return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect),))
 
 
 _END_ATTEMPT = Query(
@@ -1029,10 +1386,10 @@ def end_attempt(c: Connection, rows: Iterable[EndAttempt]) -> None:
 _OWN_ATTEMPT = Query(
     'own_attempt',
     {
-        'sqlite': """SELECT attempts.outcome, attempts.finished_at, attempts.output
+        'sqlite': """SELECT attempts.outcome, attempts.finished_at, attempts.output, attempts.output_truncated
 FROM attempts
 WHERE attempts.job_id = ? AND attempts.number = ? AND attempts.lease_id = ?""",
-        'postgresql': """SELECT attempts.outcome, attempts.finished_at, attempts.output
+        'postgresql': """SELECT attempts.outcome, attempts.finished_at, attempts.output, attempts.output_truncated
 FROM attempts
 WHERE attempts.job_id = %s::VARCHAR AND attempts.number = %s::INTEGER AND attempts.lease_id = %s::VARCHAR FOR UPDATE""",
     },
@@ -1045,43 +1402,30 @@ class OwnAttemptRow(NamedTuple):
     outcome: Outcome | None
     finished_at: datetime | None
     output: bytes | None
+    output_truncated: bool
     unreadable: str = ""
 
 
-_OWNATTEMPTROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_at': 'moment', 'output': 'bytes'})
+_OWN_ATTEMPT_ROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_at': 'moment', 'output': 'bytes', 'output_truncated': 'flag'})
 
 
 def own_attempt(c: Connection, *, job_id: str, number: int, lease_id: str) -> OwnAttemptRow | None:
     """What is stored of the end of the attempt that ran under that lease, locked."""
-    return c.fetch_one(_OWN_ATTEMPT, (job_id, number, lease_id,), _OWNATTEMPTROWS)
+    return c.fetch_one(_OWN_ATTEMPT, (job_id, number, lease_id,), _OWN_ATTEMPT_ROWS)
 
 
 _STORE_LATE = Query(
     'store_late',
     {
-        'sqlite': """UPDATE attempts SET late=? WHERE attempts.job_id = ? AND attempts.number = ? AND attempts.lease_id = ?""",
-        'postgresql': """UPDATE attempts SET late=%s::VARCHAR WHERE attempts.job_id = %s::VARCHAR AND attempts.number = %s::INTEGER AND attempts.lease_id = %s::VARCHAR""",
+        'sqlite': """UPDATE attempts SET late=?, output_truncated=?, output=? WHERE attempts.job_id = ? AND attempts.number = ? AND attempts.lease_id = ?""",
+        'postgresql': """UPDATE attempts SET late=%s::VARCHAR, output_truncated=%s, output=%s WHERE attempts.job_id = %s::VARCHAR AND attempts.number = %s::INTEGER AND attempts.lease_id = %s::VARCHAR""",
     },
 )
 
 
-def store_late(c: Connection, *, late: Outcome | None, job_id: str, number: int, lease_id: str) -> int:
-    """The late result of that attempt."""
-    return c.run(_STORE_LATE, (None if late is None else _outcome(late), job_id, number, lease_id,))
-
-
-_STORE_LATE_OUTPUT = Query(
-    'store_late_output',
-    {
-        'sqlite': """UPDATE attempts SET output_truncated=?, output=? WHERE attempts.job_id = ? AND attempts.number = ? AND attempts.lease_id = ?""",
-        'postgresql': """UPDATE attempts SET output_truncated=%s, output=%s WHERE attempts.job_id = %s::VARCHAR AND attempts.number = %s::INTEGER AND attempts.lease_id = %s::VARCHAR""",
-    },
-)
-
-
-def store_late_output(c: Connection, *, output_truncated: bool, output: bytes | None, job_id: str, number: int, lease_id: str) -> int:
-    """The late output of that attempt."""
-    return c.run(_STORE_LATE_OUTPUT, (_flag(output_truncated), output, job_id, number, lease_id,))
+def store_late(c: Connection, *, late: Outcome | None, output_truncated: bool, output: bytes | None, job_id: str, number: int, lease_id: str) -> int:
+    """The late result of that attempt, and its output."""
+    return c.run(_STORE_LATE, (None if late is None else _outcome(late), _flag(output_truncated), output, job_id, number, lease_id,))
 
 
 _WORKER_TO_RESCUE = Query(
@@ -1110,14 +1454,14 @@ class WorkerToRescueRow(NamedTuple):
     unreadable: str = ""
 
 
-_WORKERTORESCUEROWS = Rows(WorkerToRescueRow._make, {'lease_expires_at': 'moment', 'renewed_at': 'moment', 'jobs': 'count'})
+_WORKER_TO_RESCUE_ROWS = Rows(WorkerToRescueRow._make, {'lease_expires_at': 'moment', 'renewed_at': 'moment', 'jobs': 'count'})
 
 
 def worker_to_rescue(c: Connection, *, worker: str) -> WorkerToRescueRow | None:
     """The lease of a live worker, locked; nothing when another rescuer has the lock.
 
     With it comes how many jobs the worker holds, also those that `held_to_rescue` leaves to a later rescue."""
-    return c.fetch_one(_WORKER_TO_RESCUE, (worker,), _WORKERTORESCUEROWS)
+    return c.fetch_one(_WORKER_TO_RESCUE, (worker,), _WORKER_TO_RESCUE_ROWS)
 
 
 _HELD_TO_RESCUE = Query(
@@ -1156,9 +1500,12 @@ WHERE attempts.finished_at >= %s::BIGINT AND attempts.worker = %s::VARCHAR AND a
 )
 
 
+_LOST_BY_ROWS = Rows[str](itemgetter(0), {'job_id': 'name'})
+
+
 def lost_by(c: Connection, *, since: datetime, worker: str) -> str | None:
     """One of the attempts of the worker that were lost already, since some moment."""
-    return c.fetch_one(_LOST_BY, (_moment(since), worker,), Scalars[str]("name"))
+    return c.fetch_one(_LOST_BY, (_moment(since), worker,), _LOST_BY_ROWS)
 
 
 _END_WORKER = Query(
@@ -1177,344 +1524,6 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing'))""",
 def end_worker(c: Connection, *, state: WorkerState, ended_at: datetime, worker: str) -> int:
     """Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued."""
     return c.run(_END_WORKER, (_worker_state(state), _moment(ended_at), worker,))
-
-
-_EXTENT = Query(
-    'extent',
-    {
-        'sqlite': """SELECT count(*) AS total, max(jobs.seq) AS last
-FROM jobs""",
-        'postgresql': """SELECT count(*) AS total, max(jobs.seq) AS last
-FROM jobs""",
-    },
-)
-
-
-class ExtentRow(NamedTuple):
-    """A row of `extent`."""
-
-    total: int
-    last: int | None
-    unreadable: str = ""
-
-
-_EXTENTROWS = Rows(ExtentRow._make, {'total': 'count', 'last': 'number'})
-
-
-def extent(c: Connection) -> ExtentRow:
-    """How many jobs there are, and the last one's number."""
-    return c.fetch_only(_EXTENT, (), _EXTENTROWS)
-
-
-_PAGE_OF_JOBS = Query(
-    'page_of_jobs',
-    {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
-FROM jobs
-WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
-FROM jobs
-WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0""",
-    },
-)
-
-
-def page_of_jobs(c: Connection, *, after: int, up_to: int, limit: int) -> list[JobRow]:
-    """The jobs of the numbers after one and up to another."""
-    return c.fetch(_PAGE_OF_JOBS, (after, up_to, limit,), JOBS_ROWS)
-
-
-_PAGE_OF_ATTEMPTS = Query(
-    'page_of_attempts',
-    {
-        'sqlite': """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
-FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
-FROM jobs
-WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
-        'postgresql': """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
-FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
-FROM jobs
-WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
-    },
-)
-
-
-def page_of_attempts(c: Connection, *, after: int, up_to: int, limit: int) -> list[AttemptRow]:
-    """The attempts of these jobs."""
-    return c.fetch(_PAGE_OF_ATTEMPTS, (after, up_to, limit,), ATTEMPTS_ROWS)
-
-
-_ID_AT = Query(
-    'id_at',
-    {
-        'sqlite': """SELECT jobs.id
-FROM jobs
-WHERE jobs.seq = ?""",
-        'postgresql': """SELECT jobs.id
-FROM jobs
-WHERE jobs.seq = %s::BIGINT""",
-    },
-)
-
-
-def id_at(c: Connection, *, seq: int) -> str | None:
-    """The id of the job of that number."""
-    return c.fetch_one(_ID_AT, (seq,), Scalars[str]("name"))
-
-
-_LIVE_WORKER_ROWS = Query(
-    'live_worker_rows',
-    {
-        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at
-FROM workers
-WHERE workers.state IN ('running', 'stopping')""",
-        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at
-FROM workers
-WHERE workers.state IN ('running', 'stopping')""",
-    },
-)
-
-
-def live_worker_rows(c: Connection) -> list[WorkerRow]:
-    """The workers that are not given up."""
-    return c.fetch(_LIVE_WORKER_ROWS, (), WORKERS_ROWS)
-
-
-_COPY_JOB = Query(
-    'copy_job',
-    {
-        'sqlite': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        'postgresql': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s)""",
-    },
-)
-
-
-def copy_job(c: Connection, rows: Iterable[JobRow]) -> None:
-    """Jobs as they are in another database."""
-    c.run_each(_COPY_JOB, [(it.seq, it.id, _command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.created_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect),) for it in rows])
-
-
-_COPY_ATTEMPT = Query(
-    'copy_attempt',
-    {
-        'sqlite': """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome, exit_code, signal, error, late, output_truncated, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        'postgresql': """INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome, exit_code, signal, error, late, output_truncated, output) VALUES (%s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::VARCHAR, %s::VARCHAR, %s, %s)""",
-    },
-)
-
-
-def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
-    """Attempts as they are in another database."""
-    c.run_each(_COPY_ATTEMPT, [(it.job_id, it.number, it.queue, it.worker, it.host, it.lease_id, _moment(it.started_at), _span(it.waited), None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, None if it.late is None else _outcome(it.late), _flag(it.output_truncated), it.output,) for it in rows])
-
-
-_COUNTS = Query(
-    'counts',
-    {
-        'sqlite': """SELECT jobs.state, count(*) AS total
-FROM jobs GROUP BY jobs.state""",
-        'postgresql': """SELECT jobs.state, count(*) AS total
-FROM jobs GROUP BY jobs.state""",
-    },
-)
-
-
-class CountsRow(NamedTuple):
-    """A row of `counts`."""
-
-    state: State
-    total: int
-    unreadable: str = ""
-
-
-_COUNTSROWS = Rows(CountsRow._make, {'state': 'state', 'total': 'count'})
-
-
-def counts(c: Connection) -> list[CountsRow]:
-    """How many jobs are in each state."""
-    return c.fetch(_COUNTS, (), _COUNTSROWS)
-
-
-_DUE_BY_QUEUE = Query(
-    'due_by_queue',
-    {
-        'sqlite': """SELECT jobs.queue, count(*) AS total
-FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= ? GROUP BY jobs.queue""",
-        'postgresql': """SELECT jobs.queue, count(*) AS total
-FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= %s::BIGINT GROUP BY jobs.queue""",
-    },
-)
-
-
-class DueByQueueRow(NamedTuple):
-    """A row of `due_by_queue`."""
-
-    queue: str
-    total: int
-    unreadable: str = ""
-
-
-_DUEBYQUEUEROWS = Rows(DueByQueueRow._make, {'queue': 'text', 'total': 'count'})
-
-
-def due_by_queue(c: Connection, *, at: datetime) -> list[DueByQueueRow]:
-    """How many jobs of each queue are due at a moment."""
-    return c.fetch(_DUE_BY_QUEUE, (_moment(at),), _DUEBYQUEUEROWS)
-
-
-_ENDED_SINCE = Query(
-    'ended_since',
-    {
-        'sqlite': """SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
-FROM attempts
-WHERE attempts.finished_at >= ? GROUP BY attempts.outcome""",
-        'postgresql': """SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number) AS most
-FROM attempts
-WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.outcome""",
-    },
-)
-
-
-class EndedSinceRow(NamedTuple):
-    """A row of `ended_since`."""
-
-    outcome: Outcome | None
-    total: int
-    again: int
-    most: int
-    unreadable: str = ""
-
-
-_ENDEDSINCEROWS = Rows(EndedSinceRow._make, {'outcome': 'outcome', 'total': 'count', 'again': 'count', 'most': 'number'})
-
-
-def ended_since(c: Connection, *, since: datetime) -> list[EndedSinceRow]:
-    """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
-    number."""
-    return c.fetch(_ENDED_SINCE, (_moment(since),), _ENDEDSINCEROWS)
-
-
-_DIED_SINCE = Query(
-    'died_since',
-    {
-        'sqlite': """SELECT count(*) AS total
-FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= ? AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead'""",
-        'postgresql': """SELECT count(*) AS total
-FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead'""",
-    },
-)
-
-
-def died_since(c: Connection, *, since: datetime) -> int:
-    """How many jobs are dead since then.
-
-    By their last attempts, which are found by time: the jobs that have ever died may be many more."""
-    return c.fetch_only(_DIED_SINCE, (_moment(since),), Scalars[int]("count"))
-
-
-_RANKED_WAIT = Query(
-    'ranked_wait',
-    {
-        'sqlite': """SELECT latest.span
-FROM (SELECT attempts.waited AS span
-FROM attempts
-WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET ?""",
-        'postgresql': """SELECT latest.span
-FROM (SELECT attempts.waited AS span
-FROM attempts
-WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET %s::BIGINT""",
-    },
-)
-
-
-def ranked_wait(c: Connection, *, since: datetime, most: int, rank: int) -> timedelta | None:
-    """The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
-    return c.fetch_one(_RANKED_WAIT, (_moment(since), most, rank,), Scalars[timedelta]("span"))
-
-
-_RANKED_RUN = Query(
-    'ranked_run',
-    {
-        'sqlite': """SELECT latest.span
-FROM (SELECT attempts.ran AS span
-FROM attempts
-WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET ?""",
-        'postgresql': """SELECT latest.span
-FROM (SELECT attempts.ran AS span
-FROM attempts
-WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET %s::BIGINT""",
-    },
-)
-
-
-def ranked_run(c: Connection, *, since: datetime, most: int, rank: int) -> timedelta | None:
-    """The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last."""
-    return c.fetch_one(_RANKED_RUN, (_moment(since), most, rank,), Scalars[timedelta | None]("span"))
-
-
-_TOTALS_BY_WORKER = Query(
-    'totals_by_worker',
-    {
-        'sqlite': """SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= ? GROUP BY attempts.worker""",
-        'postgresql': """SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.worker""",
-    },
-)
-
-
-class TotalsByWorkerRow(NamedTuple):
-    """A row of `totals_by_worker`."""
-
-    name: str
-    succeeded: int
-    failed: int
-    busy: timedelta | None
-    unreadable: str = ""
-
-
-_TOTALSBYWORKERROWS = Rows(TotalsByWorkerRow._make, {'name': 'text', 'succeeded': 'count', 'failed': 'count', 'busy': 'span'})
-
-
-def totals_by_worker(c: Connection, *, since: datetime) -> list[TotalsByWorkerRow]:
-    """How the attempts of each worker ended, and how long they ran."""
-    return c.fetch(_TOTALS_BY_WORKER, (_moment(since),), _TOTALSBYWORKERROWS)
-
-
-_TOTALS_BY_QUEUE = Query(
-    'totals_by_queue',
-    {
-        'sqlite': """SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= ? GROUP BY attempts.queue""",
-        'postgresql': """SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.queue""",
-    },
-)
-
-
-def totals_by_queue(c: Connection, *, since: datetime) -> list[TotalsByWorkerRow]:
-    """How the attempts of each queue ended, and how long they ran."""
-    return c.fetch(_TOTALS_BY_QUEUE, (_moment(since),), _TOTALSBYWORKERROWS)
 
 
 _ADD_WORKER = Query(
@@ -1572,9 +1581,12 @@ WHERE workers.id = %s::VARCHAR""",
 )
 
 
+_WORKER_ID_ROWS = Rows[str](itemgetter(0), {'id': 'text'})
+
+
 def worker_id(c: Connection, *, worker: str) -> str | None:
     """The id of the worker, if it is there."""
-    return c.fetch_one(_WORKER_ID, (worker,), Scalars[str]("text"))
+    return c.fetch_one(_WORKER_ID, (worker,), _WORKER_ID_ROWS)
 
 
 _RENEW = Query(
@@ -1615,12 +1627,12 @@ class LiveWorkersRow(NamedTuple):
     jobs: int
 
 
-_LIVEWORKERSROWS = Joined(LiveWorkersRow._make, WORKERS_ROWS, {'jobs': 'count'})
+_LIVE_WORKERS_ROWS = Joined(LiveWorkersRow._make, WORKERS_ROWS, {'jobs': 'count'})
 
 
 def live_workers(c: Connection) -> list[LiveWorkersRow]:
     """Those that run or stop, with the number of jobs that each holds, in order of their start."""
-    return c.fetch(_LIVE_WORKERS, (), _LIVEWORKERSROWS)
+    return c.fetch(_LIVE_WORKERS, (), _LIVE_WORKERS_ROWS)
 
 
 _EXPIRED_OR_LOCAL_WORKERS = Query(
@@ -1642,7 +1654,7 @@ WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= 
 
 def expired_or_local_workers(c: Connection, *, at: datetime, beyond: datetime, machine: str) -> list[LiveWorkersRow]:
     """Of the live ones, those whose lease has run out at a moment, or ends beyond another, and all on a machine."""
-    return c.fetch(_EXPIRED_OR_LOCAL_WORKERS, (_moment(at), _moment(beyond), machine,), _LIVEWORKERSROWS)
+    return c.fetch(_EXPIRED_OR_LOCAL_WORKERS, (_moment(at), _moment(beyond), machine,), _LIVE_WORKERS_ROWS)
 
 
 _STOPPED_WORKERS_ON = Query(
@@ -1664,7 +1676,7 @@ WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = %s::V
 
 def stopped_workers_on(c: Connection, *, machine: str) -> list[LiveWorkersRow]:
     """Those on a machine that were stopped or given up."""
-    return c.fetch(_STOPPED_WORKERS_ON, (machine,), _LIVEWORKERSROWS)
+    return c.fetch(_STOPPED_WORKERS_ON, (machine,), _LIVE_WORKERS_ROWS)
 
 
 _SETTINGS = Query(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import is_
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar
 
 from queuectl.adapters.sql.engine.values import KINDS, UNREADABLE, shortened
 
@@ -20,7 +20,7 @@ class Query(NamedTuple):
     texts: Mapping[str, str]
 
 
-class Condition(NamedTuple):
+class Piece(NamedTuple):
     """A part of a composed statement, with its parameters."""
 
     query: Query
@@ -30,7 +30,7 @@ class Condition(NamedTuple):
 class Rows(Generic[R]):
     """Reads rows of one kind."""
 
-    def __init__(self, make: Callable[[Iterable[object]], R], columns: Mapping[str, str]) -> None:
+    def __init__(self, make: Callable[[Raw], R], columns: Mapping[str, str]) -> None:
         """`make` takes the values of these columns, by their kinds, and a text that says which are unreadable."""
         self.width = len(columns)
         self._make = make
@@ -60,21 +60,6 @@ class Rows(Generic[R]):
         return self._make((*values, "; ".join(wrong)))
 
 
-class Scalars(Generic[R]):
-    """Reads rows of one column, whose value they are."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = KINDS[kind]
-
-    def read(self, raw: Raw) -> R:
-        """The value; what cannot be read is substituted."""
-        try:
-            value = None if raw[0] is None else self._kind.read(raw[0])
-        except UNREADABLE:
-            value = self._kind.substitute(raw[0])
-        return cast("R", value)
-
-
 class Joined(Generic[R]):
     """Reads rows that begin with one of another kind."""
 
@@ -91,20 +76,21 @@ class Joined(Generic[R]):
 
 
 def compose(
-    head: Query, conditions: Iterable[Sequence[Condition]], order: Query, at_most: Condition
+    head: Piece, conditions: Iterable[Sequence[Piece]], order: Piece, at_most: Piece
 ) -> tuple[Query, Sequence[object]]:
     """A search: of each of these groups of conditions one must hold; an empty group holds. And its parameters."""
     groups = [group for group in conditions if group]
-    used = [each for group in groups for each in group] + [at_most]
+    used = [head, *(each for group in groups for each in group), order, at_most]
 
     def text(language: str) -> str:
         alternatives = [" OR ".join(each.query.texts[language] for each in group) for group in groups]
         where = " WHERE " + " AND ".join(f"({each})" for each in alternatives) if alternatives else ""
-        return f"{head.texts[language]}{where} ORDER BY {order.texts[language]} LIMIT {at_most.query.texts[language]}"
+        first, ordered, most = (each.query.texts[language] for each in (head, order, at_most))
+        return f"{first}{where} ORDER BY {ordered} LIMIT {most}"
 
-    name = " ".join([head.name, *(each.query.name for each in used[:-1]), order.name])
+    name = " ".join(each.query.name for each in used[:-1])
     values = [value for each in used for value in each.values]
-    return Query(name, {language: text(language) for language in head.texts}), values
+    return Query(name, {language: text(language) for language in head.query.texts}), values
 
 
 def written(write: Callable[..., object], column: Sequence[object]) -> Sequence[object]:

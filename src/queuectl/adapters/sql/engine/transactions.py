@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from queuectl.adapters.sql.engine.query import Query
+from queuectl.adapters.sql.engine.query import Joined, Query, Rows
 from queuectl.domain.errors import CommitUnknown, DatabaseBusy, DatabaseReplaced, DatabaseUnavailable
 from queuectl.domain.retry import Backoff
 
 T = TypeVar("T")
-R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
 Columns: TypeAlias = Sequence[Sequence[object]]
@@ -25,13 +24,6 @@ RETRIES = Backoff(initial=timedelta(milliseconds=2.5), ceiling=timedelta(millise
 
 PLANS_LAST = 5.0
 """Seconds that a connection keeps its plans. Making them anew takes the server a few milliseconds."""
-
-
-class Reads(Protocol[R_co]):
-    """Reads a row of the driver's."""
-
-    def read(self, raw: Sequence[object]) -> R_co:
-        """The row."""
 
 
 class Cursor(Protocol):
@@ -124,17 +116,17 @@ class Connection:
             self.execute(self.dialect.forget_plans)
             self._planned_at = time.monotonic()
 
-    def fetch(self, query: Query, values: Sequence[object], rows: Reads[R]) -> list[R]:
+    def fetch(self, query: Query, values: Sequence[object], rows: Rows[R] | Joined[R]) -> list[R]:
         """All rows of a statement."""
         self._cursor.execute(query.texts[self.dialect.language], values)
         return [rows.read(raw) for raw in self._cursor.fetchall()]
 
-    def fetch_one(self, query: Query, values: Sequence[object], rows: Reads[R]) -> R | None:
+    def fetch_one(self, query: Query, values: Sequence[object], rows: Rows[R] | Joined[R]) -> R | None:
         """The first row of a statement, or None."""
         found = self.fetch(query, values, rows)
         return found[0] if found else None
 
-    def fetch_only(self, query: Query, values: Sequence[object], rows: Reads[R]) -> R:
+    def fetch_only(self, query: Query, values: Sequence[object], rows: Rows[R] | Joined[R]) -> R:
         """The row of a statement that always gives one."""
         (row,) = self.fetch(query, values, rows)
         return row
@@ -172,7 +164,7 @@ class Connection:
 
 
 Work: TypeAlias = Callable[[Connection], T]
-Confirm: TypeAlias = Callable[[Connection], T | None]
+Confirm: TypeAlias = Callable[[Connection, T], bool]
 
 
 class Database:
@@ -192,8 +184,8 @@ class Database:
         """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
 
         When the connection breaks while the commit is under way, nobody knows whether it was made. Then
-        `confirm_commit` is asked, in the next transaction, for what `work` would have returned; None means that it was
-        not made. Without it, doing `work` twice must come to the same as doing it once.
+        `confirm_commit` is asked, in the next transaction, whether what `work` returned is stored. Without it, doing
+        `work` twice must come to the same as doing it once.
 
         Raises DatabaseUnavailable, Duplicate, and whatever `work` raises; nothing is changed then. Raises
         CommitUnknown when the database does not come back in time to ask it.
@@ -205,19 +197,11 @@ class Database:
 
         `first` are statements for the connection, before it begins. Raises DatabaseUnavailable.
         """
-        connection = None
-        try:
-            connection = Connection(self.dialect)
+        with contextlib.closing(self._made()) as connection, self._explained(connection):
             for statement in (*first, self.dialect.begin_writing):
                 connection.execute(statement)
             work(connection)
             connection.driver.rollback()
-        except self.dialect.error as error:
-            is_lost = connection is not None and self.dialect.is_lost(connection.driver)
-            raise self.dialect.explain(error, is_lost) from error
-        finally:
-            if connection is not None:
-                connection.close()
 
     def impatient(self, longest: timedelta) -> "Database":
         """The same database, for somebody who does not wait for longer than that."""
@@ -235,24 +219,26 @@ class Database:
         hold that has been broken meanwhile.
         """
         with contextlib.closing(self._made()) as connection:
-            self._asked(connection, self.dialect.begin_writing + self.dialect.after_begin(connection.driver))
-            if self.dialect.hold:
-                self._asked(connection, self.dialect.hold)
+            with self._explained(connection):
+                connection.execute(self.dialect.begin_writing + self.dialect.after_begin(connection.driver))
+                if self.dialect.hold:
+                    connection.execute(self.dialect.hold)
             yield
-            self._asked(connection, "SELECT 1")
+            with self._explained(connection):
+                connection.execute("SELECT 1")
 
     def _made(self) -> Connection:
-        try:
+        with self._explained():
             return Connection(self.dialect)
-        except self.dialect.error as error:
-            raise self.dialect.explain(error, False) from error
 
-    def _asked(self, connection: Connection, text: str) -> None:
+    @contextlib.contextmanager
+    def _explained(self, connection: Connection | None = None) -> Iterator[None]:
+        """The driver's errors in our words."""
         try:
-            connection.execute(text)
+            yield
         except self.dialect.error as error:
-            connection.close()
-            raise self.dialect.explain(error, connection.was_lost) from error
+            is_lost = connection is not None and self.dialect.is_lost(connection.driver)
+            raise self.dialect.explain(error, is_lost) from error
 
     def expect_answers_within(self, longest: timedelta) -> None:
         """Take a connection for broken, from now on, when the database leaves a call unanswered for longer."""
@@ -272,14 +258,14 @@ class Database:
     ) -> T:
         patience = self.patience if patience is None else patience
         deadline, waits = time.monotonic() + patience.total_seconds(), RETRIES.waits(random.random)
-        in_doubt = was_taken = False
+        in_doubt, was_taken, done = False, False, list[T]()
         while True:
             connection = None
             try:
                 self._check_identity()
                 connection = self._idle_connection() or Connection(self.dialect)
                 with self.dialect.write_lock() if begin == self.dialect.begin_writing else NO_LOCK:
-                    result = self._tried(connection, begin, work, confirm_commit if in_doubt else None)
+                    result = self._tried(connection, begin, work, confirm_commit if in_doubt else None, done)
             except BaseException as error:
                 wait = next(waits).total_seconds()
                 if connection is not None:  # whatever went wrong, the next transaction has nothing of it
@@ -304,19 +290,22 @@ class Database:
                 return result
             time.sleep(wait)
 
-    def _tried(self, connection: Connection, begin: str | None, work: Work[T], confirm_commit: Confirm[T] | None) -> T:
+    def _tried(
+        self, connection: Connection, begin: str | None, work: Work[T], confirm_commit: Confirm[T] | None, done: list[T]
+    ) -> T:
+        """`done` gets what `work` returned, before the commit; its last is that of the commit in doubt."""
         if begin is None:
             return work(connection)
         connection.forget_old_plans()
         connection.execute(begin + self.dialect.after_begin(connection.driver))
-        if confirm_commit is not None and (confirmed := confirm_commit(connection)) is not None:
+        if confirm_commit is not None and confirm_commit(connection, done[-1]):
             connection.driver.rollback()
-            return confirmed
-        result = work(connection)
+            return done[-1]
+        done.append(work(connection))
         connection.is_committing = begin == self.dialect.begin_writing
         connection.driver.commit()
         connection.is_committing = False
-        return result
+        return done[-1]
 
     def _check_identity(self) -> None:
         """Raises DatabaseReplaced, and then always: the old connections would go on with a file that has no name."""

@@ -194,11 +194,15 @@ def _word(words: type[StrEnum], substitute: StrEnum) -> Kind:
     return Kind(words.__name__, str, words, lambda _: substitute)
 
 
-def _list(python_type: str, write: Callable[..., object]) -> Kind:
-    return Kind(python_type, lambda values: [None if it is None else write(it) for it in values], list, list)
+def _list_of(kind: Kind) -> Kind:
+    """Parameters only: a list, which SQLite takes as JSON and PostgreSQL as an array."""
+    write = kind.write or (lambda value: value)
+    return Kind(
+        f"Sequence[{kind.type} | None]", lambda values: [None if it is None else write(it) for it in values], list, list
+    )
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS: dict[str, Kind] = {
     "moment": Kind("datetime", _microseconds, _moment, _nearest_moment),
     "span": Kind("timedelta", lambda span: span // MICROSECOND, _span, lambda _: timedelta()),
     "limit": Kind("timedelta", lambda span: span // MICROSECOND, _limit, lambda _: None),
@@ -216,12 +220,8 @@ KINDS: Mapping[str, Kind] = {
     "state": _word(State, State.DEAD),
     "outcome": _word(Outcome, Outcome.LOST),
     "worker state": _word(WorkerState, WorkerState.LOST),
-    # Parameters only: lists, which SQLite takes as JSON and PostgreSQL as arrays.
-    "list of texts": _list("Sequence[str | None]", str),
-    "list of numbers": _list("Sequence[int | None]", int),
-    "list of moments": _list("Sequence[datetime | None]", _microseconds),
-    "list of flags": _list("Sequence[bool]", bool),
 }
+KINDS |= {f"list of {name}s": _list_of(kind) for name, kind in KINDS.items()}
 
 
 def writer(kind: str) -> Callable[..., object]:

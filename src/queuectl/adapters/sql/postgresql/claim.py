@@ -8,14 +8,14 @@ where a claim finds less than it was asked for, and otherwise within five second
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND
-from queuectl.adapters.sql.backend import Claimed
 from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.rows import changed
 from queuectl.domain.job import PRIORITIES, Job
@@ -34,6 +34,9 @@ RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
 LATE = timedelta(seconds=1)
 """How long before the moment of a claim positions end: so long may an enqueue be under way with its job's `run_at`."""
 
+SETTLED = "state", "run_at", "updated_at", "failures", "losses", "finished_at", "exit_code", "last_error", "suspect"
+"""The columns of a job that `settle.sql` sets: it takes a list for each."""
+
 Position = tuple[int, int]
 """A `run_at`, as it is stored, and a job's `seq`."""
 
@@ -51,7 +54,7 @@ class ScanCursor:
     positions: Mapping[int, Position]
     until: float
 
-    def moved(self, claimed: Iterable[Claimed], at: datetime) -> "ScanCursor":
+    def moved(self, claimed: Iterable[ClaimJobsRow], at: datetime) -> "ScanCursor":
         """The same, behind what was claimed at that moment."""
         last: dict[int, Position] = {}
         for job, *_ in claimed:
@@ -67,84 +70,47 @@ class PostgresClaim:
         self.cursor: ScanCursor | None = None
 
     def __call__(
-        self,
-        c: Connection,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None,
-    ) -> Sequence[Claimed]:
+        self, c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
+    ) -> Sequence[ClaimJobsRow]:
         """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
-        asked = _Asked(c, lease, list(queues) or None, at, with_suspects=suspects is None)
+        by, under = lease.worker, lease.id
         if suspects:
-            return asked.suspects(limit)
+            some = list(queues) or None
+            return queries.claim_suspects(c, by_worker=by, by_lease=under, now=at, queues=some, limit=limit)
+        claim = partial(queries.claim_jobs_of_queues, queues=list(queues)) if queues else queries.claim_jobs
+        walk = partial(claim, c, by_worker=by, by_lease=under, now=at, with_suspects=suspects is None)
         cursor, self.cursor = self.cursor, None
-        claimed: list[Claimed] = []
+        claimed: list[ClaimJobsRow] = []
         if cursor is not None and cursor.queues == tuple(queues) and time.monotonic() < cursor.until:
-            claimed = asked.taken(limit, cursor.positions)
+            claimed = _walked(walk, limit, cursor.positions)
             if len(claimed) == limit:
                 self.cursor = cursor.moved(claimed, at)
                 return claimed
         begun = time.monotonic()
-        others = asked.taken(limit - len(claimed), BEGINNING)
+        others = _walked(walk, limit - len(claimed), BEGINNING)
         claimed += others
         if (took := time.monotonic() - begun) >= LONG_WALK:
             self.cursor = _cursor_after(others, tuple(queues), at, took, is_full=len(claimed) == limit)
         return claimed
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The request of one claim."""
-
-    c: Connection
-    lease: Lease
-    queues: list[str] | None
-    at: datetime
-    with_suspects: bool
-
-    def taken(self, limit: int, positions: Mapping[int, Position]) -> list[Claimed]:
-        """Up to `limit` jobs, from these positions on."""
-        claimed: list[Claimed] = []
-        while len(claimed) < limit:
-            asked = min(limit - len(claimed), MAX_CLAIMED)
-            rows = self._rows(asked, [positions[priority] for priority in PRIORITIES])
-            claimed += [Claimed(*row) for row in rows]
-            if len(rows) < asked:
-                break
-        return claimed
-
-    def _rows(self, limit: int, positions: Sequence[Position]) -> Sequence[queries.ClaimJobsRow]:
-        claim = partial(queries.claim_jobs_of_queues, queues=self.queues) if self.queues else queries.claim_jobs
-        return claim(
-            self.c,
-            by_worker=self.lease.worker,
-            by_lease=self.lease.id,
-            now=self.at,
-            run_ats=[run_at for run_at, _ in positions],
-            seqs=[seq for _, seq in positions],
-            with_suspects=self.with_suspects,
-            limit=limit,
-        )
-
-    def suspects(self, limit: int) -> list[Claimed]:
-        """Up to `limit` suspects."""
-        by, lease = self.lease.worker, self.lease.id
-        rows = queries.claim_suspects(
-            self.c, by_worker=by, by_lease=lease, now=self.at, queues=self.queues, limit=limit
-        )
-        return [Claimed(*row) for row in rows]
+def _walked(
+    walk: Callable[..., list[ClaimJobsRow]], limit: int, positions: Mapping[int, Position]
+) -> list[ClaimJobsRow]:
+    """Up to `limit` jobs, from these positions on."""
+    run_ats, seqs = zip(*[positions[priority] for priority in PRIORITIES], strict=True)
+    claimed: list[ClaimJobsRow] = []
+    while len(claimed) < limit:
+        asked = min(limit - len(claimed), MAX_CLAIMED)
+        rows = walk(run_ats=list(run_ats), seqs=list(seqs), limit=asked)
+        claimed += rows
+        if len(rows) < asked:
+            break
+    return claimed
 
 
 def _cursor_after(
-    others: Sequence[Claimed],
-    queues: Sequence[str],
-    at: datetime,
-    took: float,
-    *,
-    is_full: bool,
+    others: Sequence[ClaimJobsRow], queues: Sequence[str], at: datetime, took: float, *, is_full: bool
 ) -> ScanCursor:
     """The cursor after a walk from the beginning that took so many seconds and found the `others`."""
     reached = min((it.job.priority for it in others), default=0) if is_full else 0
@@ -168,16 +134,5 @@ def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
     if len(jobs) == 1:
         queries.store_job(c, changed(jobs))
     elif jobs:
-        queries.store_settled(
-            c,
-            ids=[job.id for job in jobs],
-            states=[job.state for job in jobs],
-            run_ats=[job.run_at for job in jobs],
-            updated_ats=[job.updated_at for job in jobs],
-            failures=[job.failures for job in jobs],
-            losses=[job.losses for job in jobs],
-            finished_ats=[job.finished_at for job in jobs],
-            exit_codes=[job.exit_code for job in jobs],
-            last_errors=[job.last_error for job in jobs],
-            suspects=[job.suspect for job in jobs],
-        )
+        columns = {name: [getattr(job, name) for job in jobs] for name in SETTLED}
+        queries.store_settled(c, id=[job.id for job in jobs], **columns)

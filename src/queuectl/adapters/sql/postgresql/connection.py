@@ -47,12 +47,7 @@ TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transact
 """No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
-HOLD = "; ".join(
-    [
-        "SET LOCAL idle_in_transaction_session_timeout = 0",
-        "LOCK TABLE jobs, attempts, workers, config IN SHARE MODE",
-    ]
-)
+HOLD = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE jobs, attempts, workers, config IN SHARE MODE"
 """Who writes waits until the transaction ends, however long it says nothing."""
 
 MEANING = {

@@ -199,10 +199,122 @@ WHERE attempts.job_id = ANY (:ids::TEXT[]) AND attempts.number = (SELECT max(end
 FROM attempts AS ended
 WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
 
+-- name: extent :only
+-- How many jobs there are, and the last one's number.
+SELECT count(*) AS total, max(jobs.seq) AS last
+FROM jobs;
+
+-- name: page_of_jobs :many
+-- The jobs of the numbers after one and up to another.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0;
+
+-- name: page_of_attempts :many
+-- The attempts of these jobs.
+SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id,
+    attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code,
+    attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
+FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
+FROM jobs
+WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
+
+-- name: id_at :one
+-- The id of the job of that number.
+SELECT jobs.id
+FROM jobs
+WHERE jobs.seq = :seq::BIGINT;
+
+-- name: copy_job :each
+-- Jobs as they are in another database.
+INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
+    state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
+    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq::BIGINT, :id::VARCHAR, :command::VARCHAR,
+    :queue::VARCHAR, :priority::INTEGER, :max_retries::INTEGER, :timeout::BIGINT, :run_at::BIGINT, :created_at::BIGINT,
+    :updated_at::BIGINT, :cwd::VARCHAR, :env::VARCHAR, :state::VARCHAR, :attempts::INTEGER, :failures::INTEGER,
+    :losses::INTEGER, :started_at::BIGINT, :finished_at::BIGINT, :worker::VARCHAR, :lease_id::VARCHAR,
+    :exit_code::INTEGER, :last_error::VARCHAR, :cancel_requested_at::BIGINT, :cancel_requested_by::VARCHAR, :suspect);
+
+-- name: copy_attempt :each
+-- Attempts as they are in another database.
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome,
+    exit_code, signal, error, late, output_truncated, output) VALUES (:job_id::VARCHAR, :number::INTEGER,
+    :queue::VARCHAR, :worker::VARCHAR, :host::VARCHAR, :lease_id::VARCHAR, :started_at::BIGINT, :waited::BIGINT,
+    :finished_at::BIGINT, :ran::BIGINT, :outcome::VARCHAR, :exit_code::INTEGER, :signal::INTEGER, :error::VARCHAR,
+    :late::VARCHAR, :output_truncated, :output);
+
+-- name: counts :many
+-- How many jobs are in each state.
+SELECT jobs.state, count(*) AS total
+FROM jobs GROUP BY jobs.state;
+
+-- name: due_by_queue :many
+-- How many jobs of each queue are due at a moment.
+SELECT jobs.queue, count(*) AS total
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at::BIGINT GROUP BY jobs.queue;
+
+-- name: ended_since :many
+-- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+-- number.
+SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number)
+    AS most
+FROM attempts
+WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.outcome;
+
+-- name: died_since :only
+-- How many jobs are dead since then.
+--
+-- By their last attempts, which are found by time: the jobs that have ever died may be many more.
+SELECT count(*) AS total
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state =
+    'dead';
+
+-- name: ranked_wait :one
+-- The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last.
+SELECT latest.span
+FROM (SELECT attempts.waited AS span
+FROM attempts
+WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
+ LIMIT :most::BIGINT + 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET :rank::BIGINT;
+
+-- name: ranked_run :one
+-- The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last.
+SELECT latest.span
+FROM (SELECT attempts.ran AS span
+FROM attempts
+WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
+ LIMIT :most::BIGINT + 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET :rank::BIGINT;
+
+-- name: totals_by_worker :many
+-- How the attempts of each worker ended, and how long they ran.
+SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.worker;
+
+-- name: totals_by_queue :many
+-- How the attempts of each queue ended, and how long they ran.
+SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.queue;
+
 -- name: claim_jobs :many
 -- Due jobs in claim order, taken by a worker, and their attempts, started.
 WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT probe.seq
     FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
@@ -215,8 +327,8 @@ WITH owner AS (
     ) AS probe
     LIMIT :limit::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
-    started_at = :now::BIGINT,
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT,
         updated_at = :now::BIGINT, finished_at = NULL,
         attempts = least(attempts, 2147483646) + 1
     WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
@@ -235,14 +347,15 @@ WITH owner AS (
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
-    job_id IS NOT NULL AS is_started
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
+    AS is_started
 FROM claimed LEFT JOIN started ON job_id = id;
 
 -- name: claim_jobs_of_queues :many
 -- The same of some queues.
 WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT merged.seq
     FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
@@ -258,8 +371,8 @@ WITH owner AS (
     ) AS merged
     LIMIT :limit::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
-    started_at = :now::BIGINT,
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT,
         updated_at = :now::BIGINT, finished_at = NULL,
         attempts = least(attempts, 2147483646) + 1
     WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
@@ -278,21 +391,23 @@ WITH owner AS (
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
-    job_id IS NOT NULL AS is_started
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
+    AS is_started
 FROM claimed LEFT JOIN started ON job_id = id;
 
 -- name: claim_suspects :many
 -- The same of the suspects alone.
 WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT FOR KEY SHARE
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
 ), due AS MATERIALIZED (
     SELECT seq FROM jobs
-    WHERE suspect AND worker IS NULL AND run_at <= :now::BIGINT AND (:queues::TEXT[] IS NULL OR queue = ANY (:queues::TEXT[]))
+    WHERE suspect AND worker IS NULL AND run_at <= :now::BIGINT AND (:queues::TEXT[] IS NULL OR queue = ANY
+    (:queues::TEXT[]))
     ORDER BY priority DESC, run_at, seq LIMIT :limit::INTEGER FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR,
-    started_at = :now::BIGINT,
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT,
         updated_at = :now::BIGINT, finished_at = NULL,
         attempts = least(attempts, 2147483646) + 1
     WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
@@ -311,14 +426,15 @@ WITH owner AS (
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings,
-    job_id IS NOT NULL AS is_started
+    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
+    AS is_started
 FROM claimed LEFT JOIN started ON job_id = id;
 
 -- name: first_due :only
 -- The earliest `run_at` of waiting jobs, and that of suspects.
 SELECT min(earliest.run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (:queues::TEXT[] IS NULL OR queue = ANY (:queues::TEXT[]))
+    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (:queues::TEXT[] IS NULL OR queue = ANY
+    (:queues::TEXT[]))
 ) AS suspect_run_at
 FROM (
     SELECT (
@@ -376,8 +492,8 @@ UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.u
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
     last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
 FROM unnest(
-    :ids::TEXT[], :states::TEXT[], :run_ats::BIGINT[], :updated_ats::BIGINT[], :failures::BIGINT[], :losses::BIGINT[],
-    :finished_ats::BIGINT[], :exit_codes::BIGINT[], :last_errors::TEXT[], :suspects::BOOLEAN[]
+    :id::TEXT[], :state::TEXT[], :run_at::BIGINT[], :updated_at::BIGINT[], :failures::INTEGER[], :losses::INTEGER[],
+    :finished_at::BIGINT[], :exit_code::INTEGER[], :last_error::TEXT[], :suspect::BOOLEAN[]
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
 WHERE jobs.id = ended.id;
 
@@ -385,22 +501,20 @@ WHERE jobs.id = ended.id;
 -- How an attempt ended, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at::BIGINT, ran=:ran::BIGINT, outcome=:outcome::VARCHAR,
     exit_code=:exit_code::INTEGER, signal=:signal::INTEGER, error=:error::VARCHAR, output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.outcome IS NULL;
+    output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.outcome
+    IS NULL;
 
 -- name: own_attempt :one
 -- What is stored of the end of the attempt that ran under that lease, locked.
-SELECT attempts.outcome, attempts.finished_at, attempts.output
+SELECT attempts.outcome, attempts.finished_at, attempts.output, attempts.output_truncated
 FROM attempts
-WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR FOR UPDATE;
+WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id =
+    :lease_id::VARCHAR FOR UPDATE;
 
 -- name: store_late :run
--- The late result of that attempt.
-UPDATE attempts SET late=:late::VARCHAR WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR;
-
--- name: store_late_output :run
--- The late output of that attempt.
-UPDATE attempts SET output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR;
+-- The late result of that attempt, and its output.
+UPDATE attempts SET late=:late::VARCHAR, output_truncated=:output_truncated, output=:output WHERE attempts.job_id =
+    :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id = :lease_id::VARCHAR;
 
 -- name: worker_to_rescue :one
 -- The lease of a live worker, locked; nothing when another rescuer has the lock.
@@ -433,130 +547,10 @@ WHERE attempts.finished_at >= :since::BIGINT AND attempts.worker = :worker::VARC
 
 -- name: end_worker :run
 -- Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued.
-UPDATE workers SET state=:state::VARCHAR,
-    ended_at=:ended_at::BIGINT WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running',
-    'stopping') AND NOT (EXISTS (SELECT jobs.id
+UPDATE workers SET state=:state::VARCHAR, ended_at=:ended_at::BIGINT WHERE workers.id = :worker::VARCHAR AND
+    workers.state IN ('running', 'stopping') AND NOT (EXISTS (SELECT jobs.id
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
-
--- name: extent :only
--- How many jobs there are, and the last one's number.
-SELECT count(*) AS total, max(jobs.seq) AS last
-FROM jobs;
-
--- name: page_of_jobs :many
--- The jobs of the numbers after one and up to another.
-SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
-    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
-    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
-FROM jobs
-WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
- LIMIT :limit::BIGINT + 0;
-
--- name: page_of_attempts :many
--- The attempts of these jobs.
-SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id,
-    attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code,
-    attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
-FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
-FROM jobs
-WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
- LIMIT :limit::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
-
--- name: id_at :one
--- The id of the job of that number.
-SELECT jobs.id
-FROM jobs
-WHERE jobs.seq = :seq::BIGINT;
-
--- name: live_worker_rows :many
--- The workers that are not given up.
-SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
-    workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at
-FROM workers
-WHERE workers.state IN ('running', 'stopping');
-
--- name: copy_job :each
--- Jobs as they are in another database.
-INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
-    state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
-    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq::BIGINT, :id::VARCHAR, :command::VARCHAR,
-    :queue::VARCHAR, :priority::INTEGER, :max_retries::INTEGER, :timeout::BIGINT, :run_at::BIGINT, :created_at::BIGINT,
-    :updated_at::BIGINT, :cwd::VARCHAR, :env::VARCHAR, :state::VARCHAR, :attempts::INTEGER, :failures::INTEGER,
-    :losses::INTEGER, :started_at::BIGINT, :finished_at::BIGINT, :worker::VARCHAR, :lease_id::VARCHAR,
-    :exit_code::INTEGER, :last_error::VARCHAR, :cancel_requested_at::BIGINT, :cancel_requested_by::VARCHAR, :suspect);
-
--- name: copy_attempt :each
--- Attempts as they are in another database.
-INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome,
-    exit_code, signal, error, late, output_truncated, output) VALUES (:job_id::VARCHAR, :number::INTEGER,
-    :queue::VARCHAR, :worker::VARCHAR, :host::VARCHAR, :lease_id::VARCHAR, :started_at::BIGINT, :waited::BIGINT,
-    :finished_at::BIGINT, :ran::BIGINT, :outcome::VARCHAR, :exit_code::INTEGER, :signal::INTEGER, :error::VARCHAR,
-    :late::VARCHAR, :output_truncated, :output);
-
--- name: counts :many
--- How many jobs are in each state.
-SELECT jobs.state, count(*) AS total
-FROM jobs GROUP BY jobs.state;
-
--- name: due_by_queue :many
--- How many jobs of each queue are due at a moment.
-SELECT jobs.queue, count(*) AS total
-FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at::BIGINT GROUP BY jobs.queue;
-
--- name: ended_since :many
--- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
--- number.
-SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again,
-    max(attempts.number) AS most
-FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.outcome;
-
--- name: died_since :only
--- How many jobs are dead since then.
---
--- By their last attempts, which are found by time: the jobs that have ever died may be many more.
-SELECT count(*) AS total
-FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('failed', 'timeout',
-    'lost') AND jobs.state = 'dead';
-
--- name: ranked_wait :one
--- The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last.
-SELECT latest.span
-FROM (SELECT attempts.waited AS span
-FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
- LIMIT :most::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET :rank::BIGINT;
-
--- name: ranked_run :one
--- The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last.
-SELECT latest.span
-FROM (SELECT attempts.ran AS span
-FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
- LIMIT :most::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET :rank::BIGINT;
-
--- name: totals_by_worker :many
--- How the attempts of each worker ended, and how long they ran.
-SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.worker;
-
--- name: totals_by_queue :many
--- How the attempts of each queue ended, and how long they ran.
-SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.queue;
 
 -- name: add_worker :each
 -- Workers, with their leases.
@@ -582,9 +576,8 @@ WHERE workers.id = :worker::VARCHAR;
 
 -- name: renew :run
 -- The lease of a worker, unless it is given up.
-UPDATE workers SET state=:state::VARCHAR, renewed_at=:renewed_at::BIGINT,
-    lease_expires_at=:lease_expires_at::BIGINT WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running',
-    'stopping');
+UPDATE workers SET state=:state::VARCHAR, renewed_at=:renewed_at::BIGINT, lease_expires_at=:lease_expires_at::BIGINT
+    WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running', 'stopping');
 
 -- name: live_workers :many
 -- Those that run or stop, with the number of jobs that each holds, in order of their start.
@@ -604,9 +597,8 @@ SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_start
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state IN ('running',
-    'stopping') AND (workers.lease_expires_at <= :at::BIGINT OR workers.lease_expires_at > :beyond::BIGINT OR workers.machine = :machine::VARCHAR) ORDER BY workers.started_at,
-    workers.id;
+WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= :at::BIGINT OR workers.lease_expires_at
+    > :beyond::BIGINT OR workers.machine = :machine::VARCHAR) ORDER BY workers.started_at, workers.id;
 
 -- name: stopped_workers_on :many
 -- Those on a machine that were stopped or given up.
@@ -616,8 +608,8 @@ SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_start
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE (workers.state NOT IN ('running',
-    'stopping')) AND workers.machine = :machine::VARCHAR ORDER BY workers.started_at, workers.id;
+WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = :machine::VARCHAR ORDER BY
+    workers.started_at, workers.id;
 
 -- name: settings :many
 -- All that were set.

@@ -4,6 +4,6 @@ UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.u
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
     last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
 FROM unnest(
-    :ids, :states, :run_ats, :updated_ats, :failures, :losses, :finished_ats, :exit_codes, :last_errors, :suspects
+    :id, :state, :run_at, :updated_at, :failures, :losses, :finished_at, :exit_code, :last_error, :suspect
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
 WHERE jobs.id = ended.id;

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
-from queuectl.adapters.sql.engine.migration import check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.migration import check_version, create_schema, migrate, schema_version
 from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.postgresql.connection import TimedConnection, is_pooled, server_time
@@ -63,37 +63,32 @@ class PostgresStorage:
     """`Storage` in the first schema of the role's search path. `name` is the URL without its password."""
 
     def __init__(self, name: str, database: Database) -> None:
-        self._name = name
+        self.name = name
         self._database = database
-
-    @property
-    def name(self) -> str:
-        """Where it is, as a URL without its password."""
-        return self._name
 
     def initialise(self) -> str | None:
         """Create the schema or bring it up to date; what was done, or None."""
         before = self._database.read(_checked_server)
         if before is not None and before >= SCHEMA_VERSION:
-            check_version(before, self._name)
+            check_version(before, self.name)
             return None
         if before is None:
-            self._database.write(_create)
-            return f"created the queue in {self._name}"
+            self._database.write(lambda connection: create_schema(connection, first=LOCK))
+            return f"created the queue in {self.name}"
         migrate(self._database.dialect, lock=LOCK)
-        return f"upgraded {self._name} from schema {before} to {SCHEMA_VERSION}"
+        return f"upgraded {self.name} from schema {before} to {SCHEMA_VERSION}"
 
     def open(self, *, create: bool = False) -> None:
         """Make sure that it can be used. A database is never created here: that is its administrator's."""
         del create
-        check_version(self._database.read(_checked_server), self._name)
+        check_version(self._database.read(_checked_server), self.name)
 
     def examine(self) -> Sequence[Finding]:
         """Check the server from inside; what is wrong is a finding."""
         impatient = self._database.impatient(MAX_WAIT)
         impatient.expect_answers_within(MAX_ANSWER_TIME)
         try:
-            return list(_findings(self._name, impatient))
+            return list(_findings(self.name, impatient))
         finally:
             impatient.close()
 
@@ -107,7 +102,7 @@ def _findings(name: str, database: Database) -> Iterator[Finding]:
         check_version(database.read(_quickly(_checked_server)), name)
         yield Finding(subject="database", grade=Grade.OK, message=name)
         yield Finding(subject="schema", grade=Grade.OK, message=f"version {SCHEMA_VERSION}, the newest")
-        yield from database.read(_quickly(_server_findings))
+        yield from database.read(_quickly(lambda connection: list(_server_findings(connection))))
         yield from unreadable_rows(database)
     except QueueError as error:
         yield Finding(subject="database", grade=Grade.FAIL, message=error.message, hint=error.hint)
@@ -176,35 +171,24 @@ def _checked_server(connection: Connection) -> str | None:
     return schema_version(connection)
 
 
-def _create(connection: Connection) -> None:
-    connection.execute(LOCK)
-    create(connection)
-
-
-def _server_findings(connection: Connection) -> list[Finding]:
+def _server_findings(connection: Connection) -> Iterator[Finding]:
     version = _shown(connection, "server_version")
-    findings = [Finding(subject="server", grade=Grade.OK, message=f"PostgreSQL {version}")]
+    yield Finding(subject="server", grade=Grade.OK, message=f"PostgreSQL {version}")
     if connection.scalar("SELECT pg_is_in_recovery()"):
         hint = "point the URL at the primary server"
-        findings.append(Finding(subject="server", grade=Grade.FAIL, message="it is a read-only standby", hint=hint))
+        yield Finding(subject="server", grade=Grade.FAIL, message="it is a read-only standby", hint=hint)
     commits = _shown(connection, "synchronous_commit")
     if commits == "off" or _shown(connection, "fsync") == "off":
-        findings.append(
-            Finding(
-                subject="durability",
-                grade=Grade.WARN,
-                message="the server may lose acknowledged jobs in a crash (fsync or synchronous_commit is off)",
-                hint="ALTER ROLE … SET synchronous_commit = on; fsync = on in postgresql.conf",
-            )
-        )
+        message = "the server may lose acknowledged jobs in a crash (fsync or synchronous_commit is off)"
+        hint = "ALTER ROLE … SET synchronous_commit = on; fsync = on in postgresql.conf"
+        yield Finding(subject="durability", grade=Grade.WARN, message=message, hint=hint)
     else:
         message = f"commits are durable (synchronous_commit {commits})"
-        findings.append(Finding(subject="durability", grade=Grade.OK, message=message))
+        yield Finding(subject="durability", grade=Grade.OK, message=message)
     if is_pooled(cast("TimedConnection", connection.driver)):
         message = "a pooler stands between: workers poll once a second instead of being woken"
-        findings.append(Finding(subject="wake-ups", grade=Grade.OK, message=message))
-    findings.append(_clock_finding(connection))
-    return findings
+        yield Finding(subject="wake-ups", grade=Grade.OK, message=message)
+    yield _clock_finding(connection)
 
 
 def _clock_finding(connection: Connection) -> Finding:

@@ -66,12 +66,9 @@ def _version_finding() -> Finding:
     text = ".".join(map(str, version))
     if is_safe_version(version):
         return Finding(subject="sqlite", grade=Grade.OK, message=f"version {text}")
-    return Finding(
-        subject="sqlite",
-        grade=Grade.WARN,
-        message=f"version {text} can, rarely, corrupt a database that several processes write (the WAL reset bug)",
-        hint="install a Python whose SQLite is 3.51.3 or newer, or the pysqlite3 wheel",
-    )
+    message = f"version {text} can, rarely, corrupt a database that several processes write (the WAL reset bug)"
+    hint = "install a Python whose SQLite is 3.51.3 or newer, or the pysqlite3 wheel"
+    return Finding(subject="sqlite", grade=Grade.WARN, message=message, hint=hint)
 
 
 def _absence_findings(path: Path) -> Iterator[Finding]:
@@ -121,9 +118,8 @@ def _trouble_of_writing(path: Path) -> str | None:
 
 def _lock_finding(path: Path, waited: timedelta) -> Finding:
     holders = lock_holders(path)
-    message = (
-        f"nothing can be written: another process has the database locked, for all of the {_seconds(waited)} waited"
-    )
+    seconds = waited.total_seconds()
+    message = f"nothing can be written: another process has the database locked, for all of the {seconds:g} s waited"
     if not holders:
         hint = f"find that process, for example with `fuser {path}`, and end its transaction"
     else:
@@ -174,19 +170,11 @@ def _process(pid: int) -> str:
     return f"pid {pid} ({name}{f', frozen: kill -CONT {pid} wakes it' if is_frozen else ''})"
 
 
-def _seconds(span: timedelta) -> str:
-    return f"{span.total_seconds():g} s"
-
-
 def _mode_finding(path: Path) -> Finding:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        return Finding(
-            subject="permissions",
-            grade=Grade.WARN,
-            message=f"other users can open the database file, with all commands and their output (mode {mode:04o})",
-            hint=f"chmod 600 {path}",
-        )
+        message = f"other users can open the database file, with all commands and their output (mode {mode:04o})"
+        return Finding(subject="permissions", grade=Grade.WARN, message=message, hint=f"chmod 600 {path}")
     return Finding(subject="permissions", grade=Grade.OK, message=f"mode {mode:04o}: only its owner can open it")
 
 

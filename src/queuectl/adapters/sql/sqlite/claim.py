@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from queuectl.adapters.sql.backend import Claimed
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.rows import changed
@@ -12,14 +11,8 @@ from queuectl.domain.worker import Lease
 
 
 def claim(
-    c: Connection,
-    lease: Lease,
-    *,
-    queues: Collection[str],
-    limit: int,
-    at: datetime,
-    suspects: bool | None,
-) -> Sequence[Claimed]:
+    c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
+) -> Sequence[queries.ClaimJobsRow]:
     """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
     if suspects:
         seqs = [row.seq for row in queries.due_suspects(c, now=at, queues=list(queues) or None, limit=limit)]
@@ -29,7 +22,7 @@ def claim(
         return []
     taken = queries.take_jobs(c, now=at, by_worker=lease.worker, by_lease=lease.id, seqs=seqs)
     started = set(queries.start_attempts(c, seqs=seqs, by_lease=lease.id)) if taken else set()
-    return [Claimed(row.job, row.settings, row.job.id in started) for row in taken]
+    return [queries.ClaimJobsRow(row.job, row.settings, row.job.id in started) for row in taken]
 
 
 def _due(c: Connection, queues: Collection[str], limit: int, at: datetime, *, with_suspects: bool) -> list[int]:

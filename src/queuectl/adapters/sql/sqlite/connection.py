@@ -36,6 +36,8 @@ else:
 APPLICATION_ID = 0x71756575
 """What `PRAGMA application_id` says in our files: "queu"."""
 
+MARK_AS_OURS = f"PRAGMA application_id = {APPLICATION_ID}"
+
 BUSY_TIMEOUT = timedelta(seconds=2)
 """How long SQLite waits for its lock before the transaction is tried again."""
 
@@ -75,7 +77,7 @@ def sqlite_dialect(path: Path) -> Dialect:
         # A transaction that begins as a reader and then writes can fail at once, whatever the timeout, when another
         # wrote in between: a writer takes the lock first.
         begin_writing="BEGIN IMMEDIATE",
-        write_lock=_write_lock(queue_path(path)).turn,
+        write_lock=_write_lock(beside(path, "-lock")).turn,
         error=(sqlite3.Error,),
         explain=lambda error, _: texts.explained(error) or _explained(error, path),
         is_duplicate=lambda error: isinstance(error, sqlite3.IntegrityError),
@@ -147,10 +149,10 @@ def _wrong_url(url: str, what: str, hint: str) -> DatabaseUnreachable:
     return DatabaseUnreachable(f"the SQLite URL {url} {what}", hint=hint)
 
 
-def queue_path(path: Path) -> Path:
-    """The file beside the database in which its writers line up: one file, whichever link the database is opened by."""
+def beside(path: Path, suffix: str) -> Path:
+    """That file beside the database: one file, whichever link the database is opened by."""
     real = path.resolve()
-    return real.with_name(real.name + "-lock")
+    return real.with_name(real.name + suffix)
 
 
 def sqlite_version() -> tuple[int, ...]:
@@ -203,8 +205,7 @@ def create_file(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise DatabaseUnreachable(
-            f"the database file {path} cannot be created: {reason_of(error)}",
-            hint=ANOTHER_PLACE,
+            f"the database file {path} cannot be created: {reason_of(error)}", hint=ANOTHER_PLACE
         ) from error
 
 
@@ -237,11 +238,6 @@ def check_place(path: Path) -> None:
 def use_write_ahead_log(connection: Connection) -> None:
     """Switch the file to WAL, for good: readers and the writer do not stop each other. Outside a transaction only."""
     connection.scalar("PRAGMA journal_mode = WAL")  # it answers
-
-
-def mark_as_ours(connection: Connection) -> None:
-    """Write the application id into the file, in the running transaction."""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 # The driver looks for an adapter of each value that is no text or number, and where there is none it makes two errors

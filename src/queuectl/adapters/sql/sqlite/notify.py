@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from queuectl.adapters.host import inotify
+from queuectl.adapters.sql.sqlite.connection import beside
 
 IN_ATTRIB, IN_DELETE_SELF = 0x4, 0x400
 
@@ -22,17 +23,11 @@ LOOK_AGAIN = 0.1
 """Seconds between two looks for a log that is not there."""
 
 
-def _log_of(path: Path) -> Path:
-    """The write-ahead log of a database file: SQLite follows symlinks, and has it beside the file itself."""
-    real = path.resolve()
-    return real.with_name(real.name + "-wal")
-
-
 class SqliteNotify:
     """Tells waiting workers, after a commit, that there may be work for them. Never raises."""
 
     def __init__(self, path: Path) -> None:
-        self._log = _log_of(path)
+        self._log = beside(path, "-wal")
 
     def __call__(self) -> None:
         """Touch the log."""
@@ -44,7 +39,7 @@ class SqliteListen:
     """`Listen` by watching the log of one database file. Does nothing where there is no inotify."""
 
     def __init__(self, path: Path) -> None:
-        self._log = _log_of(path)
+        self._log = beside(path, "-wal")
 
     def __call__(self, wake: Callable[[], None]) -> None:
         """Call `wake` from a thread of its own after each notification, by whomever."""

@@ -195,6 +195,113 @@ WHERE attempts.job_id IN (SELECT value FROM json_each(:ids)) AND attempts.number
 FROM attempts AS ended
 WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
 
+-- name: extent :only
+-- How many jobs there are, and the last one's number.
+SELECT count(*) AS total, max(jobs.seq) AS last
+FROM jobs;
+
+-- name: page_of_jobs :many
+-- The jobs of the numbers after one and up to another.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: page_of_attempts :many
+-- The attempts of these jobs.
+SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id,
+    attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code,
+    attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
+FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
+
+-- name: id_at :one
+-- The id of the job of that number.
+SELECT jobs.id
+FROM jobs
+WHERE jobs.seq = :seq;
+
+-- name: copy_job :each
+-- Jobs as they are in another database.
+INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
+    state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
+    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq, :id, :command, :queue, :priority, :max_retries,
+    :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at,
+    :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect);
+
+-- name: copy_attempt :each
+-- Attempts as they are in another database.
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome,
+    exit_code, signal, error, late, output_truncated, output) VALUES (:job_id, :number, :queue, :worker, :host,
+    :lease_id, :started_at, :waited, :finished_at, :ran, :outcome, :exit_code, :signal, :error, :late,
+    :output_truncated, :output);
+
+-- name: counts :many
+-- How many jobs are in each state.
+SELECT jobs.state, count(*) AS total
+FROM jobs GROUP BY jobs.state;
+
+-- name: due_by_queue :many
+-- How many jobs of each queue are due at a moment.
+SELECT jobs.queue, count(*) AS total
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.queue;
+
+-- name: ended_since :many
+-- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+-- number.
+SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number)
+    AS most
+FROM attempts
+WHERE attempts.finished_at >= :since GROUP BY attempts.outcome;
+
+-- name: died_since :only
+-- How many jobs are dead since then.
+--
+-- By their last attempts, which are found by time: the jobs that have ever died may be many more.
+SELECT count(*) AS total
+FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead';
+
+-- name: ranked_wait :one
+-- The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last.
+SELECT latest.span
+FROM (SELECT attempts.waited AS span
+FROM attempts
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET :rank;
+
+-- name: ranked_run :one
+-- The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last.
+SELECT latest.span
+FROM (SELECT attempts.ran AS span
+FROM attempts
+WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY
+    attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
+ LIMIT 1 OFFSET :rank;
+
+-- name: totals_by_worker :many
+-- How the attempts of each worker ended, and how long they ran.
+SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= :since GROUP BY attempts.worker;
+
+-- name: totals_by_queue :many
+-- How the attempts of each queue ended, and how long they ran.
+SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
+    (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
+FROM attempts
+WHERE attempts.finished_at >= :since GROUP BY attempts.queue;
+
 -- name: due_jobs :many
 -- Due jobs of one priority, in order.
 SELECT seq, run_at FROM jobs
@@ -294,23 +401,19 @@ WHERE jobs.id IN (SELECT value FROM json_each(:ids));
 -- name: end_attempt :each
 -- How an attempt ended, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at, ran=:ran, outcome=:outcome, exit_code=:exit_code, signal=:signal,
-    error=:error, output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.outcome IS NULL;
+    error=:error, output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :job_id AND attempts.number
+    = :number AND attempts.outcome IS NULL;
 
 -- name: own_attempt :one
 -- What is stored of the end of the attempt that ran under that lease, locked.
-SELECT attempts.outcome, attempts.finished_at, attempts.output
+SELECT attempts.outcome, attempts.finished_at, attempts.output, attempts.output_truncated
 FROM attempts
 WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
 
 -- name: store_late :run
--- The late result of that attempt.
-UPDATE attempts SET late=:late WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
-
--- name: store_late_output :run
--- The late output of that attempt.
-UPDATE attempts SET output_truncated=:output_truncated,
-    output=:output WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
+-- The late result of that attempt, and its output.
+UPDATE attempts SET late=:late, output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :job_id AND
+    attempts.number = :number AND attempts.lease_id = :lease_id;
 
 -- name: worker_to_rescue :one
 -- The lease of a live worker, locked; nothing when another rescuer has the lock.
@@ -348,121 +451,6 @@ UPDATE workers SET state=:state, ended_at=:ended_at WHERE workers.id = :worker A
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 
--- name: extent :only
--- How many jobs there are, and the last one's number.
-SELECT count(*) AS total, max(jobs.seq) AS last
-FROM jobs;
-
--- name: page_of_jobs :many
--- The jobs of the numbers after one and up to another.
-SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
-    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
-    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
-FROM jobs
-WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
- LIMIT :limit + 0 OFFSET 0;
-
--- name: page_of_attempts :many
--- The attempts of these jobs.
-SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id,
-    attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code,
-    attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
-FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
-FROM jobs
-WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
- LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
-
--- name: id_at :one
--- The id of the job of that number.
-SELECT jobs.id
-FROM jobs
-WHERE jobs.seq = :seq;
-
--- name: live_worker_rows :many
--- The workers that are not given up.
-SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
-    workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at
-FROM workers
-WHERE workers.state IN ('running', 'stopping');
-
--- name: copy_job :each
--- Jobs as they are in another database.
-INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
-    state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
-    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq, :id, :command, :queue, :priority, :max_retries,
-    :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at,
-    :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect);
-
--- name: copy_attempt :each
--- Attempts as they are in another database.
-INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, finished_at, ran, outcome,
-    exit_code, signal, error, late, output_truncated, output) VALUES (:job_id, :number, :queue, :worker, :host,
-    :lease_id, :started_at, :waited, :finished_at, :ran, :outcome, :exit_code, :signal, :error, :late,
-    :output_truncated, :output);
-
--- name: counts :many
--- How many jobs are in each state.
-SELECT jobs.state, count(*) AS total
-FROM jobs GROUP BY jobs.state;
-
--- name: due_by_queue :many
--- How many jobs of each queue are due at a moment.
-SELECT jobs.queue, count(*) AS total
-FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.queue;
-
--- name: ended_since :many
--- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
--- number.
-SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again,
-    max(attempts.number) AS most
-FROM attempts
-WHERE attempts.finished_at >= :since GROUP BY attempts.outcome;
-
--- name: died_since :only
--- How many jobs are dead since then.
---
--- By their last attempts, which are found by time: the jobs that have ever died may be many more.
-SELECT count(*) AS total
-FROM attempts JOIN jobs ON attempts.job_id = jobs.id AND attempts.number = jobs.attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('failed', 'timeout', 'lost') AND jobs.state = 'dead';
-
--- name: ranked_wait :one
--- The wait after the `rank` shortest ones, of the `most` attempts that ran to an end last.
-SELECT latest.span
-FROM (SELECT attempts.waited AS span
-FROM attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
- LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET :rank;
-
--- name: ranked_run :one
--- The run time after the `rank` shortest ones, of the `most` attempts that ran to an end last.
-SELECT latest.span
-FROM (SELECT attempts.ran AS span
-FROM attempts
-WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'failed',
-    'timeout') ORDER BY attempts.finished_at DESC
- LIMIT :most + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET :rank;
-
--- name: totals_by_worker :many
--- How the attempts of each worker ended, and how long they ran.
-SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= :since GROUP BY attempts.worker;
-
--- name: totals_by_queue :many
--- How the attempts of each queue ended, and how long they ran.
-SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded,
-    count(*) FILTER (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
-FROM attempts
-WHERE attempts.finished_at >= :since GROUP BY attempts.queue;
-
 -- name: add_worker :each
 -- Workers, with their leases.
 INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,
@@ -486,8 +474,8 @@ WHERE workers.id = :worker;
 
 -- name: renew :run
 -- The lease of a worker, unless it is given up.
-UPDATE workers SET state=:state, renewed_at=:renewed_at,
-    lease_expires_at=:lease_expires_at WHERE workers.id = :worker AND workers.state IN ('running', 'stopping');
+UPDATE workers SET state=:state, renewed_at=:renewed_at, lease_expires_at=:lease_expires_at WHERE workers.id = :worker
+    AND workers.state IN ('running', 'stopping');
 
 -- name: live_workers :many
 -- Those that run or stop, with the number of jobs that each holds, in order of their start.
@@ -507,9 +495,8 @@ SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_start
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
-WHERE workers.state IN ('running',
-    'stopping') AND (workers.lease_expires_at <= :at OR workers.lease_expires_at > :beyond OR workers.machine = :machine) ORDER BY workers.started_at,
-    workers.id;
+WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= :at OR workers.lease_expires_at >
+    :beyond OR workers.machine = :machine) ORDER BY workers.started_at, workers.id;
 
 -- name: stopped_workers_on :many
 -- Those on a machine that were stopped or given up.

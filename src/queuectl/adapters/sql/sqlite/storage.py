@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.adapters.sql.engine.migration import check_version, create, migrate, schema_version
+from queuectl.adapters.sql.engine.migration import check_version, create_schema, migrate, schema_version
 from queuectl.adapters.sql.engine.queries import SCHEMA_VERSION
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.sqlite.connection import (
     APPLICATION_ID,
     HOW_TO_MAKE_ONE,
+    MARK_AS_OURS,
     check_place,
     create_file,
     is_there,
-    mark_as_ours,
     use_write_ahead_log,
 )
 from queuectl.domain.errors import DatabaseUnreachable
@@ -31,13 +31,9 @@ class SqliteStorage:
     """`Storage` on an SQLite file."""
 
     def __init__(self, path: Path, database: Database) -> None:
+        self.name = f"sqlite:///{path}"
         self._path = path
         self._database = database
-
-    @property
-    def name(self) -> str:
-        """Where it is, as a URL."""
-        return f"sqlite:///{self._path}"
 
     def initialise(self) -> str | None:
         """Create the schema or bring it up to date; what was done, or None."""
@@ -50,7 +46,7 @@ class SqliteStorage:
         # Outside the transaction: SQLite cannot change the journal's mode within one.
         self._database.outside_transactions(use_write_ahead_log)
         if before is None:
-            self._database.write(self._create)
+            self._database.write(lambda connection: create_schema(connection, first=MARK_AS_OURS))
             return f"created the queue in {self._path}" if is_new else f"made {self._path} a queue"
         migrate(self._database.dialect)
         return f"upgraded {self._path} from schema {before} to {SCHEMA_VERSION}"
@@ -90,10 +86,6 @@ class SqliteStorage:
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
-
-    def _create(self, connection: Connection) -> None:
-        mark_as_ours(connection)
-        create(connection)
 
     def _version_and_journal(self, connection: Connection) -> tuple[str | None, str]:
         return self._own_version(connection), str(connection.scalar("PRAGMA journal_mode"))

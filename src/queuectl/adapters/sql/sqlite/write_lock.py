@@ -5,6 +5,7 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,19 +32,52 @@ class WriteLock:
 
     def __init__(self, path: Path, *, longest: timedelta) -> None:
         """`path` need not exist yet; its directory must."""
-        self.path = path
-        self.longest = longest.total_seconds()
-        self.own = threading.Lock()
+        self._path = path
+        self._longest = longest.total_seconds()
+        self._own = threading.Lock()
         self._waiter: threading.Thread | None = None
         self._waits_since = 0.0
         self._was_told = False
 
-    def turn(self) -> "Turn":
-        """A turn to be waited for, and then had, by a `with` statement."""
-        return Turn(self)
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """A turn, for as long as the body runs; it is waited for first."""
+        # Of the threads of this process only the first stands in the line.
+        has_own = self._own.acquire(timeout=self._longest)
+        opened = self._first_in_line() if has_own and not self._is_stuck else None
+        try:
+            yield
+        finally:
+            if opened is not None:
+                # Before it is closed: a process that is just being started has it open too, until its program runs.
+                fcntl.flock(opened, fcntl.LOCK_UN)
+                os.close(opened)
+            if has_own:
+                self._own.release()
+
+    def _first_in_line(self) -> int | None:
+        """The file, opened and, if our turn has come, locked; None where it cannot be opened: there is no line."""
+        try:
+            # Opened for each turn: what is locked is not the file but this opening of it, which a waiter that gave up
+            # must not share with a later turn.
+            opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        for pause in PAUSES:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(pause)
+            except OSError:  # a file system without locks, or without memory for one
+                return opened
+            else:
+                return opened
+        with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread to be had: no turn either
+            self._wait(opened)
+        return opened
 
     @property
-    def is_stuck(self) -> bool:
+    def _is_stuck(self) -> bool:
         """Whether a turn that was given up has not come yet. Tells the log, once, where it has not for long."""
         if self._waiter is None:
             return False
@@ -52,10 +86,10 @@ class WriteLock:
             return False
         if not self._was_told and time.monotonic() - self._waits_since > STUCK_AFTER:
             self._was_told = True
-            warn(f"another program holds {self.path} and does not let go: writing without waiting for it")
+            warn(f"another program holds {self._path} and does not let go: writing without waiting for it")
         return True
 
-    def wait(self, mine: int) -> None:
+    def _wait(self, mine: int) -> None:
         """Wait in flock(2), which knows no timeout, by a thread. A turn that it gets too late ends at once."""
         theirs, has_turn = os.dup(mine), threading.Event()
         given_up = threading.Lock()  # taken by whoever is first: the writer that gives up, or the turn that comes
@@ -75,45 +109,5 @@ class WriteLock:
             os.close(theirs)
             raise
         self._waits_since = time.monotonic()
-        if not has_turn.wait(self.longest) and given_up.acquire(blocking=False):
+        if not has_turn.wait(self._longest) and given_up.acquire(blocking=False):
             self._waiter = waiter
-
-
-class Turn:
-    """One turn. Where the file cannot be opened, there is no line."""
-
-    def __init__(self, lock: WriteLock) -> None:
-        self._lock = lock
-        self._has_own = False
-        self._opened: int | None = None
-
-    def __enter__(self) -> None:
-        # Of the threads of this process only the first stands in the line.
-        self._has_own = self._lock.own.acquire(timeout=self._lock.longest)
-        if not self._has_own or self._lock.is_stuck:
-            return
-        try:
-            # Opened for each turn: what is locked is not the file but this opening of it, which a waiter that gave up
-            # must not share with a later turn.
-            self._opened = os.open(self._lock.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return
-        for pause in PAUSES:
-            try:
-                fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(pause)
-            except OSError:  # a file system without locks, or without memory for one
-                return
-            else:
-                return
-        with contextlib.suppress(OSError, RuntimeError):  # no descriptor or no thread to be had: no turn either
-            self._lock.wait(self._opened)
-
-    def __exit__(self, *_: object) -> None:
-        if self._opened is not None:
-            # Before it is closed: a process that is just being started has it open too, until its program runs.
-            fcntl.flock(self._opened, fcntl.LOCK_UN)
-            os.close(self._opened)
-        if self._has_own:
-            self._lock.own.release()

@@ -10,20 +10,22 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import BindParameter, ClauseElement, Column, ColumnElement, bindparam, literal, text
+import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import TextClause
 from sqlalchemy.types import Text, TypeEngine
 
-from queuectl.adapters.sql.schema import ListOfTexts, optional
+from queuectl.adapters.sql.schema import Stored, Words, list_of, optional
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
-Build: TypeAlias = Callable[[], ClauseElement | Mapping[str, ClauseElement] | list[ColumnElement[Any]]]
+Build: TypeAlias = Callable[[], sa.ClauseElement | Mapping[str, sa.ClauseElement] | list[sa.ColumnElement[Any]]]
 """Makes the statement, or a list of pieces: one for both databases, or those of some by their languages."""
 
 B = TypeVar("B", bound=Build)
+
+AnySelect: TypeAlias = sa.Select[*tuple[object, ...]]
 
 
 class Form(Enum):
@@ -72,14 +74,14 @@ def _register(form: Form) -> Callable[[B], B]:
 many, one, only, run, each, load, piece = map(_register, Form)
 
 
-class among(ColumnElement[bool]):  # noqa: N801 - it reads as the function that it stands for
+class among(sa.ColumnElement[bool]):  # noqa: N801 - it reads as the function that it stands for
     """That a column is one of the texts, or numbers, of the list `:name`: one parameter, however many there are."""
 
     inherit_cache = False
 
-    def __init__(self, column: ColumnElement[Any], name: str, list_type: TypeEngine[Any] = ListOfTexts) -> None:
+    def __init__(self, column: sa.ColumnElement[Any], name: str, stored: Stored[Any] = Words) -> None:
         self.column = column
-        self.listed = bindparam(name, type_=list_type)
+        self.listed = sa.bindparam(name, type_=list_of(stored))
 
 
 @compiles(among, SQLITE)
@@ -94,19 +96,24 @@ def _among_in_postgresql(element: among, compiler: SQLCompiler, **kwargs: Any) -
     return f"{column} = ANY ({listed})"
 
 
-def constant(word: str) -> ColumnElement[Any]:
+def constant(word: str) -> sa.ColumnElement[Any]:
     """A word as a literal: the planner sees which partial index it allows, and how many rows have it."""
-    return literal(str(word), Text())
+    return sa.literal(str(word), Text())
 
 
-def is_one_of(column: ColumnElement[Any], words: Iterable[str]) -> ColumnElement[bool]:
+def is_one_of(column: sa.ColumnElement[Any], words: Iterable[str]) -> sa.ColumnElement[bool]:
     """That the column is one of a few constants."""
     return column.in_([constant(word) for word in words])
 
 
-def given(column: Column[Any]) -> BindParameter[Any]:
+def given(column: sa.Column[Any]) -> sa.BindParameter[Any]:
     """The parameter of a column's name and type."""
-    return bindparam(column.name, type_=optional(column.type) if column.nullable else column.type)  # type: ignore[arg-type]  # all columns have a Stored type
+    return sa.bindparam(column.name, type_=optional(column.type) if column.nullable else column.type)  # type: ignore[arg-type]  # all columns have a Stored type
+
+
+def inserted(table: sa.Table, columns: Iterable[sa.Column[Any]] | None = None) -> sa.Insert:
+    """Rows of a table, or of some of its columns."""
+    return sa.insert(table).inline().values({it.name: given(it) for it in columns or table.columns})
 
 
 def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], columns: str = "") -> TextClause:
@@ -115,9 +122,9 @@ def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], co
     sql = blocks(path, "-- name: ")[name]
     for part, code in parts.items():
         sql = sql.replace(f"{{{part}}}", code)
-    clause = text(sql.replace("{columns}", columns))
+    clause = sa.text(sql.replace("{columns}", columns))
     used = clause._bindparams
-    return clause.bindparams(*(bindparam(key, type_=parameters[key]) for key in used))
+    return clause.bindparams(*(sa.bindparam(key, type_=parameters[key]) for key in used))
 
 
 def blocks(path: Path, mark: str) -> Mapping[str, str]:

@@ -1,17 +1,14 @@
 """Copying a whole queue from one database to another, row by row."""
 
-from sqlalchemy import Insert, Select, Table, bindparam, func, insert, select
+import sqlalchemy as sa
 
-from queuectl.adapters.sql.schema import BigNumber, Count, attempts, jobs, optional, workers
-from queuectl.adapters.sql.statements import each, given, many, one, only
+from queuectl.adapters.sql.schema import BigNumber, Count, attempts, jobs, optional
+from queuectl.adapters.sql.statements import AnySelect, each, given, inserted, many, one, only
 from queuectl.adapters.sql.statements.jobs import LIMIT
-from queuectl.adapters.sql.statements.work import IS_LIVE
-
-AnySelect = Select[*tuple[object, ...]]
 
 _PAGE: AnySelect = (
-    select(jobs)
-    .where(jobs.c.seq > bindparam("after", type_=BigNumber), jobs.c.seq <= bindparam("up_to", type_=BigNumber))
+    sa.select(jobs)
+    .where(jobs.c.seq > sa.bindparam("after", type_=BigNumber), jobs.c.seq <= sa.bindparam("up_to", type_=BigNumber))
     .order_by(jobs.c.seq)
     .limit(LIMIT)
 )
@@ -20,8 +17,8 @@ _PAGE: AnySelect = (
 @only
 def extent() -> AnySelect:
     """How many jobs there are, and the last one's number."""
-    return select(
-        func.count(type_=Count).label("total"), func.max(jobs.c.seq, type_=optional(BigNumber)).label("last")
+    return sa.select(
+        sa.func.count(type_=Count).label("total"), sa.func.max(jobs.c.seq, type_=optional(BigNumber)).label("last")
     ).select_from(jobs)
 
 
@@ -35,32 +32,22 @@ def page_of_jobs() -> AnySelect:
 def page_of_attempts() -> AnySelect:
     """The attempts of these jobs."""
     chosen = _PAGE.with_only_columns(jobs.c.seq, jobs.c.id).subquery("chosen")
-    return select(attempts).join(chosen, chosen.c.id == attempts.c.job_id).order_by(chosen.c.seq, attempts.c.number)
+    return sa.select(attempts).join(chosen, chosen.c.id == attempts.c.job_id).order_by(chosen.c.seq, attempts.c.number)
 
 
 @one
 def id_at() -> AnySelect:
     """The id of the job of that number."""
-    return select(jobs.c.id).where(jobs.c.seq == given(jobs.c.seq))
-
-
-@many
-def live_worker_rows() -> AnySelect:
-    """The workers that are not given up."""
-    return select(workers).where(IS_LIVE)
-
-
-def _copied(table: Table) -> Insert:
-    return insert(table).inline().values({column.name: given(column) for column in table.columns})
+    return sa.select(jobs.c.id).where(jobs.c.seq == given(jobs.c.seq))
 
 
 @each
-def copy_job() -> Insert:
+def copy_job() -> sa.Insert:
     """Jobs as they are in another database."""
-    return _copied(jobs)
+    return inserted(jobs)
 
 
 @each
-def copy_attempt() -> Insert:
+def copy_attempt() -> sa.Insert:
     """Attempts as they are in another database."""
-    return _copied(attempts)
+    return inserted(attempts)

@@ -2,52 +2,46 @@
 
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Delete,
-    Insert,
-    Integer,
-    Select,
-    Update,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    type_coerce,
-    update,
+import sqlalchemy as sa
+
+from queuectl.adapters.sql.schema import BigNumber, Moment, Number, Words, attempts, jobs
+from queuectl.adapters.sql.statements import (
+    AnySelect,
+    among,
+    constant,
+    each,
+    given,
+    inserted,
+    load,
+    many,
+    one,
+    piece,
+    run,
 )
-
-from queuectl.adapters.sql.schema import BigNumber, ListOfNumbers, Moment, Words, attempts, jobs
-from queuectl.adapters.sql.statements import among, constant, each, given, load, many, one, piece, run
 from queuectl.domain.job import Spec, State
-
-AnySelect = Select[*tuple[object, ...]]
 
 FIXED = ("seq", *Spec._fields)
 """The columns of a job that never change."""
 
 # SQLite prepares a statement anew for each value of a bare LIMIT parameter: ten times what a claim takes otherwise.
-LIMIT = bindparam("limit", type_=BigInteger()) + 0
+LIMIT = sa.bindparam("limit", type_=sa.BigInteger()) + 0
 
 
-def of_job(column: ColumnElement[str]) -> ColumnElement[bool]:
+def of_job(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """That it is about the job `job_id`."""
-    return column == bindparam("job_id", type_=Words)
+    return column == sa.bindparam("job_id", type_=Words)
 
 
 @load
-def add_jobs() -> Insert:
+def add_jobs() -> sa.Insert:
     """New jobs, which nobody holds and whose numbers are counted on."""
-    columns = [column for column in jobs.columns if column.name not in ("seq", "worker", "lease_id")]
-    return insert(jobs).inline().values({column.name: given(column) for column in columns})
+    return inserted(jobs, [it for it in jobs.columns if it.name not in ("seq", "worker", "lease_id")])
 
 
 @one
 def job() -> AnySelect:
     """The job."""
-    return select(jobs).where(of_job(jobs.c.id))
+    return sa.select(jobs).where(of_job(jobs.c.id))
 
 
 @one
@@ -57,39 +51,39 @@ def job_to_change() -> AnySelect:
 
 
 @each
-def store_job() -> Update:
+def store_job() -> sa.Update:
     """What a transition can change of a job."""
     changing = [column for column in jobs.columns if column.name not in FIXED]
-    return update(jobs).where(of_job(jobs.c.id)).values({column.name: given(column) for column in changing})
+    return sa.update(jobs).where(of_job(jobs.c.id)).values({column.name: given(column) for column in changing})
 
 
 @run
-def delete_job() -> Delete:
+def delete_job() -> sa.Delete:
     """The job, and with it its attempts."""
-    return delete(jobs).where(of_job(jobs.c.id))
+    return sa.delete(jobs).where(of_job(jobs.c.id))
 
 
 @run
-def delete_jobs() -> Delete:
+def delete_jobs() -> sa.Delete:
     """The jobs of these numbers, and with them their attempts."""
-    return delete(jobs).where(among(jobs.c.seq, "seqs", ListOfNumbers))
+    return sa.delete(jobs).where(among(jobs.c.seq, "seqs", BigNumber))
 
 
 @run
-def set_aside() -> Update:
+def set_aside() -> sa.Update:
     """Make the job of that number dead, for a reason that is no attempt's."""
-    at = bindparam("at", type_=Moment)
+    at = sa.bindparam("at", type_=Moment)
     return (
-        update(jobs)
-        .where(jobs.c.seq == bindparam("seq", type_=BigNumber))
+        sa.update(jobs)
+        .where(jobs.c.seq == sa.bindparam("seq", type_=BigNumber))
         .values(
             state=constant(State.DEAD),
             worker=None,
             lease_id=None,
-            attempts=type_coerce(jobs.c.attempts, Integer) - bindparam("not_started", type_=Integer()),
+            attempts=sa.type_coerce(jobs.c.attempts, sa.Integer) - sa.bindparam("not_started", type_=Number),
             updated_at=at,
             finished_at=at,
-            last_error=bindparam("reason", type_=Words),
+            last_error=sa.bindparam("reason", type_=Words),
         )
     )
 
@@ -97,7 +91,7 @@ def set_aside() -> Update:
 @many
 def taken_ids() -> AnySelect:
     """Those of the ids that belong to jobs."""
-    return select(jobs.c.id).where(among(jobs.c.id, "ids"))
+    return sa.select(jobs.c.id).where(among(jobs.c.id, "ids"))
 
 
 @many
@@ -107,8 +101,8 @@ def oldest_dead() -> AnySelect:
     The state is a constant: a plan of PostgreSQL's for any state would look for the few dead jobs among all.
     """
     return (
-        select(jobs)
-        .where(jobs.c.state == constant(State.DEAD), jobs.c.updated_at <= bindparam("until", type_=Moment))
+        sa.select(jobs)
+        .where(jobs.c.state == constant(State.DEAD), jobs.c.updated_at <= sa.bindparam("until", type_=Moment))
         .order_by(jobs.c.seq)
         .limit(LIMIT)
         .with_for_update()
@@ -121,35 +115,35 @@ def oldest_dead() -> AnySelect:
 @piece
 def search() -> AnySelect:
     """Any jobs."""
-    return select(jobs)
+    return sa.select(jobs)
 
 
 @piece
-def state_is() -> ColumnElement[bool]:
+def state_is() -> sa.ColumnElement[bool]:
     """Jobs of that state."""
     return jobs.c.state == given(jobs.c.state)
 
 
 @piece
-def queue_is() -> ColumnElement[bool]:
+def queue_is() -> sa.ColumnElement[bool]:
     """Jobs of that queue."""
     return jobs.c.queue == given(jobs.c.queue)
 
 
 @piece
-def newest_first() -> list[ColumnElement[Any]]:
+def newest_first() -> list[sa.ColumnElement[Any]]:
     """The newest first."""
     return [jobs.c.seq.desc()]
 
 
 @piece
-def last_ended_first() -> list[ColumnElement[Any]]:
+def last_ended_first() -> list[sa.ColumnElement[Any]]:
     """Those that ended last first."""
     return [jobs.c.finished_at.desc(), jobs.c.seq.desc()]
 
 
 @piece
-def at_most() -> ColumnElement[int]:
+def at_most() -> sa.ColumnElement[int]:
     """At most so many."""
     return LIMIT
 
@@ -160,7 +154,7 @@ def at_most() -> ColumnElement[int]:
 @many
 def attempts_of() -> AnySelect:
     """All attempts of the job, the first one first."""
-    return select(attempts).where(of_job(attempts.c.job_id)).order_by(attempts.c.number)
+    return sa.select(attempts).where(of_job(attempts.c.job_id)).order_by(attempts.c.number)
 
 
 @many
@@ -168,10 +162,10 @@ def last_outputs() -> AnySelect:
     """What the last ended attempt of each of these jobs wrote."""
     ended = attempts.alias("ended")
     last = (
-        select(func.max(ended.c.number))
+        sa.select(sa.func.max(ended.c.number))
         .where(ended.c.job_id == attempts.c.job_id, ended.c.outcome.is_not(None))
         .scalar_subquery()
     )
-    return select(attempts.c.job_id, attempts.c.output).where(
+    return sa.select(attempts.c.job_id, attempts.c.output).where(
         among(attempts.c.job_id, "ids"), attempts.c.number == last
     )

@@ -1,39 +1,37 @@
 """Counts over the whole queue."""
 
-from sqlalchemy import BigInteger, Select, bindparam, func, select
+import sqlalchemy as sa
 from sqlalchemy.sql.elements import FunctionFilter
 
 from queuectl.adapters.sql.schema import WAITING, BigNumber, Count, Moment, Number, Span, attempts, jobs, optional
-from queuectl.adapters.sql.statements import constant, is_one_of, many, one, only
+from queuectl.adapters.sql.statements import AnySelect, constant, is_one_of, many, one, only
 from queuectl.domain.attempt import RAN, Outcome
 from queuectl.domain.job import State
 
-AnySelect = Select[*tuple[object, ...]]
-
-_SINCE = bindparam("since", type_=Moment)
-_COUNT = func.count(type_=Count).label("total")
+_SINCE = sa.bindparam("since", type_=Moment)
+_COUNT = sa.func.count(type_=Count).label("total")
 
 
 @many
 def counts() -> AnySelect:
     """How many jobs are in each state."""
-    return select(jobs.c.state, _COUNT).group_by(jobs.c.state)
+    return sa.select(jobs.c.state, _COUNT).group_by(jobs.c.state)
 
 
 @many
 def due_by_queue() -> AnySelect:
     """How many jobs of each queue are due at a moment."""
-    is_due = jobs.c.run_at <= bindparam("at", type_=Moment)
-    return select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
+    is_due = jobs.c.run_at <= sa.bindparam("at", type_=Moment)
+    return sa.select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
 
 
 @many
 def ended_since() -> AnySelect:
     """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
     number."""
-    again = func.count(type_=Count).filter(attempts.c.number > 1).label("again")
+    again = sa.func.count(type_=Count).filter(attempts.c.number > 1).label("again")
     return (
-        select(attempts.c.outcome, _COUNT, again, func.max(attempts.c.number, type_=Number).label("most"))
+        sa.select(attempts.c.outcome, _COUNT, again, sa.func.max(attempts.c.number, type_=Number).label("most"))
         .where(attempts.c.finished_at >= _SINCE)
         .group_by(attempts.c.outcome)
     )
@@ -47,7 +45,7 @@ def died_since() -> AnySelect:
     """
     last = (attempts.c.job_id == jobs.c.id) & (attempts.c.number == jobs.c.attempts)
     return (
-        select(_COUNT)
+        sa.select(_COUNT)
         .select_from(attempts.join(jobs, last))
         .where(
             attempts.c.finished_at >= _SINCE,
@@ -59,13 +57,13 @@ def died_since() -> AnySelect:
 
 def _ranked(span: str) -> AnySelect:
     latest = (
-        select(attempts.c[span].label("span"))
+        sa.select(attempts.c[span].label("span"))
         .where(attempts.c.finished_at >= _SINCE, is_one_of(attempts.c.outcome, RAN))
         .order_by(attempts.c.finished_at.desc())
-        .limit(bindparam("most", type_=BigInteger()) + 0)
+        .limit(sa.bindparam("most", type_=sa.BigInteger()) + 0)
         .subquery("latest")
     )
-    return select(latest.c.span).order_by(latest.c.span).limit(1).offset(bindparam("rank", type_=BigNumber))
+    return sa.select(latest.c.span).order_by(latest.c.span).limit(1).offset(sa.bindparam("rank", type_=BigNumber))
 
 
 @one
@@ -84,12 +82,12 @@ def _totals_by(name: str) -> AnySelect:
     column = attempts.c[name]
 
     def ended(*outcomes: Outcome) -> FunctionFilter[int]:
-        return func.count(type_=Count).filter(is_one_of(attempts.c.outcome, outcomes))
+        return sa.func.count(type_=Count).filter(is_one_of(attempts.c.outcome, outcomes))
 
-    busy = func.sum(attempts.c.ran, type_=optional(Span)).label("busy")
+    busy = sa.func.sum(attempts.c.ran, type_=optional(Span)).label("busy")
     failed = ended(Outcome.FAILED, Outcome.TIMEOUT).label("failed")
     return (
-        select(column.label("name"), ended(Outcome.SUCCEEDED).label("succeeded"), failed, busy)
+        sa.select(column.label("name"), ended(Outcome.SUCCEEDED).label("succeeded"), failed, busy)
         .where(attempts.c.finished_at >= _SINCE)
         .group_by(column)
     )

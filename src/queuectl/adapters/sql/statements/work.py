@@ -4,17 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnElement, Delete, Select, Update, bindparam, delete, func, select, update
+import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from queuectl.adapters.sql.schema import (
     BigNumber,
     Count,
     Flag,
-    ListOfFlags,
-    ListOfMoments,
-    ListOfNumbers,
-    ListOfTexts,
     Moment,
     Number,
     OfWorker,
@@ -22,12 +18,14 @@ from queuectl.adapters.sql.schema import (
     Words,
     attempts,
     jobs,
+    list_of,
     optional,
     workers,
 )
 from queuectl.adapters.sql.statements import (
     POSTGRESQL,
     SQLITE,
+    AnySelect,
     among,
     constant,
     each,
@@ -43,8 +41,6 @@ from queuectl.domain.attempt import Outcome
 from queuectl.domain.job import State
 from queuectl.domain.worker import WorkerState
 
-AnySelect = Select[*tuple[object, ...]]
-
 FOLDER = Path(__file__).parents[1]
 
 SETTINGS = Stored("settings", Words.column_type, or_none=True)
@@ -53,9 +49,9 @@ CLAIMING: Mapping[str, TypeEngine[Any]] = {
     "by_worker": Words,
     "by_lease": Words,
     "now": Moment,
-    "run_ats": ListOfNumbers,
-    "seqs": ListOfNumbers,
-    "queues": optional(ListOfTexts),
+    "run_ats": list_of(BigNumber),
+    "seqs": list_of(BigNumber),
+    "queues": optional(list_of(Words)),
     "queue": Words,
     "priority": Number,
     "with_suspects": Flag,
@@ -64,88 +60,90 @@ CLAIMING: Mapping[str, TypeEngine[Any]] = {
 
 IS_PROCESSING = jobs.c.state == constant(State.PROCESSING)
 IS_LIVE = is_one_of(workers.c.state, [WorkerState.RUNNING, WorkerState.STOPPING])
-_HELD = select(func.count(type_=Count)).select_from(jobs).where(jobs.c.worker == workers.c.id, IS_PROCESSING)
+_HELD = sa.select(sa.func.count(type_=Count)).select_from(jobs).where(jobs.c.worker == workers.c.id, IS_PROCESSING)
 HOLDING = _HELD.scalar_subquery()
 
 
-def _claiming(language: str, name: str, *columns: ColumnElement[Any]) -> ClauseElement:
+def _claiming(language: str, name: str, *columns: sa.ColumnElement[Any]) -> sa.ClauseElement:
     names = ", ".join(column.name for column in jobs.columns)
     return written(FOLDER / language / "claim.sql", name, CLAIMING, names).columns(*columns)
 
 
-def _labelled(name: str, column_type: TypeEngine[Any]) -> ColumnElement[Any]:
-    return bindparam(name, type_=column_type).label(name)
+def _labelled(name: str, column_type: TypeEngine[Any]) -> sa.ColumnElement[Any]:
+    return sa.bindparam(name, type_=column_type).label(name)
 
 
 _CLAIMED = [*jobs.columns, _labelled("settings", SETTINGS), _labelled("is_started", Flag)]
 
 
 @many
-def claim_jobs() -> Mapping[str, ClauseElement]:
+def claim_jobs() -> Mapping[str, sa.ClauseElement]:
     """Due jobs in claim order, taken by a worker, and their attempts, started."""
     return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs", *_CLAIMED)}
 
 
 @many
-def claim_jobs_of_queues() -> Mapping[str, ClauseElement]:
+def claim_jobs_of_queues() -> Mapping[str, sa.ClauseElement]:
     """The same of some queues."""
     return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs_of_queues", *_CLAIMED)}
 
 
 @many
-def claim_suspects() -> Mapping[str, ClauseElement]:
+def claim_suspects() -> Mapping[str, sa.ClauseElement]:
     """The same of the suspects alone."""
     return {POSTGRESQL: _claiming(POSTGRESQL, "claim_suspects", *_CLAIMED)}
 
 
 @many
-def due_jobs() -> Mapping[str, ClauseElement]:
+def due_jobs() -> Mapping[str, sa.ClauseElement]:
     """Due jobs of one priority, in order."""
     return {SQLITE: _claiming(SQLITE, "due_jobs", jobs.c.seq, jobs.c.run_at)}
 
 
 @many
-def due_jobs_in_queue() -> Mapping[str, ClauseElement]:
+def due_jobs_in_queue() -> Mapping[str, sa.ClauseElement]:
     """The same of one queue."""
     return {SQLITE: _claiming(SQLITE, "due_jobs_in_queue", jobs.c.seq, jobs.c.run_at)}
 
 
 @many
-def due_suspects() -> Mapping[str, ClauseElement]:
+def due_suspects() -> Mapping[str, sa.ClauseElement]:
     """Due suspects, in order."""
     return {SQLITE: _claiming(SQLITE, "due_suspects", jobs.c.seq, jobs.c.run_at)}
 
 
 @many
-def take_jobs() -> Mapping[str, ClauseElement]:
+def take_jobs() -> Mapping[str, sa.ClauseElement]:
     """The jobs of these numbers, taken by a worker."""
     return {SQLITE: _claiming(SQLITE, "take_jobs", *jobs.columns, _labelled("settings", SETTINGS))}
 
 
 @many
-def start_attempts() -> Mapping[str, ClauseElement]:
+def start_attempts() -> Mapping[str, sa.ClauseElement]:
     """The ids of the jobs of which an attempt was started."""
     return {SQLITE: _claiming(SQLITE, "start_attempts", attempts.c.job_id)}
 
 
 @only
-def first_due() -> Mapping[str, ClauseElement]:
+def first_due() -> Mapping[str, sa.ClauseElement]:
     """The earliest `run_at` of waiting jobs, and that of suspects."""
     columns = _labelled("run_at", optional(Moment)), _labelled("suspect_run_at", optional(Moment))
     return {language: _claiming(language, "first_due", *columns) for language in (SQLITE, POSTGRESQL)}
 
 
 @run
-def forget_start() -> Delete:
+def forget_start() -> sa.Delete:
     """The attempt that a claim has started of the job of that number."""
-    of_it = select(jobs.c.id).where(jobs.c.seq == bindparam("seq", type_=BigNumber)).scalar_subquery()
-    return delete(attempts).where(attempts.c.job_id == of_it, attempts.c.lease_id == given(attempts.c.lease_id))
+    of_it = sa.select(jobs.c.id).where(jobs.c.seq == sa.bindparam("seq", type_=BigNumber)).scalar_subquery()
+    return sa.delete(attempts).where(attempts.c.job_id == of_it, attempts.c.lease_id == given(attempts.c.lease_id))
 
 
 @many
 def held_by() -> AnySelect:
     """What runs under any lease of the worker."""
-    return select(jobs).where(jobs.c.worker == bindparam("worker", type_=Words), IS_PROCESSING).order_by(jobs.c.seq)
+    return (
+        sa.select(jobs).where(jobs.c.worker == sa.bindparam("worker", type_=Words), IS_PROCESSING).order_by(jobs.c.seq)
+    )
 
 
 @many
@@ -154,7 +152,7 @@ def cancel_requests() -> AnySelect:
 
     Found by id alone: where somebody holds a snapshot open, the other indexes keep all that a worker has held.
     """
-    return select(jobs).where(among(jobs.c.id, "ids"), jobs.c.cancel_requested_at.is_not(None))
+    return sa.select(jobs).where(among(jobs.c.id, "ids"), jobs.c.cancel_requested_at.is_not(None))
 
 
 # Settling.
@@ -163,25 +161,14 @@ def cancel_requests() -> AnySelect:
 @many
 def jobs_to_settle() -> AnySelect:
     """These jobs, locked."""
-    return select(jobs).where(among(jobs.c.id, "ids")).with_for_update()
+    return sa.select(jobs).where(among(jobs.c.id, "ids")).with_for_update()
 
 
 @run
-def store_settled() -> Mapping[str, ClauseElement]:
+def store_settled() -> Mapping[str, sa.ClauseElement]:
     """What the ends of their attempts have made of jobs that are locked."""
-    types: Mapping[str, TypeEngine[Any]] = {
-        "ids": ListOfTexts,
-        "states": ListOfTexts,
-        "run_ats": ListOfMoments,
-        "updated_ats": ListOfMoments,
-        "failures": ListOfNumbers,
-        "losses": ListOfNumbers,
-        "finished_ats": ListOfMoments,
-        "exit_codes": ListOfNumbers,
-        "last_errors": ListOfTexts,
-        "suspects": ListOfFlags,
-    }
-    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", types)}
+    columns = {column.name: list_of(column.type) for column in jobs.columns if isinstance(column.type, Stored)}
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", columns)}
 
 
 _ATTEMPT = (attempts.c.job_id == given(attempts.c.job_id), attempts.c.number == given(attempts.c.number))
@@ -189,11 +176,11 @@ _OWN_ATTEMPT = (*_ATTEMPT, attempts.c.lease_id == given(attempts.c.lease_id))
 
 
 @each
-def end_attempt() -> Update:
+def end_attempt() -> sa.Update:
     """How an attempt ended, unless it has ended."""
     names = ("finished_at", "ran", "outcome", "exit_code", "signal", "error", "output", "output_truncated")
     return (
-        update(attempts)
+        sa.update(attempts)
         .where(*_ATTEMPT, attempts.c.outcome.is_(None))
         .values({it: given(attempts.c[it]) for it in names})
     )
@@ -202,20 +189,15 @@ def end_attempt() -> Update:
 @one
 def own_attempt() -> AnySelect:
     """What is stored of the end of the attempt that ran under that lease, locked."""
-    return select(attempts.c.outcome, attempts.c.finished_at, attempts.c.output).where(*_OWN_ATTEMPT).with_for_update()
+    end = (attempts.c.outcome, attempts.c.finished_at, attempts.c.output, attempts.c.output_truncated)
+    return sa.select(*end).where(*_OWN_ATTEMPT).with_for_update()
 
 
 @run
-def store_late() -> Update:
-    """The late result of that attempt."""
-    return update(attempts).where(*_OWN_ATTEMPT).values(late=given(attempts.c.late))
-
-
-@run
-def store_late_output() -> Update:
-    """The late output of that attempt."""
-    names = ("output", "output_truncated")
-    return update(attempts).where(*_OWN_ATTEMPT).values({name: given(attempts.c[name]) for name in names})
+def store_late() -> sa.Update:
+    """The late result of that attempt, and its output."""
+    names = ("late", "output", "output_truncated")
+    return sa.update(attempts).where(*_OWN_ATTEMPT).values({name: given(attempts.c[name]) for name in names})
 
 
 # Rescuing.
@@ -228,8 +210,8 @@ def worker_to_rescue() -> AnySelect:
     With it comes how many jobs the worker holds, also those that `held_to_rescue` leaves to a later rescue.
     """
     return (
-        select(workers.c.lease_expires_at, workers.c.renewed_at, HOLDING.label("jobs"))
-        .where(workers.c.id == bindparam("worker", type_=Words), IS_LIVE)
+        sa.select(workers.c.lease_expires_at, workers.c.renewed_at, HOLDING.label("jobs"))
+        .where(workers.c.id == sa.bindparam("worker", type_=Words), IS_LIVE)
         .with_for_update(skip_locked=True)
     )
 
@@ -248,9 +230,9 @@ def held_to_rescue() -> AnySelect:
 def lost_by() -> AnySelect:
     """One of the attempts of the worker that were lost already, since some moment."""
     return (
-        select(attempts.c.job_id)
+        sa.select(attempts.c.job_id)
         .where(
-            attempts.c.finished_at >= bindparam("since", type_=Moment),
+            attempts.c.finished_at >= sa.bindparam("since", type_=Moment),
             attempts.c.worker == given(attempts.c.worker),
             attempts.c.outcome == constant(Outcome.LOST),
         )
@@ -259,11 +241,11 @@ def lost_by() -> AnySelect:
 
 
 @run
-def end_worker() -> Update:
+def end_worker() -> sa.Update:
     """Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued."""
-    holds = select(jobs.c.id).where(jobs.c.worker == workers.c.id, IS_PROCESSING).exists()
+    holds = sa.select(jobs.c.id).where(jobs.c.worker == workers.c.id, IS_PROCESSING).exists()
     return (
-        update(workers)
-        .where(workers.c.id == bindparam("worker", type_=Words), IS_LIVE, ~holds)
-        .values(state=bindparam("state", type_=OfWorker), ended_at=bindparam("ended_at", type_=Moment))
+        sa.update(workers)
+        .where(workers.c.id == sa.bindparam("worker", type_=Words), IS_LIVE, ~holds)
+        .values(state=sa.bindparam("state", type_=OfWorker), ended_at=sa.bindparam("ended_at", type_=Moment))
     )

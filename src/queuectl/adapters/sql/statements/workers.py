@@ -1,46 +1,44 @@
 """Workers, and the settings of the policy."""
 
-from sqlalchemy import Delete, Insert, Select, Update, bindparam, delete, insert, select, update
+import sqlalchemy as sa
 
 from queuectl.adapters.sql.schema import Moment, Words, config, workers
-from queuectl.adapters.sql.statements import among, each, given, many, one, run
+from queuectl.adapters.sql.statements import AnySelect, among, each, given, inserted, many, one, run
 from queuectl.adapters.sql.statements.work import HOLDING, IS_LIVE
 
-AnySelect = Select[*tuple[object, ...]]
-
-_WITH_JOBS: AnySelect = select(workers, HOLDING.label("jobs")).order_by(workers.c.started_at, workers.c.id)
+_WITH_JOBS: AnySelect = sa.select(workers, HOLDING.label("jobs")).order_by(workers.c.started_at, workers.c.id)
 
 
 @each
-def add_worker() -> Insert:
+def add_worker() -> sa.Insert:
     """Workers, with their leases."""
-    return insert(workers).inline().values({column.name: given(column) for column in workers.columns})
+    return inserted(workers)
 
 
 @run
-def delete_ended_workers() -> Delete:
+def delete_ended_workers() -> sa.Delete:
     """Those that ended before a moment."""
-    return delete(workers).where(workers.c.ended_at < bindparam("before", type_=Moment))
+    return sa.delete(workers).where(workers.c.ended_at < sa.bindparam("before", type_=Moment))
 
 
 @run
-def delete_workers() -> Delete:
+def delete_workers() -> sa.Delete:
     """The workers of these ids."""
-    return delete(workers).where(among(workers.c.id, "ids"))
+    return sa.delete(workers).where(among(workers.c.id, "ids"))
 
 
 @one
 def worker_id() -> AnySelect:
     """The id of the worker, if it is there."""
-    return select(workers.c.id).where(workers.c.id == bindparam("worker", type_=Words))
+    return sa.select(workers.c.id).where(workers.c.id == sa.bindparam("worker", type_=Words))
 
 
 @run
-def renew() -> Update:
+def renew() -> sa.Update:
     """The lease of a worker, unless it is given up."""
     names = ("state", "renewed_at", "lease_expires_at")
-    of_it = workers.c.id == bindparam("worker", type_=Words)
-    return update(workers).where(of_it, IS_LIVE).values({name: given(workers.c[name]) for name in names})
+    of_it = workers.c.id == sa.bindparam("worker", type_=Words)
+    return sa.update(workers).where(of_it, IS_LIVE).values({name: given(workers.c[name]) for name in names})
 
 
 @many
@@ -52,8 +50,8 @@ def live_workers() -> AnySelect:
 @many
 def expired_or_local_workers() -> AnySelect:
     """Of the live ones, those whose lease has run out at a moment, or ends beyond another, and all on a machine."""
-    ran_out = workers.c.lease_expires_at <= bindparam("at", type_=Moment)
-    is_odd = workers.c.lease_expires_at > bindparam("beyond", type_=Moment)
+    ran_out = workers.c.lease_expires_at <= sa.bindparam("at", type_=Moment)
+    is_odd = workers.c.lease_expires_at > sa.bindparam("beyond", type_=Moment)
     return live_workers().where(ran_out | is_odd | (workers.c.machine == given(workers.c.machine)))
 
 
@@ -69,22 +67,22 @@ def stopped_workers_on() -> AnySelect:
 @many
 def settings() -> AnySelect:
     """All that were set."""
-    return select(config)
+    return sa.select(config)
 
 
 @each
-def add_setting() -> Insert:
+def add_setting() -> sa.Insert:
     """Settings that were not set."""
-    return insert(config).inline().values({column.name: given(column) for column in config.columns})
+    return inserted(config)
 
 
 @run
-def clear_setting() -> Delete:
+def clear_setting() -> sa.Delete:
     """Back to the default."""
-    return delete(config).where(config.c.key == given(config.c.key))
+    return sa.delete(config).where(config.c.key == given(config.c.key))
 
 
 @run
-def clear_settings() -> Delete:
+def clear_settings() -> sa.Delete:
     """All of them."""
-    return delete(config)
+    return sa.delete(config)

@@ -47,18 +47,14 @@ class SqlArchive:
     def store(self, page: Page) -> None:
         """Add the rows of a page of another queue, with their numbers. Raises Conflict when one of them is taken."""
 
-        def work(c: Connection) -> bool:
+        def work(c: Connection) -> None:
             queries.copy_job(c, [_as(queries.JobRow, row) for row in page.jobs])
-            queries.copy_attempt(
-                c,
-                [_as(queries.AttemptRow, row) for row in page.attempts],
-            )
+            queries.copy_attempt(c, [_as(queries.AttemptRow, row) for row in page.attempts])
             if c.dialect.count_on:
                 c.execute(c.dialect.count_on)
-            return True
 
         try:
-            self._database.write(work, confirm_commit=lambda c: True if queries.id_at(c, seq=page.last) else None)
+            self._database.write(work, confirm_commit=lambda c, _: queries.id_at(c, seq=page.last) is not None)
         except Duplicate as error:
             raise Conflict("the target holds jobs of its own with the same ids or numbers") from error
 
@@ -67,7 +63,7 @@ class SqlArchive:
         return self._database.read(
             lambda c: {
                 "config": _readable(queries.settings(c)),
-                "workers": _readable(queries.live_worker_rows(c)),
+                "workers": _readable([it.worker for it in queries.live_workers(c)]),
             }
         )
 
@@ -77,10 +73,7 @@ class SqlArchive:
 
         def work(c: Connection) -> None:
             queries.clear_settings(c)
-            queries.add_setting(
-                c,
-                [_as(queries.SettingRow, row) for row in rows["config"]],
-            )
+            queries.add_setting(c, [_as(queries.SettingRow, row) for row in rows["config"]])
             queries.delete_workers(c, ids=[worker.id for worker in workers])
             queries.add_worker(c, workers)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import UTC, datetime, timedelta
 
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.query import Condition, compose
+from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
@@ -36,17 +36,13 @@ class SqlJobs:
         if not jobs:
             return
 
-        def work(c: Connection) -> bool:
-            queries.add_jobs(c, _by_columns(jobs))
-            return True
-
-        def confirm(c: Connection) -> bool | None:
+        def is_stored(c: Connection, _: None) -> bool:
             # All or none were stored, so the first one speaks for all.
             stored = queries.job(c, job_id=jobs[0].id)
-            return True if stored is not None and stored.created_at == jobs[0].created_at else None
+            return stored is not None and stored.created_at == jobs[0].created_at
 
         try:
-            self._database.write(work, confirm_commit=confirm)
+            self._database.write(lambda c: queries.add_jobs(c, _by_columns(jobs)), confirm_commit=is_stored)
         except Duplicate as error:
             ids = [job.id for job in jobs]
             taken = set(self._database.read(lambda c: queries.taken_ids(c, ids=ids)))
@@ -67,81 +63,74 @@ class SqlJobs:
         by_end: bool = False,
     ) -> Sequence[Job]:
         """Jobs of those states and queues, the newest first, or those that ended last."""
-        conditions: Sequence[Sequence[Condition]] = [
+        conditions: Sequence[Sequence[Piece]] = [
             [queries.state_is(state=state) for state in states],
             [queries.queue_is(queue=_askable(queue)) for queue in queues],
         ]
-        order = queries.LAST_ENDED_FIRST if by_end else queries.NEWEST_FIRST
+        order = queries.last_ended_first() if by_end else queries.newest_first()
         query, values = compose(
-            queries.SEARCH, conditions, order, queries.at_most(limit=ALL if limit is None else limit)
+            queries.search(), conditions, order, queries.at_most(limit=ALL if limit is None else limit)
         )
         return self._database.read(lambda c: [shown_job(row) for row in c.fetch(query, values, queries.JOBS_ROWS)])
 
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction. Raises JobNotFound."""
-        decided: list[Job] = []
 
         def work(c: Connection) -> Job:
-            decided[:] = [decide(_changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))]
-            queries.store_job(c, changed(decided))
-            return decided[0]
+            decided = decide(_changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))
+            queries.store_job(c, changed([decided]))
+            return decided
 
-        def confirm(c: Connection) -> Job | None:
-            stored = _found(queries.job(c, job_id=job_id), job_id)
-            return decided[0] if stored.updated_at == decided[0].updated_at else None
+        def is_stored(c: Connection, decided: Job) -> bool:
+            return _found(queries.job(c, job_id=job_id), job_id).updated_at == decided.updated_at
 
-        job = self._database.write(work, confirm_commit=confirm)
+        job = self._database.write(work, confirm_commit=is_stored)
         self._notify()
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
-        decided: list[Job] = []
 
-        def work(c: Connection) -> list[Job]:
-            decided[:] = []
+        def work(c: Connection) -> Sequence[Job]:
+            decided: list[Job] = []
             while not decided and (rows := queries.oldest_dead(c, until=until, limit=limit)):
                 good, bad = runnable(rows)
-                decided[:] = map(decide, good)
+                decided = list(map(decide, good))
                 # So that they are not among the oldest of the next call.
                 set_aside(c, bad, until + timedelta(microseconds=1))
             queries.store_job(c, changed(decided))
             return decided
 
-        def confirm(c: Connection) -> list[Job] | None:
+        def is_stored(c: Connection, decided: Sequence[Job]) -> bool:
             # All or none were changed, so the first one speaks for all.
             row = queries.job(c, job_id=decided[0].id) if decided else None
-            return decided if row is not None and row.state is not State.DEAD else None
+            return row is not None and row.state is not State.DEAD
 
-        self._database.write(work, confirm_commit=confirm)
+        decided = self._database.write(work, confirm_commit=is_stored)
         self._notify()
         return decided
 
     def remove(self, job_id: str, *, allow: Decide) -> None:
         """Delete a job and its attempts, unless `allow` raises for it. Raises JobNotFound."""
 
-        def work(c: Connection) -> bool:
+        def work(c: Connection) -> None:
             allow(shown_job(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))
             queries.delete_job(c, job_id=job_id)
-            return True
 
-        self._database.write(work, confirm_commit=lambda c: None if queries.job(c, job_id=job_id) else True)
+        self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
 
     def remove_dead(self, *, limit: int) -> Sequence[str]:
         """Delete up to `limit` dead jobs with their attempts; their ids."""
-        ids: list[str] = []
-        seqs: list[int] = []
 
-        def work(c: Connection) -> Sequence[str]:
+        def work(c: Connection) -> Sequence[queries.JobRow]:
             rows = queries.oldest_dead(c, until=LATEST, limit=limit)
-            ids[:], seqs[:] = [shown_job(row).id for row in rows], [row.seq for row in rows]
-            queries.delete_jobs(c, seqs=seqs)
-            return ids
+            queries.delete_jobs(c, seqs=[row.seq for row in rows])
+            return rows
 
-        def confirm(c: Connection) -> Sequence[str] | None:
-            return None if seqs and queries.id_at(c, seq=seqs[0]) else ids
+        def are_gone(c: Connection, rows: Sequence[queries.JobRow]) -> bool:
+            return not rows or queries.id_at(c, seq=rows[0].seq) is None
 
-        return self._database.write(work, confirm_commit=confirm)
+        return [shown_job(row).id for row in self._database.write(work, confirm_commit=are_gone)]
 
 
 class SqlAttempts:

@@ -3,15 +3,17 @@
 What can be shown of such a row is shown, and why it cannot be read is said with it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from queuectl.adapters.sql.engine.queries import AttemptRow, JobRow, LiveWorkersRow, StoreJob
 from queuectl.adapters.sql.engine.values import shortened, shown
 from queuectl.domain.attempt import Attempt, Output
 from queuectl.domain.job import Job, Spec, State
 from queuectl.domain.worker import Lease, Process, WorkerRecord
+
+R = TypeVar("R", bound=NamedTuple)
 
 # Fields have the names of their columns, but for the lease, which has two.
 _SPEC = attrgetter(*Spec._fields)
@@ -61,46 +63,27 @@ def unreadable(reason: str) -> str:
     return f"this row cannot be read: {reason}"
 
 
-def changed(jobs: Sequence[Job]) -> list[StoreJob]:
+def filled(kind: type[R], source: object, **others: object) -> R:
+    """A record whose fields are those of the source, by their names, but for the others."""
+    return kind._make([others[it] if it in others else getattr(source, it) for it in kind._fields])
+
+
+def changed(jobs: Iterable[Job]) -> list[StoreJob]:
     """What is stored of jobs that were changed."""
     return [
-        StoreJob(
-            job_id=job.id,
-            run_at=job.run_at,
-            updated_at=job.updated_at,
-            state=job.state,
-            attempts=job.attempts,
-            failures=job.failures,
-            losses=job.losses,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
-            worker=job.lease.worker if job.lease else None,
-            lease_id=job.lease.id if job.lease else None,
-            exit_code=job.exit_code,
-            last_error=job.last_error,
-            cancel_requested_at=job.cancel_requested_at,
-            cancel_requested_by=job.cancel_requested_by,
-            suspect=job.suspect,
-        )
+        filled(StoreJob, job, job_id=job.id, worker=job.lease and job.lease.worker, lease_id=job.lease and job.lease.id)
         for job in jobs
     ]
 
 
 def read_attempt(row: AttemptRow) -> Attempt:
     """The attempt; where its row cannot be read, its error says why."""
-    return Attempt(
-        job_id=row.job_id,
-        number=row.number,
+    return filled(
+        Attempt,
+        row,
         lease=Lease(id=row.lease_id, worker=row.worker),
-        host=row.host,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        outcome=row.outcome,
-        exit_code=row.exit_code,
-        signal=row.signal,
         error=unreadable(row.unreadable) if row.unreadable else row.error,
         output=Output(content=row.output or b"", truncated=row.output_truncated),
-        late=row.late,
     )
 
 

@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
-from queuectl.adapters.sql.backend import Claim, Claimed
+from queuectl.adapters.sql.backend import Claim
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores.jobs import set_aside
-from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_job, runnable, shown_job, unreadable
+from queuectl.adapters.sql.stores.rows import Unrunnable, changed, filled, read_job, runnable, shown_job, unreadable
 from queuectl.adapters.sql.stores.workers import stored_settings
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
@@ -43,7 +43,9 @@ class SqlWork:
         self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
     ) -> Sequence[Run]:
         """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
-        return self.settle_and_claim((), _unchanged, lease, queues=queues, limit=limit, at=at, suspects=suspects)[1]
+        return self.settle_and_claim(
+            (), lambda job, _: job, lease, queues=queues, limit=limit, at=at, suspects=suspects
+        )[1]
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
@@ -68,9 +70,9 @@ class SqlWork:
         """
         for poorer in (_without_output, _in_plain_words):
             with contextlib.suppress(DatabaseFull, ValueRefused):
-                return self._settled(ends, decide, _nothing)
+                return self._settled(ends, decide)
             ends = [poorer(end) for end in ends]
-        return self._settled(ends, decide, _nothing)
+        return self._settled(ends, decide)
 
     def settle_and_claim(
         self,
@@ -106,7 +108,7 @@ class SqlWork:
         self,
         ends: Sequence[AttemptEnd],
         decide: DecideEnd,
-        then: Callable[[Connection], None],
+        then: Callable[[Connection], None] = lambda _: None,
         was_done: Callable[[Connection], bool] = lambda _: False,
     ) -> Sequence[Settled]:
         """Settle them, and `then` do something more, unless it `was_done`, when the commit was made after all."""
@@ -117,11 +119,8 @@ class SqlWork:
             then(c)
             return settled
 
-        def confirm(c: Connection) -> Sequence[Settled] | None:
-            return self._settle(c, ends, decide, before) if was_done(c) else None  # a resend now
-
         try:
-            settled = self._database.write(work, confirm_commit=confirm)
+            settled = self._database.write(work, confirm_commit=lambda c, _: was_done(c))
         except QueueError:
             raise
         except Exception as error:
@@ -196,16 +195,8 @@ def _locked(c: Connection, ids: Sequence[str]) -> Sequence[queries.JobRow]:
     return queries.jobs_to_settle(c, ids=ids)
 
 
-def _unchanged(job: Job, _end: AttemptEnd) -> Job:
-    return job
-
-
-def _nothing(_c: Connection) -> None:
-    """Nothing more."""
-
-
 def _started(
-    c: Connection, lease: Lease, claimed: Iterable[Claimed], at: datetime
+    c: Connection, lease: Lease, claimed: Iterable[queries.ClaimJobsRow], at: datetime
 ) -> tuple[Sequence[Run], Sequence[Unrunnable]]:
     """The runs of jobs just claimed; those that cannot be run are set aside."""
     in_order = sorted(claimed, key=lambda it: (-it.job.priority, it.job.run_at, it.job.seq))
@@ -230,30 +221,27 @@ def _late(c: Connection, end: AttemptEnd, rows: Sequence[queries.JobRow], decide
     if (attempt.outcome, attempt.finished_at) == (end.result.outcome, end.at):
         stored = (shown_job(row) for row in rows if row.id == end.job_id)
         return Settled(Settlement.RECORDED, decided or next(stored, None))
-    queries.store_late(c, job_id=end.job_id, number=end.number, lease_id=end.lease.id, late=end.result.outcome)
-    if not attempt.output:
-        output = end.result.output
-        queries.store_late_output(
-            c,
-            job_id=end.job_id,
-            number=end.number,
-            lease_id=end.lease.id,
-            output=output.content,
-            output_truncated=output.truncated,
-        )
+    output = Output(attempt.output, attempt.output_truncated) if attempt.output else end.result.output
+    queries.store_late(
+        c,
+        job_id=end.job_id,
+        number=end.number,
+        lease_id=end.lease.id,
+        late=end.result.outcome,
+        output=output.content,
+        output_truncated=output.truncated,
+    )
     return Settled(Settlement.LATE, None)
 
 
 def _ended(end: AttemptEnd, job: Job) -> queries.EndAttempt:
-    return queries.EndAttempt(
+    return filled(
+        queries.EndAttempt,
+        end.result,
         job_id=end.job_id,
         number=end.number,
         finished_at=end.at,
         ran=end.at - (job.started_at or end.at),
-        outcome=end.result.outcome,
-        exit_code=end.result.exit_code,
-        signal=end.result.signal,
-        error=end.result.error,
         output=end.result.output.content,
         output_truncated=end.result.output.truncated,
     )

@@ -1,12 +1,12 @@
 """The workers' leases, and the stored policy, in SQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.stores.rows import read_worker
+from queuectl.adapters.sql.stores.rows import filled, read_worker
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.policy import unreadable_settings
 from queuectl.domain.ports.storage import Finding, Grade
@@ -24,29 +24,23 @@ class SqlWorkerRegistry:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a new worker with its first lease; forgets workers that ended more than a day before."""
-        row = queries.WorkerRow(
-            id=worker.id,
-            host=worker.host,
+        row = filled(
+            queries.WorkerRow,
+            worker,
             machine=worker.process.machine,
             pid=worker.process.pid,
             pid_started=worker.process.started,
             supervisor_pid=worker.supervisor.pid,
             supervisor_started=worker.supervisor.started,
-            queues=worker.queues,
-            concurrency=worker.concurrency,
-            state=worker.state,
-            started_at=worker.started_at,
-            renewed_at=worker.renewed_at,
-            lease_expires_at=worker.lease_expires_at,
             ended_at=None,
+            unreadable="",
         )
 
-        def work(c: Connection) -> bool:
+        def work(c: Connection) -> None:
             queries.delete_ended_workers(c, before=worker.started_at - REMEMBERED)
             queries.add_worker(c, [row])
-            return True
 
-        self._database.write(work, confirm_commit=lambda c: True if queries.worker_id(c, worker=worker.id) else None)
+        self._database.write(work, confirm_commit=lambda c, _: queries.worker_id(c, worker=worker.id) is not None)
 
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
         """Extend the lease to `until`; False once the worker is given up."""
@@ -63,22 +57,18 @@ class SqlWorkerRegistry:
 
     def live(self) -> Sequence[WorkerRecord]:
         """The workers that are running or stopping, in order of their start."""
-        return self._database.read(lambda c: [read_worker(row) for row in queries.live_workers(c)])
+        return self._found(queries.live_workers)
 
     def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
         """Of the live workers, those whose lease has run out at `at` or ends `beyond`, and those on `machine`."""
-
-        def work(c: Connection) -> Sequence[WorkerRecord]:
-            found = queries.expired_or_local_workers(c, at=at, beyond=beyond, machine=machine)
-            return list(map(read_worker, found))
-
-        return self._database.read(work)
+        return self._found(lambda c: queries.expired_or_local_workers(c, at=at, beyond=beyond, machine=machine))
 
     def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
         """The workers of that machine that are stopped or given up as lost, as long as they are remembered."""
-        return self._database.read(
-            lambda c: [read_worker(row) for row in queries.stopped_workers_on(c, machine=machine)]
-        )
+        return self._found(lambda c: queries.stopped_workers_on(c, machine=machine))
+
+    def _found(self, ask: Callable[[Connection], Sequence[queries.LiveWorkersRow]]) -> Sequence[WorkerRecord]:
+        return [read_worker(row) for row in self._database.read(ask)]
 
 
 class SqlConfigRepository:
