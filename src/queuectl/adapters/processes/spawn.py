@@ -11,6 +11,9 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from queuectl.adapters.host.files import opened
 
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80
 """Flags of <spawn.h>, the same in glibc and musl."""
@@ -58,13 +61,30 @@ class Spawn:
     def start(self, program: bytes) -> int:
         """Execute the program; its pid. Raises OSError, `filename` being the program."""
         if _add_directory is None and self._said[2] is not None:
-            return _start_there(program, *self._said)
+            return self._start_there(program)
         pid = ctypes.c_int()
-        if error := _posix_spawn(
-            ctypes.byref(pid), program, self._actions, self._attributes, self._args, self._environ
-        ):
+        given = (self._actions, self._attributes, self._args, self._environ)
+        if error := _posix_spawn(ctypes.byref(pid), program, *given):
             raise OSError(error, os.strerror(error), program)
         return pid.value
+
+    def _start_there(self, program: bytes) -> int:
+        """The same by an older library: the child is given the directory of this process, which nothing else needs."""
+        args, environ, directory, descriptors, default_signals = self._said
+        with _one_directory_at_a_time, opened(Path(), os.O_RDONLY | os.O_DIRECTORY) as here:
+            try:
+                os.chdir(directory or b".")
+                return os.posix_spawn(
+                    program,
+                    list(args),
+                    environ,
+                    file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=default_signals,
+                )
+            finally:
+                os.fchdir(here)
 
     def __del__(self) -> None:
         _c.posix_spawn_file_actions_destroy(self._actions)
@@ -86,30 +106,3 @@ def _attributes(default_signals: tuple[signal.Signals, ...]) -> ctypes.Array[cty
 
 def _strings(texts: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
     return (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
-
-
-def _start_there(
-    program: bytes,
-    args: Sequence[bytes],
-    environ: Mapping[bytes, bytes],
-    directory: bytes | None,
-    descriptors: Mapping[int, int],
-    default_signals: tuple[signal.Signals, ...],
-) -> int:
-    """The same by an older library: the child is given the directory of this process, on which nothing else depends."""
-    with _one_directory_at_a_time:
-        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.chdir(directory or b".")
-            return os.posix_spawn(
-                program,
-                list(args),
-                environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=default_signals,
-            )
-        finally:
-            os.fchdir(here)
-            os.close(here)
