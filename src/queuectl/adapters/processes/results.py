@@ -110,7 +110,7 @@ def ended(
     and `cannot_be_killed` are those that live on; `explanation` is that of `explanation_of`.
     """
     exit_code, number = (code, None) if code >= 0 else (None, -code)
-    ending = _ending(exit_code, number, output.content) + explanation
+    ending = _ending(code, output.content) + explanation
     outcome = stopped_as or (Outcome.FAILED if code else Outcome.SUCCEEDED)
     if stopped_as is not None:
         ending = _stopped(run, stopped_as, ending)
@@ -131,12 +131,12 @@ def _stopped(run: Run, outcome: Outcome, why: str) -> str:
     return f"ran longer than its timeout of {timeout} and was stopped ({why})"
 
 
-def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
-    if number is not None:
+def _ending(code: int, output: bytes) -> str:
+    if code < 0:
         try:
-            return f"killed by {signal.Signals(number).name}"
+            return f"killed by {signal.Signals(-code).name}"
         except ValueError:  # a real-time signal
-            return f"killed by signal {number}"
-    meaning = MEANINGS.get(exit_code or 0, "")
+            return f"killed by signal {-code}"
+    meaning = MEANINGS.get(code, "")
     last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
-    return f"exit code {exit_code}{meaning}" + (f": {last_line[:MAX_LINE_LENGTH]}" if last_line and exit_code else "")
+    return f"exit code {code}{meaning}" + (f": {last_line[:MAX_LINE_LENGTH]}" if last_line and code else "")

@@ -18,6 +18,9 @@ from queuectl.adapters.host.files import opened
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80
 """Flags of <spawn.h>, the same in glibc and musl."""
 
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Programs get them as from any other parent."""
+
 SIZE = 512
 """Bytes: more than the largest structure of <spawn.h> and sigset_t have in either library (336)."""
 
@@ -35,7 +38,7 @@ class Spawn:
     """A program to be executed as the leader of a new session: made ready by one thread, started by another.
 
     `directory` is where it starts (None: where this process is), `descriptors` says which of its descriptors are which
-    of ours; `default_signals` get back the disposition that a program expects. No signal is blocked in it.
+    of ours. No signal is blocked in it, and none ignored for being `IGNORED_BY_PYTHON`.
     """
 
     def __init__(
@@ -45,12 +48,11 @@ class Spawn:
         *,
         directory: bytes | None,
         descriptors: Mapping[int, int],
-        default_signals: tuple[signal.Signals, ...],
     ) -> None:
-        self._said = (args, environ, directory, descriptors, default_signals)
+        self._said = (args, environ, directory, descriptors)
         self._args = _strings(args)
         self._environ = _strings([name + b"=" + value for name, value in environ.items()])
-        self._attributes = _attributes(default_signals)
+        self._attributes = _attributes()
         self._actions = ctypes.create_string_buffer(SIZE)
         _c.posix_spawn_file_actions_init(self._actions)
         for theirs, ours in descriptors.items():
@@ -70,7 +72,7 @@ class Spawn:
 
     def _start_there(self, program: bytes) -> int:
         """The same by an older library: the child is given the directory of this process, which nothing else needs."""
-        args, environ, directory, descriptors, default_signals = self._said
+        args, environ, directory, descriptors = self._said
         with _one_directory_at_a_time, opened(Path(), os.O_RDONLY | os.O_DIRECTORY) as here:
             try:
                 os.chdir(directory or b".")
@@ -81,7 +83,7 @@ class Spawn:
                     file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
                     setsid=True,
                     setsigmask=(),
-                    setsigdef=default_signals,
+                    setsigdef=IGNORED_BY_PYTHON,
                 )
             finally:
                 os.fchdir(here)
@@ -91,15 +93,15 @@ class Spawn:
 
 
 @functools.cache
-def _attributes(default_signals: tuple[signal.Signals, ...]) -> ctypes.Array[ctypes.c_char]:
+def _attributes() -> ctypes.Array[ctypes.c_char]:
     attributes, none, default = (ctypes.create_string_buffer(SIZE) for _ in range(3))
     _c.posix_spawnattr_init(attributes)
     _c.posix_spawnattr_setflags(attributes, ctypes.c_short(SETSIGDEF | SETSIGMASK | SETSID))
     _c.sigemptyset(none)
     _c.posix_spawnattr_setsigmask(attributes, none)
     _c.sigemptyset(default)
-    for number in default_signals:
-        _c.sigaddset(default, int(number))
+    for number in IGNORED_BY_PYTHON:
+        _c.sigaddset(default, number)
     _c.posix_spawnattr_setsigdefault(attributes, default)
     return attributes
 

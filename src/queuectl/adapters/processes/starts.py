@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,9 +16,6 @@ from queuectl.adapters.processes.spawn import Spawn
 from queuectl.adapters.processes.watch import Bell
 from queuectl.domain.attempt import RunResult
 from queuectl.domain.ports.work import Run
-
-IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Commands get them as any program does."""
 
 
 class Starts:
@@ -60,7 +56,6 @@ class Starts:
             environ,
             directory=None if cwd is None else encoded(cwd),
             descriptors={0: self._nothing, 1: output, 2: output},
-            default_signals=IGNORED_BY_PYTHON,
         )
         return partial(_start_first, spawn, _paths(args[0], environ), encoded(cwd or "."))
 
