@@ -88,12 +88,10 @@ class _Lines(io.RawIOBase):
     def flush(self) -> None:
         """Wait for what is not written yet, a moment at most, and not again while the log takes nothing."""
         with self._changed:
-            is_over = self._thread is None or (self._is_idle and not self._waiting)
-            if not is_over and not self._is_given_up:
+            if self._thread is not None and not self._is_given_up:
                 self._changed.notify_all()
-                self._is_given_up = not self._changed.wait_for(
-                    lambda: self._is_idle and not self._waiting, FLUSH_TIMEOUT
-                )
+                is_written = self._changed.wait_for(lambda: self._is_idle and not self._waiting, FLUSH_TIMEOUT)
+                self._is_given_up = not is_written
 
     def _start(self) -> None:
         # No signal is the thread's: where the main thread holds one back, it would take it at once.
