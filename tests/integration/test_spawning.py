@@ -9,8 +9,6 @@ import pytest
 from queuectl.adapters.processes import spawn
 from queuectl.adapters.processes.spawn import Spawn
 
-IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
-
 
 def output_of(*args: str, directory: Path | None, environ: dict[bytes, bytes] | None = None) -> tuple[str, int]:
     """What the program wrote, and its exit code."""
@@ -21,7 +19,6 @@ def output_of(*args: str, directory: Path | None, environ: dict[bytes, bytes] | 
             environ or {b"LANG": b"C"},
             directory=None if directory is None else bytes(directory),
             descriptors={1: writes},
-            default_signals=IGNORED,
         )
         pid = order.start(os.fsencode(args[0]))
         os.close(writes)

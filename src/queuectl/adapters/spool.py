@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND
-from queuectl.adapters.host.files import check_own, own_directory
+from queuectl.adapters.host.files import check_own, open_private, opened, own_directory
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.worker import Lease
 
@@ -58,7 +58,7 @@ class FileOutcomeSpool:
         trouble: OSError | None = None
         for each, room in ((end, ROOM), (_without_output(end), ROOM_WITHOUT_OUTPUT)):
             try:
-                self._make_directory()
+                own_directory(self._directory)
                 self._store(_encoded(each), self._path(each), room)
             except OSError as error:
                 trouble = error
@@ -100,17 +100,12 @@ class FileOutcomeSpool:
         whose = f"{end.lease.id} {end.number} {end.job_id}"
         return self._directory / (hashlib.sha256(whose.encode()).hexdigest()[:32] + SUFFIX)
 
-    def _make_directory(self) -> None:
-        own_directory(self._directory)
-
     def _store(self, content: bytes, path: Path, room: int) -> None:
         if self._used() + len(content) > room:
             raise OSError(errno.ENOSPC, f"its {room:,} bytes are used up")
         unfinished = path.with_suffix(UNFINISHED)
         try:
-            with os.fdopen(
-                os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb"
-            ) as file:
+            with os.fdopen(open_private(unfinished, os.O_WRONLY | os.O_TRUNC), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -119,11 +114,8 @@ class FileOutcomeSpool:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
             raise
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with opened(self._directory, os.O_RDONLY | os.O_DIRECTORY) as directory:
             os.fsync(directory)
-        finally:
-            os.close(directory)
 
     def _used(self) -> int:
         sizes = []
@@ -179,13 +171,13 @@ def _decoded(content: bytes) -> AttemptEnd:
         raise ValueError("its output is not whole")
     return AttemptEnd(
         job_id=found.text("job"),
-        number=found.small_number("attempt"),
+        number=found.number("attempt"),
         lease=Lease(id=found.text("lease"), worker=found.text("worker")),
         at=found.moment("ended_at"),
         result=RunResult(
             outcome=Outcome(found.text("outcome")),
-            exit_code=found.small_number_or_none("exit_code"),
-            signal=found.small_number_or_none("signal"),
+            exit_code=found.number_or_none("exit_code"),
+            signal=found.number_or_none("signal"),
             error=found.text_or_none("error"),
             output=Output(content=output, truncated=header.get("output_truncated") is True),
         ),
@@ -207,25 +199,20 @@ class _Fields:
     def text_or_none(self, name: str) -> str | None:
         return None if self._header.get(name) is None else self.text(name)
 
-    def number(self, name: str) -> int:
+    def number(self, name: str, *, bits: int = 32) -> int:
         value = self._header.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not -(2**53) < value < 2**53:
-            raise ValueError(f"{name} is no number")
+        if not isinstance(value, int) or isinstance(value, bool) or value.bit_length() >= bits:
+            raise ValueError(f"{name} is no number of {bits} bits")
         return value
 
+    def number_or_none(self, name: str) -> int | None:
+        return None if self._header.get(name) is None else self.number(name)
+
     def moment(self, name: str) -> datetime:
-        since = self.number(name) * MICROSECOND
+        since = self.number(name, bits=64) * MICROSECOND
         if not timedelta() <= since <= LAST - EPOCH:
             raise ValueError(f"{name} is no moment")
         return EPOCH + since
-
-    def small_number(self, name: str) -> int:
-        if not -(2**31) <= (value := self.number(name)) < 2**31:
-            raise ValueError(f"{name} is more than a database takes")
-        return value
-
-    def small_number_or_none(self, name: str) -> int | None:
-        return None if self._header.get(name) is None else self.small_number(name)
 
 
 def _remove_old(path: Path) -> None:
@@ -237,8 +224,7 @@ def _remove_old(path: Path) -> None:
 
 def _content(path: Path) -> bytes:
     """What our own regular file holds. Raises OSError, ValueError for another's file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise ValueError("it is no file of our own")
@@ -246,5 +232,3 @@ def _content(path: Path) -> bytes:
             raise ValueError("it is larger than any that is kept")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read()
-    finally:
-        os.close(descriptor)

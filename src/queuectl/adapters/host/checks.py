@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from queuectl.domain.errors import reason_of
@@ -60,13 +60,9 @@ def _finding(subject: str, directory: Path, grade: Grade, otherwise: str) -> Fin
 def _trouble_of_making(directory: Path) -> str | None:
     if directory.is_symlink():
         return f"{directory} is a link to {directory.readlink()}, which does not exist"
-    above = next(_present(directory))
+    above = next(each for each in directory.absolute().parents if os.path.lexists(each))
     trouble = trouble_of(above)
     return f"{directory} cannot be made: {trouble}" if trouble else None
-
-
-def _present(directory: Path) -> Iterator[Path]:
-    return (each for each in directory.absolute().parents if os.path.lexists(each))
 
 
 def _probe(directory: Path) -> None:

@@ -3,12 +3,19 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def printable(text: str) -> str:
     r"""Show the bytes of a text that are no UTF-8, escaped by Python (PEP 383), as `\xe9`: for what is only read."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def escaped(text: str | None) -> str:
+    """Put a text that may hold anything on one line, control characters escaped; None is none."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text or "")
 
 
 def make_private(directory: Path) -> None:
@@ -37,3 +44,13 @@ def open_private(path: Path, flags: int) -> int:
     `flags` say what it is opened for, and with O_EXCL that it must be new.
     """
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """Open what is there, which may be anybody's, while the body runs: yields the descriptor. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe without a writer would wait
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -84,7 +84,8 @@ def start_time(pid: int) -> int | None:
         if fields is None or (fields[0] in "ZX" and not _has_other_threads(pid)):
             return None
         return int(fields[19])
-    text = _from_ps(pid, "lstart=")
+    ps = ["ps", "-o", "lstart=", "-p", str(pid)]
+    text = subprocess.run(ps, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - a fixed command, found as the user would
     return int(time.mktime(time.strptime(text))) if text else None
 
 
@@ -136,8 +137,3 @@ def _has_other_threads(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return any(state not in "ZX" for state in states)
-
-
-def _from_ps(pid: int, column: str) -> str:
-    done = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607 - a fixed command, found as the user would
-    return done.stdout.strip()

@@ -12,7 +12,7 @@ READ_SIZE = 4096
 
 
 @contextmanager
-def watch(path: Path, mask: int) -> Iterator[Callable[[], None]]:
+def watch(path: Path, mask: int) -> Iterator[Callable[[], object]]:
     """Watch a file while the body runs; yields a function that waits until one of the events of `mask` has happened.
 
     What happens between two waits ends the next one at once. Raises OSError where there is no such file, or no watch to
@@ -25,11 +25,7 @@ def watch(path: Path, mask: int) -> Iterator[Callable[[], None]]:
     try:
         if inotify < 0 or libc.inotify_add_watch(inotify, os.fsencode(path), mask) < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
-        yield lambda: _wait(inotify)
+        yield lambda: os.read(inotify, READ_SIZE)
     finally:
         if inotify >= 0:
             os.close(inotify)
-
-
-def _wait(inotify: int) -> None:
-    os.read(inotify, READ_SIZE)

@@ -117,14 +117,14 @@ class FileLocalProcesses:
     def send(self, target: LocalProcess, number: signal.Signals) -> bool:
         """Signal that very process, if it holds its file still; returns whether it did."""
         with contextlib.suppress(PermissionError):
-            return send_signal(target.process.pid, number, is_meant=lambda pid: self._holder_of(target) == pid)
+            return send_signal(target.process.pid, number, is_meant=lambda pid: self._holder(Path(target.file)) == pid)
         return False
 
     def kill(self, target: LocalProcess) -> bool:
         """Kill that very process and wait until it is gone, for two seconds at most; returns whether it is."""
         self.send(target, signal.SIGKILL)
         give_up_at = time.monotonic() + DEATH_TIMEOUT
-        while self._holder_of(target) == target.process.pid:
+        while self._holder(Path(target.file)) == target.process.pid:
             if time.monotonic() > give_up_at:
                 return False
             time.sleep(POLL_INTERVAL)
@@ -132,9 +132,9 @@ class FileLocalProcesses:
 
     def forget(self, gone: LocalProcess) -> None:
         """Remove the file of a process that is gone, when its jobs and commands have been dealt with."""
-        if self._holder_of(gone) == 0:
+        if self._holder(Path(gone.file)) == 0:
             with contextlib.suppress(OSError):
-                self._path(gone).unlink()
+                Path(gone.file).unlink()
 
     def _write(self, offset: int, content: bytes | bytearray) -> None:
         if self._own is None:
@@ -154,7 +154,7 @@ class FileLocalProcesses:
             if (said := _parsed(path.name)) is not None:
                 holder = self._holder(path)
                 if holder is not None:
-                    found = said._replace(directory=str(directory), is_alive=holder == said.process.pid)
+                    found = said._replace(file=str(path), is_alive=holder == said.process.pid)
                     yield _with_content(found, self._read(path))
 
     def _read(self, path: Path) -> bytes:
@@ -172,12 +172,6 @@ class FileLocalProcesses:
             others = (self._of(each) for each in self._queues.iterdir())
             return [each for each in others if each != self._directory and each.is_dir()]
         return []
-
-    def _path(self, of: LocalProcess) -> Path:
-        return Path(of.directory) / _name(of.process, of.supervisor, of.worker)
-
-    def _holder_of(self, target: LocalProcess) -> int | None:
-        return self._holder(self._path(target))
 
     def _holder(self, path: Path) -> int | None:
         """The pid of the process that has the file locked, 0 when none has; None where there is no such file.

@@ -1,7 +1,8 @@
-"""Signals to a process that is known by its identity, and never to another that has its pid by now."""
+"""Signals to a process that is known by its identity, never to another that has its pid; and threads without them."""
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 
 from queuectl.adapters.host.identity import process
@@ -38,3 +39,17 @@ def send_signal(pid: int, number: signal.Signals, *, is_meant: Callable[[int], b
         if pidfd is not None:
             os.close(pidfd)
     return True
+
+
+def start_without_signals(name: str, work: Callable[[], None]) -> threading.Thread:
+    """Start a thread that no signal interrupts, and that ends with the process. Raises RuntimeError: none is to be had.
+
+    They are blocked before it starts: one that the calling thread holds back would be taken by the new one at once.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    return thread

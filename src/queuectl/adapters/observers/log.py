@@ -6,6 +6,7 @@ import sys
 import time
 from typing import assert_never
 
+from queuectl.adapters.host.files import escaped
 from queuectl.domain import events
 from queuectl.domain.attempt import AttemptEnd, Outcome
 from queuectl.domain.duration import format_duration
@@ -78,11 +79,11 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
         case events.EndSpooled():
             _write(WARNING, f"{_ended(event.end)}; kept on disk until the database takes it")
         case events.EndRefused():
-            _write(ERROR, f"{_ended(event.end)} and cannot be recorded, kept on disk: {_shown(event.error)}")
+            _write(ERROR, f"{_ended(event.end)} and cannot be recorded, kept on disk: {escaped(event.error)}")
         case events.EndLate():
             _write(WARNING, f"{_ended(event.end)} after the job had been taken away: kept as a late result")
         case events.JobRescued():
-            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {_shown(event.job.last_error)}")
+            _write(WARNING, f"job {event.job.id} taken back, now {event.job.state}: {escaped(event.job.last_error)}")
         case events.LeaseLost():
             _write(ERROR, f"worker {event.worker} lost its lease and stops its jobs: {event.reason}")
         case events.DatabaseLost():
@@ -103,7 +104,7 @@ def _log_settled(event: events.JobSettled) -> None:
     job, result = event.job, event.end.result
     said = f"job {job.id} attempt {event.end.number} {result.outcome} after {event.ran.total_seconds():.3f} s"
     if result.error:
-        said += f": {_shown(result.error)}"
+        said += f": {escaped(result.error)}"
     if job.state is State.FAILED:
         said += f"; again in {format_duration(job.run_at - job.updated_at)}"
     elif job.state is State.DEAD:
@@ -111,8 +112,3 @@ def _log_settled(event: events.JobSettled) -> None:
     elif job.state is State.CANCELLED and result.outcome is not Outcome.CANCELLED:
         said += "; not again: a cancel was asked for"
     _write(INFO if job.state is State.COMPLETED else WARNING, said)
-
-
-def _shown(text: str | None) -> str:
-    """Put a command's own words on one line, control characters escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text or "")

@@ -6,13 +6,13 @@ made non-blocking instead: that would change it for every process that has it op
 
 import io
 import os
-import signal
 import sys
 import threading
 from collections import deque
 from select import PIPE_BUF, POLLOUT, poll
 from typing import TYPE_CHECKING
 
+from queuectl.adapters.host.signals import start_without_signals
 from queuectl.domain.errors import reason_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Lines(io.RawIOBase):
                 self._drop(1, "nobody read the log")
             self._waiting.append(line if len(line) <= PIPE_BUF else line[: PIPE_BUF - 4] + b"...\n")
             if self._thread is None:
-                self._start()
+                self._thread = start_without_signals("log", self._write_on)
             elif self._is_idle or len(self._waiting) == MAX_LINES // 2:
                 self._changed.notify_all()
         return len(line)
@@ -88,22 +88,10 @@ class _Lines(io.RawIOBase):
     def flush(self) -> None:
         """Wait for what is not written yet, a moment at most, and not again while the log takes nothing."""
         with self._changed:
-            is_over = self._thread is None or (self._is_idle and not self._waiting)
-            if not is_over and not self._is_given_up:
+            if self._thread is not None and not self._is_given_up:
                 self._changed.notify_all()
-                self._is_given_up = not self._changed.wait_for(
-                    lambda: self._is_idle and not self._waiting, FLUSH_TIMEOUT
-                )
-
-    def _start(self) -> None:
-        # No signal is the thread's: where the main thread holds one back, it would take it at once.
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            thread = threading.Thread(target=self._write_on, name="log", daemon=True)
-            thread.start()
-            self._thread = thread
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+                is_written = self._changed.wait_for(lambda: self._is_idle and not self._waiting, FLUSH_TIMEOUT)
+                self._is_given_up = not is_written
 
     def _write_on(self) -> None:
         while True:

@@ -4,10 +4,11 @@ import contextlib
 import errno
 import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable
+
+from queuectl.adapters.host.signals import start_without_signals
 
 PATIENCE = 0.1
 """Seconds that a call may take before those behind it get another thread. Nearly all take a millisecond, and one thread
@@ -45,15 +46,15 @@ class BlockingCalls:
 
     def _add_thread(self) -> None:
         try:
-            threading.Thread(target=self._serve, args=[self._threads], name="blocking calls", daemon=True).start()
+            start_without_signals("blocking calls", self._serve)
         except RuntimeError:  # the system has no thread left, or no memory for its stack
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
         self._threads += 1
 
-    def _serve(self, number: int) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # a thread that hangs must take none
+    def _serve(self) -> None:
+        thread = threading.get_ident()
         while True:
             call = self._calls.get()
-            self._busy_since[number] = time.monotonic()
+            self._busy_since[thread] = time.monotonic()
             call()
-            del self._busy_since[number]
+            del self._busy_since[thread]

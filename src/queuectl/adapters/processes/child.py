@@ -171,10 +171,8 @@ class Child:
 
     def has_ended(self) -> bool:
         """Return whether the leader has ended; it stays a zombie."""
-        if self.phase is REAPED:
-            return True
-        if self.phase is STARTING:
-            return False
+        if self.phase in (STARTING, REAPED):
+            return self.phase is REAPED
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def signal_group(self, number: signal.Signals) -> None:
@@ -217,11 +215,8 @@ class Child:
 
     def deadlines(self, now: timedelta) -> Sequence[timedelta]:
         """List the times at which something is to be done about it."""
-        stopping, found = self.stopping, []
-        if stopping.times_out is not None:
-            found.append(stopping.times_out)
-        if stopping.kill_at is not None:
-            found.append(stopping.kill_at)
+        stopping = self.stopping
+        found = [at for at in (stopping.times_out, stopping.kill_at) if at is not None]
         if stopping.killed_at is not None and self.phase is not REAPED:
             found.append(stopping.killed_at + KILL_TIMEOUT)
         if self.pidfd is None and self.phase is not STARTING:

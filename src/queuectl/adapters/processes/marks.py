@@ -38,13 +38,14 @@ def kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None
     outputs = {f"pipe:[{command.output}]" for command in noted}
 
     def is_left(pid: int) -> bool:
-        is_ours = _is_marked(pid, WORKER_MARK, worker_id) or _is_in_session(pid, sessions)
+        is_ours = variable(pid, WORKER_MARK) == worker_id or _is_in_session(pid, sessions)
         return is_ours or (bool(outputs) and _has_open(pid, outputs))
 
     while clean < CLEAN_SWEEPS and time.monotonic() < give_up_at:
         left = [pid for pid in identity.pids() if is_left(pid)]
         for pid in left:
-            _kill_if(is_left, pid)
+            with contextlib.suppress(OSError):  # another user's
+                signals.send_signal(pid, signal.SIGKILL, is_meant=is_left)
         if left:
             time.sleep(POLL_INTERVAL)
         clean = 0 if left or _hunt(is_left) else clean + 1
@@ -52,7 +53,7 @@ def kill_commands_of(worker_id: str, noted: Sequence[NotedCommand] = ()) -> None
 
 def marked(name: str, value: str) -> dict[int, str | None]:
     """Find every process on this machine that was started with that variable, each with its job, if it has one."""
-    return {pid: variable(pid, JOB_MARK) for pid in identity.pids() if _is_marked(pid, name, value)}
+    return {pid: variable(pid, JOB_MARK) for pid in identity.pids() if variable(pid, name) == value}
 
 
 def owners() -> set[str]:
@@ -81,11 +82,6 @@ def _environment(pid: int) -> list[bytes]:
                 if variables := (thread / "environ").read_bytes():
                     return variables.split(b"\0")
     return []
-
-
-def _is_marked(pid: int, name: str, value: str) -> bool:
-    """Return whether the process was started with that environment variable."""
-    return variable(pid, name) == value
 
 
 def _is_in_session(pid: int, sessions: Mapping[int, timedelta]) -> bool:
@@ -135,8 +131,3 @@ def _newest_pid() -> int | None:
         return int(Path("/proc/sys/kernel/ns_last_pid").read_text())
     except (OSError, ValueError):  # a kernel without it
         return None
-
-
-def _kill_if(is_meant: Callable[[int], bool], pid: int) -> None:
-    with contextlib.suppress(OSError):  # another user's
-        signals.send_signal(pid, signal.SIGKILL, is_meant=is_meant)

@@ -71,8 +71,10 @@ class OutputPipe:
 
     def drain(self) -> None:
         """Read what waits in the pipe now: not to its end, as a survivor may write for ever."""
-        for _ in range(self._unread() // CHUNK + 1 if self.is_open else 0):
-            self._read()
+        if self.is_open:
+            unread: int = struct.unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)))[0]  # pipe(7)
+            for _ in range(unread // CHUNK + 1):
+                self._read()
 
     def output(self) -> Output:
         """Return what the sink has kept."""
@@ -95,8 +97,3 @@ class OutputPipe:
             self._sink.add(chunk)
         else:
             self.close()
-
-    def _unread(self) -> int:
-        """Count the bytes that wait (FIONREAD, pipe(7))."""
-        size: int = struct.unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, b"\0\0\0\0"))[0]
-        return size

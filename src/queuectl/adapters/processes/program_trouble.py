@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from queuectl.adapters.host.files import printable
+from queuectl.adapters.host.files import escaped, opened, printable
 
 HEAD = 4096
 """Bytes of a file that are looked at: the kernel itself reads 256 of a script (binfmt_script(5))."""
@@ -44,6 +44,12 @@ SHELL_SAYS = re.compile(
 ENV_SAYS = re.compile(r"env: [^\n]*(?:\\r|\r)[^\w\s][^\n]*: No such file or directory")
 """The words of env(1) about a script whose first line ends in CR LF: it takes the CR for a part of the name."""
 
+ELF_LAYOUTS = {1: ("I", 28, 42, 4, 16), 2: ("Q", 32, 54, 8, 32)}
+"""For files of 32 and of 64 bits (elf(5)): the format of an address; the offsets of e_phoff, and of e_phentsize before
+e_phnum; in a program header, those of p_offset and p_filesz."""
+
+PT_INTERP = 3
+
 WINDOWS_LINE_END = "its first line ends in CR LF, a Windows line end"
 
 
@@ -56,8 +62,7 @@ class Trouble(NamedTuple):
 
 def named(text: str) -> str:
     """A program's name as an error repeats it: on one line, never long, bytes that are no UTF-8 escaped."""
-    short = printable(text if len(text) <= MAX_NAME_LENGTH else text[:MAX_NAME_LENGTH] + "…")
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in short)
+    return escaped(printable(text if len(text) <= MAX_NAME_LENGTH else text[:MAX_NAME_LENGTH] + "…"))
 
 
 def of_file(name: str, directory: Path) -> Trouble | None:
@@ -130,13 +135,14 @@ def _of_file(name: str, directory: Path, depth: int) -> Trouble | None:
     if not os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         if os.statvfs(path).f_flag & os.ST_NOEXEC:
             return Trouble("", "its file system is mounted noexec")
-        if status.st_mode & 0o111:
-            return None
-        return Trouble("", f"mend it with chmod +x {_quoted(name)}")
+        return None if status.st_mode & 0o111 else Trouble("", f"mend it with chmod +x {_quoted(name)}")
     head = _head(path)
     if head.startswith(b"#!"):
         return _of_script(head, name, directory, depth)
-    return _of_binary(path, head, name)
+    loader = _loader(path, head)
+    if loader is None or _path(loader, Path("/")).exists():
+        return None
+    return Trouble(f"the loader of {named(name)}", f"{named(loader)}; is the program for another system?")
 
 
 def _of_script(head: bytes, name: str, directory: Path, depth: int) -> Trouble | None:
@@ -156,13 +162,6 @@ def _of_script(head: bytes, name: str, directory: Path, depth: int) -> Trouble |
     return Trouble(what, named(interpreter))
 
 
-def _of_binary(path: Path, head: bytes, name: str) -> Trouble | None:
-    loader = _loader(path, head)
-    if loader is None or _path(loader, Path("/")).exists():
-        return None
-    return Trouble(f"the loader of {named(name)}", f"{named(loader)}; is the program for another system?")
-
-
 def _of_no_program(head: bytes, quoted: str) -> str:
     """The kernel knows no way to start a file that begins so (ENOEXEC)."""
     if not head:
@@ -170,9 +169,8 @@ def _of_no_program(head: bytes, quoted: str) -> str:
     if head.startswith(b"\x7fELF"):
         return "it is a program for another kind of machine"
     if head.startswith(b"\xef\xbb\xbf#!"):
-        return (
-            f"it is no program: a byte order mark (BOM) stands before its #!; mend it with sed -i '1s/^...//' {quoted}"
-        )
+        mending = f"sed -i '1s/^...//' {quoted}"
+        return f"it is no program: a byte order mark (BOM) stands before its #!; mend it with {mending}"
     if head.startswith(b"#!"):
         return "it is no program: its #! line names no interpreter, or is too long"
     return f"it is no program: it has no #! line; a shell script is run with sh {quoted}"
@@ -180,32 +178,26 @@ def _of_no_program(head: bytes, quoted: str) -> str:
 
 def _loader(path: Path, head: bytes) -> str | None:
     """The dynamic loader that an ELF file names (elf(5), PT_INTERP)."""
-    if not head.startswith(b"\x7fELF") or len(head) < 64 or head[4] not in (1, 2) or head[5] not in (1, 2):
+    if not head.startswith(b"\x7fELF") or len(head) < 64 or head[4] not in ELF_LAYOUTS or head[5] not in (1, 2):
         return None
-    order, is_64 = "<" if head[5] == 1 else ">", head[4] == 2
-    (at,) = struct.unpack_from(order + ("Q" if is_64 else "I"), head, 32 if is_64 else 28)
-    size, count = struct.unpack_from(order + "HH", head, 54 if is_64 else 42)
-    for number in range(min(count, 64)):
-        header = at + number * size
-        if struct.unpack_from(order + "I", head, header) != (3,):
-            continue
-        if is_64:
-            (offset,), (length,) = (struct.unpack_from(order + "Q", head, header + more) for more in (8, 32))
-        else:
-            (offset,), (length,) = (struct.unpack_from(order + "I", head, header + more) for more in (4, 16))
-        return _head(path, at=offset)[:length].split(b"\0", 1)[0].decode(errors="surrogateescape")
+    order = "<" if head[5] == 1 else ">"
+    address, headers_at, sizes_at, offset_at, length_at = ELF_LAYOUTS[head[4]]
+    (first,) = struct.unpack_from(order + address, head, headers_at)
+    size, count = struct.unpack_from(order + "HH", head, sizes_at)
+    for header in range(first, first + min(count, 64) * size, size or 1):
+        if struct.unpack_from(order + "I", head, header) == (PT_INTERP,):
+            (offset,) = struct.unpack_from(order + address, head, header + offset_at)
+            (length,) = struct.unpack_from(order + address, head, header + length_at)
+            return _head(path, at=offset)[:length].split(b"\0", 1)[0].decode(errors="surrogateescape")
     return None
 
 
 def _head(path: Path, *, at: int = 0) -> bytes:
     """Some bytes of a regular file. Raises OSError, ValueError: what is no such file might never answer."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
+    with opened(path, os.O_RDONLY) as descriptor:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("no regular file")
         return os.pread(descriptor, HEAD, at)
-    finally:
-        os.close(descriptor)
 
 
 def _lies_in(directory: Path, name: str) -> str:

@@ -34,10 +34,9 @@ def start_failed(run: Run, error: OSError | ValueError | MemoryError) -> RunResu
     if error.errno in EXHAUSTED:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd
-    if cwd is not None and not _can_be_entered(_directory(run)):
-        return RunResult(
-            outcome=Outcome.FAILED, error=f"the working directory {printable(cwd)} cannot be entered: {reason}"
-        )
+    if cwd is not None and not (_directory(run).is_dir() and os.access(_directory(run), os.X_OK)):
+        why = f"the working directory {printable(cwd)} cannot be entered: {reason}"
+        return RunResult(outcome=Outcome.FAILED, error=why)
     exit_code = 127 if error.errno == errno.ENOENT else 126
     why = _why_not_started(run, error, reason)
     return RunResult(outcome=Outcome.FAILED, exit_code=exit_code, error=f"exit code {exit_code} {why}")
@@ -64,19 +63,13 @@ def _directory(run: Run) -> Path:
     return Path(os.fsdecode((run.job.cwd or ".").encode(errors="surrogateescape")))
 
 
-def _can_be_entered(directory: Path) -> bool:
-    return directory.is_dir() and os.access(directory, os.X_OK)
-
-
 def not_started(run: Run, stopped_as: Outcome, *, hangs: bool = False) -> RunResult:
     """The result of a run that was stopped before its command had started.
 
     `hangs`: the system still looks for its program or its directory.
     """
     why = "its program or its directory does not answer" if hangs else "its command had not been started"
-    if stopped_as is Outcome.TIMEOUT:
-        return RunResult(outcome=stopped_as, error=f"{_too_long(run)} ({why})")
-    return RunResult(outcome=stopped_as, error=f"was stopped ({why})")
+    return RunResult(outcome=stopped_as, error=_stopped(run, stopped_as, why))
 
 
 def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | None, pid: int) -> RunResult:
@@ -88,8 +81,7 @@ def stuck(run: Run, code: int | None, output: Output, *, stopped_as: Outcome | N
     if stopped_as is None:
         return RunResult(outcome=Outcome.FAILED, error=f"nobody knows how it ended: {held}", output=output)
     ending = f"SIGKILL has not ended process {pid}: it waits in the kernel, or is frozen"
-    said = _too_long(run) if stopped_as is Outcome.TIMEOUT else "was stopped"
-    return RunResult(outcome=stopped_as, error=f"{said} ({ending})", output=output)
+    return RunResult(outcome=stopped_as, error=_stopped(run, stopped_as, ending), output=output)
 
 
 def may_be_explained(code: int) -> bool:
@@ -118,34 +110,33 @@ def ended(
     and `cannot_be_killed` are those that live on; `explanation` is that of `explanation_of`.
     """
     exit_code, number = (code, None) if code >= 0 else (None, -code)
-    ending = _ending(exit_code, number, output.content) + explanation
-    match stopped_as:
-        case None if code == 0:
-            outcome, error = Outcome.SUCCEEDED, None
-        case None:
-            outcome, error = Outcome.FAILED, ending
-        case Outcome.TIMEOUT:
-            outcome, error = Outcome.TIMEOUT, f"{_too_long(run)} ({ending})"
-        case stopped:
-            outcome, error = stopped, f"was stopped ({ending})"
-    notes = [LEFT_BEHIND] if left_behind and not cannot_be_killed else []
+    ending = _ending(code, output.content) + explanation
+    outcome = stopped_as or (Outcome.FAILED if code else Outcome.SUCCEEDED)
+    if stopped_as is not None:
+        ending = _stopped(run, stopped_as, ending)
+    said = [ending] if outcome is not Outcome.SUCCEEDED else []
     if cannot_be_killed:
         pids = ", ".join(map(str, cannot_be_killed))
-        notes.append(f"processes of it live on that could not be killed, another user's perhaps: pid {pids}")
-    error = "; ".join(filter(None, [error, *notes])) or None
+        said.append(f"processes of it live on that could not be killed, another user's perhaps: pid {pids}")
+    elif left_behind:
+        said.append(LEFT_BEHIND)
+    error = "; ".join(said) or None
     return RunResult(outcome=outcome, exit_code=exit_code, signal=number, error=error, output=output)
 
 
-def _too_long(run: Run) -> str:
-    return f"ran longer than its timeout of {format_duration(run.job.timeout or timedelta())} and was stopped"
+def _stopped(run: Run, outcome: Outcome, why: str) -> str:
+    if outcome is not Outcome.TIMEOUT:
+        return f"was stopped ({why})"
+    timeout = format_duration(run.job.timeout or timedelta())
+    return f"ran longer than its timeout of {timeout} and was stopped ({why})"
 
 
-def _ending(exit_code: int | None, number: int | None, output: bytes) -> str:
-    if number is not None:
+def _ending(code: int, output: bytes) -> str:
+    if code < 0:
         try:
-            return f"killed by {signal.Signals(number).name}"
+            return f"killed by {signal.Signals(-code).name}"
         except ValueError:  # a real-time signal
-            return f"killed by signal {number}"
-    meaning = MEANINGS.get(exit_code or 0, "")
+            return f"killed by signal {-code}"
+    meaning = MEANINGS.get(code, "")
     last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
-    return f"exit code {exit_code}{meaning}" + (f": {last_line[:MAX_LINE_LENGTH]}" if last_line and exit_code else "")
+    return f"exit code {code}{meaning}" + (f": {last_line[:MAX_LINE_LENGTH]}" if last_line and code else "")

@@ -13,7 +13,6 @@ import math
 import os
 import resource
 import signal
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -66,8 +65,6 @@ class SubprocessRunner:
     """`Runner` on child processes. All methods belong to one thread, but `wake` and `stop`, which any may call.
 
     It takes every child of its process for its own: a command's leader, or an orphan that one left behind.
-    The lock keeps a `stop` apart from the end of a start, before which there is no process to signal, and from the
-    reaping of a child, after which its group's id may be another's.
     """
 
     def __init__(
@@ -81,7 +78,6 @@ class SubprocessRunner:
         """Commands get `environ` less what is private, and what is `handed_on`: see `environment`."""
         self._elapsed = elapsed
         self._grace = timedelta()
-        self._lock = threading.RLock()
         self._slots = Slots(note)
         self._failed: list[tuple[Run, RunResult]] = []
         self._calls = BlockingCalls()
@@ -90,7 +86,7 @@ class SubprocessRunner:
         self._watch = Watch()
         self._wakes = Bell(self._watch)
         given = environment.inherited(environ, handed_on)
-        self._starts = Starts(self._calls, Bell(self._watch), self._lock, environ=given, slots=self._slots)
+        self._starts = Starts(self._calls, Bell(self._watch), self._slots, environ=given)
         _keep_descriptors_from_commands()
         tree.children()  # whose list stays open: later there may be no descriptor left
 
@@ -108,7 +104,7 @@ class SubprocessRunner:
             return
         child = self._child(run, reads)
         self._slots.note(child)
-        with self._lock:
+        with self._slots.lock:
             self._slots.running.append(child)
         try:
             self._starts.begin(child, writes)
@@ -143,7 +139,7 @@ class SubprocessRunner:
 
         The SIGKILL after a grace is sent by `wait`; where nobody waits, stop again without one.
         """
-        with self._lock:
+        with self._slots.lock:
             for child in self._slots.running:
                 if job_id in (None, child.run.job.id):
                     child.stop(outcome, grace, self._elapsed())
@@ -152,7 +148,7 @@ class SubprocessRunner:
     def set_grace(self, grace: timedelta) -> None:
         """From now on, a run has this long between SIGTERM and SIGKILL, or no longer if it has had its SIGTERM."""
         self._grace = grace
-        with self._lock:
+        with self._slots.lock:
             for child in self._slots.running:
                 if child.stopping.kill_at is not None:
                     child.stopping.kill_by(self._elapsed() + grace)
@@ -193,12 +189,12 @@ class SubprocessRunner:
         if child not in self._slots.stuck:
             self._failed.append((child.run, result))
         child.pipe.close()
-        with self._lock:
+        with self._slots.lock:
             self._slots.remove(child)
 
     def _enforce(self, now: timedelta) -> None:
         """Stop the runs whose time is up, and kill those whose grace is."""
-        with self._lock:
+        with self._slots.lock:
             for child in self._slots.running:
                 child.enforce(now, self._grace)
 
@@ -220,7 +216,7 @@ class SubprocessRunner:
 
     def _take_ended(self, now: timedelta) -> list[tuple[Run, RunResult]]:
         """The results of the commands that have ended and of whose processes nothing is left, or not to be had."""
-        with self._lock:
+        with self._slots.lock:
             self._reap_leaders(now)
             reaped = [(child, child.end) for child in self._slots.running if child.end is not None]
             orphans_left = bool(reaped) and self._kill_orphans(reaped)
@@ -298,7 +294,7 @@ class SubprocessRunner:
             return
         self._reap_at = now + REAP_INTERVAL
         self._orphans.reap()
-        with self._lock:
+        with self._slots.lock:
             for child in self._slots.stuck[:]:
                 if child.has_ended():
                     child.reap_leader()

@@ -1,5 +1,6 @@
 """The slots of a worker: which command is in which."""
 
+import threading
 from collections.abc import Callable
 from itertools import count
 
@@ -13,12 +14,15 @@ class Slots:
     """The commands that hold a slot: `running` until their end is known, or `stuck` when it was given up.
 
     Each is noted, so that its processes are found also when this one has been killed.
+    The lock keeps a stop apart from the end of a start, before which there is no process to signal, and from the
+    reaping of a child, after which its group's id may be another's.
     """
 
     def __init__(self, note: Note) -> None:
         self.running: list[Child] = []
         self.stuck: list[Child] = []
         self._note = note
+        self.lock = threading.RLock()
 
     def free(self) -> int:
         """Return the first slot that nobody holds."""

@@ -11,9 +11,15 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from queuectl.adapters.host.files import opened
 
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80
 """Flags of <spawn.h>, the same in glibc and musl."""
+
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Programs get them as from any other parent."""
 
 SIZE = 512
 """Bytes: more than the largest structure of <spawn.h> and sigset_t have in either library (336)."""
@@ -32,7 +38,7 @@ class Spawn:
     """A program to be executed as the leader of a new session: made ready by one thread, started by another.
 
     `directory` is where it starts (None: where this process is), `descriptors` says which of its descriptors are which
-    of ours; `default_signals` get back the disposition that a program expects. No signal is blocked in it.
+    of ours. No signal is blocked in it, and none ignored for being `IGNORED_BY_PYTHON`.
     """
 
     def __init__(
@@ -42,12 +48,11 @@ class Spawn:
         *,
         directory: bytes | None,
         descriptors: Mapping[int, int],
-        default_signals: tuple[signal.Signals, ...],
     ) -> None:
-        self._said = (args, environ, directory, descriptors, default_signals)
+        self._said = (args, environ, directory, descriptors)
         self._args = _strings(args)
         self._environ = _strings([name + b"=" + value for name, value in environ.items()])
-        self._attributes = _attributes(default_signals)
+        self._attributes = _attributes()
         self._actions = ctypes.create_string_buffer(SIZE)
         _c.posix_spawn_file_actions_init(self._actions)
         for theirs, ours in descriptors.items():
@@ -58,58 +63,48 @@ class Spawn:
     def start(self, program: bytes) -> int:
         """Execute the program; its pid. Raises OSError, `filename` being the program."""
         if _add_directory is None and self._said[2] is not None:
-            return _start_there(program, *self._said)
+            return self._start_there(program)
         pid = ctypes.c_int()
-        if error := _posix_spawn(
-            ctypes.byref(pid), program, self._actions, self._attributes, self._args, self._environ
-        ):
+        given = (self._actions, self._attributes, self._args, self._environ)
+        if error := _posix_spawn(ctypes.byref(pid), program, *given):
             raise OSError(error, os.strerror(error), program)
         return pid.value
+
+    def _start_there(self, program: bytes) -> int:
+        """The same by an older library: the child is given the directory of this process, which nothing else needs."""
+        args, environ, directory, descriptors = self._said
+        with _one_directory_at_a_time, opened(Path(), os.O_RDONLY | os.O_DIRECTORY) as here:
+            try:
+                os.chdir(directory or b".")
+                return os.posix_spawn(
+                    program,
+                    list(args),
+                    environ,
+                    file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=IGNORED_BY_PYTHON,
+                )
+            finally:
+                os.fchdir(here)
 
     def __del__(self) -> None:
         _c.posix_spawn_file_actions_destroy(self._actions)
 
 
 @functools.cache
-def _attributes(default_signals: tuple[signal.Signals, ...]) -> ctypes.Array[ctypes.c_char]:
+def _attributes() -> ctypes.Array[ctypes.c_char]:
     attributes, none, default = (ctypes.create_string_buffer(SIZE) for _ in range(3))
     _c.posix_spawnattr_init(attributes)
     _c.posix_spawnattr_setflags(attributes, ctypes.c_short(SETSIGDEF | SETSIGMASK | SETSID))
     _c.sigemptyset(none)
     _c.posix_spawnattr_setsigmask(attributes, none)
     _c.sigemptyset(default)
-    for number in default_signals:
-        _c.sigaddset(default, int(number))
+    for number in IGNORED_BY_PYTHON:
+        _c.sigaddset(default, number)
     _c.posix_spawnattr_setsigdefault(attributes, default)
     return attributes
 
 
 def _strings(texts: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
     return (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
-
-
-def _start_there(
-    program: bytes,
-    args: Sequence[bytes],
-    environ: Mapping[bytes, bytes],
-    directory: bytes | None,
-    descriptors: Mapping[int, int],
-    default_signals: tuple[signal.Signals, ...],
-) -> int:
-    """The same by an older library: the child is given the directory of this process, on which nothing else depends."""
-    with _one_directory_at_a_time:
-        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.chdir(directory or b".")
-            return os.posix_spawn(
-                program,
-                list(args),
-                environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=default_signals,
-            )
-        finally:
-            os.fchdir(here)
-            os.close(here)

@@ -2,12 +2,10 @@
 
 import errno
 import os
-import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from queuectl.adapters.processes import results
 from queuectl.adapters.processes.blocking_calls import BlockingCalls
@@ -19,50 +17,15 @@ from queuectl.adapters.processes.watch import Bell
 from queuectl.domain.attempt import RunResult
 from queuectl.domain.ports.work import Run
 
-IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Commands get them as any program does."""
-
-
-class Order(NamedTuple):
-    """A command that is ready to be started, and where its program may be."""
-
-    spawn: Spawn
-    paths: Sequence[bytes]
-    cwd: bytes
-
-    def start(self) -> int:
-        """Start the program from the first path where there is one; its pid. Raises OSError."""
-        error: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        for program in self.paths:
-            try:
-                return self.spawn.start(program)
-            except (FileNotFoundError, NotADirectoryError) as missing:
-                # It is there, and what it cannot do without is missing.
-                is_there = os.path.lexists(os.path.join(self.cwd, program))  # noqa: PTH118  # bytes
-                if is_there and not isinstance(error, PermissionError):
-                    error = missing
-            except PermissionError as forbidden:  # as execvp(3): the next directory may have one that can be run
-                error = forbidden
-        raise error
-
 
 class Starts:
-    """Starts commands, and has those whose start has succeeded or failed. The lock is the runner's."""
+    """Starts commands, and has those whose start has succeeded or failed."""
 
-    def __init__(
-        self,
-        calls: BlockingCalls,
-        bell: Bell,
-        lock: threading.RLock,
-        *,
-        environ: Mapping[bytes, bytes],
-        slots: Slots,
-    ) -> None:
+    def __init__(self, calls: BlockingCalls, bell: Bell, slots: Slots, *, environ: Mapping[bytes, bytes]) -> None:
         self._calls = calls
         self._bell = bell
-        self._lock = lock
-        self._environ = environ
         self._slots = slots
+        self._environ = environ
         self._nothing = os.open(os.devnull, os.O_RDONLY)
         self._over: deque[tuple[Child, RunResult | None]] = deque()
 
@@ -71,7 +34,7 @@ class Starts:
 
         Raises OSError when no thread is to be had, and ValueError for what no program can be given.
         """
-        self._calls.begin(partial(self._start, child, self._order(child.run, output), output))
+        self._calls.begin(partial(self._start, child, self._prepared(child.run, output), output))
 
     def take(self) -> Iterator[tuple[Child, RunResult | None]]:
         """Yield the commands whose start is over, each with why it has failed, or None."""
@@ -83,7 +46,8 @@ class Starts:
         self._bell.close()
         os.close(self._nothing)
 
-    def _order(self, run: Run, output: int) -> Order:
+    def _prepared(self, run: Run, output: int) -> Callable[[], int]:
+        """Make the command ready: what is returned starts it, and returns its pid."""
         command, cwd = run.job.command, run.job.cwd
         args = [encoded(arg) for arg in (("/bin/sh", "-c", command) if isinstance(command, str) else command)]
         environ = {**self._environ, **variables_of(run)}
@@ -92,29 +56,44 @@ class Starts:
             environ,
             directory=None if cwd is None else encoded(cwd),
             descriptors={0: self._nothing, 1: output, 2: output},
-            default_signals=IGNORED_BY_PYTHON,
         )
-        return Order(spawn, _paths(args[0], environ), encoded(cwd or "."))
+        return partial(_start_first, spawn, _paths(args[0], environ), encoded(cwd or "."))
 
-    def _start(self, child: Child, order: Order, output: int) -> None:
+    def _start(self, child: Child, start: Callable[[], int], output: int) -> None:
         child.thread = threading.get_native_id()
         pid, failure = 0, None
         try:
             if child.stopping.outcome is None:
-                pid = order.start()
+                pid = start()
             else:
                 failure = results.not_started(child.run, child.stopping.outcome)
         except (OSError, MemoryError) as error:
             failure = results.start_failed(child.run, error)
         finally:
             os.close(output)
-        with self._lock:
+        with self._slots.lock:
             child.thread = None
             if failure is None:
                 self._slots.note(child, pid)
                 child.started(pid)
         self._over.append((child, failure))
         self._bell.ring()
+
+
+def _start_first(spawn: Spawn, paths: Sequence[bytes], cwd: bytes) -> int:
+    """Start the program from the first path where there is one; its pid. Raises OSError."""
+    error: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for program in paths:
+        try:
+            return spawn.start(program)
+        except (FileNotFoundError, NotADirectoryError) as missing:
+            # It is there, and what it cannot do without is missing.
+            is_there = os.path.lexists(os.path.join(cwd, program))  # noqa: PTH118  # bytes
+            if is_there and not isinstance(error, PermissionError):
+                error = missing
+        except PermissionError as forbidden:  # as execvp(3): the next directory may have one that can be run
+            error = forbidden
+    raise error
 
 
 def _paths(program: bytes, environ: Mapping[bytes, bytes]) -> Sequence[bytes]:

@@ -87,18 +87,14 @@ class Orphans:
 
     def kill(self, orphan: Orphan) -> None:
         """Kill it, and reap it if it has ended already."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(orphan.pid, signal.SIGKILL)
-        self._reap(orphan.pid)
+        if kill(orphan.pid):
+            self._known.pop(orphan.pid, None)
 
     def reap(self) -> None:
         """Reap those that have ended."""
         for pid in children():
-            self._reap(pid)
-
-    def _reap(self, pid: int) -> None:
-        if reap(pid):
-            self._known.pop(pid, None)
+            if reap(pid):
+                self._known.pop(pid, None)
 
 
 def _orphan(pid: int) -> Orphan:
@@ -114,6 +110,13 @@ def reap(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
+
+
+def kill(pid: int) -> bool:
+    """Kill a child of this process, and reap it if it has ended already; returns whether it had."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+    return reap(pid)
 
 
 def kill_children_of(thread: int) -> None:
@@ -145,9 +148,7 @@ def kill_orphans(keep: Collection[int]) -> None:
     own_session = os.getsid(0)
     while orphans := [pid for pid in children() if pid not in keep and _session(pid) != own_session]:
         for pid in orphans:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-            reap(pid)
+            kill(pid)
         if time.monotonic() > give_up_at:
             return
         time.sleep(marks.POLL_INTERVAL)

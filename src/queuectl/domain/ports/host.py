@@ -63,8 +63,8 @@ class LocalProcess(NamedTuple):
     fit_until: timedelta | None = None
     """When a sign of life, in time since boot, is overdue: also one that has lost its lease gives them."""
     commands: Sequence[NotedCommand] = ()
-    directory: str = ""
-    """Where it has registered."""
+    file: str = ""
+    """Its registration."""
 
     def is_harmless(self, at: timedelta) -> bool:
         """Whether it runs no command and does not stand still: it may outlive its lease, as in a long outage."""
