@@ -1,18 +1,20 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 
+from queuectl.application.work.duty import WorkerPorts
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import DatabaseFull, ValueRefused
 from queuectl.domain.events import EndLate, EndRefused, EndSpooled, EventSink, JobSettled
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import OutcomeSpool
-from queuectl.domain.ports.work import Run, Settled, Settlement, Work
-from queuectl.domain.worker import Lease
+from queuectl.domain.ports.work import DecideEnd, Run, Settled, Settlement, Work
+
+Claim = Callable[[Sequence[AttemptEnd], DecideEnd], tuple[Sequence[Settled], Sequence[Run]]]
+"""`Work.settle_and_claim`, for a claim that has been decided on."""
 
 
 @dataclass(slots=True)
@@ -25,13 +27,11 @@ class _Waiting:
 class Unsettled:
     """The ends of attempts that a worker has yet to record, in the order in which they came."""
 
-    def __init__(
-        self, *, work: Work, spool: OutcomeSpool, events: EventSink, chance: Callable[[], float] = lambda: 0.0
-    ) -> None:
-        self._work = work
-        self._spool = spool
-        self._events = events
-        self._chance = chance
+    def __init__(self, ports: WorkerPorts) -> None:
+        self._work = ports.work
+        self._spool = ports.spool
+        self._events = ports.events
+        self._chance = ports.chance
         self._waiting: list[_Waiting] = []
         self._refused: set[tuple[str, int]] = set()
 
@@ -58,19 +58,16 @@ class Unsettled:
             except ValueRefused as error:
                 self._refuse(self._waiting.pop(0), error)
 
-    def settle_and_claim(
-        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
-    ) -> Sequence[Run]:
+    def settle_and_claim(self, claim: Claim) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
-        claim = partial(self._work.settle_and_claim, queues=queues, limit=limit, at=at, suspects=suspects)
         ends = [each.end for each in self._waiting]
         try:
-            settled, runs = claim(ends, self._decide, lease)
+            settled, runs = claim(ends, self._decide)
         except (DatabaseFull, ValueRefused):
             if not ends:
                 raise
             self.settle()  # one by one, so that each is as well recorded as it can be
-            settled, runs = claim([], self._decide, lease)
+            settled, runs = claim([], self._decide)
         self._recorded(settled)
         return runs
 
