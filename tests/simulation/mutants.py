@@ -183,7 +183,7 @@ class WorkerThatStartsWhateverItClaimed(Worker):
 
     def _start(self, run: Run) -> None:
         self._context.slots.running[run.job.id] = run
-        self._runner.start(run)
+        self._context.ports.runner.start(run)
 
 
 class JobsThatHideWhatIsHeld(InMemoryWork):
