@@ -132,7 +132,7 @@ class Container(containers.DeclarativeContainer):
     local_processes = _one("adapters.host.registry", "FileLocalProcesses", private_directory)
     local_workers = _call(
         "application.fleet",
-        "find_workers",
+        "LocalWorkers",
         local_processes,
         stands_still=is_standing_still,
         monotonic=providers.Object(time.monotonic),
