@@ -29,9 +29,9 @@ from queuectl.domain.errors import QueueError
 from queuectl.domain.job import TERMINAL, Job
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.worker import Process
-from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess
+from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess, check
 from queuectl.drill.plan import FROZEN_LEASES, Document, Fault, Order, Step, batches, faults, read_ledger, undisturbed
-from queuectl.drill.report import Report, report_on
+from queuectl.drill.report import Report
 from queuectl.settings import Settings
 
 LEASE = timedelta(seconds=2)
@@ -131,7 +131,8 @@ class Drill:
             self._program.stop_workers()
             self._evidence.look(at_once=True)
             history = self._evidence.history()
-            return report_on(history, faults=self._faults, rescues=self._evidence.rescues())
+            rescues = self._evidence.rescues()
+            return Report(history=history, faults=self._faults, rescues=rescues, violations=check(history))
         finally:
             self._stop_everything()
 
