@@ -72,8 +72,7 @@ class Memory:
         return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
 
     def alive(self, worker_id: str) -> WorkerRecord | None:
-        worker = self.workers.get(worker_id)
-        return worker if worker and worker.state in LIVE else None
+        return next((it for it in self.workers.values() if it.id == worker_id and it.state in LIVE), None)
 
     def change(self, worker_id: str, **changes: Any) -> bool:  # noqa: ANN401 - fields of a worker
         if worker := self.alive(worker_id):
@@ -137,8 +136,7 @@ class InMemoryJobs(InMemory):
         return found[:limit]
 
     def change(self, job_id: str, decide: Decide) -> Job:
-        job = decide(self._memory.found(job_id))
-        self._memory.store([job])
+        self._memory.store([job := decide(self._memory.found(job_id))])
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
@@ -178,9 +176,8 @@ class InMemoryWork(InMemory):
         due = [job for job in waiting if job.is_due(at) and _among(job.queue, queues)]
         runs = []
         for before in sorted(due, key=lambda job: job.claim_order)[:limit]:
-            job = before.claimed(lease, at)
+            self._memory.store([job := before.claimed(lease, at)])
             key = job.id, job.attempts
-            self._memory.store([job])
             self._memory.due[key] = before.run_at
             self._memory.attempts[key] = Attempt(*key, lease=lease, host=worker.host, started_at=at)
             runs.append(Run(job=job, lease=lease, policy=Policy.of(self._memory.config)))
@@ -196,8 +193,7 @@ class InMemoryWork(InMemory):
             return Settled(Settlement.GONE, None)
         job = self._memory.jobs[end.job_id]
         if job.lease == end.lease and attempt.outcome is None:
-            job = decide(job, end)
-            self._memory.store([job])
+            self._memory.store([job := decide(job, end)])
             self._memory.end_attempt(key, end.at, end.result)
         elif (attempt.outcome, attempt.finished_at) != (end.result.outcome, end.at):
             output = attempt.output if attempt.output.content else end.result.output
@@ -216,8 +212,7 @@ class InMemoryWork(InMemory):
 
     def first_due(self, *, queues: Chosen) -> FirstDue:
         jobs = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE and _among(job.queue, queues)]
-        moments = [min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)]
-        return FirstDue(*moments)
+        return FirstDue(*(min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)))
 
     def rescue(
         self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool, silent_since: Moment = None
@@ -227,9 +222,9 @@ class InMemoryWork(InMemory):
             return []
         held, before = self._memory.held_by(worker_id), self._memory.lost_by(worker_id, at)
         rescued = [decide(job, len(held) == 1 and not before) for job in held]
-        for was, job in zip(held, rescued, strict=True):
-            result = RunResult(outcome=Outcome.LOST, error=job.last_error)
-            self._memory.end_attempt((job.id, was.attempts), job.updated_at, result)
+        for job in rescued:
+            lost = RunResult(outcome=Outcome.LOST, error=job.last_error)
+            self._memory.end_attempt((job.id, job.attempts), job.updated_at, lost)
         self._memory.store(rescued)
         self._memory.change(worker_id, state=WorkerState.LOST)
         return rescued
@@ -306,8 +301,7 @@ def _ran(attempt: Attempt) -> timedelta:
 
 def _percentiles(spans: list[timedelta]) -> Percentiles:
     in_order = sorted(spans)
-    p50, p95 = (in_order[math.ceil(len(spans) * part) - 1] if spans else None for part in (0.5, 0.95))
-    return Percentiles(p50=p50, p95=p95)
+    return Percentiles(*(in_order[math.ceil(len(spans) * part) - 1] if spans else None for part in (0.5, 0.95)))
 
 
 def _totals(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Totals]:
