@@ -1,7 +1,7 @@
 """The verdict on a drill: its counts, as JSON and as people read it."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,18 +17,14 @@ from queuectl.presentation.views import View, seconds
 class Report:
     """What a drill has seen, and the verdict on it.
 
-    `rescues` are the times from each fault that cost an attempt its worker to the moment when its job was taken back.
+    `slowest_rescue` is the longest time from a fault that cost an attempt its worker to the moment when its job was
+    taken back; None: no rescue was needed.
     """
 
     history: History
     faults: Mapping[Fault, int]
-    rescues: Collection[timedelta]
+    slowest_rescue: timedelta | None
     violations: Sequence[Violation]
-
-    @property
-    def slowest_rescue(self) -> timedelta | None:
-        """The longest of these times; None: no rescue was needed."""
-        return max(self.rescues, default=None)
 
     @property
     def counts(self) -> Mapping[str, int | None]:

@@ -86,23 +86,18 @@ def scratch(settings: Settings, *, keep: bool) -> Iterator[Scene]:
     """A queue of its own beside the user's, with nothing in it; removed at the end, however that comes, unless kept."""
     queue = Container(settings=settings).scratch()
     directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=queue.directory))
-    is_made = False
-    try:
+    with contextlib.ExitStack() as clear_away:
+        clear_away.callback(shutil.rmtree, directory, ignore_errors=True)
         url = queue.make(directory)
-        is_made = True
+        clear_away.callback(queue.remove)
+        if keep:
+            clear_away.pop_all()
         yield Scene(
             settings=replace(settings, database_url=url, log_dir=directory / "logs"),
             directory=directory,
             token=secrets.token_hex(8),
             name=queue.name,
         )
-    finally:
-        if not (keep and is_made):
-            try:
-                if is_made:
-                    queue.remove()
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
 
 
 class Drill:
@@ -131,8 +126,8 @@ class Drill:
             self._program.stop_workers()
             self._evidence.look(at_once=True)
             history = self._evidence.history()
-            rescues = self._evidence.rescues()
-            return Report(history=history, faults=self._faults, rescues=rescues, violations=check(history))
+            slowest = max(self._evidence.rescues(), default=None)
+            return Report(history=history, faults=self._faults, slowest_rescue=slowest, violations=check(history))
         finally:
             self._stop_everything()
 
@@ -302,8 +297,7 @@ class Evidence:
 
     def jobs(self) -> Sequence[Job]:
         """The jobs as they are now."""
-        jobs: Sequence[Job] = search_jobs(self._container.queue())
-        return jobs
+        return search_jobs(self._container.queue())
 
     def rescues(self) -> list[timedelta]:
         """The time from each hit that cost an attempt its worker to the moment when its job was taken back."""

@@ -218,7 +218,7 @@ def test_a_drill() -> None:
             ledger=[Entry("drill-0007", 2, "start")],
             processes=None,
         ),
-        rescues=[SECOND, 1.25 * SECOND],
+        slowest_rescue=1.25 * SECOND,
         faults={Fault.KILL_WORKER: 9, Fault.FREEZE: 3},
         violations=[Violation(Invariant.NO_OVERLAP, "drill-0007", "two at a time")],
     )
@@ -264,7 +264,7 @@ def test_an_error() -> None:
     ],
 )
 def test_each_kind_of_error_has_its_exit_code(error: QueueError, code: int) -> None:
-    assert exit_code(error) == code
+    assert exit_code(type(error)) == code
 
 
 def test_whole_seconds_are_integers() -> None:
