@@ -675,7 +675,7 @@ class TestOutage:
         harness.runner.end("job-1", a_failure())
         harness.memory.answers_lost = 1
         harness.clock.advance(SECOND)
-        assert not harness.heartbeat.lost
+        assert not harness.heartbeat.lease.lost
         harness.turn(3, renew=False)
         assert (harness.memory.jobs["job-1"].failures, harness.outcomes()) == (1, [Outcome.FAILED])
         assert len(harness.heard(JobSettled)) == 1

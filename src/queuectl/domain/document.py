@@ -169,8 +169,8 @@ def _matching(value: object, pattern: re.Pattern[str], meaning: str) -> str:
 
 def _integer(low: int, high: int, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        said = str(value) if isinstance(value, float) else _number_shown(value)
-        raise ValueError(f"must be an integer from {low} to {high}, not {said}")
+        is_short = isinstance(value, float) or (type(value) is int and abs(value) < 10**20)
+        raise ValueError(f"must be an integer from {low} to {high}, not {value if is_short else _kind(value)}")
     return value
 
 
@@ -255,20 +255,13 @@ MEANT = {
 
 def _unknown_field(key: str) -> str:
     near = MEANT.get(key.lower()) or nearest(key, FIELDS, likeness=0.6)
-    return f"unknown field {_shown(key)}" + (
-        f": did you mean {near}?" if near else f"; the fields are {', '.join(FIELDS)}"
-    )
+    hint = f": did you mean {near}?" if near else f"; the fields are {', '.join(FIELDS)}"
+    return f"unknown field {_shown(key)}{hint}"
 
 
 def _located(error: json.JSONDecodeError) -> str:
     where = f"character {error.pos + 1}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
     return f"{error.msg[:1].lower()}{error.msg[1:]} at {where}"
-
-
-def _number_shown(value: object) -> str:
-    return (
-        str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**20 else _kind(value)
-    )
 
 
 def _shown(text: str) -> str:

@@ -33,7 +33,7 @@ class Claims:
         self._worker = worker
         self._slots = worker.slots
         self._suspects = suspects
-        self._claim_at = worker.elapsed()
+        self._claim_at = worker.ports.elapsed()
         self._doubt_ends = AT_ONCE
         self.is_idle = False
         """True when the last claim has left slots free."""
@@ -41,7 +41,7 @@ class Claims:
     @property
     def are_in_doubt(self) -> bool:
         """True while a claim whose answer was lost may still be made."""
-        return self._worker.elapsed() < self._doubt_ends
+        return self._worker.ports.elapsed() < self._doubt_ends
 
     @property
     def due_at(self) -> timedelta:
@@ -71,9 +71,9 @@ class Claims:
         if suspects and not claimed:
             self._suspects.are_taken()
         self.is_idle = bool(suspects) or len(claimed) < limit  # after a suspect: look first for the next one
-        self._claim_at = self._worker.elapsed() + POLL
+        self._claim_at = self._worker.ports.elapsed() + POLL
         if self.is_idle and self._free and self._is_any_due():  # others were quicker, or more has come
-            self._claim_at = self._worker.elapsed() + CONTENDED
+            self._claim_at = self._worker.ports.elapsed() + CONTENDED
 
     def give_back_orphaned(self, policy: Policy) -> timedelta:
         """Release what a claim took whose answer was lost: while this worker lives, no one else would.
@@ -102,7 +102,7 @@ class Claims:
         try:
             return self._worker.outcomes.settle_and_claim(claim)
         except CommitUnknown:
-            self._doubt_ends = self._worker.elapsed() + DOUBT
+            self._doubt_ends = self._worker.ports.elapsed() + DOUBT
             raise
 
     def _is_any_due(self) -> bool:
@@ -113,5 +113,5 @@ class Claims:
         first_due = min((it for it in (first if is_any else [first.job]) if it is not None), default=None)
         if first_due is not None and first_due <= now:
             return True
-        self._claim_at = self._worker.elapsed() + (POLL if first_due is None else min(POLL, first_due - now))
+        self._claim_at = self._worker.ports.elapsed() + (POLL if first_due is None else min(POLL, first_due - now))
         return False

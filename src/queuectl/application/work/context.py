@@ -1,7 +1,6 @@
 """The parts of a worker that its duties share."""
 
 from collections.abc import Collection
-from datetime import timedelta
 
 from queuectl.application.work.duty import WorkerPorts
 from queuectl.application.work.lease import Heartbeat
@@ -22,7 +21,7 @@ class Context:
         self.heartbeat = heartbeat
         self.ports = ports
         self.outcomes = Unsettled(ports)
-        self.slots = Slots(worker_id, concurrency, heartbeat=heartbeat, outcomes=self.outcomes, ports=ports)
+        self.slots = Slots(worker_id, concurrency, lease=heartbeat.lease, outcomes=self.outcomes, ports=ports)
         self.policy = Policy.of({})
         """The policy that it has read last: by `refresh`, or with a claim."""
 
@@ -39,7 +38,3 @@ class Context:
     def first_due(self) -> FirstDue:
         """Ask when the first of the jobs that could be claimed are due. Raises DatabaseUnavailable."""
         return self.ports.work.first_due(queues=self.queues)
-
-    def elapsed(self) -> timedelta:
-        """The time since boot."""
-        return self.ports.elapsed()

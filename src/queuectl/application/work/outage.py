@@ -38,7 +38,7 @@ class DatabaseDuties:
             return
         try:
             for duty in self._duties:
-                duty.run(self._worker.elapsed())
+                duty.run(self._worker.ports.elapsed())
         except DatabaseReplaced as error:
             self._worker.slots.abandon()
             self._worker.heartbeat.give_up(error.message)

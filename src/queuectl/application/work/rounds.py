@@ -26,7 +26,7 @@ class Rounds:
     def __init__(self, worker: Context, looks: Sequence[Look]) -> None:
         self._worker = worker
         self._looks = looks
-        self._due_at = worker.elapsed()
+        self._due_at = worker.ports.elapsed()
         self._is_asked = False
 
     @property
@@ -40,7 +40,7 @@ class Rounds:
 
     def begin_anew(self) -> None:
         """Have a round be due now: the last one has come to nothing."""
-        self._due_at = self._worker.elapsed()
+        self._due_at = self._worker.ports.elapsed()
 
     def run(self, now: timedelta) -> None:
         """Make a round, if it is time. Raises DatabaseUnavailable."""
@@ -50,4 +50,4 @@ class Rounds:
         self._worker.outcomes.settle()  # what has ended is no orphaned claim, and not to be rescued
         policy = self._worker.refresh()
         pause = min([MAX_INTERVAL, *(look(policy) for look in self._looks)])
-        self._due_at = self._worker.elapsed() + max(pause, MIN_INTERVAL) * (1 + self._worker.ports.chance() / 4)
+        self._due_at = self._worker.ports.elapsed() + max(pause, MIN_INTERVAL) * (1 + self._worker.ports.chance() / 4)

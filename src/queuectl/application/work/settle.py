@@ -28,10 +28,7 @@ class Unsettled:
     """The ends of attempts that a worker has yet to record, in the order in which they came."""
 
     def __init__(self, ports: WorkerPorts) -> None:
-        self._work = ports.work
-        self._spool = ports.spool
-        self._events = ports.events
-        self._chance = ports.chance
+        self._ports = ports
         self._waiting: list[_Waiting] = []
         self._refused: set[tuple[str, int]] = set()
 
@@ -54,7 +51,7 @@ class Unsettled:
         """
         while self._waiting:
             try:
-                self._recorded(self._work.settle([self._waiting[0].end], self._decide))
+                self._recorded(self._ports.work.settle([self._waiting[0].end], self._decide))
             except ValueRefused as error:
                 self._refuse(self._waiting.pop(0), error)
 
@@ -78,34 +75,34 @@ class Unsettled:
     def spool(self) -> None:
         """Have them outlive this process, as far as there is room: the database does not take them now."""
         for each in self._waiting:
-            if not each.is_spooled and self._spool.spool(each.end):
+            if not each.is_spooled and self._ports.spool.spool(each.end):
                 each.is_spooled = True
-                self._events(EndSpooled(end=each.end))
+                self._ports.events(EndSpooled(end=each.end))
 
     def drop(self) -> None:
         """Drop them: their jobs are gone with the database that held them."""
         for each in self._waiting:
             if each.is_spooled:
-                self._spool.discard(each.end)
+                self._ports.spool.discard(each.end)
         self._waiting = []
 
     def _decide(self, job: Job, end: AttemptEnd) -> Job:
         policy = next(each.policy for each in self._waiting if each.end[:4] == end[:4])  # its output may be left out
-        return job.settled(end.result, end.at, policy, self._chance())
+        return job.settled(end.result, end.at, policy, self._ports.chance())
 
     def _refuse(self, each: _Waiting, error: ValueRefused) -> None:
         if not each.is_spooled:
-            self._spool.spool(each.end)
+            self._ports.spool.spool(each.end)
         self._refused.add((each.end.job_id, each.end.number))
-        self._events(EndRefused(end=each.end, error=error.message))
+        self._ports.events(EndRefused(end=each.end, error=error.message))
 
     def _recorded(self, settled: Sequence[Settled]) -> None:
         """These became of the first that waited."""
         done, self._waiting = self._waiting[: len(settled)], self._waiting[len(settled) :]
         for each, what in zip(done, settled, strict=True):
             if each.is_spooled:
-                self._spool.discard(each.end)
-            _announce(self._events, each.end, what)
+                self._ports.spool.discard(each.end)
+            _announce(self._ports.events, each.end, what)
 
 
 def settle_spooled(policy: Policy, *, work: Work, spool: OutcomeSpool, events: EventSink) -> None:

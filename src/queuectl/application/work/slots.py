@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from queuectl.application.work.duty import NEVER, WorkerPorts
-from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.lease import LeaseTerm
 from queuectl.application.work.retry_clock import RetryClock
 from queuectl.application.work.settle import Unsettled
 from queuectl.domain.attempt import Outcome, RunResult
@@ -27,7 +27,7 @@ class Slots:
     """The runs of the worker. The end of each goes on to `outcomes`, to be recorded."""
 
     def __init__(
-        self, worker_id: str, concurrency: int, *, heartbeat: Heartbeat, outcomes: Unsettled, ports: WorkerPorts
+        self, worker_id: str, concurrency: int, *, lease: LeaseTerm, outcomes: Unsettled, ports: WorkerPorts
     ) -> None:
         self.concurrency = concurrency
         self.running: dict[str, Run] = {}
@@ -37,7 +37,7 @@ class Slots:
         self.pause = RetryClock(elapsed=ports.elapsed, chance=ports.chance, backoff=PAUSES)
         """The pause of claims while the worker cannot start commands for reasons of its own: ever longer."""
         self._worker_id = worker_id
-        self._heartbeat = heartbeat
+        self._lease = lease
         self._outcomes = outcomes
         self._ports = ports
         self._doubtful: dict[str, tuple[RunResult, timedelta]] = {}
@@ -59,7 +59,7 @@ class Slots:
     def start(self, run: Run) -> None:
         """Run what has been claimed, unless something has happened while the answer to the claim was under way."""
         self.running[run.job.id] = run
-        if self._heartbeat.lost:
+        if self._lease.lost:
             self._end(run, RunResult(outcome=Outcome.LOST, error="not started: the worker had lost its lease"))
         elif run.job.cancel_requested_at:
             self._end(run, RunResult(outcome=Outcome.CANCELLED, error="not started"))

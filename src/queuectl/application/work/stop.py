@@ -46,13 +46,13 @@ class LostLease:
         """The moment at which the lease is lost if no renewal succeeds."""
         if self._worker.slots.is_lease_lost:
             return NEVER
-        return self._worker.elapsed() + self._worker.heartbeat.time_left
+        return self._worker.ports.elapsed() + self._worker.heartbeat.lease.time_left
 
     def run(self, _now: timedelta) -> None:
         """Take notice, once."""
-        slots, ports, heartbeat = self._worker.slots, self._worker.ports, self._worker.heartbeat
-        if slots.is_lease_lost or not (reason := heartbeat.lost):
+        slots, ports, lease = self._worker.slots, self._worker.ports, self._worker.heartbeat.lease
+        if slots.is_lease_lost or not (reason := lease.lost):
             return
         slots.is_lease_lost = True
         ports.events(LeaseLost(worker=self._worker.id, reason=reason))
-        ports.runner.stop(Outcome.LOST, grace=heartbeat.lease.interval)
+        ports.runner.stop(Outcome.LOST, grace=lease.interval)

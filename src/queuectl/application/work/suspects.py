@@ -38,13 +38,13 @@ class Suspects:
         elif self._make_room_at is None:
             least, most = PATIENCE_WITH_OTHERS
             patience = self._worker.policy.lease * (least + (most - least) * self._worker.ports.chance())
-            self._make_room_at = self._worker.elapsed() + patience
+            self._make_room_at = self._worker.ports.elapsed() + patience
 
     def forbid_claims(self) -> bool:
         """Forbid claims beside what runs: where that is a suspect, or one has waited long enough."""
         if self._slots.concurrency == 1 or not self._slots.running:
             return False
-        makes_room = self._make_room_at is not None and self._make_room_at <= self._worker.elapsed()
+        makes_room = self._make_room_at is not None and self._make_room_at <= self._worker.ports.elapsed()
         return makes_room or any(run.job.suspect for run in self._slots.running.values())
 
     def are_wanted(self) -> bool | None:

@@ -96,11 +96,11 @@ class Worker:
         """Make one turn: wait until something happens or is due, at most `patience`; then run every duty."""
         ended = self._context.ports.runner.wait(min(patience, self._time_to_next()))
         self._stops.run(
-            self._context.elapsed()
+            self._context.ports.elapsed()
         )  # first: a command that ended by the signal that stops the worker is released
         self._context.slots.take(ended)
         for duty in self._duties:
-            duty.run(self._context.elapsed())
+            duty.run(self._context.ports.elapsed())
 
     def _time_to_next(self) -> timedelta:
-        return max(timedelta(), min(duty.due_at for duty in self._duties) - self._context.elapsed())
+        return max(timedelta(), min(duty.due_at for duty in self._duties) - self._context.ports.elapsed())
