@@ -49,6 +49,11 @@ EXIT_CODES = (
 )
 
 
-def exit_code(kind: type[QueueError]) -> int:
+def exit_code(error: QueueError) -> int:
+    """The exit code of that error."""
+    return exit_code_of(type(error))
+
+
+def exit_code_of(kind: type[QueueError]) -> int:
     """The exit code of errors of that kind."""
     return next((row.code for row in EXIT_CODES if issubclass(kind, row.errors)), FAILED)

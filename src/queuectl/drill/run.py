@@ -108,7 +108,7 @@ class Drill:
         self._log = log
         self._ledger = scene.ledger
         self._container = Container(settings=scene.settings)
-        self._program = Program(scene)
+        self._program = Program(scene, workers=order.workers)
         self._evidence = Evidence(self._container, scene)
         self._faults: Counter[Fault] = Counter()
         self._frozen: list[tuple[float, LocalProcess]] = []
@@ -119,7 +119,7 @@ class Drill:
             self._container.storage().initialise()
             for key, value in POLICY.items():
                 set_setting(self._container.queue(), key, value)
-            self._start()
+            self._program.start_workers()
             self._disturb()
             self._wait_for_the_end()
             self._thaw(at_once=True)
@@ -130,9 +130,6 @@ class Drill:
             return Report(history=history, faults=self._faults, slowest_rescue=slowest, violations=check(history))
         finally:
             self._stop_everything()
-
-    def _start(self) -> None:
-        self._program.start_workers(self._order.workers)
 
     def _workers(self) -> LocalWorkers:
         workers: LocalWorkers = self._container.local_workers()
@@ -154,7 +151,7 @@ class Drill:
     def _strike(self, step: Step) -> None:
         workers = self._workers()
         if not workers.alive:
-            self._start()
+            self._program.start_workers()
             workers = self._workers()
         victim = workers.alive[int(step.chosen * len(workers.alive))]
         match step.fault:
@@ -166,12 +163,12 @@ class Drill:
                 self._frozen.append((time.monotonic() + (LEASE * FROZEN_LEASES).total_seconds(), victim))
             case Fault.KILL_SUPERVISOR:
                 self._signal(step, victim.supervisor, signal.SIGKILL)
-                self._start()
+                self._program.start_workers()
             case Fault.STOP | Fault.FORCE_STOP:
                 self._faults[step.fault] += 1
                 self._log(f"all workers are {step.fault}, and started again")
                 self._program.stop_workers(force=step.fault is Fault.FORCE_STOP)
-                self._start()
+                self._program.start_workers()
 
     def _hit_worker(self, step: Step, victim: LocalProcess, number: signal.Signals) -> None:
         at = self._container.clock()()
@@ -203,7 +200,7 @@ class Drill:
             if all(job.state in TERMINAL for job in self._evidence.jobs()):
                 return
             if not self._workers().alive:
-                self._start()
+                self._program.start_workers()
             time.sleep(10 * TICK)
 
     def _stop_everything(self) -> None:
@@ -225,16 +222,17 @@ class Drill:
 class Program:
     """The real `queuectl`, called as a user calls it, each time in a process of its own."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, *, workers: int) -> None:
+        self._workers = workers
         self._environ = {name: text for name, text in os.environ.items() if not name.startswith("QUEUECTL_")} | {
             "QUEUECTL_DATABASE_URL": scene.settings.database_url,
             "QUEUECTL_LOG_DIR": str(scene.settings.log_dir),
             MARK: scene.token,
         }
 
-    def start_workers(self, count: int) -> None:
-        """Start so many in the background. Raises QueueError."""
-        self._call("worker", "start", f"--count={count}", f"--concurrency={CONCURRENCY}")
+    def start_workers(self) -> None:
+        """Start them in the background. Raises QueueError."""
+        self._call("worker", "start", f"--count={self._workers}", f"--concurrency={CONCURRENCY}")
 
     def stop_workers(self, *, force: bool = False) -> None:
         """Stop all, or as many as end in time."""

@@ -264,7 +264,7 @@ def test_an_error() -> None:
     ],
 )
 def test_each_kind_of_error_has_its_exit_code(error: QueueError, code: int) -> None:
-    assert exit_code(type(error)) == code
+    assert exit_code(error) == code
 
 
 def test_whole_seconds_are_integers() -> None:

@@ -78,7 +78,7 @@ class Reporter:
         self._write(
             error_view(error.code, error.message, error.hint, problems), problems or (error.message,), error.hint
         )
-        return exit_code(type(error))
+        return exit_code(error)
 
     def usage_error(self, error: click.ClickException) -> int:
         """A command line that cannot be understood, and where its help is."""

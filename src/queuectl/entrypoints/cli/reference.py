@@ -14,7 +14,7 @@ import click
 
 from queuectl.domain import errors
 from queuectl.domain.errors import QueueError
-from queuectl.domain.exit_codes import EXIT_CODES, FAILED, USAGE, exit_code
+from queuectl.domain.exit_codes import EXIT_CODES, FAILED, USAGE, exit_code_of
 from queuectl.domain.policy import SETTINGS
 from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Group
 from queuectl.entrypoints.cli.help import SEVERAL
@@ -281,7 +281,7 @@ def _exit_codes() -> Iterator[str]:
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, QueueError)]
     codes: dict[int, dict[str, None]] = {USAGE: {"usage": None}, FAILED: {"failed": None}}
     for kind in kinds:
-        codes.setdefault(exit_code(kind), {})[kind.code] = None
+        codes.setdefault(exit_code_of(kind), {})[kind.code] = None
     rows = [
         (str(row.code), " ".join(row.meaning.split()), ", ".join(f"`{code}`" for code in codes.get(row.code, ())))
         for row in EXIT_CODES
