@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
@@ -18,8 +18,9 @@ from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 
-F = TypeVar("F")
 Chosen = Collection[str]
+Ends = Sequence[AttemptEnd]
+Moment = datetime | None
 
 LIVE = (WorkerState.RUNNING, WorkerState.STOPPING)
 
@@ -70,6 +71,14 @@ class Memory:
     def held_by(self, worker_id: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.lease is not None and job.lease.worker == worker_id]
 
+    def alive(self, worker_id: str) -> WorkerRecord | None:
+        return next((it for it in self.workers.values() if it.id == worker_id and it.state in LIVE), None)
+
+    def change(self, worker_id: str, **changes: Any) -> bool:  # noqa: ANN401 - fields of a worker
+        if worker := self.alive(worker_id):
+            self.workers[worker_id] = replace(worker, **changes)
+        return worker is not None
+
     def lost_by(self, worker_id: str, at: datetime) -> list[Attempt]:
         worker = self.workers[worker_id]
         since = min(worker.renewed_at, at) - (worker.lease_expires_at - worker.renewed_at)
@@ -77,8 +86,7 @@ class Memory:
         return [it for it in lost if it.finished_at is not None and it.finished_at >= since]
 
     def end_attempt(self, key: tuple[str, int], at: datetime, result: RunResult) -> None:
-        values = {name: getattr(result, name) for name in RunResult._fields}
-        self.attempts[key] = self.attempts[key]._replace(finished_at=at, **values)
+        self.attempts[key] = self.attempts[key]._replace(finished_at=at, **result._asdict())
 
     def remove(self, job_id: str) -> None:
         del self.jobs[job_id]
@@ -86,28 +94,25 @@ class Memory:
             del self.attempts[key], self.due[key]
 
 
-def in_transactions(fake: type[F]) -> type[F]:
-    """Have every public method of the fake be one transaction."""
-    for name, method in list(vars(fake).items()):
-        if not name.startswith("_"):
-            setattr(fake, name, _within(method))
-    return fake
+class InMemory:
+    """A fake. Every public method is one transaction."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def __init_subclass__(cls) -> None:
+        for name, method in [it for it in vars(cls).items() if not it[0].startswith("_")]:
+            setattr(cls, name, _in_transaction(method))
 
 
-def _within(method: Callable[..., object]) -> Callable[..., object]:
-    def within(self: Any, *args: object, **kwargs: object) -> object:  # noqa: ANN401 - any of the fakes
+def _in_transaction(method: Callable[..., object]) -> Callable[..., object]:
+    def within(self: InMemory, *args: object, **kwargs: object) -> object:
         with self._memory.transaction():
             return method(self, *args, **kwargs)
 
     return within
 
 
-class InMemory:
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-
-@in_transactions
 class InMemoryJobs(InMemory):
     def add(self, jobs: Iterable[Job]) -> None:
         new = list(jobs)
@@ -131,8 +136,7 @@ class InMemoryJobs(InMemory):
         return found[:limit]
 
     def change(self, job_id: str, decide: Decide) -> Job:
-        job = decide(self._memory.found(job_id))
-        self._memory.store([job])
+        self._memory.store([job := decide(self._memory.found(job_id))])
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
@@ -152,7 +156,6 @@ class InMemoryJobs(InMemory):
         return removed
 
 
-@in_transactions
 class InMemoryAttempts(InMemory):
     def attempts_of(self, job_id: str) -> Sequence[Attempt]:
         return [attempt for (owner, _), attempt in sorted(self._memory.attempts.items()) if owner == job_id]
@@ -162,7 +165,6 @@ class InMemoryAttempts(InMemory):
         return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
 
 
-@in_transactions
 class InMemoryWork(InMemory):
     def claim(
         self, lease: Lease, *, queues: Chosen, limit: int, at: datetime, suspects: bool | None = None
@@ -174,15 +176,14 @@ class InMemoryWork(InMemory):
         due = [job for job in waiting if job.is_due(at) and _among(job.queue, queues)]
         runs = []
         for before in sorted(due, key=lambda job: job.claim_order)[:limit]:
-            job = before.claimed(lease, at)
+            self._memory.store([job := before.claimed(lease, at)])
             key = job.id, job.attempts
-            self._memory.store([job])
             self._memory.due[key] = before.run_at
             self._memory.attempts[key] = Attempt(*key, lease=lease, host=worker.host, started_at=at)
             runs.append(Run(job=job, lease=lease, policy=Policy.of(self._memory.config)))
         return runs
 
-    def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
+    def settle(self, ends: Ends, decide: DecideEnd) -> Sequence[Settled]:
         return [self._settled(end, decide) for end in ends]
 
     def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
@@ -192,8 +193,7 @@ class InMemoryWork(InMemory):
             return Settled(Settlement.GONE, None)
         job = self._memory.jobs[end.job_id]
         if job.lease == end.lease and attempt.outcome is None:
-            job = decide(job, end)
-            self._memory.store([job])
+            self._memory.store([job := decide(job, end)])
             self._memory.end_attempt(key, end.at, end.result)
         elif (attempt.outcome, attempt.finished_at) != (end.result.outcome, end.at):
             output = attempt.output if attempt.output.content else end.result.output
@@ -201,84 +201,60 @@ class InMemoryWork(InMemory):
             return Settled(Settlement.LATE, None)
         return Settled(Settlement.RECORDED, job)
 
-    def settle_and_claim(
-        self,
-        ends: Sequence[AttemptEnd],
-        decide: DecideEnd,
-        lease: Lease,
-        **asked: Any,  # noqa: ANN401 - as of a claim
-    ) -> tuple[Sequence[Settled], Sequence[Run]]:
+    def settle_and_claim(self, ends: Ends, decide: DecideEnd, lease: Lease, **asked: Any) -> tuple[Any, Any]:  # noqa: ANN401 - as of both
         return self.settle(ends, decide), self.claim(lease, **asked)
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         return self._memory.held_by(worker_id)
 
     def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
-        held = [job for job in self._memory.held_by(worker_id) if job.id in job_ids]
-        return [job for job in held if job.cancel_requested_at is not None]
+        return [it for it in self._memory.held_by(worker_id) if it.id in job_ids and it.cancel_requested_at]
 
     def first_due(self, *, queues: Chosen) -> FirstDue:
         jobs = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE and _among(job.queue, queues)]
-        moments = [min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)]
-        return FirstDue(*moments)
+        return FirstDue(*(min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)))
 
     def rescue(
-        self,
-        worker_id: str,
-        decide: DecideLost,
-        *,
-        at: datetime,
-        proved_dead: bool,
-        silent_since: datetime | None = None,
+        self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool, silent_since: Moment = None
     ) -> Sequence[Job]:
-        worker = self._memory.workers.get(worker_id)
-        if worker is None or worker.state not in LIVE:
-            return []
-        if worker.lease_expires_at > at and not (proved_dead or worker.renewed_at == silent_since):
+        worker = self._memory.alive(worker_id)
+        if worker is None or (worker.lease_expires_at > at and not proved_dead and worker.renewed_at != silent_since):
             return []
         held, before = self._memory.held_by(worker_id), self._memory.lost_by(worker_id, at)
         rescued = [decide(job, len(held) == 1 and not before) for job in held]
-        for was, job in zip(held, rescued, strict=True):
-            result = RunResult(outcome=Outcome.LOST, error=job.last_error)
-            self._memory.end_attempt((job.id, was.attempts), job.updated_at, result)
+        for job in rescued:
+            lost = RunResult(outcome=Outcome.LOST, error=job.last_error)
+            self._memory.end_attempt((job.id, job.attempts), job.updated_at, lost)
         self._memory.store(rescued)
-        self._memory.workers[worker_id] = replace(worker, state=WorkerState.LOST)
+        self._memory.change(worker_id, state=WorkerState.LOST)
         return rescued
 
 
-@in_transactions
 class InMemoryWorkers(InMemory):
     def register(self, worker: WorkerRecord) -> None:
         self._memory.workers[worker.id] = worker
 
     def renew(self, worker_id: str, *, state: WorkerState, at: datetime, until: datetime) -> bool:
-        worker = self._memory.workers.get(worker_id)
-        if worker is None or worker.state not in LIVE:
-            return False
-        self._memory.workers[worker_id] = replace(worker, state=state, renewed_at=at, lease_expires_at=until)
-        return True
+        return self._memory.change(worker_id, state=state, renewed_at=at, lease_expires_at=until)
 
     def retire(self, worker_id: str, *, at: datetime) -> None:
-        worker = self._memory.workers.get(worker_id)
-        if worker is not None and worker.state in LIVE and not self._memory.held_by(worker_id):
-            self._memory.workers[worker_id] = replace(worker, state=WorkerState.STOPPED, renewed_at=at)
+        if not self._memory.held_by(worker_id):
+            self._memory.change(worker_id, state=WorkerState.STOPPED, renewed_at=at)
 
     def live(self) -> Sequence[WorkerRecord]:
-        return self._chosen(lambda it: it.state in LIVE)
+        return [it for it in self._all() if it.state in LIVE]
 
     def expired_or_local(self, *, at: datetime, machine: str, beyond: datetime) -> Sequence[WorkerRecord]:
-        is_odd = lambda it: not at < it.lease_expires_at <= beyond or it.process.machine == machine  # noqa: E731
-        return self._chosen(lambda it: it.state in LIVE and is_odd(it))
+        return [it for it in self.live() if it.process.machine == machine or not at < it.lease_expires_at <= beyond]
 
     def stopped_on(self, machine: str) -> Sequence[WorkerRecord]:
-        return self._chosen(lambda it: it.state not in LIVE and it.process.machine == machine)
+        return [it for it in self._all() if it.state not in LIVE and it.process.machine == machine]
 
-    def _chosen(self, is_chosen: Callable[[WorkerRecord], bool]) -> list[WorkerRecord]:
-        chosen = sorted(filter(is_chosen, self._memory.workers.values()), key=lambda worker: worker.started_at)
-        return [replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in chosen]
+    def _all(self) -> Sequence[WorkerRecord]:
+        workers = sorted(self._memory.workers.values(), key=lambda worker: worker.started_at)
+        return [replace(worker, jobs=len(self._memory.held_by(worker.id))) for worker in workers]
 
 
-@in_transactions
 class InMemoryConfig(InMemory):
     def stored(self) -> Mapping[str, str]:
         return dict(self._memory.config)
@@ -290,25 +266,22 @@ class InMemoryConfig(InMemory):
         self._memory.config.pop(key, None)
 
 
-@in_transactions
 class InMemoryMeasurements(InMemory):
     def counts(self) -> Mapping[State, int]:
-        states = [job.state for job in self._memory.jobs.values()]
-        return {state: states.count(state) for state in State}
+        return {state: sum(job.state is state for job in self._memory.jobs.values()) for state in State}
 
     def due(self, *, at: datetime) -> Mapping[str, int]:
         return Counter(job.queue for job in self._memory.jobs.values() if job.is_due(at))
 
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
         ended = [it for it in self._memory.attempts.values() if it.finished_at and it.finished_at >= since]
-        done = [job for job in self._memory.jobs.values() if job.finished_at and job.finished_at >= since]
         ran = [attempt for attempt in ended if attempt.outcome in RAN]
         completions = [attempt.number for attempt in ended if attempt.outcome is Outcome.SUCCEEDED]
         return Metrics(
             since=since,
             attempts={outcome: [it.outcome for it in ended].count(outcome) for outcome in Outcome},
             completed=len(completions),
-            dead=[job.state for job in done].count(State.DEAD),
+            dead=sum(job.finished_at is not None and job.finished_at >= since for job in self._memory.dead()),
             retried=sum(number > 1 for number in completions),
             most_attempts=max(completions, default=0),
             wait=_percentiles([it.started_at - self._memory.due[it.job_id, it.number] for it in ran]),
@@ -328,8 +301,7 @@ def _ran(attempt: Attempt) -> timedelta:
 
 def _percentiles(spans: list[timedelta]) -> Percentiles:
     in_order = sorted(spans)
-    p50, p95 = (in_order[math.ceil(len(spans) * part) - 1] if spans else None for part in (0.5, 0.95))
-    return Percentiles(p50=p50, p95=p95)
+    return Percentiles(*(in_order[math.ceil(len(spans) * part) - 1] if spans else None for part in (0.5, 0.95)))
 
 
 def _totals(attempts: Iterable[tuple[str, Attempt]]) -> Sequence[Totals]:

@@ -132,7 +132,7 @@ class Container(containers.DeclarativeContainer):
     local_processes = _one("adapters.host.registry", "FileLocalProcesses", private_directory)
     local_workers = _call(
         "application.fleet",
-        "find_workers",
+        "LocalWorkers",
         local_processes,
         stands_still=is_standing_still,
         monotonic=providers.Object(time.monotonic),
@@ -217,14 +217,16 @@ class Container(containers.DeclarativeContainer):
     worker = providers.Factory(
         _Late("application.work.worker", "Worker"),
         ports=providers.Factory(
-            _Late("application.work.worker", "WorkerPorts"),
+            _Late("application.work.duty", "WorkerPorts"),
             work=work,
             config=config,
             runner=runner,
             spool=spool,
             events=events,
             new_lease_id=providers.Object(ids.new_lease_id),
-            time=_call("application.work.duty", "TimeAndChance", clock, elapsed, providers.Object(random.random)),
+            clock=clock,
+            elapsed=elapsed,
+            chance=providers.Object(random.random),
         ),
         fleet=providers.List(rescue),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from queuectl.domain.job import TERMINAL
-from queuectl.drill.judge import Call, History, Invariant, LeftProcess, Look, check, is_orphan
+from queuectl.drill.judge import Call, History, Invariant, JobRecord, LeftProcess, check, is_orphan
 from tests.faults import reading
 from tests.integration.driver import PATIENCE, Cli, Result, json_lines, processes_with, wait_until
 from tests.integration.ledger import Ledger
@@ -254,7 +254,7 @@ class Observer:
     """Looks at a queue again and again, in a thread of its own, and measures its processes."""
 
     def __init__(self, cli: Cli, url: str) -> None:
-        self.looks: list[Mapping[str, Look]] = []
+        self.looks: list[Mapping[str, JobRecord]] = []
         self.peaks: dict[str, float] = {}
         self._cli = cli
         self._url = url

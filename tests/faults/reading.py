@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from queuectl.drill.judge import AttemptRecord, JobRecord, Look
+from queuectl.drill.judge import AttemptRecord, JobRecord
 
 Query: TypeAlias = Callable[[str], Sequence[Sequence[Any]]]
 """Runs one statement; gives all its rows."""
@@ -58,15 +58,14 @@ class Rows:
 def read_rows(url: str) -> Rows:
     """All there is now."""
     with _opened(url) as query:
-        jobs = [JobRecord(*row) for row in query(JOBS)]
         attempts = [AttemptRecord(*row) for row in query(ATTEMPTS)]
-        return Rows({job.id: job for job in jobs}, attempts)
+        return Rows(_jobs(query), attempts)
 
 
-def look(url: str) -> dict[str, Look]:
-    """Every job's state and attempts now."""
+def look(url: str) -> dict[str, JobRecord]:
+    """Every job as it is now."""
     with _opened(url) as query:
-        return {job_id: Look(state, attempts) for job_id, state, attempts, *_ in query(JOBS)}
+        return _jobs(query)
 
 
 def damage(url: str) -> list[str]:
@@ -84,6 +83,10 @@ def damage(url: str) -> list[str]:
 def path_of(url: str) -> str:
     """The file of an SQLite URL."""
     return url.removeprefix("sqlite:///")
+
+
+def _jobs(query: Query) -> dict[str, JobRecord]:
+    return {row[0]: JobRecord(*row) for row in query(JOBS)}
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ from queuectl.application.duties.rescue import Rescue
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.queue import Queue
-from queuectl.application.work.duty import TimeAndChance
+from queuectl.application.work.duty import WorkerPorts
 from queuectl.application.work.lease import Heartbeat, LeaseTerm
 from queuectl.application.work.settle import settle_spooled
-from queuectl.application.work.worker import Worker, WorkerPorts
+from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
@@ -420,7 +420,9 @@ class WorkerProcess:
                 spool=self.host.spool,
                 events=self._note_event,
                 new_lease_id=lambda: next(lease_ids),
-                time=TimeAndChance(self._clock, cluster.elapsed, cluster.random.random),
+                clock=self._clock,
+                elapsed=cluster.elapsed,
+                chance=cluster.random.random,
             ),
             fleet=[self._rescue(work, workers)],
         )

@@ -141,13 +141,12 @@ class HeartbeatThatOnlySaysSo(Heartbeat):
 class HeartbeatThatNeverLoses(Heartbeat):
     """Holds on to its lease whatever happens."""
 
-    @property
-    def lost(self) -> str | None:
-        return None
+    def __init__(self, *args: object, **parts: object) -> None:
+        super().__init__(*args, **parts)
+        self.lease.held_for = 1_000_000 * self.lease.length
 
-    @property
-    def time_left(self) -> timedelta:
-        return self.lease.length
+    def give_up(self, reason: str) -> None:
+        return
 
     def watch(self, stop_jobs: Callable[[timedelta], None]) -> None:
         return
@@ -183,7 +182,7 @@ class WorkerThatStartsWhateverItClaimed(Worker):
 
     def _start(self, run: Run) -> None:
         self._context.slots.running[run.job.id] = run
-        self._runner.start(run)
+        self._context.ports.runner.start(run)
 
 
 class JobsThatHideWhatIsHeld(InMemoryWork):

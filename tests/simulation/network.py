@@ -90,7 +90,7 @@ class SimNetwork:
         if name == "settle":
             return self._settle(method.__self__, *args, sent_at)  # type: ignore[attr-defined]
         if name == "settle_and_claim":
-            return self._settle_and_claim(method.__self__, *args, sent_at, **kwargs)  # type: ignore[attr-defined]
+            return self._settle_and_claim(method.__self__, *args, sent_at=sent_at, **kwargs)  # type: ignore[attr-defined]
         answer = method(*args, **kwargs)
         self._committed(self._process, name, args, answer, sent_at)
         return answer

@@ -42,14 +42,14 @@ def test_a_beat_renews_the_lease_for_its_whole_length_and_tells_the_state(harnes
     [worker] = harness.workers.live()
     assert worker.lease_expires_at == NOON + 5 * SECOND + LEASE
     assert worker.state is WorkerState.STOPPING
-    assert harness.heartbeat.time_left == LEASE * 2 / 3
+    assert harness.heartbeat.lease.time_left == LEASE * 2 / 3
 
 
 def test_the_lease_is_taken_as_lost_after_two_thirds_without_a_renewal(harness: HeartbeatHarness) -> None:
     harness.clock.advance(20 * SECOND - SECOND / 1000)
-    assert harness.heartbeat.lost is None
+    assert harness.heartbeat.lease.lost is None
     harness.clock.advance(SECOND / 1000)
-    assert harness.heartbeat.lost == "the lease could not be renewed: this process was held up"
+    assert harness.heartbeat.lease.lost == "the lease could not be renewed: this process was held up"
 
 
 def test_the_jobs_can_be_stopped_before_a_lost_lease_ends(harness: HeartbeatHarness) -> None:
@@ -59,9 +59,9 @@ def test_the_jobs_can_be_stopped_before_a_lost_lease_ends(harness: HeartbeatHarn
 def test_a_database_that_does_not_answer_is_named_as_the_reason(harness: HeartbeatHarness) -> None:
     harness.memory.outage = "no route to host"
     harness.heartbeat.renew()
-    assert harness.heartbeat.lost is None
+    assert harness.heartbeat.lease.lost is None
     harness.clock.advance(20 * SECOND)
-    assert harness.heartbeat.lost == "the lease could not be renewed: no route to host"
+    assert harness.heartbeat.lease.lost == "the lease could not be renewed: no route to host"
 
 
 def test_a_renewal_counts_from_when_it_was_sent(harness: HeartbeatHarness) -> None:
@@ -74,13 +74,13 @@ def test_a_renewal_counts_from_when_it_was_sent(harness: HeartbeatHarness) -> No
 
     harness.workers.renew = slowly
     harness.heartbeat.renew()
-    assert harness.heartbeat.time_left == 8 * SECOND
+    assert harness.heartbeat.lease.time_left == 8 * SECOND
 
 
 def test_a_worker_that_others_gave_up_hears_of_it_at_once(harness: HeartbeatHarness) -> None:
     harness.workers.retire("w-1", at=NOON)
     harness.heartbeat.renew()
-    assert harness.heartbeat.lost == "others took the lease for lost and took the jobs back"
+    assert harness.heartbeat.lease.lost == "others took the lease for lost and took the jobs back"
     before = harness.clock.now
     harness.runner.wait(SECOND)
     assert harness.clock.now == before
@@ -101,13 +101,13 @@ def test_the_beating_ends_when_the_worker_is_given_up(harness: HeartbeatHarness)
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
-    assert harness.heartbeat.lost
+    assert harness.heartbeat.lease.lost
 
 
 def test_a_renewal_after_the_lease_was_lost_does_not_hide_it(harness: HeartbeatHarness) -> None:
     harness.clock.advance(LEASE * 2 / 3)
     harness.heartbeat.renew()
-    assert harness.heartbeat.lost
+    assert harness.heartbeat.lease.lost
 
 
 def test_asked_to_it_beats_before_its_time(harness: HeartbeatHarness) -> None:
@@ -163,6 +163,6 @@ def test_the_watch_ends_with_the_worker_and_stops_nothing(harness: HeartbeatHarn
 
 def test_what_is_lost_stays_lost(harness: HeartbeatHarness) -> None:
     harness.clock.advance(LEASE * 2 / 3)
-    assert harness.heartbeat.lost
+    assert harness.heartbeat.lease.lost
     harness.heartbeat.renew()
-    assert harness.heartbeat.lost
+    assert harness.heartbeat.lease.lost

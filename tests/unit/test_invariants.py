@@ -13,7 +13,6 @@ from queuectl.drill.judge import (
     Invariant,
     JobRecord,
     LeftProcess,
-    Look,
     check,
 )
 
@@ -78,7 +77,7 @@ GOOD = {
         "ledger": [*run(1), *run(2, at=5)],
         "jobs": a_job(attempts=2),
         "attempts": ended("succeeded", "succeeded"),
-        "looks": [{"a": Look("completed", 1)}, {"a": Look("pending", 1)}],
+        "looks": [{"a": JobRecord("a", "completed", 1)}, {"a": JobRecord("a", "pending", 1)}],
         "asked": {"a": None},
     },
     "asked to run again after its first attempt": {
@@ -86,7 +85,7 @@ GOOD = {
         "ledger": [*run(1), *run(2, at=5)],
         "jobs": a_job(attempts=2),
         "attempts": ended("succeeded", "succeeded"),
-        "looks": [{"a": Look("completed", 1)}, {"a": Look("pending", 1)}],
+        "looks": [{"a": JobRecord("a", "completed", 1)}, {"a": JobRecord("a", "pending", 1)}],
         "asked": {"a": 1},
     },
     "an earlier run goes on that nobody could end": {
@@ -169,18 +168,18 @@ BAD = {
     ),
     "completed, then pending": (
         "I5",
-        {**LOST_ONCE, "looks": [{"a": Look("completed", 1)}, {"a": Look("pending", 1)}]},
+        {**LOST_ONCE, "looks": [{"a": JobRecord("a", "completed", 1)}, {"a": JobRecord("a", "pending", 1)}]},
     ),
     "completed, then pending, and asked before only": (
         "I5",
         {
             **LOST_ONCE,
-            "looks": [{"a": Look("completed", 2)}, {"a": Look("pending", 2)}],
+            "looks": [{"a": JobRecord("a", "completed", 2)}, {"a": JobRecord("a", "pending", 2)}],
             "asked": {"a": 1},
         },
     ),
-    "completed, then gone": ("I5", {"looks": [{"a": Look("completed", 1)}]}),
-    "attempts fell": ("I6", {**ONE_RUN, "looks": [{"a": Look("processing", 2)}]}),
+    "completed, then gone": ("I5", {"looks": [{"a": JobRecord("a", "completed", 1)}]}),
+    "attempts fell": ("I6", {**ONE_RUN, "looks": [{"a": JobRecord("a", "processing", 2)}]}),
     "an attempt has no row": ("I6", {**LOST_ONCE, "attempts": ended("lost")}),
     "an attempt never ended": ("I6", {**LOST_ONCE, "attempts": ended("lost", None)}),
     "more failures than retries": (

@@ -6,9 +6,9 @@ from itertools import count, pairwise
 import pytest
 
 from queuectl.application.work.claim import POLL
-from queuectl.application.work.duty import TimeAndChance
+from queuectl.application.work.duty import WorkerPorts
 from queuectl.application.work.lease import Heartbeat, LeaseTerm
-from queuectl.application.work.worker import Worker, WorkerPorts
+from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import Attempt, Outcome, RunResult
 from queuectl.domain.events import (
     CancelReceived,
@@ -77,7 +77,9 @@ class WorkerHarness:
                 spool=self.spool,
                 events=self.events.append,
                 new_lease_id=lambda: f"{next(lease_ids):032x}",
-                time=TimeAndChance(self.clock, self.clock.elapsed, lambda: self.chance),
+                clock=self.clock,
+                elapsed=self.clock.elapsed,
+                chance=lambda: self.chance,
             ),
             fleet=[self.rescue],
         )
@@ -673,7 +675,7 @@ class TestOutage:
         harness.runner.end("job-1", a_failure())
         harness.memory.answers_lost = 1
         harness.clock.advance(SECOND)
-        assert not harness.heartbeat.lost
+        assert not harness.heartbeat.lease.lost
         harness.turn(3, renew=False)
         assert (harness.memory.jobs["job-1"].failures, harness.outcomes()) == (1, [Outcome.FAILED])
         assert len(harness.heard(JobSettled)) == 1

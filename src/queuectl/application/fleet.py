@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from queuectl.domain.ports.host import LocalProcess, LocalProcesses
@@ -58,17 +57,28 @@ class Ended(NamedTuple):
     killed: Sequence[LocalProcess]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalWorkers:
-    """The workers and supervisors that `find_workers` has found alive, and how to stop them."""
+    """The workers and supervisors that are alive on this machine, and how to stop them."""
 
-    found: Sequence[LocalProcess]
-    of: Collection[str]
-    local: LocalProcesses
-    stands_still: Callable[[Process], bool]
-    monotonic: Callable[[], float]
-    """A clock, in seconds."""
-    sleep: Callable[[float], None]
+    def __init__(
+        self,
+        local: LocalProcesses,
+        *,
+        of: Collection[str] = (),
+        stands_still: Callable[[Process], bool],
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        """Find them. `of`: ids that the database knows, of workers that may have been started with another URL.
+
+        `monotonic` is a clock, in seconds.
+        """
+        self.found = [it for it in local.registered(of=of) if it.is_alive]
+        self._of = of
+        self._local = local
+        self._stands_still = stands_still
+        self._monotonic = monotonic
+        self._sleep = sleep
 
     @property
     def alive(self) -> Sequence[LocalProcess]:
@@ -84,7 +94,7 @@ class LocalWorkers:
     @property
     def frozen(self) -> Sequence[LocalProcess]:
         """Those that stand still, for a signal has stopped them: they can take no order."""
-        return [it for it in self.found if self.stands_still(it.process)]
+        return [it for it in self.found if self._stands_still(it.process)]
 
     def missing(self, known: Known) -> Sequence[WorkerRecord]:
         """The workers of this machine that were not found: they are dead, or not registered where we look."""
@@ -93,21 +103,21 @@ class LocalWorkers:
 
     def outliving(self, workers: Sequence[WorkerRecord], is_alive: Callable[[Process], bool]) -> int:
         """Count those that live on; one that was killed lets go of its registration a moment before it is gone."""
-        give_up_at = self.monotonic() + REAP_LIMIT
-        while (alive := sum(is_alive(it.process) for it in workers)) and self.monotonic() < give_up_at:
-            self.sleep(LOOK_AGAIN)
+        give_up_at = self._monotonic() + REAP_LIMIT
+        while (alive := sum(is_alive(it.process) for it in workers)) and self._monotonic() < give_up_at:
+            self._sleep(LOOK_AGAIN)
         return alive
 
     def ask_to_stop(self, *, force: bool = False) -> None:
         """Signal each target; with `force` their commands are stopped too."""
         for target in self.targets:
-            if force and not target.worker and self.stands_still(target.process):
-                self.local.kill(target)  # it could pass nothing on; its workers notice its end, and then take signals
+            if force and not target.worker and self._stands_still(target.process):
+                self._local.kill(target)  # it could pass nothing on; its workers notice its end, and then take signals
                 for worker in self.alive:
                     if worker.supervisor == target.process:
-                        self.local.send(worker, FORCE_SIGNAL)
+                        self._local.send(worker, FORCE_SIGNAL)
             else:
-                self.local.send(target, FORCE_SIGNAL if force else GRACEFUL_SIGNAL)
+                self._local.send(target, FORCE_SIGNAL if force else GRACEFUL_SIGNAL)
 
     def wait(self, timeout: float | None, *, force: bool = False) -> Ended:
         """Wait until they have all ended, or `timeout` seconds have passed.
@@ -115,39 +125,20 @@ class LocalWorkers:
         With `force`, those are killed that do not end within what a supervisor would give them: it first, or it would
         replace them.
         """
-        asked_at = self.monotonic()
+        asked_at = self._monotonic()
         killed: list[LocalProcess] = []
         grace = max([it.kill_grace.total_seconds() for it in self.alive if it.kill_grace], default=0.0)
         while left := self._left():
-            waited = self.monotonic() - asked_at
+            waited = self._monotonic() - asked_at
             if timeout is not None and waited >= timeout:
                 return Ended(all=False, killed=killed)
             if force and waited > grace + KILL_LIMIT:
                 supervisors_first = sorted(left, key=lambda it: it.worker != "")
-                killed += [it for it in supervisors_first if self.local.kill(it) and it.worker]
-            self.sleep(LOOK_AGAIN)
+                killed += [it for it in supervisors_first if self._local.kill(it) and it.worker]
+            self._sleep(LOOK_AGAIN)
         return Ended(all=True, killed=killed)
 
     def _left(self) -> Sequence[LocalProcess]:
         """Of those that were found, and what their supervisors have started since, what is alive."""
         supervisors = {it.supervisor for it in self.found}
-        return [it for it in self.local.registered(of=self.of) if it.is_alive and it.supervisor in supervisors]
-
-
-def find_workers(
-    local: LocalProcesses,
-    *,
-    of: Collection[str] = (),
-    stands_still: Callable[[Process], bool],
-    monotonic: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> LocalWorkers:
-    """Find what is alive. `of`: ids that the database knows, of workers that may have been started with another URL."""
-    return LocalWorkers(
-        found=[it for it in local.registered(of=of) if it.is_alive],
-        of=of,
-        local=local,
-        stands_still=stands_still,
-        monotonic=monotonic,
-        sleep=sleep,
-    )
+        return [it for it in self._local.registered(of=self._of) if it.is_alive and it.supervisor in supervisors]

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from queuectl.domain.duration import parse_duration
@@ -111,14 +112,6 @@ def _queue(value: object) -> str:
     return _matching(value, QUEUE, "1 to 64 letters, digits and ._-")
 
 
-def _priority(value: object) -> int:
-    return _integer(value, 1, 10)
-
-
-def _max_retries(value: object) -> int:
-    return _integer(value, 0, 1000)
-
-
 def _timeout(value: object) -> timedelta | None:
     if value is None or (isinstance(value, str) and value.strip().lower() == "none"):
         return None
@@ -174,10 +167,10 @@ def _matching(value: object, pattern: re.Pattern[str], meaning: str) -> str:
     return value
 
 
-def _integer(value: object, low: int, high: int) -> int:
+def _integer(low: int, high: int, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        said = str(value) if isinstance(value, float) else _number_shown(value)
-        raise ValueError(f"must be an integer from {low} to {high}, not {said}")
+        is_short = isinstance(value, float) or (type(value) is int and abs(value) < 10**20)
+        raise ValueError(f"must be an integer from {low} to {high}, not {value if is_short else _kind(value)}")
     return value
 
 
@@ -219,8 +212,10 @@ FIELDS: Mapping[str, Field] = {
         remark="text for /bin/sh, or a list of texts",
     ),
     "queue": Field(_queue, "The queue it waits in; else default.", "QUEUE"),
-    "priority": Field(_priority, "1 (low) to 10 (high, runs first); else 5.", "N", is_number=True),
-    "max_retries": Field(_max_retries, "Retries after the first attempt; else max-retries.", "N", is_number=True),
+    "priority": Field(partial(_integer, 1, 10), "1 (low) to 10 (high, runs first); else 5.", "N", is_number=True),
+    "max_retries": Field(
+        partial(_integer, 0, 1000), "Retries after the first attempt; else max-retries.", "N", is_number=True
+    ),
     "timeout": Field(_timeout, "How long it may run: 90, 1h30m, or none; else default-timeout.", "DURATION"),
     "run_at": Field(_moment, "Not before this moment: ISO 8601; without an offset, local time.", "TIME"),
     "delay": Field(parse_duration, 'Not before this time has passed: "30s", "1h30m".', "DURATION"),
@@ -260,20 +255,13 @@ MEANT = {
 
 def _unknown_field(key: str) -> str:
     near = MEANT.get(key.lower()) or nearest(key, FIELDS, likeness=0.6)
-    return f"unknown field {_shown(key)}" + (
-        f": did you mean {near}?" if near else f"; the fields are {', '.join(FIELDS)}"
-    )
+    hint = f": did you mean {near}?" if near else f"; the fields are {', '.join(FIELDS)}"
+    return f"unknown field {_shown(key)}{hint}"
 
 
 def _located(error: json.JSONDecodeError) -> str:
     where = f"character {error.pos + 1}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
     return f"{error.msg[:1].lower()}{error.msg[1:]} at {where}"
-
-
-def _number_shown(value: object) -> str:
-    return (
-        str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**20 else _kind(value)
-    )
 
 
 def _shown(text: str) -> str:

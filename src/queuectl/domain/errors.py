@@ -63,7 +63,6 @@ class JobNotFound(QueueError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}", hint="`queuectl list` shows the jobs there are")
-        self.job_id = job_id
 
 
 class Conflict(QueueError):

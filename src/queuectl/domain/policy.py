@@ -103,16 +103,16 @@ def checked(key: str, value: str) -> str:
         raise InvalidSetting(f"{key} {error}, not {value!r}", hint=f"{key}: {chosen.meaning}") from None
 
 
-def _integer(low: int, high: int) -> Callable[[str], str]:
+def _integer(low: int, high: int, *, default: str, meaning: str) -> Setting:
     def normal(value: str) -> str:
         if not (value.isascii() and value.isdigit() and len(value) <= 20 and low <= int(value) <= high):
             raise ValueError(f"must be an integer from {low} to {high}")
         return str(int(value))
 
-    return normal
+    return Setting(default, f"{low}-{high}", meaning, normal)
 
 
-def _number(low: float, high: float) -> Callable[[str], str]:
+def _number(low: float, high: float, *, default: str, meaning: str) -> Setting:
     def normal(value: str) -> str:
         try:
             number = float(value) if value.isascii() and "_" not in value else math.nan
@@ -122,74 +122,49 @@ def _number(low: float, high: float) -> Callable[[str], str]:
             raise ValueError(f"must be a number from {low:g} to {high:g}")
         return f"{number + 0:.15g}"  # + 0: no "-0"
 
-    return normal
+    return Setting(default, f"{low:g}-{high:g}", meaning, normal)
 
 
-def _duration(low: str, high: str, *, optional: bool = False) -> Callable[[str], str]:
+def _duration(low: str, high: str, *, default: str, meaning: str) -> Setting:
+    """One whose default is `none` can be switched off."""
+    or_none = f", or {NONE}" if default == NONE else ""
+
     def normal(value: str) -> str:
-        if optional and value.lower() in (NONE, "null"):
+        if or_none and value.lower() in (NONE, "null"):
             return NONE
         span = parse_duration(value)
         if not parse_duration(low) <= span <= parse_duration(high):
-            raise ValueError(f"must be a duration from {low} to {high}" + (f", or {NONE}" if optional else ""))
+            raise ValueError(f"must be a duration from {low} to {high}{or_none}")
         return format_duration(span)
 
-    return normal
+    return Setting(default, f"{low}-{high}{or_none}", meaning, normal)
 
 
 SETTINGS: Mapping[str, Setting] = {
-    "max-retries": Setting(
-        default="3",
-        range="0-1000",
-        meaning="retries after the first attempt, for jobs that do not say; taken at enqueue",
-        normal=_integer(0, 1000),
+    "max-retries": _integer(
+        0, 1000, default="3", meaning="retries after the first attempt, for jobs that do not say; taken at enqueue"
     ),
-    "backoff-base": Setting(
-        default="2",
-        range="1-1000",
-        meaning="the wait after the n-th failure is this to the power of n, in seconds",
-        normal=_number(1, 1000),
+    "backoff-base": _number(
+        1, 1000, default="2", meaning="the wait after the n-th failure is this to the power of n, in seconds"
     ),
-    "backoff-max": Setting(
-        default="1h",
-        range="0s-365d",
-        meaning="the longest wait between two attempts",
-        normal=_duration("0s", "365d"),
+    "backoff-max": _duration("0s", "365d", default="1h", meaning="the longest wait between two attempts"),
+    "backoff-jitter": _number(
+        0, 1, default="0", meaning="stretches each wait by a random part of this fraction, so that retries spread out"
     ),
-    "backoff-jitter": Setting(
-        default="0",
-        range="0-1",
-        meaning="stretches each wait by a random part of this fraction, so that retries spread out",
-        normal=_number(0, 1),
+    "default-timeout": _duration(
+        "1ms", "365d", default=NONE, meaning="how long a command may run, for jobs that do not say; taken at enqueue"
     ),
-    "default-timeout": Setting(
-        default=NONE,
-        range="1ms-365d, or none",
-        meaning="how long a command may run, for jobs that do not say; taken at enqueue",
-        normal=_duration("1ms", "365d", optional=True),
-    ),
-    "output-limit": Setting(
+    "output-limit": _integer(
+        0,
+        64 * 1024 * 1024,
         default="1048576",
-        range="0-67108864",
         meaning="bytes of output kept of each attempt: the head and the tail of what is more",
-        normal=_integer(0, 64 * 1024 * 1024),
     ),
-    "max-losses": Setting(
-        default="3",
-        range="1-1000",
-        meaning="how often a job that runs alone may lose its worker before it is dead",
-        normal=_integer(1, 1000),
+    "max-losses": _integer(
+        1, 1000, default="3", meaning="how often a job that runs alone may lose its worker before it is dead"
     ),
-    "lease": Setting(
-        default="30s",
-        range="2s-1h",
-        meaning="how long a worker that falls silent keeps its jobs",
-        normal=_duration("2s", "1h"),
-    ),
-    "kill-grace": Setting(
-        default="5s",
-        range="0s-1h",
-        meaning="the time between SIGTERM and SIGKILL when a command is stopped",
-        normal=_duration("0s", "1h"),
+    "lease": _duration("2s", "1h", default="30s", meaning="how long a worker that falls silent keeps its jobs"),
+    "kill-grace": _duration(
+        "0s", "1h", default="5s", meaning="the time between SIGTERM and SIGKILL when a command is stopped"
     ),
 }

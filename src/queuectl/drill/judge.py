@@ -6,7 +6,7 @@ the one judge of it. Evidence that nobody has breaks nothing; nothing here looks
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain, pairwise
@@ -71,13 +71,6 @@ class Entry(NamedTuple):
     at: float | None = None
 
 
-class Look(NamedTuple):
-    """A job as one look at the queue showed it."""
-
-    state: str
-    attempts: int
-
-
 class Call(NamedTuple):
     """One call of `enqueue`: the ids it was to store, those it printed, its exit code (None: killed), its errors."""
 
@@ -106,7 +99,7 @@ class History:
     """Jobs that write nothing into the ledger."""
     jobs: Mapping[str, JobRecord] = field(default_factory=dict)
     attempts: Sequence[AttemptRecord] = ()
-    looks: Sequence[Mapping[str, Look]] = ()
+    looks: Sequence[Mapping[str, JobRecord]] = ()
     """Looks at the queue, one after the other."""
     processes: Sequence[LeftProcess] | None = ()
     """Processes of jobs at the end, or earlier where nothing accounted for them; None where none can be seen."""
@@ -129,47 +122,8 @@ class History:
     """Seconds from the last fault to the end of the last job, and the most there may be."""
 
 
-class Invariant(Enum):
-    """A promise: its number in the docs, and its name."""
-
-    NO_LOSS = "I1", "no job is lost"
-    NO_UNEXPLAINED_RUN = "I2", "no unexplained run"
-    NO_OVERLAP = "I3", "no overlap"
-    NO_ORPHANS = "I4", "no orphans"
-    TERMINAL_IS_TERMINAL = "I5", "terminal is terminal"
-    COUNTING = "I6", "counting"
-    PROGRESS = "I7", "progress"
-    INTEGRITY = "I8", "integrity"
-    BOUNDED = "I9", "bounded"
-    HONEST = "I10", "honest command line"
-
-    @property
-    def code(self) -> str:
-        """The number."""
-        return self.value[0]
-
-    def __str__(self) -> str:
-        return self.value[1]
-
-
-class Violation(NamedTuple):
-    """An invariant that does not hold, for which job (empty: for none in particular), and how that shows."""
-
-    invariant: Invariant
-    job: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.invariant.code} {self.invariant}: {self.message}"
-
-
 Breach = tuple[str, str]
 """A job, or nothing, and a message."""
-
-
-def check(history: History, only: Iterable[Invariant] = Invariant) -> list[Violation]:
-    """Every breach of these invariants."""
-    return [Violation(each, job, message) for each in only for job, message in INVARIANTS[each](history)]
 
 
 def acknowledged(history: History) -> list[str]:
@@ -387,20 +341,6 @@ def _failed_badly(call: Call, stored: Sequence[str], known: Set[str]) -> Iterato
         yield f"exited with {call.code}, and stored {own[:5]}"
 
 
-INVARIANTS: Mapping[Invariant, Callable[[History], Iterable[Breach]]] = {
-    Invariant.NO_LOSS: _no_loss,
-    Invariant.NO_UNEXPLAINED_RUN: _no_unexplained_run,
-    Invariant.NO_OVERLAP: _no_overlap,
-    Invariant.NO_ORPHANS: _no_orphans,
-    Invariant.TERMINAL_IS_TERMINAL: _terminal_is_terminal,
-    Invariant.COUNTING: _counting,
-    Invariant.PROGRESS: _progress,
-    Invariant.INTEGRITY: _integrity,
-    Invariant.BOUNDED: _bounded,
-    Invariant.HONEST: _honest,
-}
-
-
 def _was_asked(history: History, job_id: str, attempts: int) -> bool:
     """True when an operator may have had the job cancelled or run again after so many attempts."""
     if job_id not in history.asked:
@@ -409,10 +349,48 @@ def _was_asked(history: History, job_id: str, attempts: int) -> bool:
     return after is None or attempts <= after
 
 
-def _pairs_of_looks(history: History) -> Iterator[tuple[Mapping[str, Look], Mapping[str, Look]]]:
-    last = {job.id: Look(job.state, job.attempts) for job in history.jobs.values()}
-    return pairwise([*history.looks, last])
+def _pairs_of_looks(history: History) -> Iterator[tuple[Mapping[str, JobRecord], Mapping[str, JobRecord]]]:
+    return pairwise([*history.looks, history.jobs])
 
 
 def _named(run: tuple[str, int]) -> str:
     return f"attempt {run[1]} of job {run[0]}"
+
+
+class Invariant(Enum):
+    """A promise: its number in the docs, its name, and every breach of it in a history."""
+
+    NO_LOSS = "I1", "no job is lost", _no_loss
+    NO_UNEXPLAINED_RUN = "I2", "no unexplained run", _no_unexplained_run
+    NO_OVERLAP = "I3", "no overlap", _no_overlap
+    NO_ORPHANS = "I4", "no orphans", _no_orphans
+    TERMINAL_IS_TERMINAL = "I5", "terminal is terminal", _terminal_is_terminal
+    COUNTING = "I6", "counting", _counting
+    PROGRESS = "I7", "progress", _progress
+    INTEGRITY = "I8", "integrity", _integrity
+    BOUNDED = "I9", "bounded", _bounded
+    HONEST = "I10", "honest command line", _honest
+
+    @property
+    def code(self) -> str:
+        """The number."""
+        return self.value[0]
+
+    def __str__(self) -> str:
+        return self.value[1]
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold, for which job (empty: for none in particular), and how that shows."""
+
+    invariant: Invariant
+    job: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant.code} {self.invariant}: {self.message}"
+
+
+def check(history: History, only: Iterable[Invariant] = Invariant) -> list[Violation]:
+    """Every breach of these invariants."""
+    return [Violation(each, job, message) for each in only for job, message in each.value[2](history)]

@@ -3,11 +3,10 @@
 import random
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from queuectl.drill.judge import Entry
 
@@ -24,8 +23,7 @@ LEAVES_A_CHILD, FAILS_AT_FIRST = 0.25, 0.15
 """The chance that a job does so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(NamedTuple):
     """The drill that is wanted."""
 
     span: timedelta
@@ -44,21 +42,14 @@ class Fault(StrEnum):
     FORCE_STOP = "stopped by force"
 
 
-PACE: Mapping[Fault, int] = {
-    Fault.KILL_WORKER: 5,
-    Fault.KILL_SUPERVISOR: 1,
-    Fault.FREEZE: 2,
-    Fault.STOP: 1,
-    Fault.FORCE_STOP: 1,
-}
-"""The frequency of each fault, in relation to the others."""
+PACE: Mapping[Fault, int] = {Fault.KILL_WORKER: 5, Fault.FREEZE: 2}
+"""The frequency of a fault, in relation to the others, which have 1."""
 
 Document: TypeAlias = Mapping[str, object]
 """A job as `enqueue` takes it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """One fault, so long after the start. `chosen`, in [0, 1), says which of the workers that there are then."""
 
     at: timedelta
@@ -66,8 +57,7 @@ class Step:
     chosen: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(NamedTuple):
     """Jobs to be enqueued together, so long after the start."""
 
     at: timedelta
@@ -88,7 +78,7 @@ def faults(seed: int, *, span: timedelta, lease: timedelta) -> list[Step]:
     kinds, at, steps = list(Fault), timedelta(seconds=1), list[Step]()
     chance.shuffle(kinds)
     while at < span:
-        fault = kinds.pop() if kinds else chance.choices(list(PACE), list(PACE.values()))[0]
+        fault = kinds.pop() if kinds else chance.choices(list(Fault), [PACE.get(it, 1) for it in Fault])[0]
         lasts = lease * FROZEN_LEASES if fault is Fault.FREEZE else timedelta()
         if not steps or at + lasts < span:
             steps.append(Step(at=at, fault=fault, chosen=chance.random()))

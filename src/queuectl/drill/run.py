@@ -29,9 +29,9 @@ from queuectl.domain.errors import QueueError
 from queuectl.domain.job import TERMINAL, Job
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.worker import Process
-from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess
+from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess, check
 from queuectl.drill.plan import FROZEN_LEASES, Document, Fault, Order, Step, batches, faults, read_ledger, undisturbed
-from queuectl.drill.report import Report, report_on
+from queuectl.drill.report import Report
 from queuectl.settings import Settings
 
 LEASE = timedelta(seconds=2)
@@ -86,23 +86,18 @@ def scratch(settings: Settings, *, keep: bool) -> Iterator[Scene]:
     """A queue of its own beside the user's, with nothing in it; removed at the end, however that comes, unless kept."""
     queue = Container(settings=settings).scratch()
     directory = Path(tempfile.mkdtemp(prefix="queuectl-drill-", dir=queue.directory))
-    is_made = False
-    try:
+    with contextlib.ExitStack() as clear_away:
+        clear_away.callback(shutil.rmtree, directory, ignore_errors=True)
         url = queue.make(directory)
-        is_made = True
+        clear_away.callback(queue.remove)
+        if keep:
+            clear_away.pop_all()
         yield Scene(
             settings=replace(settings, database_url=url, log_dir=directory / "logs"),
             directory=directory,
             token=secrets.token_hex(8),
             name=queue.name,
         )
-    finally:
-        if not (keep and is_made):
-            try:
-                if is_made:
-                    queue.remove()
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
 
 
 class Drill:
@@ -113,7 +108,7 @@ class Drill:
         self._log = log
         self._ledger = scene.ledger
         self._container = Container(settings=scene.settings)
-        self._program = Program(scene)
+        self._program = Program(scene, workers=order.workers)
         self._evidence = Evidence(self._container, scene)
         self._faults: Counter[Fault] = Counter()
         self._frozen: list[tuple[float, LocalProcess]] = []
@@ -124,19 +119,17 @@ class Drill:
             self._container.storage().initialise()
             for key, value in POLICY.items():
                 set_setting(self._container.queue(), key, value)
-            self._start()
+            self._program.start_workers()
             self._disturb()
             self._wait_for_the_end()
             self._thaw(at_once=True)
             self._program.stop_workers()
             self._evidence.look(at_once=True)
             history = self._evidence.history()
-            return report_on(history, faults=self._faults, rescues=self._evidence.rescues())
+            slowest = max(self._evidence.rescues(), default=None)
+            return Report(history=history, faults=self._faults, slowest_rescue=slowest, violations=check(history))
         finally:
             self._stop_everything()
-
-    def _start(self) -> None:
-        self._program.start_workers(self._order.workers)
 
     def _workers(self) -> LocalWorkers:
         workers: LocalWorkers = self._container.local_workers()
@@ -158,7 +151,7 @@ class Drill:
     def _strike(self, step: Step) -> None:
         workers = self._workers()
         if not workers.alive:
-            self._start()
+            self._program.start_workers()
             workers = self._workers()
         victim = workers.alive[int(step.chosen * len(workers.alive))]
         match step.fault:
@@ -170,12 +163,12 @@ class Drill:
                 self._frozen.append((time.monotonic() + (LEASE * FROZEN_LEASES).total_seconds(), victim))
             case Fault.KILL_SUPERVISOR:
                 self._signal(step, victim.supervisor, signal.SIGKILL)
-                self._start()
+                self._program.start_workers()
             case Fault.STOP | Fault.FORCE_STOP:
                 self._faults[step.fault] += 1
                 self._log(f"all workers are {step.fault}, and started again")
                 self._program.stop_workers(force=step.fault is Fault.FORCE_STOP)
-                self._start()
+                self._program.start_workers()
 
     def _hit_worker(self, step: Step, victim: LocalProcess, number: signal.Signals) -> None:
         at = self._container.clock()()
@@ -207,7 +200,7 @@ class Drill:
             if all(job.state in TERMINAL for job in self._evidence.jobs()):
                 return
             if not self._workers().alive:
-                self._start()
+                self._program.start_workers()
             time.sleep(10 * TICK)
 
     def _stop_everything(self) -> None:
@@ -229,16 +222,17 @@ class Drill:
 class Program:
     """The real `queuectl`, called as a user calls it, each time in a process of its own."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, *, workers: int) -> None:
+        self._workers = workers
         self._environ = {name: text for name, text in os.environ.items() if not name.startswith("QUEUECTL_")} | {
             "QUEUECTL_DATABASE_URL": scene.settings.database_url,
             "QUEUECTL_LOG_DIR": str(scene.settings.log_dir),
             MARK: scene.token,
         }
 
-    def start_workers(self, count: int) -> None:
-        """Start so many in the background. Raises QueueError."""
-        self._call("worker", "start", f"--count={count}", f"--concurrency={CONCURRENCY}")
+    def start_workers(self) -> None:
+        """Start them in the background. Raises QueueError."""
+        self._call("worker", "start", f"--count={self._workers}", f"--concurrency={CONCURRENCY}")
 
     def stop_workers(self, *, force: bool = False) -> None:
         """Stop all, or as many as end in time."""
@@ -301,8 +295,7 @@ class Evidence:
 
     def jobs(self) -> Sequence[Job]:
         """The jobs as they are now."""
-        jobs: Sequence[Job] = search_jobs(self._container.queue())
-        return jobs
+        return search_jobs(self._container.queue())
 
     def rescues(self) -> list[timedelta]:
         """The time from each hit that cost an attempt its worker to the moment when its job was taken back."""

@@ -12,7 +12,7 @@ from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, Job
 from queuectl.domain.exit_codes import exit_code
 from queuectl.domain.job import Job, Spec, State
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
-from queuectl.drill.judge import Invariant, Violation
+from queuectl.drill.judge import AttemptRecord, Entry, History, Invariant, JobRecord, Violation
 from queuectl.drill.plan import Fault
 from queuectl.drill.report import Report, drill_view
 from queuectl.entrypoints.cli.failures import error_view
@@ -206,21 +206,20 @@ def test_a_setting() -> None:
 
 def test_a_drill() -> None:
     report = Report(
-        jobs=120,
-        attempts=170,
-        runs=168,
-        lost=0,
-        overlaps=1,
-        orphans=None,
-        unexplained=0,
+        history=History(
+            jobs={"drill-0007": JobRecord("drill-0007", "completed", 2)},
+            attempts=[AttemptRecord("drill-0007", 1, "lost"), AttemptRecord("drill-0007", 2, "succeeded")],
+            ledger=[Entry("drill-0007", 2, "start")],
+            processes=None,
+        ),
         slowest_rescue=1.25 * SECOND,
         faults={Fault.KILL_WORKER: 9, Fault.FREEZE: 3},
         violations=[Violation(Invariant.NO_OVERLAP, "drill-0007", "two at a time")],
     )
     assert list(drill_view(report).items()) == [
-        ("jobs", 120),
-        ("attempts", 170),
-        ("runs", 168),
+        ("jobs", 1),
+        ("attempts", 2),
+        ("runs", 1),
         ("lost", 0),
         ("overlaps", 1),
         ("orphans", None),

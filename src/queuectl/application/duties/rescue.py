@@ -1,6 +1,7 @@
 """Taking back the jobs of workers that died or lost their lease."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class _Found(NamedTuple):
         return self.registered if self.registered is not None and self.registered.is_alive else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
     """A look at the workers: rescues those whose lease is over, and those of this machine whose process is gone.
 
@@ -46,37 +48,24 @@ class Rescue:
     may do this for any other.
     """
 
-    def __init__(
-        self,
-        *,
-        work: Work,
-        workers: WorkerRegistry,
-        machine: ThisMachine,
-        settle_spooled: Callable[[Policy], None],
-        events: EventSink,
-        clock: Clock,
-        watch: LeaseWatch,
-    ) -> None:
-        """`settle_spooled` records what workers of this machine knew and could not store.
-
-        What has ended must not be taken back as lost and run again.
-        """
-        self._work = work
-        self._workers = workers
-        self._machine = machine
-        self._settle_spooled = settle_spooled
-        self._events = events
-        self._clock = clock
-        self._watch = watch
+    work: Work
+    workers: WorkerRegistry
+    machine: ThisMachine
+    settle_spooled: Callable[[Policy], None]
+    """Records what workers of this machine knew and could not store: that must not be taken back as lost, to run again.
+    """
+    events: EventSink
+    clock: Clock
+    watch: LeaseWatch
 
     def __call__(self, policy: Policy) -> timedelta:
         """Look once. Raises DatabaseUnavailable.
 
         Returns how long the next look has time, at most: when the first lease is over, whatever the policy is now.
         """
-        at = self._clock()
+        at = self.clock()
         pause = min(policy.lease / LOOKS_PER_LEASE, MAX_PAUSE)
-        self._settle_spooled(policy)
+        self.settle_spooled(policy)
         cleared: list[LocalProcess] = []
         for found in self._found(at, policy):
             left = self._rescue(found, at, policy)
@@ -84,24 +73,24 @@ class Rescue:
                 pause = min(pause, left)
             elif found.registered is not None:
                 cleared.append(found.registered)
-        self._machine.forget_ended(cleared, self._workers)
+        self.machine.forget_ended(cleared, self.workers)
         return pause
 
     def _found(self, at: datetime, policy: Policy) -> Sequence[_Found]:
         """Look at all on this machine, and at those elsewhere that have not just renewed, as far as the clock says."""
-        workers = self._watch.look(
-            lambda: self._workers.expired_or_local(
-                at=at + policy.lease * (1 - 1 / LOOKS_PER_LEASE), machine=self._machine.id, beyond=at + policy.lease
+        workers = self.watch.look(
+            lambda: self.workers.expired_or_local(
+                at=at + policy.lease * (1 - 1 / LOOKS_PER_LEASE), machine=self.machine.id, beyond=at + policy.lease
             )
         )
-        here = [worker.id for worker in workers if worker.process.machine == self._machine.id]
-        registered = {it.worker: it for it in self._machine.local.registered(of=here)}
+        here = [worker.id for worker in workers if worker.process.machine == self.machine.id]
+        registered = {it.worker: it for it in self.machine.local.registered(of=here)}
         return [_Found(worker, worker.id in here, registered.get(worker.id)) for worker in workers]
 
     def _rescue(self, found: _Found, at: datetime, policy: Policy) -> timedelta | None:
         """Rescue it, if it is lost; else how long the next look has time for its sake."""
         worker = found.worker
-        left = self._watch.left(worker)
+        left = self.watch.left(worker)
         if found.living is not None and (here := self._left_here(found.living, left)) > timedelta():
             return here
         proved_dead = self._is_gone(found)
@@ -109,26 +98,26 @@ class Rescue:
         if left and (is_unknown or not proved_dead):
             return left
         if found.is_local:
-            self._settle_spooled(policy)  # again, for what it spooled just before it died
-            self._machine.clear(worker.id, found.registered.commands if found.registered else ())
+            self.settle_spooled(policy)  # again, for what it spooled just before it died
+            self.machine.clear(worker.id, found.registered.commands if found.registered else ())
         has_died = proved_dead and found.living is None  # and was not killed just now
         reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
         silent_since = None if left else worker.renewed_at
         lost = _lost(reason, at, policy)
-        for job in self._work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
-            self._events(JobRescued(job=job, worker=worker.id))
+        for job in self.work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
+            self.events(JobRescued(job=job, worker=worker.id))
         return None
 
     def _left_here(self, living: LocalProcess, left: timedelta) -> timedelta:
         """The rest of its lease by its own word, which one that has just started has not given yet."""
-        return left if living.lease_ends is None else living.lease_ends - self._machine.elapsed()
+        return left if living.lease_ends is None else living.lease_ends - self.machine.elapsed()
 
     def _is_gone(self, found: _Found) -> bool:
         """Prove that its process is gone: one that has outlived its lease here is killed, unless it is harmless."""
         if found.living is not None:
-            is_harmless = found.living.is_harmless(self._machine.elapsed())
-            return not is_harmless and self._machine.local.kill(found.living)
-        return found.is_local and not self._machine.is_alive(found.worker.process)
+            is_harmless = found.living.is_harmless(self.machine.elapsed())
+            return not is_harmless and self.machine.local.kill(found.living)
+        return found.is_local and not self.machine.is_alive(found.worker.process)
 
     def _is_unknown(self, found: _Found) -> bool:
         """Tell whether commands of it may run here that nobody finds.
@@ -136,7 +125,7 @@ class Rescue:
         Those that have emptied their environment are found by its registration, or were killed by its supervisor.
         """
         is_registered = found.registered is not None
-        return found.is_local and not is_registered and not self._machine.is_alive(found.worker.supervisor)
+        return found.is_local and not is_registered and not self.machine.is_alive(found.worker.supervisor)
 
 
 def _lost(reason: str, at: datetime, policy: Policy) -> DecideLost:

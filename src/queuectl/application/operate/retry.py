@@ -25,11 +25,7 @@ def retry_dead_job(queue: Queue, job_id: str) -> Job:
 def retry_all_dead(queue: Queue) -> Iterator[Sequence[Job]]:
     """Have every job that is in the dead letter queue now run again; yields those of each transaction."""
     at = queue.clock()
-
-    def retried(job: Job) -> Job:
-        return job.retried(at)
-
-    while jobs := queue.jobs.change_dead(retried, until=at, limit=BATCH):
+    while jobs := queue.jobs.change_dead(lambda job: job.retried(at), until=at, limit=BATCH):
         yield jobs
 
 

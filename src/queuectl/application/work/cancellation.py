@@ -15,14 +15,8 @@ MIN_INTERVAL = timedelta(milliseconds=50)
 class Cancellations:
     """A duty: ask for such requests in every turn with a command that runs, for a wake-up may be about one."""
 
-    def __init__(self, context: Context) -> None:
-        self._worker_id = context.worker_id
-        self._work = context.work
-        self._slots = context.slots
-        self._runner = context.runner
-        self._policy = context.policy
-        self._standing = context.standing
-        self._events = context.events
+    def __init__(self, worker: Context) -> None:
+        self._worker = worker
         self._ask_at = timedelta()
         self._was_too_soon = False
 
@@ -33,7 +27,7 @@ class Cancellations:
 
     @property
     def _has_to_ask(self) -> bool:
-        return bool(self._slots.running) and not self._standing.is_lease_lost
+        return bool(self._worker.slots.running) and not self._worker.slots.is_lease_lost
 
     def run(self, now: timedelta) -> None:
         """Stop the commands of jobs of which a request is news. Raises DatabaseUnavailable."""
@@ -43,16 +37,16 @@ class Cancellations:
         if self._was_too_soon:
             return
         self._ask_at = now + MIN_INTERVAL
-        asked = self._work.cancel_requests(self._worker_id, self._slots.running)
+        asked = self._worker.ports.work.cancel_requests(self._worker.id, self._worker.slots.running)
         news = [job for each in asked if (job := self._with_request(each))]
         if news:
-            self._policy.refresh()  # whoever asks again may have changed the grace
+            self._worker.refresh()  # whoever asks again may have changed the grace
         for job in news:
             self._stop(job)
 
     def _with_request(self, asked: Job) -> Job | None:
         """The job that runs, with what is asked of it now; None where that is no news."""
-        run = self._slots.running.get(asked.id)
+        run = self._worker.slots.running.get(asked.id)
         if run is None or run.job.is_to_be_killed:
             return None
         job = run.job._replace(
@@ -63,7 +57,8 @@ class Cancellations:
         return None if job == run.job else job
 
     def _stop(self, job: Job) -> None:
-        self._slots.running[job.id] = self._slots.running[job.id]._replace(job=job)
-        self._events(CancelReceived(job=job))
-        grace = timedelta() if job.is_to_be_killed else self._policy.policy.kill_grace
-        self._runner.stop(Outcome.CANCELLED, grace=grace, job_id=job.id)
+        running, ports = self._worker.slots.running, self._worker.ports
+        running[job.id] = running[job.id]._replace(job=job)
+        ports.events(CancelReceived(job=job))
+        grace = timedelta() if job.is_to_be_killed else self._worker.policy.kill_grace
+        ports.runner.stop(Outcome.CANCELLED, grace=grace, job_id=job.id)

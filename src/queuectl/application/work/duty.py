@@ -1,11 +1,15 @@
-"""The form of a worker's duties, and the values that they share."""
+"""The form of a worker's duties, and the world that they share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from queuectl.domain.ports.host import Clock, Elapsed
+from queuectl.domain.events import EventSink
+from queuectl.domain.ports.config import ConfigRepository
+from queuectl.domain.ports.host import Clock, Elapsed, OutcomeSpool
+from queuectl.domain.ports.runner import Runner
+from queuectl.domain.ports.work import Work
 
 AT_ONCE, NEVER = timedelta(), timedelta.max
 """The earliest and the latest moment at which a duty can be due."""
@@ -22,19 +26,17 @@ class Duty(Protocol):
         """Do what there is to do `now`. Every turn calls it, also before it is due: something may have happened."""
 
 
-class TimeAndChance(NamedTuple):
-    """The clocks that a worker goes by, and its dice."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPorts:
+    """The world of a worker."""
 
+    work: Work
+    config: ConfigRepository
+    runner: Runner
+    spool: OutcomeSpool
+    events: EventSink
+    new_lease_id: Callable[[], str]
     clock: Clock
     elapsed: Elapsed
     chance: Callable[[], float]
     """Random numbers in [0, 1)."""
-
-
-@dataclass(slots=True)
-class Standing:
-    """The steps that a worker has come on the way to its end."""
-
-    stops: int = 0
-    """1: it stops gracefully; 2: by force."""
-    is_lease_lost: bool = False

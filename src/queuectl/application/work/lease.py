@@ -110,19 +110,9 @@ class Heartbeat:
         self._over = new_flag()
         self._closed = False
 
-    @property
-    def lost(self) -> str | None:
-        """The reason why the lease must be taken as lost, or None while it is held."""
-        return self.lease.lost
-
-    @property
-    def time_left(self) -> timedelta:
-        """The time until the lease must be taken as lost if no renewal succeeds."""
-        return self.lease.time_left
-
     def renew(self) -> None:
         """Renew once. A failure is remembered for `lost`; the next renewal tries again."""
-        _ = self.lost  # a process that wakes up may come here first, and a renewal would hide that it was held up
+        _ = self.lease.lost  # a process that wakes up may come here first, and a renewal would hide that it was held up
         sent_at, now = self.lease.elapsed(), self._clock()
         try:
             renewed = self._workers.renew(self._worker_id, state=self.state, at=now, until=now + self.lease.length)
@@ -163,9 +153,9 @@ class Heartbeat:
 
         Returns then, or on `close`.
         """
-        while not (self._closed or self.lost):
-            self._alarm.wait(max(0.0, self.time_left.total_seconds()))
-        if self.lost:
+        while not (self._closed or self.lease.lost):
+            self._alarm.wait(max(0.0, self.lease.time_left.total_seconds()))
+        if self.lease.lost:
             stop_jobs(self.lease.interval)
             self._over.wait(self.lease.interval.total_seconds())
             stop_jobs(timedelta())

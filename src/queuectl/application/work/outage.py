@@ -14,17 +14,12 @@ from queuectl.domain.events import DatabaseBack, DatabaseLost
 class DatabaseDuties:
     """A duty made of those that ask the database: all in their order, but none while it is too soon to try again."""
 
-    def __init__(self, context: Context, duties: Sequence[Duty], rounds: Rounds) -> None:
+    def __init__(self, worker: Context, duties: Sequence[Duty], rounds: Rounds) -> None:
         """`rounds`, which is one of them, makes sure that each try after a failure asks the database something."""
+        self._worker = worker
         self._duties = duties
         self._rounds = rounds
-        self._worker_id = context.worker_id
-        self._slots = context.slots
-        self._outcomes = context.outcomes
-        self._heartbeat = context.heartbeat
-        self._events = context.events
-        self._elapsed = context.time.elapsed
-        self._retries = RetryClock(elapsed=context.time.elapsed, chance=context.time.chance)
+        self._retries = RetryClock(elapsed=worker.ports.elapsed, chance=worker.ports.chance)
 
     @property
     def is_cut_off(self) -> bool:
@@ -39,19 +34,19 @@ class DatabaseDuties:
     def run(self, _now: timedelta) -> None:
         """Try them; where that fails, spool what has ended."""
         if not self._retries.is_due:
-            self._slots.spool_ended()
+            self._worker.slots.spool_ended()
             return
         try:
             for duty in self._duties:
-                duty.run(self._elapsed())
+                duty.run(self._worker.ports.elapsed())
         except DatabaseReplaced as error:
-            self._slots.abandon()
-            self._heartbeat.give_up(error.message)
+            self._worker.slots.abandon()
+            self._worker.heartbeat.give_up(error.message)
         except (DatabaseUnavailable, HostTrouble) as error:
             if self._retries.failed():
-                self._events(DatabaseLost(worker=self._worker_id, error=error.message))
+                self._worker.ports.events(DatabaseLost(worker=self._worker.id, error=error.message))
             self._rounds.begin_anew()  # which looks for orphaned claims too
-            self._outcomes.spool()
+            self._worker.outcomes.spool()
         else:
             if self._retries.worked():
-                self._events(DatabaseBack(worker=self._worker_id))
+                self._worker.ports.events(DatabaseBack(worker=self._worker.id))

@@ -23,19 +23,16 @@ MIN_INTERVAL = timedelta(milliseconds=250)
 class Rounds:
     """A duty: one look after the other, then none until the first of them wants the next, with jitter."""
 
-    def __init__(self, context: Context, looks: Sequence[Look]) -> None:
+    def __init__(self, worker: Context, looks: Sequence[Look]) -> None:
+        self._worker = worker
         self._looks = looks
-        self._outcomes = context.outcomes
-        self._policy = context.policy
-        self._standing = context.standing
-        self._time = context.time
-        self._due_at = self._time.elapsed()
+        self._due_at = worker.ports.elapsed()
         self._is_asked = False
 
     @property
     def due_at(self) -> timedelta:
         """The beginning of the next round, unless it is asked for before."""
-        return NEVER if self._standing.is_lease_lost else self._due_at
+        return NEVER if self._worker.slots.is_lease_lost else self._due_at
 
     def ask(self) -> None:
         """Have a round begin with the next turn. Safe in a signal handler."""
@@ -43,14 +40,14 @@ class Rounds:
 
     def begin_anew(self) -> None:
         """Have a round be due now: the last one has come to nothing."""
-        self._due_at = self._time.elapsed()
+        self._due_at = self._worker.ports.elapsed()
 
     def run(self, now: timedelta) -> None:
         """Make a round, if it is time. Raises DatabaseUnavailable."""
-        if self._standing.is_lease_lost or (now < self._due_at and not self._is_asked):
+        if self._worker.slots.is_lease_lost or (now < self._due_at and not self._is_asked):
             return
         self._is_asked = False
-        self._outcomes.settle()  # what has ended is no orphaned claim, and not to be rescued
-        policy = self._policy.refresh()
+        self._worker.outcomes.settle()  # what has ended is no orphaned claim, and not to be rescued
+        policy = self._worker.refresh()
         pause = min([MAX_INTERVAL, *(look(policy) for look in self._looks)])
-        self._due_at = self._time.elapsed() + max(pause, MIN_INTERVAL) * (1 + self._time.chance() / 4)
+        self._due_at = self._worker.ports.elapsed() + max(pause, MIN_INTERVAL) * (1 + self._worker.ports.chance() / 4)

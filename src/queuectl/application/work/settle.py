@@ -1,18 +1,20 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 
+from queuectl.application.work.duty import WorkerPorts
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import DatabaseFull, ValueRefused
 from queuectl.domain.events import EndLate, EndRefused, EndSpooled, EventSink, JobSettled
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import OutcomeSpool
-from queuectl.domain.ports.work import Run, Settled, Settlement, Work
-from queuectl.domain.worker import Lease
+from queuectl.domain.ports.work import DecideEnd, Run, Settled, Settlement, Work
+
+Claim = Callable[[Sequence[AttemptEnd], DecideEnd], tuple[Sequence[Settled], Sequence[Run]]]
+"""`Work.settle_and_claim`, for a claim that has been decided on."""
 
 
 @dataclass(slots=True)
@@ -25,13 +27,8 @@ class _Waiting:
 class Unsettled:
     """The ends of attempts that a worker has yet to record, in the order in which they came."""
 
-    def __init__(
-        self, *, work: Work, spool: OutcomeSpool, events: EventSink, chance: Callable[[], float] = lambda: 0.0
-    ) -> None:
-        self._work = work
-        self._spool = spool
-        self._events = events
-        self._chance = chance
+    def __init__(self, ports: WorkerPorts) -> None:
+        self._ports = ports
         self._waiting: list[_Waiting] = []
         self._refused: set[tuple[str, int]] = set()
 
@@ -54,23 +51,20 @@ class Unsettled:
         """
         while self._waiting:
             try:
-                self._recorded(self._work.settle([self._waiting[0].end], self._decide))
+                self._recorded(self._ports.work.settle([self._waiting[0].end], self._decide))
             except ValueRefused as error:
                 self._refuse(self._waiting.pop(0), error)
 
-    def settle_and_claim(
-        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
-    ) -> Sequence[Run]:
+    def settle_and_claim(self, claim: Claim) -> Sequence[Run]:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
-        claim = partial(self._work.settle_and_claim, queues=queues, limit=limit, at=at, suspects=suspects)
         ends = [each.end for each in self._waiting]
         try:
-            settled, runs = claim(ends, self._decide, lease)
+            settled, runs = claim(ends, self._decide)
         except (DatabaseFull, ValueRefused):
             if not ends:
                 raise
             self.settle()  # one by one, so that each is as well recorded as it can be
-            settled, runs = claim([], self._decide, lease)
+            settled, runs = claim([], self._decide)
         self._recorded(settled)
         return runs
 
@@ -81,34 +75,34 @@ class Unsettled:
     def spool(self) -> None:
         """Have them outlive this process, as far as there is room: the database does not take them now."""
         for each in self._waiting:
-            if not each.is_spooled and self._spool.spool(each.end):
+            if not each.is_spooled and self._ports.spool.spool(each.end):
                 each.is_spooled = True
-                self._events(EndSpooled(end=each.end))
+                self._ports.events(EndSpooled(end=each.end))
 
     def drop(self) -> None:
         """Drop them: their jobs are gone with the database that held them."""
         for each in self._waiting:
             if each.is_spooled:
-                self._spool.discard(each.end)
+                self._ports.spool.discard(each.end)
         self._waiting = []
 
     def _decide(self, job: Job, end: AttemptEnd) -> Job:
         policy = next(each.policy for each in self._waiting if each.end[:4] == end[:4])  # its output may be left out
-        return job.settled(end.result, end.at, policy, self._chance())
+        return job.settled(end.result, end.at, policy, self._ports.chance())
 
     def _refuse(self, each: _Waiting, error: ValueRefused) -> None:
         if not each.is_spooled:
-            self._spool.spool(each.end)
+            self._ports.spool.spool(each.end)
         self._refused.add((each.end.job_id, each.end.number))
-        self._events(EndRefused(end=each.end, error=error.message))
+        self._ports.events(EndRefused(end=each.end, error=error.message))
 
     def _recorded(self, settled: Sequence[Settled]) -> None:
         """These became of the first that waited."""
         done, self._waiting = self._waiting[: len(settled)], self._waiting[len(settled) :]
         for each, what in zip(done, settled, strict=True):
             if each.is_spooled:
-                self._spool.discard(each.end)
-            _announce(self._events, each.end, what)
+                self._ports.spool.discard(each.end)
+            _announce(self._ports.events, each.end, what)
 
 
 def settle_spooled(policy: Policy, *, work: Work, spool: OutcomeSpool, events: EventSink) -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from queuectl.application.work.duty import NEVER, Standing, TimeAndChance
-from queuectl.application.work.lease import Heartbeat
+from queuectl.application.work.duty import NEVER, WorkerPorts
+from queuectl.application.work.lease import LeaseTerm
 from queuectl.application.work.retry_clock import RetryClock
 from queuectl.application.work.settle import Unsettled
 from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.events import EventSink, JobStarted, WorkerInTrouble
+from queuectl.domain.events import JobStarted, WorkerInTrouble
 from queuectl.domain.exit_codes import SIGNALLED
-from queuectl.domain.ports.runner import Runner
 from queuectl.domain.ports.work import Run
 from queuectl.domain.retry import Backoff
 
@@ -24,62 +23,23 @@ SHUTDOWN_NOTICE = timedelta(seconds=1)
 """The time that an end by one of these waits for word that the worker is to stop as well: all are signalled at once."""
 
 
-class OwnTrouble:
-    """Pauses the claims of a worker that cannot start commands for reasons of its own: ever longer, until one runs."""
-
-    def __init__(self, worker_id: str, *, standing: Standing, events: EventSink, time: TimeAndChance) -> None:
-        self._worker_id = worker_id
-        self._standing = standing
-        self._events = events
-        self._retries = RetryClock(elapsed=time.elapsed, chance=time.chance, backoff=PAUSES)
-
-    @property
-    def is_over(self) -> bool:
-        """True when the worker may claim."""
-        return self._retries.is_due
-
-    @property
-    def over_at(self) -> timedelta:
-        """The moment from which on it may, in time since boot."""
-        return self._retries.next_try
-
-    def note(self, result: RunResult) -> None:
-        """Take the end of a run for a sign of trouble, or of its end; not what a stop has given back."""
-        was_started = result.exit_code is not None or result.signal is not None
-        if was_started:
-            self._retries.worked()
-        elif result.outcome is Outcome.RELEASED and not self._standing.stops and self._has_begun():
-            self._events(WorkerInTrouble(worker=self._worker_id, error=result.error or ""))
-
-    def _has_begun(self) -> bool:
-        """Pause claims, unless they do already; whether that is new."""
-        return self._retries.is_due and self._retries.failed()
-
-
 class Slots:
     """The runs of the worker. The end of each goes on to `outcomes`, to be recorded."""
 
     def __init__(
-        self,
-        concurrency: int,
-        *,
-        runner: Runner,
-        outcomes: Unsettled,
-        heartbeat: Heartbeat,
-        trouble: OwnTrouble,
-        standing: Standing,
-        events: EventSink,
-        time: TimeAndChance,
+        self, worker_id: str, concurrency: int, *, lease: LeaseTerm, outcomes: Unsettled, ports: WorkerPorts
     ) -> None:
         self.concurrency = concurrency
         self.running: dict[str, Run] = {}
-        self._runner = runner
+        self.stops = 0
+        """1: the worker stops gracefully; 2: by force."""
+        self.is_lease_lost = False
+        self.pause = RetryClock(elapsed=ports.elapsed, chance=ports.chance, backoff=PAUSES)
+        """The pause of claims while the worker cannot start commands for reasons of its own: ever longer."""
+        self._worker_id = worker_id
+        self._lease = lease
         self._outcomes = outcomes
-        self._heartbeat = heartbeat
-        self.trouble = trouble
-        self._standing = standing
-        self._events = events
-        self._time = time
+        self._ports = ports
         self._doubtful: dict[str, tuple[RunResult, timedelta]] = {}
         self._has_ended = False
         self._are_abandoned = False
@@ -87,9 +47,9 @@ class Slots:
     @property
     def free(self) -> int:
         """The number of commands that could be started now."""
-        if self._standing.stops or self._standing.is_lease_lost:
+        if self.stops or self.is_lease_lost:
             return 0
-        return max(0, self.concurrency - len(self.running) - self._runner.stuck)
+        return max(0, self.concurrency - len(self.running) - self._ports.runner.stuck)
 
     @property
     def decides_at(self) -> timedelta:
@@ -99,13 +59,13 @@ class Slots:
     def start(self, run: Run) -> None:
         """Run what has been claimed, unless something has happened while the answer to the claim was under way."""
         self.running[run.job.id] = run
-        if self._heartbeat.lost:
+        if self._lease.lost:
             self._end(run, RunResult(outcome=Outcome.LOST, error="not started: the worker had lost its lease"))
         elif run.job.cancel_requested_at:
             self._end(run, RunResult(outcome=Outcome.CANCELLED, error="not started"))
         else:
-            self._runner.start(run)
-            self._events(JobStarted(job=run.job))
+            self._ports.runner.start(run)
+            self._ports.events(JobStarted(job=run.job))
 
     def take(self, ended: Sequence[tuple[Run, RunResult]]) -> None:
         """Take the ends of runs; not yet those that a shutdown may have brought about."""
@@ -124,19 +84,19 @@ class Slots:
 
     def _take(self, job_id: str, result: RunResult) -> bool:
         if result.outcome is Outcome.FAILED and _is_by_shutdown(result):
-            self._doubtful[job_id] = result, self._time.elapsed() + SHUTDOWN_NOTICE
+            self._doubtful[job_id] = result, self._ports.elapsed() + SHUTDOWN_NOTICE
             return False
         self._end(self.running[job_id], result)
         return True
 
     def _take_doubtful(self) -> bool:
         """Take the ends that a shutdown may have brought about: it has, if this worker is to stop too. Whether any."""
-        now, was_any = self._time.elapsed(), False
+        now, was_any = self._ports.elapsed(), False
         for job_id, (result, until) in list(self._doubtful.items()):
-            if self._standing.stops:
+            if self.stops:
                 error = f"stopped with its worker, or by the same signal: {result.error}"
                 result = result._replace(outcome=Outcome.RELEASED, error=error)
-            elif now < until and not self._standing.is_lease_lost:
+            elif now < until and not self.is_lease_lost:
                 continue
             del self._doubtful[job_id]
             self._end(self.running[job_id], result)
@@ -147,10 +107,18 @@ class Slots:
         del self.running[run.job.id]
         if self._are_abandoned:
             return
-        self.trouble.note(result)
+        self._note_trouble(result)
         if result.outcome is Outcome.CANCELLED:
             result = result._replace(error=f"cancelled by {run.job.cancel_requested_by}: {result.error}")
-        self._outcomes.add(run.ended(result, self._time.clock()), run.policy)
+        self._outcomes.add(run.ended(result, self._ports.clock()), run.policy)
+
+    def _note_trouble(self, result: RunResult) -> None:
+        """Take the end of a run for a sign of the worker's own trouble, or of its end; not what a stop gave back."""
+        was_started = result.exit_code is not None or result.signal is not None
+        if was_started:
+            self.pause.worked()
+        elif result.outcome is Outcome.RELEASED and not self.stops and self.pause.is_due and self.pause.failed():
+            self._ports.events(WorkerInTrouble(worker=self._worker_id, error=result.error or ""))
 
 
 def _is_by_shutdown(result: RunResult) -> bool:

@@ -14,14 +14,8 @@ class Stops:
 
     due_at = NEVER
 
-    def __init__(self, context: Context) -> None:
-        self._worker_id = context.worker_id
-        self._slots = context.slots
-        self._runner = context.runner
-        self._heartbeat = context.heartbeat
-        self._policy = context.policy
-        self._standing = context.standing
-        self._events = context.events
+    def __init__(self, worker: Context) -> None:
+        self._worker = worker
         self._asked = 0
 
     def ask(self, *, force: bool) -> None:
@@ -30,37 +24,35 @@ class Stops:
 
     def run(self, _now: timedelta) -> None:
         """Claim no more from now on; by force, stop what runs."""
-        while self._standing.stops < self._asked:
-            self._standing.stops += 1
-            forced = self._standing.stops == 2
-            self._events(WorkerStopping(worker=self._worker_id, jobs=len(self._slots.running), forced=forced))
-            self._heartbeat.state = WorkerState.STOPPING
-            self._heartbeat.renew_now()
+        slots, ports = self._worker.slots, self._worker.ports
+        while slots.stops < self._asked:
+            slots.stops += 1
+            forced = slots.stops == 2
+            ports.events(WorkerStopping(worker=self._worker.id, jobs=len(slots.running), forced=forced))
+            self._worker.heartbeat.state = WorkerState.STOPPING
+            self._worker.heartbeat.renew_now()
             if forced:
-                self._runner.stop(Outcome.RELEASED, grace=self._policy.policy.kill_grace)
+                ports.runner.stop(Outcome.RELEASED, grace=self._worker.policy.kill_grace)
 
 
 class LostLease:
     """A duty: stop the commands once the lease is lost; the watch has, unless this turn has come first."""
 
-    def __init__(self, context: Context) -> None:
-        self._worker_id = context.worker_id
-        self._runner = context.runner
-        self._heartbeat = context.heartbeat
-        self._standing = context.standing
-        self._events = context.events
+    def __init__(self, worker: Context) -> None:
+        self._worker = worker
 
     @property
     def due_at(self) -> timedelta:
         """The moment at which the lease is lost if no renewal succeeds."""
-        if self._standing.is_lease_lost:
+        if self._worker.slots.is_lease_lost:
             return NEVER
-        return self._heartbeat.lease.elapsed() + self._heartbeat.time_left
+        return self._worker.ports.elapsed() + self._worker.heartbeat.lease.time_left
 
     def run(self, _now: timedelta) -> None:
         """Take notice, once."""
-        if self._standing.is_lease_lost or not (reason := self._heartbeat.lost):
+        slots, ports, lease = self._worker.slots, self._worker.ports, self._worker.heartbeat.lease
+        if slots.is_lease_lost or not (reason := lease.lost):
             return
-        self._standing.is_lease_lost = True
-        self._events(LeaseLost(worker=self._worker_id, reason=reason))
-        self._runner.stop(Outcome.LOST, grace=self._heartbeat.lease.interval)
+        slots.is_lease_lost = True
+        ports.events(LeaseLost(worker=self._worker.id, reason=reason))
+        ports.runner.stop(Outcome.LOST, grace=lease.interval)

@@ -1,6 +1,5 @@
 """Suspects: jobs that were lost with their worker beside others. A worker never runs one beside another job."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from queuectl.application.work.context import Context
@@ -21,17 +20,15 @@ class Suspects:
     With one slot nothing runs beside anything, and a suspect is a job like others.
     """
 
-    def __init__(self, context: Context, first_due: Callable[[], FirstDue]) -> None:
-        self._slots = context.slots
-        self._policy = context.policy
-        self._time = context.time
-        self._first_due = first_due
+    def __init__(self, worker: Context) -> None:
+        self._worker = worker
+        self._slots = worker.slots
         self._make_room_at: timedelta | None = None  # known while a suspect is due
 
     def look(self, _policy: Policy) -> timedelta:
         """Look for one that waits, also where there is no slot to claim for. Raises DatabaseUnavailable."""
         if self._slots.concurrency > 1:
-            self.note(self._first_due(), self._time.clock())
+            self.note(self._worker.first_due(), self._worker.ports.clock())
         return NEVER
 
     def note(self, first: FirstDue, now: datetime) -> None:
@@ -40,14 +37,14 @@ class Suspects:
             self._make_room_at = None
         elif self._make_room_at is None:
             least, most = PATIENCE_WITH_OTHERS
-            patience = self._policy.policy.lease * (least + (most - least) * self._time.chance())
-            self._make_room_at = self._time.elapsed() + patience
+            patience = self._worker.policy.lease * (least + (most - least) * self._worker.ports.chance())
+            self._make_room_at = self._worker.ports.elapsed() + patience
 
     def forbid_claims(self) -> bool:
         """Forbid claims beside what runs: where that is a suspect, or one has waited long enough."""
         if self._slots.concurrency == 1 or not self._slots.running:
             return False
-        makes_room = self._make_room_at is not None and self._make_room_at <= self._time.elapsed()
+        makes_room = self._make_room_at is not None and self._make_room_at <= self._worker.ports.elapsed()
         return makes_room or any(run.job.suspect for run in self._slots.running.values())
 
     def are_wanted(self) -> bool | None:

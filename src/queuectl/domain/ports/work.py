@@ -60,13 +60,7 @@ class Work(Protocol):
     """What workers ask for: claim, settle, rescue."""
 
     def claim(
-        self,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None = None,
+        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
     ) -> Sequence[Run]:
         """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
 

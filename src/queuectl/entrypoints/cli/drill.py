@@ -60,7 +60,7 @@ def drill(app: App, span: timedelta, jobs: int | None, workers: int, seed: int |
         app.out.write(view, plain=plain, table=lambda: [drill_grid(report)])
         if keep:
             app.note(f"kept: {scene.name}; its ledger and logs are in {scene.directory}")
-    if report.orphans is None:
+    if report.history.processes is None:
         app.note("processes cannot be seen on this system, which has no /proc: nobody looked for orphans")
     if report.violations:
         raise broken_promise(report, seed)
