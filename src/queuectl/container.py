@@ -52,7 +52,7 @@ class _Late:
         self.all.append(self)
 
     def load(self) -> Callable[..., Any]:
-        """What it names."""
+        """Load what it names."""
         found: Callable[..., Any] = getattr(importlib.import_module(self.module), self._name)
         return found
 
@@ -66,7 +66,7 @@ def _one(module: str, name: str, *args: object, **kwargs: object) -> "_Singleton
 
 
 def _call(module: str, name: str, *args: object, **kwargs: object) -> "_Callable":
-    """What that function returns."""
+    """Provide what that function returns."""
     return providers.Callable(_Late(module, name), *args, **kwargs)
 
 

@@ -1,5 +1,6 @@
 """What every LocalProcesses promises; see its docstrings in queuectl.domain.ports."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from queuectl.adapters.host import identity
 from queuectl.adapters.host.registry import FileLocalProcesses
+from queuectl.domain.errors import HostTrouble
 from queuectl.domain.ports.host import LocalProcess, LocalProcesses
 from queuectl.domain.worker import Process
 from tests.builders import HOUR, SECOND, a_process
@@ -46,6 +48,41 @@ def open_local(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], L
 @pytest.fixture
 def local(open_local: Callable[[], LocalProcesses]) -> LocalProcesses:
     return open_local()
+
+
+@pytest.mark.parametrize("ask", ["registered", "send", "kill", "forget"])
+def test_a_process_that_cannot_be_looked_at_now_is_not_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """As with no descriptor left: its jobs are another's only once it is known to be gone."""
+    directory = tmp_path / "spool" / "queue"
+    local = FileLocalProcesses(directory)
+    with subprocess.Popen(
+        [sys.executable, "-c", ANOTHER, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as another:
+        assert another.stdout is not None
+        assert another.stdout.readline() == b"joined\n"
+        [found] = local.registered()
+        calls = {
+            "registered": local.registered,
+            "send": lambda: local.send(found, signal.SIGKILL),
+            "kill": lambda: local.kill(found),
+            "forget": lambda: local.forget(found),
+        }
+        opens = os.open
+
+        def refused(path: str | Path, *rest: int, **more: int) -> int:
+            if str(path) == found.file:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return opens(path, *rest, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refused)
+            with pytest.raises(HostTrouble, match="too many open files"):
+                calls[ask]()
+        assert another.poll() is None
+        assert [it.is_alive for it in local.registered()] == [True]
+        another.kill()
 
 
 def test_nobody_is_registered_at_first(local: LocalProcesses) -> None:

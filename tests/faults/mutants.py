@@ -30,6 +30,7 @@ from queuectl.application.work.lease import Heartbeat
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.job import Job
 from queuectl.domain.ports.host import LocalProcess
+from queuectl.domain.ports.work import DecideEnd
 from queuectl.entrypoints.worker import process
 
 ROOT = Path(__file__).parents[2]
@@ -95,11 +96,14 @@ def replace(owner: object, name: str, broken: Callable[[Any], Any]) -> Undo:
 @noticed_by("test_frozen.py::test_a_command_that_ended_while_its_worker_was_frozen_changes_nothing_afterwards[sqlite]")
 def the_fence_is_removed() -> Iterator[Undo]:
     def broken(settle: Callable[..., object]) -> Callable[..., object]:
-        def settled(self: object, c: Connection, ends: Sequence[AttemptEnd], *rest: object) -> object:
+        def settled(
+            self: object, c: Connection, ends: Sequence[AttemptEnd], decide: DecideEnd, *rest: object
+        ) -> object:
             rows = queries.jobs_to_settle(c, ids=[end.job_id for end in ends])
             leases = {row.id: row.lease_id for row in rows}
             anybodys = [it._replace(lease=it.lease._replace(id=leases.get(it.job_id) or it.lease.id)) for it in ends]
-            return settle(self, c, anybodys, *rest)
+            own = dict(zip(anybodys, ends, strict=True))
+            return settle(self, c, anybodys, lambda job, end: decide(job, own[end]), *rest)
 
         return settled
 

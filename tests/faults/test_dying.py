@@ -88,7 +88,7 @@ def test_the_job_of_a_killed_worker_runs_again_at_once_and_only_when_its_command
     assert "died" in lost["error"]
     assert lost["worker"] != succeeded["worker"]
     assert is_running(workers.supervisor)
-    cli.log.wait_for(f"worker process {workers.pids[0]} ended unexpectedly (signal SIGKILL)")
+    cli.log.wait_for(f"worker process {workers.pids[0]} ended unexpectedly (killed by SIGKILL)")
     probe.check()
 
 

@@ -70,7 +70,7 @@ def test_a_worker_that_is_killed_at_a_sync_of_a_jobs_life_loses_and_doubles_noth
         log = cli.directory / f"killed-{number}.log"
         supervised = started([*killing(number), *FOREGROUND], log=log, env=cli.environ, cwd=cli.directory)
         try:
-            was_killed = Log.at(log).wait_for("(signal SIGKILL)", or_until=lambda: _has_ended(probe, job_id))  # noqa: B023 - called before the next turn
+            was_killed = Log.at(log).wait_for("(killed by SIGKILL)", or_until=lambda: _has_ended(probe, job_id))  # noqa: B023 - called before the next turn
             killed += was_killed
             for pid in cli.own_processes():  # the workers have sessions of their own
                 with contextlib.suppress(ProcessLookupError):

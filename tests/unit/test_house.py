@@ -147,6 +147,17 @@ def test_every_noqa_in_the_source_has_a_reason_beside_it() -> None:
     assert bare == []
 
 
+def test_a_docstring_begins_with_a_verb_or_a_noun() -> None:
+    """It says what something is or does; a question word makes the reader turn the sentence round."""
+    question = re.compile(r'"""(What|Who|Whom|Whose|How|Whether|Which|Where|When|Why)\b.*')
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in SOURCE.rglob("*.py")
+        for match in question.finditer(path.read_text())
+    ]
+    assert found == []
+
+
 def test_no_document_installs_a_name_from_the_package_index() -> None:
     """`queuectl` is another program there, and ours is not published."""
     paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*"), ROOT / "Dockerfile"]

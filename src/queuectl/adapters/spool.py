@@ -30,7 +30,7 @@ ROOM = 64 * 1024 * 1024
 """Bytes that all files of a directory may have. When it is used up, output is left out."""
 
 ROOM_WITHOUT_OUTPUT = ROOM + 16 * 1024 * 1024
-"""When that is used up too, nothing more is kept."""
+"""Bytes of all, ends without output included; when they are used up too, nothing more is spooled."""
 
 LAST = datetime(9998, 1, 1, tzinfo=UTC)
 """The end of the calendar, less what a retry may have to wait."""
@@ -42,7 +42,7 @@ _log = logging.getLogger("queuectl")
 
 
 def directory_for(spool_dir: Path, database: str) -> Path:
-    """Where the outcomes for that database are kept: its name, hashed, so that two never mix."""
+    """The directory of the outcomes for that database: named by its hash, so that two never mix."""
     return spool_dir / hashlib.sha256(database.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
@@ -223,7 +223,7 @@ def _remove_old(path: Path) -> None:
 
 
 def _content(path: Path) -> bytes:
-    """What our own regular file holds. Raises OSError, ValueError for another's file."""
+    """The content of a regular file of ours. Raises OSError, ValueError for another's file."""
     with opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():

@@ -14,7 +14,7 @@ BATCH = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transferred:
-    """What both databases hold now: how many jobs, and the digest of each table."""
+    """The content of both databases: the number of jobs, and the digest of each table."""
 
     jobs: int
     digests: Mapping[str, Digest]
@@ -67,10 +67,10 @@ def refuse_if_working(name: str, workers: Sequence[WorkerRecord], at: datetime) 
 
 
 def _same_jobs(source: Archive, target: Archive, *, up_to: int) -> bool:
-    """Whether both hold the same jobs up to that number; settings come last in a transfer, and may still differ."""
+    """True if both hold the same jobs up to that number; settings come last in a transfer, and may still differ."""
     theirs, ours = source.digests(up_to=up_to, seen=_nobody), target.digests(up_to=up_to, seen=_nobody)
     return all(theirs[table] == ours[table] for table in ("jobs", "attempts"))
 
 
 def _nobody(_count: int) -> None:
-    """Who hears nothing."""
+    """Report progress to nobody."""

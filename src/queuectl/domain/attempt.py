@@ -8,7 +8,7 @@ from queuectl.domain.worker import Lease
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. The job's next state follows from it: see `Job.settled`."""
+    """The way in which an attempt ended. The job's next state follows from it: see `Job.settled`."""
 
     SUCCEEDED = "succeeded"
     """The command ended with exit code 0."""
@@ -29,7 +29,7 @@ RAN = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMEOUT)
 
 
 class Output(NamedTuple):
-    """What a command wrote to stdout and stderr, interleaved as it came.
+    """The bytes that a command wrote to stdout and stderr, interleaved as they came.
 
     `content` is exact, byte for byte. When the command wrote more than the policy's `output-limit`, `truncated` is
     true and `content` is the head and the tail, with a line between them that says how many bytes were dropped.
@@ -40,7 +40,7 @@ class Output(NamedTuple):
 
 
 class RunResult(NamedTuple):
-    """What a runner reports of one run.
+    """A runner's report of one run.
 
     `exit_code` is None when a signal ended the command or it never started; `signal` is the number of that signal.
     `error` says in one line what went wrong; None for a success.

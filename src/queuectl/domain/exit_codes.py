@@ -1,5 +1,6 @@
 """The one table of exit codes: their meanings, and the errors that end a command with each."""
 
+import signal
 from typing import NamedTuple
 
 from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
@@ -7,7 +8,7 @@ from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, In
 DONE, FAILED, USAGE = 0, 1, 2
 
 CONFLICT = 4
-"""What is asked for does not fit what is stored: of an enqueue, that a job of that id is stored already."""
+"""The request does not fit the queue: of an enqueue, that a job of that id is stored already."""
 
 UNAVAILABLE = 6
 """The database cannot be used: also of a worker or supervisor that could not start for that reason."""
@@ -20,6 +21,14 @@ SIGNALLED = 128
 
 INTERRUPTED = SIGNALLED + 2
 """SIGINT, that is Ctrl-C."""
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGTERM; a real-time signal has only its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class ExitCode(NamedTuple):

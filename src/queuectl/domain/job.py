@@ -31,7 +31,7 @@ file may have any name. Python calls this `surrogateescape` (PEP 383).
 DEFAULT_QUEUE = "default"
 
 PRIORITIES = range(10, 0, -1)
-"""What a priority can be, in the order in which jobs are claimed."""
+"""The priorities, in the order in which jobs are claimed."""
 
 DEFAULT_PRIORITY = 5
 
@@ -42,7 +42,7 @@ NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     PENDING = "pending"
     """Waits for its `run_at`, then for a worker. From: enqueue, a release, a loss, an operator's retry."""
@@ -92,7 +92,7 @@ class JobRequest(TypedDict, total=False):
 
 
 class Spec(NamedTuple):
-    """What is asked for in a job: a run never changes it. A `timeout` of None is none."""
+    """The part of a job that was asked for: a run never changes it. A `timeout` of None is none."""
 
     id: str
     command: Command
@@ -137,7 +137,7 @@ class Job(NamedTuple):
 
     @property
     def command(self) -> Command:
-        """What is run."""
+        """The command that is run."""
         return self.spec.command
 
     @property
@@ -152,7 +152,7 @@ class Job(NamedTuple):
 
     @property
     def max_retries(self) -> int:
-        """How many failures are tried again."""
+        """The number of failures that are tried again."""
         return self.spec.max_retries
 
     @property
@@ -162,7 +162,7 @@ class Job(NamedTuple):
 
     @property
     def created_at(self) -> datetime:
-        """When it was enqueued."""
+        """The moment at which it was enqueued."""
         return self.spec.created_at
 
     @property
@@ -181,7 +181,7 @@ class Job(NamedTuple):
         return -self.priority, self.run_at
 
     def is_due(self, at: datetime) -> bool:
-        """Whether a worker may claim it at that moment."""
+        """True if a worker may claim it at that moment."""
         return self.state in CLAIMABLE and self.run_at <= at
 
     def claimed(self, lease: Lease, at: datetime) -> "Job":
@@ -221,7 +221,7 @@ class Job(NamedTuple):
 
     @property
     def is_to_be_killed(self) -> bool:
-        """Whether its cancel was asked for more than once, or with `now`: nothing else changes a job while it runs."""
+        """True if its cancel was asked for more than once, or with `now`: nothing else changes a job while it runs."""
         return self.cancel_requested_at is not None and self.updated_at > self.cancel_requested_at
 
     def retried(self, at: datetime) -> "Job":

@@ -1,4 +1,4 @@
-"""What the queue got done in a span of time, and how fast."""
+"""Figures of what the queue got done in a span of time, and how fast."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ class Percentiles(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What one worker or queue did in the window, by attempts that ended in it; `name` says which.
+    """The work of one worker or queue in the window, by attempts that ended in it; `name` says which.
 
     `busy` is the sum of its run times. `failed` includes timeouts.
     """
@@ -27,7 +27,7 @@ class Totals(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What happened from `since` on, by attempts and jobs that ended then.
+    """The figures from `since` on, by attempts and jobs that ended then.
 
     `attempts` counts ended attempts by outcome. `completed` counts jobs that completed, each time; `dead` those that
     died and are dead still. `retried` counts the completions that needed more than one attempt, `most_attempts` the

@@ -15,7 +15,7 @@ from queuectl.presentation.views import View, seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a drill has seen, and the verdict on it.
+    """The observations of a drill, and the verdict on them.
 
     `slowest_rescue` is the longest time from a fault that cost an attempt its worker to the moment when its job was
     taken back; None: no rescue was needed.
@@ -28,7 +28,7 @@ class Report:
 
     @property
     def counts(self) -> Mapping[str, int | None]:
-        """How many there were of what; of orphans None where processes cannot be seen."""
+        """The number of each; of orphans None where processes cannot be seen."""
         broken = Counter(it.invariant for it in self.violations)
         return {
             "jobs": len(self.history.jobs),

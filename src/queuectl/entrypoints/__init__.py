@@ -1,1 +1,1 @@
-"""How the queue is reached: the command line, the worker process and its supervisor."""
+"""The ways into the queue: the command line, the worker process and its supervisor."""

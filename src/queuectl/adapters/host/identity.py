@@ -1,4 +1,4 @@
-"""Which machine, user and process this is, and whether a process is the one that it was: a pid is given again."""
+"""The identity of this machine, user and process; a process is more than its pid, which is given again."""
 
 import errno
 import functools

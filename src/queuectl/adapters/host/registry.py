@@ -10,6 +10,7 @@ A process that closes any descriptor of a file loses its lock on it, so none ope
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -23,8 +24,9 @@ from pathlib import Path
 
 from queuectl.adapters.host.clock import MICROSECOND, elapsed
 from queuectl.adapters.host.files import check_own, make_private, open_private
-from queuectl.adapters.host.identity import current_process, machine_id
+from queuectl.adapters.host.identity import current_process, host_trouble, machine_id
 from queuectl.adapters.host.signals import send_signal
+from queuectl.domain.errors import HostTrouble
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.worker import Process
 
@@ -32,8 +34,11 @@ LOCK = struct.Struct("hhqqi4x")
 """`struct flock` of Linux with 64 bits: kind, whence, start, length, pid of the holder."""
 
 HEADER, COMMAND = struct.Struct("=qqq"), struct.Struct("=qqq")
-"""When the lease ends, the kill grace, when the next sign of life is overdue; a command's pid, when it was noted, and
+"""The end of the lease, the kill grace, the moment at which a sign of life is overdue; a command's pid, when noted, and
 its output. Times in microseconds."""
+
+NONE_OF_OURS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EACCES, errno.EPERM}
+"""The errors of opening a file that is gone, or that is no registration of ours."""
 
 SUPERVISOR = "supervisor"
 """Stands in a file's name where a worker has its id."""
@@ -148,8 +153,10 @@ class FileLocalProcesses:
         try:
             check_own(directory)
             paths = sorted(directory.iterdir())
-        except OSError:
-            return
+        except OSError as error:
+            if error.errno in NONE_OF_OURS:
+                return
+            raise host_trouble(error) from error
         for path in paths:
             if (said := _parsed(path.name)) is not None:
                 holder = self._holder(path)
@@ -174,18 +181,22 @@ class FileLocalProcesses:
         return []
 
     def _holder(self, path: Path) -> int | None:
-        """The pid of the process that has the file locked, 0 when none has; None where there is no such file.
+        """The pid of the process that has the file locked, 0 when none has; None where there is no such file of ours.
 
-        -1 for a process of another pid namespace.
+        -1 for a process of another pid namespace. Raises HostTrouble when that cannot be found out now.
         """
         if _is_own(path):
             return os.getpid()
         try:
             file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in NONE_OF_OURS:
+                return None
+            raise host_trouble(error) from error
         try:
             answer = fcntl.fcntl(file, fcntl.F_GETLK, LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        except OSError as error:
+            raise host_trouble(error) from error
         finally:
             os.close(file)
         kind, _, _, _, pid = LOCK.unpack(answer)
@@ -194,7 +205,7 @@ class FileLocalProcesses:
     def _remove_old(self) -> None:
         """Remove what was left by an earlier boot, or a pid namespace that is gone."""
         for directory in self._directory.parent.iterdir():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, HostTrouble):
                 is_old = time.time() - directory.lstat().st_mtime > MAX_AGE
                 if directory != self._directory and is_old and not any(map(self._holder, directory.iterdir())):
                     shutil.rmtree(directory)

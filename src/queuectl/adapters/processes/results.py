@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from queuectl.adapters.processes import program_trouble
 from queuectl.domain.attempt import Outcome, Output, RunResult
 from queuectl.domain.duration import format_duration
 from queuectl.domain.errors import reason_of
+from queuectl.domain.exit_codes import signal_name
 from queuectl.domain.ports.work import Run
 
 MEANINGS = {126: " (cannot be executed)", 127: " (command not found)"}
@@ -133,10 +133,7 @@ def _stopped(run: Run, outcome: Outcome, why: str) -> str:
 
 def _ending(code: int, output: bytes) -> str:
     if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:  # a real-time signal
-            return f"killed by signal {-code}"
+        return f"killed by {signal_name(-code)}"
     meaning = MEANINGS.get(code, "")
     last_line = output[-2000:].decode(errors="replace").replace("\0", "\ufffd").strip().rpartition("\n")[2].strip()
     return f"exit code {code}{meaning}" + (f": {last_line[:MAX_LINE_LENGTH]}" if last_line and code else "")

@@ -1,4 +1,4 @@
-"""What one kind of database brings: a folder beside this file exports `backend`, which makes it from a URL."""
+"""The parts of one kind of database: a folder beside this file exports `backend`, which makes it from a URL."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime

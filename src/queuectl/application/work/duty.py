@@ -1,4 +1,4 @@
-"""The form of a worker's duties, and the world that they share."""
+"""The form of a worker's duties, and the ports that they share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Duty(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPorts:
-    """The world of a worker."""
+    """The ports of a worker."""
 
     work: Work
     config: ConfigRepository

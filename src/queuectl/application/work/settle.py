@@ -37,7 +37,7 @@ class Unsettled:
 
     @property
     def are_spooled(self) -> bool:
-        """Whether they all outlive this process: then others on this machine will settle them."""
+        """True if they all outlive this process: then others on this machine will settle them."""
         return all(each.is_spooled for each in self._waiting)
 
     def add(self, end: AttemptEnd, policy: Policy) -> None:
@@ -69,7 +69,7 @@ class Unsettled:
         return runs
 
     def was_refused(self, job: Job) -> bool:
-        """Whether this attempt of the job has ended, and that cannot be recorded."""
+        """True if this attempt of the job has ended, and its end cannot be recorded."""
         return (job.id, job.attempts) in self._refused
 
     def spool(self) -> None:

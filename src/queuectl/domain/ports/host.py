@@ -17,7 +17,7 @@ Elapsed = Callable[[], timedelta]
 
 
 class OutcomeSpool(Protocol):
-    """Where the workers of this machine keep the ends of attempts that a database cannot take now, across restarts.
+    """The spool: workers of this machine keep ends of attempts in it that a database cannot take now, across restarts.
 
     It raises nothing: a worker can do without it, as long as it lives.
     """
@@ -59,15 +59,15 @@ class LocalProcess(NamedTuple):
     lease_ends: timedelta | None = None
     """In time since boot; None when it is not known."""
     kill_grace: timedelta | None = None
-    """What its commands are given when it is stopped by force."""
+    """The grace of its commands when it is stopped by force."""
     fit_until: timedelta | None = None
-    """When a sign of life, in time since boot, is overdue: also one that has lost its lease gives them."""
+    """The time since boot at which a sign of life is overdue: also one that has lost its lease gives them."""
     commands: Sequence[NotedCommand] = ()
     file: str = ""
     """Its registration."""
 
     def is_harmless(self, at: timedelta) -> bool:
-        """Whether it runs no command and does not stand still: it may outlive its lease, as in a long outage."""
+        """True if it runs no command and does not stand still: it may outlive its lease, as in a long outage."""
         return not self.commands and self.fit_until is not None and at < self.fit_until
 
 
@@ -97,10 +97,13 @@ class LocalProcesses(Protocol):
         """
 
     def send(self, target: LocalProcess, number: signal.Signals) -> bool:
-        """Signal that very process, if it is alive; whether it was."""
+        """Signal that very process, if it is alive; whether it was. Raises HostTrouble."""
 
     def kill(self, target: LocalProcess) -> bool:
-        """Kill that very process and wait until it is gone, for two seconds at most; whether it is."""
+        """Kill that very process and wait until it is gone, for two seconds at most; whether it is.
+
+        Raises HostTrouble when that cannot be found out now: then it may be alive.
+        """
 
     def forget(self, gone: LocalProcess) -> None:
         """Remove the registration of a dead process, whose jobs and commands have been dealt with."""

@@ -53,4 +53,4 @@ class Attempts(Protocol):
         """All runs of a job, the first one first; empty for an unknown job."""
 
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
-        """What the last ended attempt of each of these jobs wrote; nothing for a job without one."""
+        """The output of the last ended attempt of each of these jobs; nothing for a job without one."""

@@ -12,10 +12,10 @@ class Measurements(Protocol):
     """Counts over the whole queue."""
 
     def counts(self) -> Mapping[State, int]:
-        """How many jobs are in each state; every state is a key."""
+        """The number of jobs in each state; every state is a key."""
 
     def due(self, *, at: datetime) -> Mapping[str, int]:
-        """How many jobs of each queue are due; only queues that have one."""
+        """The number of jobs of each queue that are due; only queues that have one."""
 
     def metrics(self, *, since: datetime, detailed: bool) -> "Metrics":
-        """What happened from `since` on; workers and queues only if `detailed`."""
+        """The figures from `since` on; workers and queues only if `detailed`."""

@@ -1,4 +1,4 @@
-"""Who runs the commands."""
+"""The runner of commands."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,7 +13,7 @@ class Runner(Protocol):
 
     @property
     def stuck(self) -> int:
-        """How many runs have been reported whose processes are there still: SIGKILL has not ended them yet."""
+        """The number of reported runs whose processes are there still: SIGKILL has not ended them yet."""
 
     def start(self, run: Run) -> None:
         """Start the command. Returns at once; how it ended, a failure to start included, comes from `wait`."""

@@ -20,7 +20,7 @@ A hint only: it may call too often, or never.
 
 
 class Grade(StrEnum):
-    """How well one checked thing stands."""
+    """The grade of one checked thing."""
 
     OK = "ok"
     WARN = "warn"
@@ -28,7 +28,7 @@ class Grade(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What `doctor` found of one thing; `hint` is the next step where something is to be done."""
+    """A finding of `doctor` about one thing; `hint` is the next step where something is to be done."""
 
     subject: str
     grade: Grade
@@ -41,7 +41,7 @@ class Storage(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it is, as a URL without its password."""
+        """The database's URL without its password."""
 
     def initialise(self) -> str | None:
         """Create the schema or bring it up to date; idempotent, safe against others doing the same.
@@ -67,7 +67,7 @@ class Scratch(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it is, once it is made: as a URL without its password."""
+        """Its URL, once it is made, without its password."""
 
     @property
     def directory(self) -> "Path | None":
@@ -89,7 +89,7 @@ class Page(NamedTuple):
 
 
 class Digest(NamedTuple):
-    """How many rows a table has, and the SHA-256 of all their values in order, in hex."""
+    """The number of a table's rows, and the SHA-256 of all their values in order, in hex."""
 
     rows: int
     checksum: str
@@ -105,7 +105,7 @@ class Archive(Protocol):
         """
 
     def size(self) -> int:
-        """How many jobs there are."""
+        """The number of jobs."""
 
     def last(self) -> int:
         """The number of the last job; 0 when there is none."""

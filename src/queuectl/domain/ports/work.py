@@ -19,7 +19,7 @@ DecideEnd = Callable[[Job, AttemptEnd], Job]
 
 
 class Settlement(StrEnum):
-    """What became of the end of an attempt that a worker brought."""
+    """The fate of the end of an attempt that a worker brought."""
 
     RECORDED = "recorded"
     """The job has its next state. Also the answer to a resend of the same end."""
@@ -30,7 +30,7 @@ class Settlement(StrEnum):
 
 
 class Settled(NamedTuple):
-    """What became of the end of an attempt, and the job as it is now, if the end is recorded."""
+    """The fate of the end of an attempt, and the job as it is now, if the end is recorded."""
 
     settlement: Settlement
     job: Job | None
@@ -57,7 +57,7 @@ class FirstDue(NamedTuple):
 
 
 class Work(Protocol):
-    """What workers ask for: claim, settle, rescue."""
+    """The requests of workers: claim, settle, rescue."""
 
     def claim(
         self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
@@ -97,7 +97,7 @@ class Work(Protocol):
         """Of these jobs, those that run under any lease of this worker and whose cancel an operator has asked for."""
 
     def first_due(self, *, queues: Collection[str]) -> FirstDue:
-        """When the first of the jobs that wait in those queues (empty: all) are due."""
+        """The moments at which the first of the jobs that wait in those queues (empty: all) are due."""
 
     def rescue(
         self,

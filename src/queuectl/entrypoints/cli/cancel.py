@@ -1,6 +1,5 @@
 """`queuectl cancel`: ask for it, and wait until what ran has ended."""
 
-import signal
 from collections.abc import Mapping, Sequence
 
 import click
@@ -9,6 +8,7 @@ from queuectl.application.operate.cancel import cancel_job, ended_job, is_watche
 from queuectl.application.operate.inspect import attempts_of
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.errors import DatabaseUnavailable, WrongState
+from queuectl.domain.exit_codes import signal_name
 from queuectl.domain.job import Job, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command
@@ -129,7 +129,7 @@ def _sentence(job: Job, attempt: Attempt | None) -> str:
     if attempt.outcome is not Outcome.CANCELLED:
         return f"{said}, which will not run again; its attempt had ended otherwise: {escaped(attempt.error or '')}"
     if attempt.signal is not None:
-        return f"{said}: its command was killed by {_signal_name(attempt.signal)}{_left(attempt)}"
+        return f"{said}: its command was killed by {signal_name(attempt.signal)}{_left(attempt)}"
     if attempt.exit_code is not None:
         return f"{said}: its command ended on SIGTERM with exit code {attempt.exit_code}{_left(attempt)}"
     return f"{said}: its command had not been started"
@@ -139,10 +139,3 @@ def _left(attempt: Attempt) -> str:
     """The end of the attempt's error, which names the command's processes that live on."""
     note = (attempt.error or "").partition("); ")[2]
     return f"; {escaped(note)}" if note else ""
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"

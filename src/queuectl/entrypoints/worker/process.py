@@ -18,10 +18,10 @@ from queuectl.container import Container
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import WorkerSignalled, WorkerStarted, WorkerStopped
-from queuectl.domain.exit_codes import LEASE_LOST, SIGNALLED
+from queuectl.domain.exit_codes import LEASE_LOST, SIGNALLED, signal_name
 from queuectl.domain.ports.host import LocalProcesses
 from queuectl.domain.worker import WorkerRecord, WorkerState
-from queuectl.entrypoints.worker.signals import ENDING, name_of
+from queuectl.entrypoints.worker.signals import ENDING
 from queuectl.entrypoints.worker.slot import Order
 from queuectl.settings import Settings
 
@@ -193,7 +193,7 @@ class _Stops:
                 self._force() if number == FORCE_SIGNAL else self._stop()
                 continue
             if not self.signal:
-                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=name_of(number)))
+                self._container.events()(WorkerSignalled(worker=self._worker.id, signal=signal_name(number)))
             self.signal = self.signal or number
             self._stop()
 

@@ -27,14 +27,6 @@ def is_forced(number: int, is_stopping: bool) -> bool:
     return number == FORCE_SIGNAL or (is_stopping and number != GRACEFUL_SIGNAL)
 
 
-def name_of(number: int) -> str:
-    """The name of a signal."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
-
-
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Have signals wait while the body forks: until the parent knows its child, and the child has its own mask."""

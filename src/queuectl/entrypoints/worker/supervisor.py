@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from queuectl.application.fleet import RESCUE_LIMIT
 from queuectl.domain.errors import QueueError
-from queuectl.domain.exit_codes import FAILED, UNAVAILABLE
+from queuectl.domain.exit_codes import FAILED, UNAVAILABLE, signal_name
 from queuectl.entrypoints.worker.deadlines import Deadlines, Stage
 from queuectl.entrypoints.worker.signals import SignalPipe, held_back, is_forced
 from queuectl.entrypoints.worker.slot import Order, RunWorker, Slot
@@ -203,7 +203,7 @@ class Supervisor:
             self._rescuer.is_due_at_the_end |= code < 0
         elif slot.is_ready or self._all_were_ready:
             wait = slot.restart(time.monotonic())
-            how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+            how = f"exit code {code}" if code > 0 else f"killed by {signal_name(-code)}"
             self._log(f"worker process {pid} ended unexpectedly ({how}); replaced in {wait:g} s")
             if wait > AT_ONCE and not alive:
                 self._start_rescue()
@@ -213,7 +213,7 @@ class Supervisor:
     def _give_up(self, pid: int, code: int) -> None:
         """Stop: what the first start cannot do, the next will not do either, and who waits for all waits in vain."""
         if code < 0:  # it could not say so itself
-            self._log(f"worker process {pid} ended before it was ready (signal {signal.Signals(-code).name})")
+            self._log(f"worker process {pid} ended before it was ready (killed by {signal_name(-code)})")
         self._code = max(code, FAILED)
         self._stop(signal.SIGTERM, None)
 

@@ -1,1 +1,1 @@
-"""How statements are made, run and repeated."""
+"""The engine that makes statements, runs them and repeats them."""

@@ -149,12 +149,12 @@ class _Statement:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether a row is one value."""
+        """True if a row is one value."""
         return self.table is None and len(self.more) == 1
 
     @property
     def shape(self) -> object:
-        """What statements have alike whose rows are of one type."""
+        """A key that is alike for statements whose rows are of one type."""
         return self.table is not None and self.table.name, tuple(self.more)
 
 

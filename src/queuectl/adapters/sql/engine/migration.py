@@ -1,4 +1,4 @@
-"""Which schema a database has, and how it gets the newest: at once when it has none, else by Alembic's migrations."""
+"""The schema of a database, and the way to the newest: at once when it has none, else by Alembic's migrations."""
 
 from pathlib import Path
 

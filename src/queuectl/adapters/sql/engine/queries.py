@@ -402,7 +402,7 @@ class StoreJob(NamedTuple):
 
 
 def store_job(c: Connection, rows: Iterable[StoreJob]) -> None:
-    """What a transition can change of a job."""
+    """Store all that a transition can change of a job."""
     c.run_each(_STORE_JOB, [(_moment(it.run_at), _moment(it.updated_at), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect), it.job_id,) for it in rows])
 
 
@@ -624,7 +624,7 @@ _LAST_OUTPUTS_ROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'by
 
 
 def last_outputs(c: Connection, *, ids: Sequence[str | None]) -> list[LastOutputsRow]:
-    """What the last ended attempt of each of these jobs wrote."""
+    """The output of the last ended attempt of each of these jobs."""
     return c.fetch(_LAST_OUTPUTS, (_list_of_texts(ids),), _LAST_OUTPUTS_ROWS)
 
 
@@ -651,7 +651,7 @@ _EXTENT_ROWS = Rows(ExtentRow._make, {'total': 'count', 'last': 'number'})
 
 
 def extent(c: Connection) -> ExtentRow:
-    """How many jobs there are, and the last one's number."""
+    """The number of jobs, and the number of the last one."""
     return c.fetch_only(_EXTENT, (), _EXTENT_ROWS)
 
 
@@ -769,7 +769,7 @@ _COUNTS_ROWS = Rows(CountsRow._make, {'state': 'state', 'total': 'count'})
 
 
 def counts(c: Connection) -> list[CountsRow]:
-    """How many jobs are in each state."""
+    """The number of jobs in each state."""
     return c.fetch(_COUNTS, (), _COUNTS_ROWS)
 
 
@@ -798,7 +798,7 @@ _DUE_BY_QUEUE_ROWS = Rows(DueByQueueRow._make, {'queue': 'text', 'total': 'count
 
 
 def due_by_queue(c: Connection, *, at: datetime) -> list[DueByQueueRow]:
-    """How many jobs of each queue are due at a moment."""
+    """The number of jobs of each queue that are due at a moment."""
     return c.fetch(_DUE_BY_QUEUE, (_moment(at),), _DUE_BY_QUEUE_ROWS)
 
 
@@ -829,7 +829,7 @@ _ENDED_SINCE_ROWS = Rows(EndedSinceRow._make, {'outcome': 'outcome', 'total': 'c
 
 
 def ended_since(c: Connection, *, since: datetime) -> list[EndedSinceRow]:
-    """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+    """Ended attempts by outcome: their number, that of those that were not the first of their job, and the last one's
     number."""
     return c.fetch(_ENDED_SINCE, (_moment(since),), _ENDED_SINCE_ROWS)
 
@@ -851,7 +851,7 @@ _DIED_SINCE_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
 
 
 def died_since(c: Connection, *, since: datetime) -> int:
-    """How many jobs are dead since then.
+    """The number of jobs that are dead since then.
 
     By their last attempts, which are found by time: the jobs that have ever died may be many more."""
     return c.fetch_only(_DIED_SINCE, (_moment(since),), _DIED_SINCE_ROWS)
@@ -938,7 +938,7 @@ _TOTALS_BY_WORKER_ROWS = Rows(TotalsByWorkerRow._make, {'name': 'text', 'succeed
 
 
 def totals_by_worker(c: Connection, *, since: datetime) -> list[TotalsByWorkerRow]:
-    """How the attempts of each worker ended, and how long they ran."""
+    """The ends of each worker's attempts, and the time that they ran."""
     return c.fetch(_TOTALS_BY_WORKER, (_moment(since),), _TOTALS_BY_WORKER_ROWS)
 
 
@@ -956,7 +956,7 @@ WHERE attempts.finished_at >= %s::BIGINT GROUP BY attempts.queue""",
 
 
 def totals_by_queue(c: Connection, *, since: datetime) -> list[TotalsByWorkerRow]:
-    """How the attempts of each queue ended, and how long they ran."""
+    """The ends of each queue's attempts, and the time that they ran."""
     return c.fetch(_TOTALS_BY_QUEUE, (_moment(since),), _TOTALS_BY_WORKER_ROWS)
 
 
@@ -1293,7 +1293,7 @@ WHERE jobs.worker = %s::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq"
 
 
 def held_by(c: Connection, *, worker: str) -> list[JobRow]:
-    """What runs under any lease of the worker."""
+    """The jobs that run under any lease of the worker."""
     return c.fetch(_HELD_BY, (worker,), JOBS_ROWS)
 
 
@@ -1350,7 +1350,7 @@ WHERE jobs.id = ended.id""",
 
 
 def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[State | None], run_at: Sequence[datetime | None], updated_at: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_at: Sequence[datetime | None], exit_code: Sequence[int | None], last_error: Sequence[str | None], suspect: Sequence[bool | None]) -> int:
-    """What the ends of their attempts have made of jobs that are locked."""
+    """Store locked jobs as the ends of their attempts have made them."""
     return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect),))
 
 
@@ -1379,7 +1379,7 @@ class EndAttempt(NamedTuple):
 
 
 def end_attempt(c: Connection, rows: Iterable[EndAttempt]) -> None:
-    """How an attempt ended, unless it has ended."""
+    """Store the end of an attempt, unless it has ended."""
     c.run_each(_END_ATTEMPT, [(None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, _flag(it.output_truncated), it.output, it.job_id, it.number,) for it in rows])
 
 
@@ -1410,7 +1410,7 @@ _OWN_ATTEMPT_ROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_a
 
 
 def own_attempt(c: Connection, *, job_id: str, number: int, lease_id: str) -> OwnAttemptRow | None:
-    """What is stored of the end of the attempt that ran under that lease, locked."""
+    """The stored end of the attempt that ran under that lease, locked."""
     return c.fetch_one(_OWN_ATTEMPT, (job_id, number, lease_id,), _OWN_ATTEMPT_ROWS)
 
 
@@ -1478,7 +1478,7 @@ WHERE jobs.worker = %s::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq 
 
 
 def held_to_rescue(c: Connection, *, worker: str) -> list[JobRow]:
-    """What runs under any lease of the worker, locked.
+    """The jobs that run under any lease of the worker, locked.
 
     What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
     later rescue: waiting for it would hold up the rescuer, and with it every worker there is."""

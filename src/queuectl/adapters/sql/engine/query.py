@@ -1,4 +1,4 @@
-"""What the generated functions are made of: a statement's texts, and how its rows are read."""
+"""The parts of the generated functions: a statement's texts, and the readers of its rows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat

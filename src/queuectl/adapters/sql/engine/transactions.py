@@ -27,11 +27,11 @@ PLANS_LAST = 5.0
 
 
 class Cursor(Protocol):
-    """What we use of a driver's cursor: PEP 249."""
+    """The part of a driver's cursor that we use: PEP 249."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows the last statement changed."""
+        """The number of rows that the last statement changed."""
 
     def execute(self, text: str, values: Sequence[object] = ..., /) -> object:
         """Run a statement."""
@@ -44,7 +44,7 @@ class Cursor(Protocol):
 
 
 class Driver(Protocol):
-    """What we use of a driver's connection. It begins no transaction by itself."""
+    """The part of a driver's connection that we use. It begins no transaction by itself."""
 
     def cursor(self) -> Cursor:
         """A cursor for one statement after the other."""
@@ -177,11 +177,11 @@ class Database:
         self._identity: object = None
 
     def read(self, work: Work[T]) -> T:
-        """What `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
+        """Return what `work` returns, from one consistent view of the database. Raises DatabaseUnavailable."""
         return self._transact(self.dialect.begin_reading, work)
 
     def write(self, work: Work[T], *, confirm_commit: Confirm[T] | None = None) -> T:
-        """What `work` returns; committed and durable by then. `work` may be called again after a failed try.
+        """Return what `work` returns; committed and durable by then. `work` may be called again after a failed try.
 
         When the connection breaks while the commit is under way, nobody knows whether it was made. Then
         `confirm_commit` is asked, in the next transaction, whether what `work` returned is stored. Without it, doing

@@ -1,4 +1,4 @@
-"""How the core's values are written in columns, and read again. Each column and each parameter has a kind of value.
+"""The ways between the core's values and columns. Each column and each parameter has a kind of value.
 
 Moments are integer microseconds since 1970 in UTC and spans integer microseconds, on every database: exact, ordered
 and subtracted alike.
@@ -123,7 +123,7 @@ def shortened(text: str) -> str:
 
 
 def _is_argument(value: object) -> bool:
-    """Whether a program can be given it: bytes that are no UTF-8 are fine, see `Command`."""
+    """True if a program can be given it: bytes that are no UTF-8 are fine, see `Command`."""
     try:
         return isinstance(value, str) and b"\0" not in value.encode(errors="surrogateescape")
     except UnicodeEncodeError:
@@ -225,7 +225,7 @@ KINDS |= {f"list of {name}s": _list_of(kind) for name, kind in KINDS.items()}
 
 
 def writer(kind: str) -> Callable[..., object]:
-    """How values of that kind are written, where it is not as they are."""
+    """The function that writes values of that kind, where they are not written as they are."""
     write = KINDS[kind].write
     if write is None:
         raise ValueError(f"a {kind} is written as it is")

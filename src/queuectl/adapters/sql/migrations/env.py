@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations on the connection, and in the transaction, that it is handed."""
+"""Alembic's script: it runs the migrations on the connection, and in the transaction, that it is handed."""
 
 from alembic import context
 

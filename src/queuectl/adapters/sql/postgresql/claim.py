@@ -32,7 +32,7 @@ RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
 """A walk from the beginning is made again after so many times what it took, and after so many seconds at the latest."""
 
 LATE = timedelta(seconds=1)
-"""How long before the moment of a claim positions end: so long may an enqueue be under way with its job's `run_at`."""
+"""Positions end so long before the moment of a claim: an enqueue may be under way with its job's `run_at`."""
 
 SETTLED = "state", "run_at", "updated_at", "failures", "losses", "finished_at", "exit_code", "last_error", "suspect"
 """The columns of a job that `settle.sql` sets: it takes a list for each."""
@@ -48,7 +48,7 @@ BEGINNING: Mapping[int, Position] = dict.fromkeys(PRIORITIES, FIRST)
 
 @dataclass(frozen=True, slots=True)
 class ScanCursor:
-    """Where the next claims of these queues begin, by priority, until that moment of the monotonic clock."""
+    """The beginnings of the next claims of these queues, by priority, until that moment of the monotonic clock."""
 
     queues: Collection[str]
     positions: Mapping[int, Position]

@@ -48,7 +48,7 @@ TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transact
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
 HOLD = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE jobs, attempts, workers, config IN SHARE MODE"
-"""Who writes waits until the transaction ends, however long it says nothing."""
+"""A writer waits until the transaction ends, however long the server says nothing."""
 
 MEANING = {
     "standard_conforming_strings": "on",
@@ -63,13 +63,13 @@ MEANING = {
 variables such as PGTZ and PGOPTIONS may set them, and ours prevail."""
 
 LASTING = {"idle_session_timeout": "0"}
-"""What is about the session itself; a pooler's sessions are its own."""
+"""Settings of the session itself; a pooler's sessions are its own."""
 
 WITHOUT_LIMIT = {"transaction_timeout": (170000, "0")}
 """Settings that not every server knows: since which version, and ours."""
 
 MAX_RESPONSE_TIME = timedelta(seconds=35)
-"""How long an answer may take: longer than the server lets any statement run, so that the server speaks first."""
+"""The time that an answer may take: longer than the server lets any statement run, so that the server speaks first."""
 
 MAX_COPY = 500_000
 """Characters of text in the rows that are copied by one statement; with all else in them it is up to thrice as long.
@@ -97,10 +97,10 @@ NOT_NOW = (
     "in recovery mode",
     "server closed the connection",
 )
-"""What the server, or a pooler, says to those whom it may let in a moment later."""
+"""The words of a server, or a pooler, to those whom it may let in a moment later."""
 
 GUESSES = ("Is the server running", "This probably means the server terminated", "before or while processing")
-"""How the lines begin in which libpq wonders why."""
+"""The beginnings of lines in which libpq wonders why."""
 
 MAX_ROUND_TRIP = timedelta(seconds=1)
 """A difference that took longer to measure is used only where there is no other."""
@@ -109,7 +109,7 @@ SHORT_ROUND_TRIP, MAX_ROUND_TRIPS = timedelta(milliseconds=20), 3
 """The server's time is asked for until an answer came this quickly, or so many times."""
 
 MAX_OFFSET_AGE = timedelta(seconds=10)
-"""How long a measured difference to the server's clock is used."""
+"""The time for which a measured difference to the server's clock is used."""
 
 
 # psycopg logs a warning when a batch ends in an error, which is told to the user by that error already.
@@ -118,7 +118,7 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 @dataclass(slots=True)
 class ResponseTimeout:
-    """How long a server may leave a call unanswered until its connection is taken for broken."""
+    """The time that a server may leave a call unanswered until its connection is taken for broken."""
 
     longest: timedelta = MAX_RESPONSE_TIME
 
@@ -204,7 +204,7 @@ def postgres_dialect(url: str) -> Dialect:
 
 
 def _is_unanswered(error: Exception) -> bool:
-    """Whether the error came from this machine or from libpq, and not from the server: its errors have a code."""
+    """True if the error came from this machine or from libpq, and not from the server: its errors have a code."""
     if isinstance(error, psycopg.OperationalError):
         return not error.sqlstate
     return isinstance(error, OSError | MemoryError)
@@ -246,7 +246,7 @@ def connect(url: str, response_timeout: ResponseTimeout) -> TimedConnection:
 
 
 def is_pooled(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
-    """Whether a pooler such as PgBouncer stands between: then the session's pid is not what the handshake said."""
+    """True if a pooler such as PgBouncer stands between: then the session's pid is not what the handshake said."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     return row is None or row[0] != connection.info.backend_pid
 
@@ -270,7 +270,7 @@ def explained(error: BaseException | None, place: str, *, broke: bool) -> Databa
 
 
 def _answered(state: str, said: str, place: str) -> DatabaseUnavailable:
-    """What the server means by that SQLSTATE."""
+    """The error that the server means by that SQLSTATE."""
     match state:
         case "25006":
             return DatabaseBusy(f"{place} is read-only (a standby?)", hint="connect to the primary server")
@@ -290,7 +290,7 @@ def _answered(state: str, said: str, place: str) -> DatabaseUnavailable:
 
 
 def _copied(cursor: "psycopg.Cursor[object]", insert: str, groups: Iterable[Columns]) -> None:
-    """What the INSERT would do with each row, by COPY: a server takes it in less than half of the time.
+    """Do by COPY what the INSERT would do with each row: a server takes it in less than half of the time.
 
     It stores the first rows while the next ones are made. A single row is inserted.
     """
@@ -365,7 +365,7 @@ def server_time(connection: Connection) -> datetime:
 
 
 def _not_connected(said: str, place: str) -> DatabaseUnavailable:
-    """What libpq says of a connection that was not made: it has the server's words for it, but not its code."""
+    """libpq's words about a connection that was not made: they have the server's words for it, but not its code."""
     if any(words in said for words in NOT_NOW):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
     hint = "check the URL, the server, and the password (PGPASSWORD, ~/.pgpass)"

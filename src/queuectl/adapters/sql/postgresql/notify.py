@@ -28,7 +28,7 @@ PROBE = 5.0
 """Seconds of response_timeout after which the listener asks the server for a sign of life."""
 
 ANSWER = timedelta(seconds=PROBE + 1)
-"""How long the server may take for that. Longer than the response_timeout before, in which nothing is asked."""
+"""The time that the server may take for that. Longer than the response_timeout before, in which nothing is asked."""
 
 RECONNECTS = Backoff(initial=timedelta(milliseconds=50), ceiling=timedelta(seconds=2.5), jitter=1)
 """The waits before the listener connects again; chance spreads the listeners of many hosts."""

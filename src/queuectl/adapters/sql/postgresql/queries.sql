@@ -117,7 +117,7 @@ FROM jobs
 WHERE jobs.id = :job_id::VARCHAR FOR UPDATE;
 
 -- name: store_job :each
--- What a transition can change of a job.
+-- Store all that a transition can change of a job.
 UPDATE jobs SET run_at=:run_at::BIGINT, updated_at=:updated_at::BIGINT, state=:state::VARCHAR,
     attempts=:attempts::INTEGER, failures=:failures::INTEGER, losses=:losses::INTEGER, started_at=:started_at::BIGINT,
     finished_at=:finished_at::BIGINT, worker=:worker::VARCHAR, lease_id=:lease_id::VARCHAR,
@@ -192,7 +192,7 @@ FROM attempts
 WHERE attempts.job_id = :job_id::VARCHAR ORDER BY attempts.number;
 
 -- name: last_outputs :many
--- What the last ended attempt of each of these jobs wrote.
+-- The output of the last ended attempt of each of these jobs.
 SELECT attempts.job_id, attempts.output
 FROM attempts
 WHERE attempts.job_id = ANY (:ids::TEXT[]) AND attempts.number = (SELECT max(ended.number) AS max_1
@@ -200,7 +200,7 @@ FROM attempts AS ended
 WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
 
 -- name: extent :only
--- How many jobs there are, and the last one's number.
+-- The number of jobs, and the number of the last one.
 SELECT count(*) AS total, max(jobs.seq) AS last
 FROM jobs;
 
@@ -249,18 +249,18 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     :late::VARCHAR, :output_truncated, :output);
 
 -- name: counts :many
--- How many jobs are in each state.
+-- The number of jobs in each state.
 SELECT jobs.state, count(*) AS total
 FROM jobs GROUP BY jobs.state;
 
 -- name: due_by_queue :many
--- How many jobs of each queue are due at a moment.
+-- The number of jobs of each queue that are due at a moment.
 SELECT jobs.queue, count(*) AS total
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at::BIGINT GROUP BY jobs.queue;
 
 -- name: ended_since :many
--- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+-- Ended attempts by outcome: their number, that of those that were not the first of their job, and the last one's
 -- number.
 SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number)
     AS most
@@ -268,7 +268,7 @@ FROM attempts
 WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.outcome;
 
 -- name: died_since :only
--- How many jobs are dead since then.
+-- The number of jobs that are dead since then.
 --
 -- By their last attempts, which are found by time: the jobs that have ever died may be many more.
 SELECT count(*) AS total
@@ -297,14 +297,14 @@ WHERE attempts.finished_at >= :since::BIGINT AND attempts.outcome IN ('succeeded
  LIMIT 1 OFFSET :rank::BIGINT;
 
 -- name: totals_by_worker :many
--- How the attempts of each worker ended, and how long they ran.
+-- The ends of each worker's attempts, and the time that they ran.
 SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
     (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
 WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.worker;
 
 -- name: totals_by_queue :many
--- How the attempts of each queue ended, and how long they ran.
+-- The ends of each queue's attempts, and the time that they ran.
 SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
     (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
@@ -458,7 +458,7 @@ FROM jobs
 WHERE jobs.seq = :seq::BIGINT) AND attempts.lease_id = :lease_id::VARCHAR;
 
 -- name: held_by :many
--- What runs under any lease of the worker.
+-- The jobs that run under any lease of the worker.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
@@ -487,7 +487,7 @@ FROM jobs
 WHERE jobs.id = ANY (:ids::TEXT[]) FOR UPDATE;
 
 -- name: store_settled :run
--- What the ends of their attempts have made of jobs that are locked.
+-- Store locked jobs as the ends of their attempts have made them.
 UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
     last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
@@ -498,14 +498,14 @@ FROM unnest(
 WHERE jobs.id = ended.id;
 
 -- name: end_attempt :each
--- How an attempt ended, unless it has ended.
+-- Store the end of an attempt, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at::BIGINT, ran=:ran::BIGINT, outcome=:outcome::VARCHAR,
     exit_code=:exit_code::INTEGER, signal=:signal::INTEGER, error=:error::VARCHAR, output_truncated=:output_truncated,
     output=:output WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.outcome
     IS NULL;
 
 -- name: own_attempt :one
--- What is stored of the end of the attempt that ran under that lease, locked.
+-- The stored end of the attempt that ran under that lease, locked.
 SELECT attempts.outcome, attempts.finished_at, attempts.output, attempts.output_truncated
 FROM attempts
 WHERE attempts.job_id = :job_id::VARCHAR AND attempts.number = :number::INTEGER AND attempts.lease_id =
@@ -527,7 +527,7 @@ FROM workers
 WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running', 'stopping') FOR UPDATE SKIP LOCKED;
 
 -- name: held_to_rescue :many
--- What runs under any lease of the worker, locked.
+-- The jobs that run under any lease of the worker, locked.
 --
 -- What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
 -- later rescue: waiting for it would hold up the rescuer, and with it every worker there is.

@@ -23,7 +23,7 @@ LOCK = f"SELECT pg_advisory_xact_lock({0x71756575})"
 """Excludes others who change the schema: "queu"."""
 
 MAX_WAIT, MAX_ANSWER_TIME = timedelta(seconds=3), timedelta(seconds=5)
-"""How long `doctor` tries again, and how long it leaves the server to answer."""
+"""The time for which `doctor` tries again, and the time that it leaves the server to answer."""
 
 LOCK_WAIT = timedelta(seconds=2)
 
@@ -44,7 +44,7 @@ TRIAL = (
 )
 
 MAY_COUNT = "SELECT has_sequence_privilege(pg_get_serial_sequence('jobs', 'seq'), 'USAGE, UPDATE')"
-"""Whether the role may number a new job; one of the two is enough."""
+"""The rights to number a new job; one of the two is enough."""
 
 HOLDERS = """
     SELECT string_agg(DISTINCT format('PID %s (%s)', pid, concat_ws(', ', usename, application_name, state)), ', ')
@@ -122,7 +122,7 @@ def _quickly(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
 
 
 def _write_finding(database: Database) -> Finding:
-    """Whether a job could be stored and run, tried as far as the last step."""
+    """Try to store and run a job, as far as the last step."""
 
     def work(connection: Connection) -> None:
         for statement in TRIAL:

@@ -1,4 +1,4 @@
-"""How well an SQLite file stands: its version, place, mode and content."""
+"""Checks of an SQLite file: its version, directory, mode and content."""
 
 import math
 import os
@@ -23,7 +23,7 @@ from queuectl.domain.errors import DatabaseBusy, DatabaseUnavailable, QueueError
 from queuectl.domain.ports.storage import Finding, Grade
 
 MAX_WAIT = timedelta(seconds=3)
-"""How long to wait for a lock, at most, before it is something to tell of."""
+"""The longest wait for a lock before it is reported."""
 
 MEGABYTE = 1024 * 1024
 LITTLE_SPACE = 100 * MEGABYTE
@@ -36,7 +36,7 @@ WRITABLE = "mend that; workers and `enqueue` run as the user who owns the file"
 
 
 def findings(path: Path, database: Database, open_: Callable[[], None]) -> Iterator[Finding]:
-    """What the file is like, from outside and, if `open_` does not raise, inside."""
+    """The findings about the file, from outside and, if `open_` does not raise, inside."""
     yield _version_finding()
     try:
         if not is_there(path):
@@ -87,7 +87,7 @@ def _absence_findings(path: Path) -> Iterator[Finding]:
 
 
 def _write_finding(path: Path, database: Database) -> Finding:
-    """Whether a job could be stored, tried as far as the last step."""
+    """Try to store a job, as far as the last step."""
     if trouble := _trouble_of_writing(path):
         return Finding(subject="writes", grade=Grade.FAIL, message=trouble, hint=WRITABLE)
     wait = f"PRAGMA busy_timeout = {max(1, database.patience // MILLISECOND)}"
@@ -101,7 +101,7 @@ def _write_finding(path: Path, database: Database) -> Finding:
 
 
 def _trouble_of_writing(path: Path) -> str | None:
-    """What the system says against writing the file, or those that SQLite has beside it."""
+    """The system's reasons against writing the file, or those that SQLite has beside it."""
     try:
         if os.statvfs(path).f_flag & os.ST_RDONLY:
             return f"nothing can be written: {path} is on a file system that is mounted read-only"
@@ -152,7 +152,7 @@ def lock_holders(path: Path, locks: Path = Path("/proc/locks")) -> Sequence[str]
 
 
 def _as_locked(path: Path) -> str:
-    """How /proc/locks names the file: its device's numbers in hex, and its inode."""
+    """The name of the file in /proc/locks: its device's numbers in hex, and its inode."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -34,15 +34,15 @@ else:
         import sqlite3
 
 APPLICATION_ID = 0x71756575
-"""What `PRAGMA application_id` says in our files: "queu"."""
+"""The `PRAGMA application_id` of our files: "queu"."""
 
 MARK_AS_OURS = f"PRAGMA application_id = {APPLICATION_ID}"
 
 BUSY_TIMEOUT = timedelta(seconds=2)
-"""How long SQLite waits for its lock before the transaction is tried again."""
+"""The time that SQLite waits for its lock before the transaction is tried again."""
 
 MAX_LOCK_WAIT = timedelta(milliseconds=500)
-"""How long a writer waits for its turn before that. Twice as long would cost the shortest lease, if nothing moves."""
+"""The wait of a writer for its turn before that. Twice as long would cost the shortest lease, if nothing moves."""
 
 JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the WAL file is cut once it has been checkpointed."""
@@ -105,7 +105,7 @@ def _replaced(path: Path) -> DatabaseReplaced:
 
 
 class _Texts:
-    """How texts are read: by the driver, until it meets one that is no UTF-8, and then by what takes any byte."""
+    """The reader of texts: the driver's own until it meets one that is no UTF-8, and then one that takes any byte."""
 
     factory: Callable[[bytes], str] | type[str] = str
 
@@ -161,7 +161,7 @@ def sqlite_version() -> tuple[int, ...]:
 
 
 def is_safe_version(version: Sequence[int]) -> bool:
-    """Whether that SQLite can be trusted with a WAL database that several processes write and checkpoint.
+    """True if that SQLite can be trusted with a WAL database that several processes write and checkpoint.
 
     Until 3.51.3 (and in its own lines 3.44.6 and 3.50.7) a race between a checkpoint and a write could corrupt the
     file: https://sqlite.org/wal.html#walresetbug
@@ -171,7 +171,7 @@ def is_safe_version(version: Sequence[int]) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a database file. Raises DatabaseUnreachable for what is there and cannot be one."""
+    """True if there is a database file. Raises DatabaseUnreachable for what is there and cannot be one."""
     try:
         status = path.stat()
     except FileNotFoundError:

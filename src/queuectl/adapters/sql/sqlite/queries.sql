@@ -114,7 +114,7 @@ FROM jobs
 WHERE jobs.id = :job_id;
 
 -- name: store_job :each
--- What a transition can change of a job.
+-- Store all that a transition can change of a job.
 UPDATE jobs SET run_at=:run_at, updated_at=:updated_at, state=:state, attempts=:attempts, failures=:failures,
     losses=:losses, started_at=:started_at, finished_at=:finished_at, worker=:worker, lease_id=:lease_id,
     exit_code=:exit_code, last_error=:last_error, cancel_requested_at=:cancel_requested_at,
@@ -188,7 +188,7 @@ FROM attempts
 WHERE attempts.job_id = :job_id ORDER BY attempts.number;
 
 -- name: last_outputs :many
--- What the last ended attempt of each of these jobs wrote.
+-- The output of the last ended attempt of each of these jobs.
 SELECT attempts.job_id, attempts.output
 FROM attempts
 WHERE attempts.job_id IN (SELECT value FROM json_each(:ids)) AND attempts.number = (SELECT max(ended.number) AS max_1
@@ -196,7 +196,7 @@ FROM attempts AS ended
 WHERE ended.job_id = attempts.job_id AND ended.outcome IS NOT NULL);
 
 -- name: extent :only
--- How many jobs there are, and the last one's number.
+-- The number of jobs, and the number of the last one.
 SELECT count(*) AS total, max(jobs.seq) AS last
 FROM jobs;
 
@@ -242,18 +242,18 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     :output_truncated, :output);
 
 -- name: counts :many
--- How many jobs are in each state.
+-- The number of jobs in each state.
 SELECT jobs.state, count(*) AS total
 FROM jobs GROUP BY jobs.state;
 
 -- name: due_by_queue :many
--- How many jobs of each queue are due at a moment.
+-- The number of jobs of each queue that are due at a moment.
 SELECT jobs.queue, count(*) AS total
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.queue;
 
 -- name: ended_since :many
--- How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+-- Ended attempts by outcome: their number, that of those that were not the first of their job, and the last one's
 -- number.
 SELECT attempts.outcome, count(*) AS total, count(*) FILTER (WHERE attempts.number > 1) AS again, max(attempts.number)
     AS most
@@ -261,7 +261,7 @@ FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.outcome;
 
 -- name: died_since :only
--- How many jobs are dead since then.
+-- The number of jobs that are dead since then.
 --
 -- By their last attempts, which are found by time: the jobs that have ever died may be many more.
 SELECT count(*) AS total
@@ -289,14 +289,14 @@ WHERE attempts.finished_at >= :since AND attempts.outcome IN ('succeeded', 'fail
  LIMIT 1 OFFSET :rank;
 
 -- name: totals_by_worker :many
--- How the attempts of each worker ended, and how long they ran.
+-- The ends of each worker's attempts, and the time that they ran.
 SELECT attempts.worker AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
     (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.worker;
 
 -- name: totals_by_queue :many
--- How the attempts of each queue ended, and how long they ran.
+-- The ends of each queue's attempts, and the time that they ran.
 SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succeeded')) AS succeeded, count(*) FILTER
     (WHERE attempts.outcome IN ('failed', 'timeout')) AS failed, sum(attempts.ran) AS busy
 FROM attempts
@@ -370,7 +370,7 @@ FROM jobs
 WHERE jobs.seq = :seq) AND attempts.lease_id = :lease_id;
 
 -- name: held_by :many
--- What runs under any lease of the worker.
+-- The jobs that run under any lease of the worker.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
@@ -399,13 +399,13 @@ FROM jobs
 WHERE jobs.id IN (SELECT value FROM json_each(:ids));
 
 -- name: end_attempt :each
--- How an attempt ended, unless it has ended.
+-- Store the end of an attempt, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at, ran=:ran, outcome=:outcome, exit_code=:exit_code, signal=:signal,
     error=:error, output_truncated=:output_truncated, output=:output WHERE attempts.job_id = :job_id AND attempts.number
     = :number AND attempts.outcome IS NULL;
 
 -- name: own_attempt :one
--- What is stored of the end of the attempt that ran under that lease, locked.
+-- The stored end of the attempt that ran under that lease, locked.
 SELECT attempts.outcome, attempts.finished_at, attempts.output, attempts.output_truncated
 FROM attempts
 WHERE attempts.job_id = :job_id AND attempts.number = :number AND attempts.lease_id = :lease_id;
@@ -426,7 +426,7 @@ FROM workers
 WHERE workers.id = :worker AND workers.state IN ('running', 'stopping');
 
 -- name: held_to_rescue :many
--- What runs under any lease of the worker, locked.
+-- The jobs that run under any lease of the worker, locked.
 --
 -- What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
 -- later rescue: waiting for it would hold up the rescuer, and with it every worker there is.

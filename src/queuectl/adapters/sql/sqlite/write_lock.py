@@ -78,7 +78,7 @@ class WriteLock:
 
     @property
     def _is_stuck(self) -> bool:
-        """Whether a turn that was given up has not come yet. Tells the log, once, where it has not for long."""
+        """True if a turn that was given up has not come yet. Tells the log, once, where it has not for long."""
         if self._waiter is None:
             return False
         if not self._waiter.is_alive():

@@ -29,7 +29,7 @@ AnySelect: TypeAlias = sa.Select[*tuple[object, ...]]
 
 
 class Form(Enum):
-    """What the generated function takes and gives."""
+    """The values that the generated function takes and gives."""
 
     MANY = "many"
     """All rows."""
@@ -38,7 +38,7 @@ class Form(Enum):
     ONLY = "only"
     """The row of a statement that always gives one."""
     RUN = "run"
-    """How many rows it changed."""
+    """The number of rows that it changed."""
     EACH = "each"
     """Nothing; it is run with each of many values."""
     LOAD = "load"

@@ -16,7 +16,7 @@ _PAGE: AnySelect = (
 
 @only
 def extent() -> AnySelect:
-    """How many jobs there are, and the last one's number."""
+    """The number of jobs, and the number of the last one."""
     return sa.select(
         sa.func.count(type_=Count).label("total"), sa.func.max(jobs.c.seq, type_=optional(BigNumber)).label("last")
     ).select_from(jobs)

@@ -52,7 +52,7 @@ def job_to_change() -> AnySelect:
 
 @each
 def store_job() -> sa.Update:
-    """What a transition can change of a job."""
+    """Store all that a transition can change of a job."""
     changing = [column for column in jobs.columns if column.name not in FIXED]
     return sa.update(jobs).where(of_job(jobs.c.id)).values({column.name: given(column) for column in changing})
 
@@ -159,7 +159,7 @@ def attempts_of() -> AnySelect:
 
 @many
 def last_outputs() -> AnySelect:
-    """What the last ended attempt of each of these jobs wrote."""
+    """The output of the last ended attempt of each of these jobs."""
     ended = attempts.alias("ended")
     last = (
         sa.select(sa.func.max(ended.c.number))

@@ -14,20 +14,20 @@ _COUNT = sa.func.count(type_=Count).label("total")
 
 @many
 def counts() -> AnySelect:
-    """How many jobs are in each state."""
+    """The number of jobs in each state."""
     return sa.select(jobs.c.state, _COUNT).group_by(jobs.c.state)
 
 
 @many
 def due_by_queue() -> AnySelect:
-    """How many jobs of each queue are due at a moment."""
+    """The number of jobs of each queue that are due at a moment."""
     is_due = jobs.c.run_at <= sa.bindparam("at", type_=Moment)
     return sa.select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
 
 
 @many
 def ended_since() -> AnySelect:
-    """How many attempts ended with each outcome, how many of them were not the first of their job, and the last one's
+    """Ended attempts by outcome: their number, that of those that were not the first of their job, and the last one's
     number."""
     again = sa.func.count(type_=Count).filter(attempts.c.number > 1).label("again")
     return (
@@ -39,7 +39,7 @@ def ended_since() -> AnySelect:
 
 @only
 def died_since() -> AnySelect:
-    """How many jobs are dead since then.
+    """The number of jobs that are dead since then.
 
     By their last attempts, which are found by time: the jobs that have ever died may be many more.
     """
@@ -95,11 +95,11 @@ def _totals_by(name: str) -> AnySelect:
 
 @many
 def totals_by_worker() -> AnySelect:
-    """How the attempts of each worker ended, and how long they ran."""
+    """The ends of each worker's attempts, and the time that they ran."""
     return _totals_by("worker")
 
 
 @many
 def totals_by_queue() -> AnySelect:
-    """How the attempts of each queue ended, and how long they ran."""
+    """The ends of each queue's attempts, and the time that they ran."""
     return _totals_by("queue")

@@ -1,4 +1,4 @@
-"""What workers ask for: claims, ends of attempts, rescues. What differs by database is in the `claim.sql` of each."""
+"""Statements of workers: claims, ends of attempts, rescues. The `claim.sql` of each database has those that differ."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,7 +140,7 @@ def forget_start() -> sa.Delete:
 
 @many
 def held_by() -> AnySelect:
-    """What runs under any lease of the worker."""
+    """The jobs that run under any lease of the worker."""
     return (
         sa.select(jobs).where(jobs.c.worker == sa.bindparam("worker", type_=Words), IS_PROCESSING).order_by(jobs.c.seq)
     )
@@ -166,7 +166,7 @@ def jobs_to_settle() -> AnySelect:
 
 @run
 def store_settled() -> Mapping[str, sa.ClauseElement]:
-    """What the ends of their attempts have made of jobs that are locked."""
+    """Store locked jobs as the ends of their attempts have made them."""
     columns = {column.name: list_of(column.type) for column in jobs.columns if isinstance(column.type, Stored)}
     return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", columns)}
 
@@ -177,7 +177,7 @@ _OWN_ATTEMPT = (*_ATTEMPT, attempts.c.lease_id == given(attempts.c.lease_id))
 
 @each
 def end_attempt() -> sa.Update:
-    """How an attempt ended, unless it has ended."""
+    """Store the end of an attempt, unless it has ended."""
     names = ("finished_at", "ran", "outcome", "exit_code", "signal", "error", "output", "output_truncated")
     return (
         sa.update(attempts)
@@ -188,7 +188,7 @@ def end_attempt() -> sa.Update:
 
 @one
 def own_attempt() -> AnySelect:
-    """What is stored of the end of the attempt that ran under that lease, locked."""
+    """The stored end of the attempt that ran under that lease, locked."""
     end = (attempts.c.outcome, attempts.c.finished_at, attempts.c.output, attempts.c.output_truncated)
     return sa.select(*end).where(*_OWN_ATTEMPT).with_for_update()
 
@@ -218,7 +218,7 @@ def worker_to_rescue() -> AnySelect:
 
 @many
 def held_to_rescue() -> AnySelect:
-    """What runs under any lease of the worker, locked.
+    """The jobs that run under any lease of the worker, locked.
 
     What is locked already may stay so until the server ends the transaction of a host that is cut off. It is left to a
     later rescue: waiting for it would hold up the rescuer, and with it every worker there is.

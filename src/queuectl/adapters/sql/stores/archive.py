@@ -27,7 +27,7 @@ class SqlArchive:
         return self._database.held()
 
     def size(self) -> int:
-        """How many jobs there are."""
+        """The number of jobs."""
         return self._database.read(queries.extent).total
 
     def last(self) -> int:

@@ -145,7 +145,7 @@ class SqlAttempts:
         return self._database.read(lambda c: [read_attempt(row) for row in queries.attempts_of(c, job_id=of_it)])
 
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
-        """What the last ended attempt of each of these jobs wrote."""
+        """The output of the last ended attempt of each of these jobs."""
         rows = self._database.read(lambda c: queries.last_outputs(c, ids=job_ids))
         return {row.job_id: row.output or b"" for row in rows}
 

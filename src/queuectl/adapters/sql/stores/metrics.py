@@ -21,18 +21,18 @@ class SqlMeasurements:
         self._database = database
 
     def counts(self) -> Mapping[State, int]:
-        """How many jobs are in each state; every state is a key. What is in a state that is none counts as dead."""
+        """The number of jobs in each state; every state is a key. A job in a state that is none counts as dead."""
         counts = dict.fromkeys(State, 0)
         for row in self._database.read(queries.counts):
             counts[row.state] += row.total
         return counts
 
     def due(self, *, at: datetime) -> Mapping[str, int]:
-        """How many jobs of each queue are due."""
+        """The number of jobs of each queue that are due."""
         return {row.queue: row.total for row in self._database.read(lambda c: queries.due_by_queue(c, at=at))}
 
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
-        """What happened from `since` on; workers and queues only if `detailed`."""
+        """Count what happened from `since` on; workers and queues only if `detailed`."""
         return self._database.read(lambda c: _metrics(c, since, detailed=detailed))
 
 

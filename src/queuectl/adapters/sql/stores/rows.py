@@ -69,7 +69,7 @@ def filled(kind: type[R], source: object, **others: object) -> R:
 
 
 def changed(jobs: Iterable[Job]) -> list[StoreJob]:
-    """What is stored of jobs that were changed."""
+    """The rows of jobs that were changed."""
     return [
         filled(StoreJob, job, job_id=job.id, worker=job.lease and job.lease.worker, lease_id=job.lease and job.lease.id)
         for job in jobs

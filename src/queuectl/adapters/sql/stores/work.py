@@ -58,7 +58,7 @@ class SqlWork:
         return [job for job in asked if job.lease is not None and job.lease.worker == worker_id]
 
     def first_due(self, *, queues: Collection[str]) -> FirstDue:
-        """When the first of the jobs that wait in those queues are due."""
+        """The moments at which the first of the jobs that wait in those queues are due."""
         first = self._database.read(lambda c: queries.first_due(c, queues=list(queues) or None))
         return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
 
@@ -260,7 +260,7 @@ def _without_output(end: AttemptEnd) -> AttemptEnd:
 
 
 def _in_plain_words(end: AttemptEnd) -> AttemptEnd:
-    """What is left when the database does not take the outcome: what happened, and words in which nothing is odd."""
+    """The end without its output, in plain words: for a database that does not take it as it is."""
     error = end.result.error
     plain = error and "".join(c if " " <= c <= "~" else "?" for c in error[:MAX_PLAIN])
     return end._replace(result=end.result._replace(error=plain))

@@ -13,7 +13,7 @@ from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
 REMEMBERED = timedelta(days=1)
-"""How long a worker that has ended stays in the table."""
+"""The time for which a worker that has ended stays in the table."""
 
 
 class SqlWorkerRegistry:
