@@ -34,9 +34,6 @@ RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
 LATE = timedelta(seconds=1)
 """Positions end so long before the moment of a claim: an enqueue may be under way with its job's `run_at`."""
 
-SETTLED = "state", "run_at", "updated_at", "failures", "losses", "finished_at", "exit_code", "last_error", "suspect"
-"""The columns of a job that `settle.sql` sets: it takes a list for each."""
-
 Position = tuple[int, int]
 """A `run_at`, as it is stored, and a job's `seq`."""
 
@@ -134,5 +131,16 @@ def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
     if len(jobs) == 1:
         queries.store_job(c, changed(jobs))
     elif jobs:
-        columns = {name: [getattr(job, name) for job in jobs] for name in SETTLED}
-        queries.store_settled(c, id=[job.id for job in jobs], **columns)
+        queries.store_settled(
+            c,
+            id=[job.id for job in jobs],
+            state=[job.state for job in jobs],
+            run_at=[job.run_at for job in jobs],
+            updated_at=[job.updated_at for job in jobs],
+            failures=[job.failures for job in jobs],
+            losses=[job.losses for job in jobs],
+            finished_at=[job.finished_at for job in jobs],
+            exit_code=[job.exit_code for job in jobs],
+            last_error=[job.last_error for job in jobs],
+            suspect=[job.suspect for job in jobs],
+        )
