@@ -154,7 +154,7 @@ def test_nothing_is_lost_and_nothing_overlaps_when_of_three_hosts_one_is_killed_
     killed.power_off()
     cut_at = since_boot()
     interrupted = ledger.at_work("killed") | ledger.at_work("cut")
-    wait_until(lambda: interrupted <= ledger.jobs_of("end", host="ahead"), every=0.1)
+    wait_until(lambda: interrupted <= ledger.jobs_of("end", host="ahead"), AGES, every=0.1)
     wait_until(lambda: since_boot() > cut_at + CUT.total_seconds(), every=0.1)
 
     cut.plug_in()

@@ -1,5 +1,6 @@
 """A connection to PostgreSQL that hangs: nothing comes back, and nothing says that it is broken."""
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -37,6 +38,21 @@ def cli(postgres_url: str, tmp_path: Path) -> Iterator[Cli]:
     user = Cli(tmp_path, postgres_url)
     yield user
     user.close()
+
+
+@pytest.mark.fault("F28")
+def test_the_server_notices_in_seconds_that_a_host_has_vanished_in_the_midst_of_a_message(postgres_url: str) -> None:
+    """It waits for the rest of a message without a timeout of its own: all that ends this is the probes of TCP.
+
+    A host that loses its power in front of a real server takes two machines. Here the session says what holds for it.
+    """
+    held = {}
+    with contextlib.closing(connect(postgres_url, ResponseTimeout(timedelta(seconds=35)))) as connection:
+        for name in ("idle", "interval", "count"):
+            [held[name]] = connection.execute(f"SHOW tcp_keepalives_{name}").fetchone() or ("",)
+        [silent] = connection.execute("SHOW tcp_user_timeout").fetchone() or ("",)
+    assert int(held["idle"]) + int(held["interval"]) * int(held["count"]) <= 15
+    assert int(silent) == 10_000  # ms
 
 
 def behind(proxy: Proxy) -> dict[str, str]:

@@ -30,6 +30,7 @@ def forward(listening: socket.socket, elsewhere: int, server: str, port: int) ->
         raise OSError(ctypes.get_errno(), "setns")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        probe(writer.get_extra_info("socket"))
         from_server, to_server = await asyncio.open_connection(server, port)
         await asyncio.gather(pump(reader, to_server), pump(from_server, writer))
 
@@ -38,6 +39,14 @@ def forward(listening: socket.socket, elsewhere: int, server: str, port: int) ->
             await accepting.serve_forever()
 
     asyncio.run(accept())
+
+
+def probe(host: socket.socket) -> None:
+    """Find out that the host is gone as the server itself would: each session of queuectl asks it for these probes."""
+    host.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3)):
+        host.setsockopt(socket.IPPROTO_TCP, option, value)
+    host.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -62,7 +62,15 @@ MEANING = {
 """Settings by which a statement, or an answer, would mean something else than was meant. Roles, databases, the URL and
 variables such as PGTZ and PGOPTIONS may set them, and ours prevail."""
 
-LASTING = {"idle_session_timeout": "0"}
+LASTING = {
+    "idle_session_timeout": "0",
+    # The server, too, notices in seconds that we have vanished. idle_in_transaction_session_timeout does not count
+    # while it waits for the rest of a message, and a host that loses its power meanwhile sends no rest.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
 """Settings of the session itself; a pooler's sessions are its own."""
 
 WITHOUT_LIMIT = {"transaction_timeout": (170000, "0")}
