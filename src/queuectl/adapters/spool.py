@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from queuectl.adapters.host.clock import EPOCH, MICROSECOND
+from queuectl.adapters.host.clock import EPOCH, MICROSECOND, microseconds
 from queuectl.adapters.host.files import check_own, open_private, opened, own_directory
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.worker import Lease
@@ -149,7 +149,7 @@ def _encoded(end: AttemptEnd) -> bytes:
         "attempt": end.number,
         "lease": end.lease.id,
         "worker": end.lease.worker,
-        "ended_at": (end.at - EPOCH) // MICROSECOND,
+        "ended_at": microseconds(end.at),
         "outcome": result.outcome,
         "exit_code": result.exit_code,
         "signal": result.signal,

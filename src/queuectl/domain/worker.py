@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
+"""Variables in the environment of every command: whose it is."""
+
 
 class Lease(NamedTuple):
     """A worker's right to the jobs of one claim. `id` is the fencing token: 128 random bits, in hex."""

@@ -28,7 +28,7 @@ from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.errors import QueueError
 from queuectl.domain.job import TERMINAL, Job
 from queuectl.domain.ports.host import LocalProcess
-from queuectl.domain.worker import Process
+from queuectl.domain.worker import WORKER_MARK, Process
 from queuectl.drill.judge import ATTEMPT_IS_OVER, AttemptRecord, Call, History, JobRecord, LeftProcess, check
 from queuectl.drill.plan import FROZEN_LEASES, Document, Fault, Order, Step, batches, faults, read_ledger, undisturbed
 from queuectl.drill.report import Report
@@ -48,9 +48,6 @@ POLICY = {
 }
 
 CONCURRENCY = 2
-
-WORKER_MARK = "QUEUECTL_WORKER_ID"
-"""The variable by which a command tells whose it is."""
 
 MARK = "QUEUE_DRILL"
 """The variable that all processes of a drill carry, commands included: not one that a worker keeps from those."""

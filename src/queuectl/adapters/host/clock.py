@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-"""Moments are stored as integers: so many of these since then."""
 
 SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def microseconds(moment: datetime) -> int:
+    """The moment as it is stored: microseconds since 1970 in UTC."""
+    return (moment - EPOCH) // MICROSECOND
 
 
 def now() -> datetime:

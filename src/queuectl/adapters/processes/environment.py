@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from queuectl.domain.ports.work import Run
+from queuectl.domain.worker import JOB_MARK, WORKER_MARK
 
 PRIVATE = ("QUEUECTL_", "PG", "NOTIFY_SOCKET")
 """Variables with these prefixes are the worker's own: the way to the database, passwords included, and to systemd."""
@@ -25,11 +26,11 @@ def variables_of(run: Run) -> dict[bytes, bytes]:
     job = run.job
     variables = ({} if job.cwd is None else {"PWD": job.cwd}) | dict(job.env)
     variables |= {
-        "QUEUECTL_JOB_ID": job.id,
+        JOB_MARK: job.id,
         "QUEUECTL_ATTEMPT": str(job.attempts),
         "QUEUECTL_QUEUE": job.queue,
         "QUEUECTL_LEASE_ID": _mark(run),
-        "QUEUECTL_WORKER_ID": run.lease.worker,
+        WORKER_MARK: run.lease.worker,
     }
     return {encoded(name): encoded(text) for name, text in variables.items()}
 

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from queuectl.adapters.host import identity, signals
 from queuectl.domain.ports.host import NotedCommand
-
-WORKER_MARK, JOB_MARK = "QUEUECTL_WORKER_ID", "QUEUECTL_JOB_ID"
-"""Variables in the environment of every command: whose it is."""
+from queuectl.domain.worker import JOB_MARK, WORKER_MARK
 
 SWEEP_TIMEOUT = 5.0
 """Seconds after which processes that SIGKILL does not end are left behind."""

@@ -22,6 +22,7 @@ from queuectl.adapters.host import identity
 from queuectl.adapters.processes import marks
 from queuectl.domain.errors import HostTrouble
 from queuectl.domain.ports.storage import Finding, Grade
+from queuectl.domain.worker import JOB_MARK
 
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans below this process become its children instead of init's."""
@@ -99,7 +100,7 @@ class Orphans:
 
 def _orphan(pid: int) -> Orphan:
     try:
-        return Orphan(pid=pid, job_id=marks.variable(pid, marks.JOB_MARK), started=identity.start_time(pid) or 0)
+        return Orphan(pid=pid, job_id=marks.variable(pid, JOB_MARK), started=identity.start_time(pid) or 0)
     except HostTrouble:  # it may be anybody's
         return Orphan(pid=pid, job_id=None, started=UNKNOWN)
 

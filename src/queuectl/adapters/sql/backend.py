@@ -24,6 +24,9 @@ class Claim(Protocol):
         """
 
 
+StoreSettled = Callable[[Connection, Sequence[Job]], object]
+
+
 class Backend(NamedTuple):
     """One database of one kind. Nothing is opened before it is used.
 
@@ -42,4 +45,4 @@ class Backend(NamedTuple):
     listen: Listen
     scratch: Callable[[], Scratch]
     claim: Claim
-    store_settled: Callable[[Connection, Sequence[Job]], object]
+    store_settled: StoreSettled

@@ -13,6 +13,7 @@ from queuectl.application.operate.configure import policy_of
 from queuectl.application.operate.inspect import status_of
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports.host import LocalProcess
+from queuectl.domain.worker import JOB_MARK, WORKER_MARK
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Duration, Group, Whole
 from queuectl.entrypoints.cli.status import tell_lost
@@ -177,7 +178,7 @@ def status(app: App) -> None:
 
 def _refuse_in_a_job() -> None:
     """Raise QueueError where this is a job's command: its workers would be part of the job, and end with it."""
-    if job_id := os.environ.get("QUEUECTL_JOB_ID"):
+    if job_id := os.environ.get(JOB_MARK):
         raise QueueError(
             f"this is a command of job {job_id}: workers that it starts would be killed when the job ends",
             hint="start workers from a shell or a service, or have the job ask for it there",
@@ -227,10 +228,10 @@ def _announce(app: App, known: Known, local: LocalWorkers, *, force: bool) -> No
 
 def _own_worker(app: App, local: LocalWorkers) -> str | None:
     """The id of the worker that runs this very command, if it is one of those: to wait for it would be for ever."""
-    own = os.environ.get("QUEUECTL_WORKER_ID")
+    own = os.environ.get(WORKER_MARK)
     if own not in [worker.worker for worker in local.alive]:
         return None
-    app.note(f"this is a command of job {os.environ.get('QUEUECTL_JOB_ID')}, which worker {own} runs: not waiting")
+    app.note(f"this is a command of job {os.environ.get(JOB_MARK)}, which worker {own} runs: not waiting")
     return own
 
 

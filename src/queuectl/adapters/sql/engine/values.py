@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from queuectl.adapters.host.clock import EPOCH, MICROSECOND
+from queuectl.adapters.host.clock import EPOCH, MICROSECOND, microseconds
 from queuectl.adapters.host.files import printable
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.job import Command, State
@@ -27,7 +27,7 @@ EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzin
 
 MAX_SPAN = LATEST - EARLIEST
 
-FIRST, LAST = (EARLIEST - EPOCH) // MICROSECOND, (LATEST - EPOCH) // MICROSECOND
+FIRST, LAST = microseconds(EARLIEST), microseconds(LATEST)
 
 MAX_COUNT = 10**9
 """The greatest number of runs, failures or losses that is believed: well below the end of PostgreSQL's INTEGER."""
@@ -47,9 +47,7 @@ class Kind(NamedTuple):
 
 
 # The moments of a job are often the same, and those of a batch always.
-@functools.lru_cache(maxsize=16)
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
+_microseconds = functools.lru_cache(maxsize=16)(microseconds)
 
 
 @functools.lru_cache(maxsize=16)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from queuectl.adapters.host.clock import EPOCH, MICROSECOND
+from queuectl.adapters.host.clock import microseconds
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.queries import ClaimJobsRow
 from queuectl.adapters.sql.engine.transactions import Connection
@@ -55,7 +55,7 @@ class ScanCursor:
         """The same, behind what was claimed at that moment."""
         last: dict[int, Position] = {}
         for job, *_ in claimed:
-            position = min(_end(at), (_microseconds(job.run_at), job.seq))
+            position = min(_end(at), (microseconds(job.run_at), job.seq))
             last[job.priority] = max(position, last.get(job.priority, position))
         return replace(self, positions={**self.positions, **last})
 
@@ -119,11 +119,7 @@ def _cursor_after(
 
 def _end(at: datetime) -> Position:
     """The last position of a claim at that moment."""
-    return _microseconds(at - LATE), 0
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
+    return microseconds(at - LATE), 0
 
 
 def store_settled(c: Connection, jobs: Sequence[Job]) -> None:

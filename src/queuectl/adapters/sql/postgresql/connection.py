@@ -26,19 +26,24 @@ from queuectl.domain.errors import (
     DatabaseUnreachable,
     ValueRefused,
 )
+from queuectl.domain.worker import JOB_MARK
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = 5
 """Seconds."""
 
+PROBES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""The probes of TCP by which each side notices that the other one has vanished: seconds, seconds and a number."""
+
+SILENCE = 10_000
+"""Milliseconds for which each side waits for the other's system to acknowledge what was sent."""
+
 CONNECTION: Mapping[str, str | int] = {
     "application_name": "queuectl",
     # A server that has vanished without a word is noticed in seconds, not in the system's hours (tcp(7)).
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
+    **PROBES,
+    "tcp_user_timeout": SILENCE,
     # In the packet that begins a session, so that PGCLIENTENCODING, a role or a database cannot say otherwise.
     "client_encoding": "UTF8",
 }
@@ -66,10 +71,8 @@ LASTING = {
     "idle_session_timeout": "0",
     # The server, too, notices in seconds that we have vanished. idle_in_transaction_session_timeout does not count
     # while it waits for the rest of a message, and a host that loses its power meanwhile sends no rest.
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10s",
+    **{f"tcp_{name}": str(value) for name, value in PROBES.items()},
+    "tcp_user_timeout": str(SILENCE),
 }
 """Settings of the session itself; a pooler's sessions are its own."""
 
@@ -377,7 +380,7 @@ def _not_connected(said: str, place: str) -> DatabaseUnavailable:
     if any(words in said for words in NOT_NOW):
         return DatabaseBusy(f"{place} does not serve now: {said}", hint="try again; the server's log says more")
     hint = "check the URL, the server, and the password (PGPASSWORD, ~/.pgpass)"
-    if "password" in said and "QUEUECTL_JOB_ID" in os.environ:
+    if "password" in said and JOB_MARK in os.environ:
         hint = "a job's command is not given the password: put it in ~/.pgpass, or as PGPASSWORD in the job's env"
     return DatabaseUnreachable(f"cannot connect to {place}: {said}", hint=hint)
 

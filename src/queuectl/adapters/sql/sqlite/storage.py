@@ -1,4 +1,4 @@
-"""The queue's place in an SQLite file: created, upgraded, checked; `sqlite_examination` examines it."""
+"""The queue in an SQLite file: created, upgraded, checked; `checks` examines it."""
 
 import time
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
-from queuectl.adapters.sql.backend import Claim
+from queuectl.adapters.sql.backend import Claim, StoreSettled
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
@@ -20,8 +20,6 @@ from queuectl.domain.worker import Lease, WorkerState
 
 MAX_PLAIN = 1000
 """Characters of an error in plain words."""
-
-StoreSettled = Callable[[Connection, Sequence[Job]], object]
 
 
 class SqlWork:
