@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from queuectl.adapters.host.files import printable
 from queuectl.adapters.sql.engine.values import KINDS, writer
 from queuectl.domain.document import decode, parse_request
-from queuectl.domain.job import Job, job_of
+from queuectl.domain.job import Job, jobs_of
 from tests.builders import NOON, a_policy
 from tests.unit.test_document import INDIA
 
@@ -26,7 +26,7 @@ def stored(kind: str, value: object) -> object:
 def enqueued(document: dict[str, object]) -> Job:
     """The job of a document that went through JSON, as the queue gives it back."""
     request = parse_request(decode(json.dumps(document)), local=INDIA)
-    job = job_of(request, new_id="new", policy=a_policy(), cwd="/", at=NOON)
+    [job] = jobs_of([request], ["new"], policy=a_policy(), cwd="/", at=NOON)
     kept = {"command": stored("command", job.command), "env": stored("environment", job.env)}
     return job._replace(spec=job.spec._replace(**kept, cwd=stored("path", job.cwd)))  # type: ignore[arg-type]
 
