@@ -16,7 +16,7 @@ from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.container import Container
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import Job, Spec
-from queuectl.domain.ports.work import Run
+from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 from queuectl.settings import Settings
 
@@ -163,7 +163,7 @@ class Hand:
         """Take the next due job, if there is one."""
         self._number += 1
         lease = Lease(id=f"{self.id}-{self._number}", worker=self.id)
-        claimed = self._work.claim(lease, queues=(), limit=1, at=self._clock())
+        claimed = self._work.claim(Claim(lease, queues=(), limit=1, at=self._clock()))
         return claimed[0] if claimed else None
 
     def settle(self, run: Run) -> None:

@@ -6,17 +6,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
-from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
-from queuectl.domain.job import CLAIMABLE, Job, State
+from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound, WrongState
+from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State, WaitsFor
+from queuectl.domain.limits import Candidate, Rate, Room, Start, choose
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.jobs import Decide
-from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
-from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
+from queuectl.domain.ports.queues import DecideSettings
+from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.queues import EVERY, QueueSettings
+from queuectl.domain.worker import WorkerRecord, WorkerState
 
 Chosen = Collection[str]
 Ends = Sequence[AttemptEnd]
@@ -37,7 +40,9 @@ class Memory:
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     due: dict[tuple[str, int], datetime] = field(default_factory=dict)
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
-    config: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    queues: dict[str, QueueSettings] = field(default_factory=dict)
+    used: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     outage: str | None = None
     answers_lost: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -56,6 +61,54 @@ class Memory:
             if self.answers_lost and not self._depth:
                 self.answers_lost -= 1
                 raise CommitUnknown("the connection broke during the commit")
+
+    @property
+    def config(self) -> dict[str, str]:
+        return self.settings[""]
+
+    def running(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state is State.PROCESSING]
+
+    def serves(self, queues: Chosen, labels: Chosen, job: Job) -> bool:
+        """Whether such a worker may claim it, as far as queues and labels go."""
+        is_meant = job.queue in queues if queues else not self.queue(job.queue).reserved
+        return is_meant and set(job.spec.needs) <= set(labels)
+
+    def queue(self, name: str) -> QueueSettings:
+        return self.queues.get(name, QueueSettings(name))
+
+    def room(self, name: str, at: datetime) -> Room:
+        queue = self.queue(name)
+        if queue.is_paused(at) or self.queue(EVERY).is_paused(at):
+            return Room(slots=())
+        taken = {job.slot for job in self.running() if job.queue == name and job.slot is not None}
+        free = [slot for slot in range(queue.concurrency or 0) if slot not in taken]
+        above = sum(slot >= (queue.concurrency or 0) for slot in taken)
+        slots = None if queue.concurrency is None else tuple(free[: max(0, len(free) - above)])
+        starts = None if queue.rate is None else self.starts(name, queue.rate, at)
+        return Room(slots, starts)
+
+    def starts(self, name: str, rate: Rate, at: datetime) -> tuple[int, ...]:
+        used = sum(each + rate.period > at for each in self.used[name])
+        return tuple(range(max(0, rate.starts - used)))
+
+    def opens_at(self, name: str) -> datetime | None:
+        """The moment from which on a job may start in it; None: not by itself."""
+        queue, every = self.queue(name), self.queue(EVERY)
+        runs = sum(job.queue == name and job.slot is not None for job in self.running())
+        pauses = [it.pause for it in (queue, every) if it.pause is not None]
+        if any(it.until is None for it in pauses) or (queue.concurrency is not None and runs >= queue.concurrency):
+            return None
+        opens = [it.until for it in pauses if it.until is not None]
+        if queue.rate is not None and len(used := sorted(self.used[name])) >= queue.rate.starts:
+            opens.append(used[-queue.rate.starts] + queue.rate.period)
+        return max(opens, default=datetime.min.replace(tzinfo=UTC))
+
+    def expose(self, jobs: Iterable[Job]) -> None:
+        """Whoever is parked for a key that one of these jobs leaves may be claimed, and parked again."""
+        keys = {job.spec.key for job in jobs} - {None}
+        parked = [it for it in self.jobs.values() if it.waits_for is WaitsFor.KEY and it.spec.key in keys]
+        self.store(it._replace(waits_for=None) for it in parked)
 
     def found(self, job_id: str) -> Job:
         if job_id not in self.jobs:
@@ -136,7 +189,9 @@ class InMemoryJobs(InMemory):
         return found[:limit]
 
     def change(self, job_id: str, decide: Decide) -> Job:
-        self._memory.store([job := decide(self._memory.found(job_id))])
+        before = self._memory.found(job_id)
+        self._memory.store([job := decide(before)])
+        self._memory.expose([before])
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
@@ -166,22 +221,30 @@ class InMemoryAttempts(InMemory):
 
 
 class InMemoryWork(InMemory):
-    def claim(
-        self, lease: Lease, *, queues: Chosen, limit: int, at: datetime, suspects: bool | None = None
-    ) -> Sequence[Run]:
-        worker = self._memory.workers.get(lease.worker)
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        memory, at = self._memory, claim.at
+        worker = memory.workers.get(claim.lease.worker)
         if worker is None or worker.state is not WorkerState.RUNNING or worker.lease_expires_at <= at:
             return []
-        waiting = [job for job in self._memory.jobs.values() if suspects in (None, job.suspect)]
-        due = [job for job in waiting if job.is_due(at) and _among(job.queue, queues)]
-        runs = []
-        for before in sorted(due, key=lambda job: job.claim_order)[:limit]:
-            self._memory.store([job := before.claimed(lease, at)])
-            key = job.id, job.attempts
-            self._memory.due[key] = before.run_at
-            self._memory.attempts[key] = Attempt(*key, lease=lease, host=worker.host, started_at=at)
-            runs.append(Run(job=job, lease=lease, policy=Policy.of(self._memory.config)))
-        return runs
+        waiting = [job for job in memory.jobs.values() if claim.suspects in (None, job.suspect)]
+        due = [job for job in waiting if job.is_due(at) and memory.serves(claim.queues, claim.labels, job)]
+        due.sort(key=lambda job: job.claim_order)
+        candidates = [Candidate(seq, it.queue, it.spec.key, it.spec.key_limit) for seq, it in enumerate(due)]
+        running = Counter(job.spec.key for job in memory.running() if job.spec.key is not None)
+        rooms = {queue: memory.room(queue, at) for queue in {job.queue for job in due}}
+        choice = choose(candidates, running, rooms, claim.limit)
+        memory.store(due[seq]._replace(waits_for=WaitsFor.KEY) for seq in choice.parked)
+        return [self._start(due[it.seq], it, worker, claim) for it in choice.starts]
+
+    def _start(self, before: Job, start: Start, worker: WorkerRecord, claim: Claim) -> Run:
+        memory = self._memory
+        if start.start is not None:
+            memory.used[before.queue].append(claim.at)
+        memory.store([job := before.claimed(claim.lease, claim.at, start.slot)])
+        key = job.id, job.attempts
+        memory.due[key] = before.run_at
+        memory.attempts[key] = Attempt(*key, lease=claim.lease, host=worker.host, started_at=claim.at)
+        return Run(job=job, lease=claim.lease, policy=Policy.of_queue(job.queue, memory.settings))
 
     def settle(self, ends: Ends, decide: DecideEnd) -> Sequence[Settled]:
         return [self._settled(end, decide) for end in ends]
@@ -193,6 +256,7 @@ class InMemoryWork(InMemory):
             return Settled(Settlement.GONE, None)
         job = self._memory.jobs[end.job_id]
         if job.lease == end.lease and attempt.outcome is None:
+            self._memory.expose([job])
             self._memory.store([job := decide(job, end)])
             self._memory.end_attempt(key, end.at, end.result)
         elif (attempt.outcome, attempt.finished_at) != (end.result.outcome, end.at):
@@ -201,8 +265,8 @@ class InMemoryWork(InMemory):
             return Settled(Settlement.LATE, None)
         return Settled(Settlement.RECORDED, job)
 
-    def settle_and_claim(self, ends: Ends, decide: DecideEnd, lease: Lease, **asked: Any) -> tuple[Any, Any]:  # noqa: ANN401 - as of both
-        return self.settle(ends, decide), self.claim(lease, **asked)
+    def settle_and_claim(self, ends: Ends, decide: DecideEnd, claim: Claim) -> tuple[Sequence[Settled], Sequence[Run]]:
+        return self.settle(ends, decide), self.claim(claim)
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         return self._memory.held_by(worker_id)
@@ -210,9 +274,14 @@ class InMemoryWork(InMemory):
     def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         return [it for it in self._memory.held_by(worker_id) if it.id in job_ids and it.cancel_requested_at]
 
-    def first_due(self, *, queues: Chosen) -> FirstDue:
-        jobs = [job for job in self._memory.jobs.values() if job.state in CLAIMABLE and _among(job.queue, queues)]
-        return FirstDue(*(min((job.run_at for job in jobs if job.suspect is it), default=None) for it in (False, True)))
+    def first_due(self, *, queues: Chosen, labels: Chosen = ()) -> FirstDue:
+        memory, earliest = self._memory, {False: [], True: []}
+        for job in memory.jobs.values():
+            if job.state in CLAIMABLE and job.waits_for is None and memory.serves(queues, labels, job):
+                opens_at = memory.opens_at(job.queue)
+                if opens_at is not None:
+                    earliest[job.suspect].append(max(opens_at, job.run_at))
+        return FirstDue(*(min(earliest[it], default=None) for it in (False, True)))
 
     def rescue(
         self, worker_id: str, decide: DecideLost, *, at: datetime, proved_dead: bool, silent_since: Moment = None
@@ -226,6 +295,7 @@ class InMemoryWork(InMemory):
             lost = RunResult(outcome=Outcome.LOST, error=job.last_error)
             self._memory.end_attempt((job.id, job.attempts), job.updated_at, lost)
         self._memory.store(rescued)
+        self._memory.expose(rescued)
         self._memory.change(worker_id, state=WorkerState.LOST)
         return rescued
 
@@ -264,6 +334,20 @@ class InMemoryConfig(InMemory):
 
     def clear(self, key: str) -> None:
         self._memory.config.pop(key, None)
+
+
+class InMemoryQueues(InMemory):
+    def all(self) -> Mapping[str, QueueSettings]:
+        return dict(self._memory.queues)
+
+    def change(self, name: str, decide: DecideSettings) -> QueueSettings:
+        self._memory.queues[name] = decide(self._memory.queue(name))
+        return self._memory.queues[name]
+
+    def forget(self, name: str) -> None:
+        if any(job.queue == name and job.state not in TERMINAL for job in self._memory.jobs.values()):
+            raise WrongState(f"queue {name} has jobs that wait or run")
+        self._memory.queues.pop(name, None)
 
 
 class InMemoryMeasurements(InMemory):

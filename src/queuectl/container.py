@@ -103,8 +103,7 @@ class Container(containers.DeclarativeContainer):
         "SqlWork",
         database,
         notify,
-        claim=backend.provided.claim,
-        store_settled=backend.provided.store_settled,
+        claiming=backend.provided.claiming,
     )
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)

@@ -4,12 +4,14 @@ import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from queuectl.adapters.sql.postgresql import claim as claiming
+from queuectl.adapters.sql.stores import claims
 from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
@@ -40,6 +42,12 @@ class QueueStore:
     measurements: Measurements
     close: Callable[[], None]
     url: str | None = None
+
+
+@pytest.fixture(autouse=True)
+def claims_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of a key or a queue with limits starts when it is found free; here that is the moment of the claim."""
+    monkeypatch.setattr(claims, "elapsed", timedelta)
 
 
 @pytest.fixture(autouse=True)

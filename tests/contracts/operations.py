@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from queuectl.adapters.sql.engine.transactions import Database, Dialect
-from queuectl.adapters.sql.postgresql.claim import PostgresClaim, ScanCursor, _end
+from queuectl.adapters.sql.postgresql.claim import PostgresClaiming, ScanCursor, _end
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
@@ -17,6 +17,7 @@ from queuectl.application.operate.retry import remove_all_dead, remove_dead_job,
 from queuectl.container import Container
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.job import PRIORITIES, Job, JobRequest, State
+from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, WorkerState
 from queuectl.settings import Settings
 from tests.builders import HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, a_worker, settled
@@ -44,7 +45,7 @@ class QueueHarness:
         container.storage().open()
         self.jobs = container.jobs()
         self.work = container.work()
-        self.claim = container.backend().claim
+        self.claiming = container.backend().claiming
         self.workers = container.workers()
         self.queue = container.queue()
         self.close: Callable[[], None] = container.storage().close
@@ -71,7 +72,7 @@ class QueueHarness:
     def ended(self, number: int) -> Sequence[AttemptEnd]:
         """Add and claim so many jobs; their ends, not yet settled."""
         self.add(number)
-        runs = self.work.claim(self.lease(), queues=(), limit=number, at=NOON)
+        runs = self.work.claim(Claim(self.lease(), queues=(), limit=number, at=NOON))
         result = a_result(output=b"done\n")
         return [run.ended(result, NOON + SECOND) for run in runs]
 
@@ -89,15 +90,15 @@ def enqueue(harness: QueueHarness, number: int) -> Ask:
 def claim(harness: QueueHarness, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
     if due:
         harness.add(number, queue=queues[0] if queues else "default")
-    return lambda: harness.work.claim(harness.lease(), queues=queues, limit=number, at=NOON)
+    return lambda: harness.work.claim(Claim(harness.lease(), queues=queues, limit=number, at=NOON))
 
 
 def claim_on(harness: QueueHarness) -> Ask:
     """Where the last one left off."""
     harness.add(1)
-    if isinstance(harness.claim, PostgresClaim):
-        harness.claim.cursor = ScanCursor((), dict.fromkeys(PRIORITIES, _end(NOON)), until=math.inf)
-    return lambda: harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
+    if isinstance(harness.claiming, PostgresClaiming):
+        harness.claiming.cursor = ScanCursor((), {(0, it): _end(NOON) for it in PRIORITIES}, until=math.inf)
+    return lambda: harness.work.claim(Claim(harness.lease(), queues=(), limit=1, at=NOON))
 
 
 def settle(harness: QueueHarness) -> Ask:
@@ -110,7 +111,9 @@ def settle_and_claim(harness: QueueHarness, number: int, *, due: bool = True) ->
     if due:
         harness.add(number)
     queues = () if due else ("nothing-in-it",)
-    return lambda: harness.work.settle_and_claim(ended, settled, harness.lease(), queues=queues, limit=number, at=NOON)
+    return lambda: harness.work.settle_and_claim(
+        ended, settled, Claim(harness.lease(), queues=queues, limit=number, at=NOON)
+    )
 
 
 def renew(harness: QueueHarness) -> Ask:
@@ -123,7 +126,7 @@ def first_due(harness: QueueHarness, *queues: str) -> Ask:
 
 def cancel_requests(harness: QueueHarness) -> Ask:
     harness.add(3)
-    [run] = harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
+    [run] = harness.work.claim(Claim(harness.lease(), queues=(), limit=1, at=NOON))
     return lambda: harness.work.cancel_requests(WORKER, [run.job.id])
 
 
@@ -137,20 +140,20 @@ def suspects(harness: QueueHarness) -> Ask:
 
 def claim_suspects(harness: QueueHarness, number: int, *, queues: Sequence[str] = ()) -> Ask:
     harness.add(number, suspect=True)
-    return lambda: harness.work.claim(harness.lease(), queues=queues, limit=1, at=NOON, suspects=True)
+    return lambda: harness.work.claim(Claim(harness.lease(), queues=queues, limit=1, at=NOON, suspects=True))
 
 
 def claim_beside_suspects(harness: QueueHarness) -> Ask:
     harness.add(20, suspect=True)
     harness.add(10)
-    return lambda: harness.work.claim(harness.lease(), queues=(), limit=10, at=NOON, suspects=False)
+    return lambda: harness.work.claim(Claim(harness.lease(), queues=(), limit=10, at=NOON, suspects=False))
 
 
 def rescue(harness: QueueHarness, number: int) -> Ask:
     lease = harness.lease()._replace(worker=f"lost-{number}")
     harness.workers.register(a_worker(lease.worker))
     harness.add(number)
-    harness.work.claim(lease, queues=(), limit=number, at=NOON)
+    harness.work.claim(Claim(lease, queues=(), limit=number, at=NOON))
 
     def lost(job: Job, _alone: bool) -> Job:
         return job.settled(a_failure(), NOON + SECOND, a_policy(), 0)

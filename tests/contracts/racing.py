@@ -4,7 +4,7 @@ from itertools import count
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from queuectl.domain.ports.work import Work
+from queuectl.domain.ports.work import Claim, Work
 from tests.builders import NOON, a_lease
 
 start: Barrier
@@ -14,7 +14,7 @@ def claim_all(work: Work, number: int) -> list[str]:
     """Claims three jobs at a time until there is none; `number` tells the racers' leases apart."""
     claimed: list[str] = []
     for turn in count():
-        taken = work.claim(a_lease(1000 * number + turn), queues=(), limit=3, at=NOON)
+        taken = work.claim(Claim(a_lease(1000 * number + turn), queues=(), limit=3, at=NOON))
         if not taken:
             break
         claimed += [run.job.id for run in taken]

@@ -9,6 +9,8 @@ import pytest
 
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.postgresql import claim as claiming
+from queuectl.adapters.sql.stores.claims import claim_due
+from queuectl.domain.ports.work import Claim
 from tests.builders import HOUR, MINUTE, NOON, SECOND, a_result, settled
 from tests.contracts.operations import QueueHarness
 from tests.postgres.plugin import emptied
@@ -26,7 +28,7 @@ def harness(session_postgres_url: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def claimed(harness: QueueHarness, limit: int = 1, queues: Sequence[str] = ()) -> list[str]:
-    return [run.job.id for run in harness.work.claim(harness.lease(), queues=queues, limit=limit, at=NOON)]
+    return [run.job.id for run in harness.work.claim(Claim(harness.lease(), queues=queues, limit=limit, at=NOON))]
 
 
 def add(harness: QueueHarness, number: int = 1, **overrides: object) -> list[str]:
@@ -126,7 +128,7 @@ def test_beside_a_snapshot_that_stays_open_a_claim_does_not_walk_over_what_was_c
         snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot.execute("SELECT count(*) FROM jobs")
         for _ in range(300):
-            [run] = harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
+            [run] = harness.work.claim(Claim(harness.lease(), queues=(), limit=1, at=NOON))
             harness.work.settle([run.ended(a_result(), NOON + SECOND)], settled)
         assert walked_over(harness) < 20  # what still waits may be sorted
         monkeypatch.setattr(claiming.time, "monotonic", lambda now=claiming.time.monotonic: now() + 3601)
@@ -139,7 +141,7 @@ def walked_over(harness: QueueHarness) -> int:
 
     def work(connection: Connection) -> int:
         before = cast("int", connection.scalar(count))
-        assert len(harness.claim(connection, harness.lease(), queues=(), limit=1, at=NOON, suspects=None)) == 1
+        assert len(claim_due(connection, Claim(harness.lease(), limit=1, at=NOON), harness.claiming)) == 1
         return cast("int", connection.scalar(count)) - before
 
     return harness.database.write(work)

@@ -17,7 +17,7 @@ from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import Job, State
 from queuectl.domain.ports.jobs import Attempts, Jobs
-from queuectl.domain.ports.work import FirstDue, Settlement, Work
+from queuectl.domain.ports.work import Claim, FirstDue, Settlement, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
@@ -55,7 +55,7 @@ def claim(
     queues: tuple[str, ...] = (),
     suspects: bool | None = None,
 ) -> Sequence[Job]:
-    runs = work.claim(lease or a_lease(), queues=queues, limit=limit, at=at, suspects=suspects)
+    runs = work.claim(Claim(lease or a_lease(), queues=queues, limit=limit, at=at, suspects=suspects))
     return [run.job for run in runs]
 
 
@@ -310,10 +310,10 @@ class TestClaim:
 
     def test_however_many_are_asked_for_they_are_claimed_in_order(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job(f"job-{number:03}", priority=1 + number % 10) for number in range(200)])
-        runs = work.claim(a_lease(), queues=(), limit=150, at=NOON)
+        runs = work.claim(Claim(a_lease(), queues=(), limit=150, at=NOON))
         in_order = sorted(range(200), key=lambda number: (-(number % 10), number))
         assert [run.job.id for run in runs] == [f"job-{number:03}" for number in in_order[:150]]
-        assert len(work.claim(a_lease(2), queues=(), limit=150, at=NOON)) == 50
+        assert len(work.claim(Claim(a_lease(2), queues=(), limit=150, at=NOON))) == 50
 
     def test_a_worker_that_was_given_up_claims_nothing(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
@@ -508,7 +508,9 @@ class TestSettleAndClaim:
         jobs.add(some_jobs(4))
         first, second = claim(work, limit=2)
         ended = [an_end(first, a_result(output=b"done")), an_end(second, a_failure(7))]
-        settlements, runs = work.settle_and_claim(ended, decide, a_lease(2), queues=(), limit=2, at=NOON + SECOND)
+        settlements, runs = work.settle_and_claim(
+            ended, decide, Claim(a_lease(2), queues=(), limit=2, at=NOON + SECOND)
+        )
         assert [it.settlement for it in settlements] == [Settlement.RECORDED] * 2
         assert [jobs.find(job.id) for job in (first, second)] == [it.job for it in settlements]
         assert [attempts.attempts_of(job.id)[0].outcome for job in (first, second)] == [
@@ -522,7 +524,9 @@ class TestSettleAndClaim:
         jobs.add([a_job()])
         [claimed] = claim(work)
         ended = [an_end(claimed, RunResult(outcome=Outcome.RELEASED))]
-        settlements, [run] = work.settle_and_claim(ended, decide, a_lease(2), queues=(), limit=1, at=NOON + SECOND)
+        settlements, [run] = work.settle_and_claim(
+            ended, decide, Claim(a_lease(2), queues=(), limit=1, at=NOON + SECOND)
+        )
         assert [it.settlement for it in settlements] == [Settlement.RECORDED]
         assert (run.job.attempts, run.job.lease) == (2, a_lease(2))
 
@@ -535,7 +539,7 @@ class TestSettleAndClaim:
         rescue(work)
         jobs.remove(removed.id, allow=lambda job: job)
         lease = a_lease(2, worker="w-2")
-        settlements, runs = work.settle_and_claim(ended, decide, lease, queues=(), limit=5, at=NOON + 3 * HOUR)
+        settlements, runs = work.settle_and_claim(ended, decide, Claim(lease, queues=(), limit=5, at=NOON + 3 * HOUR))
         assert [it.settlement for it in settlements] == [Settlement.RECORDED, Settlement.LATE, Settlement.GONE]
         assert [run.job.id for run in runs] == [taken_away.id]
 
@@ -549,14 +553,14 @@ class TestSettleAndClaim:
         [second] = claim(work, a_lease(2, worker="w-2"), at=NOON + 3 * HOUR)
         ended = [an_end(first, a_failure(7)), an_end(second, a_result(), lease=second.lease)]
         lease = a_lease(3, worker="w-2")
-        settlements, _ = work.settle_and_claim(ended, decide, lease, queues=(), limit=1, at=NOON + 3 * HOUR)
+        settlements, _ = work.settle_and_claim(ended, decide, Claim(lease, queues=(), limit=1, at=NOON + 3 * HOUR))
         assert [it.settlement for it in settlements] == [Settlement.LATE, Settlement.RECORDED]
         assert [attempt.late for attempt in attempts.attempts_of("job-1")] == [Outcome.FAILED, None]
         assert jobs.find("job-1").state is State.COMPLETED
 
     def test_with_nothing_to_settle_it_is_a_claim(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
-        settlements, [run] = work.settle_and_claim((), decide, a_lease(), queues=(), limit=1, at=NOON)
+        settlements, [run] = work.settle_and_claim((), decide, Claim(a_lease(), queues=(), limit=1, at=NOON))
         assert (list(settlements), run.job.id) == ([], "job-1")
 
 

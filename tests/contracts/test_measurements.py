@@ -8,6 +8,7 @@ from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import State
 from queuectl.domain.metrics import Percentiles, Totals
 from queuectl.domain.ports.metrics import Measurements
+from queuectl.domain.ports.work import Claim
 from tests.builders import (
     HOUR,
     MINUTE,
@@ -73,7 +74,7 @@ class Shop:
         for result in results:
             self.leases += 1
             lease = a_lease(self.leases, worker=worker)
-            [run] = self.store.work.claim(lease, queues=(), limit=1, at=at)
+            [run] = self.store.work.claim(Claim(lease, queues=(), limit=1, at=at))
             assert run.job.id == job_id
             [done] = self.store.work.settle([run.ended(result, at + runs)], settled)
             assert done.job is not None

@@ -10,7 +10,9 @@ import pytest
 
 from queuectl.adapters.sql.engine import transactions as database
 from queuectl.adapters.sql.engine.transactions import Dialect, Driver
-from queuectl.adapters.sql.postgresql.claim import PostgresClaim
+from queuectl.adapters.sql.postgresql.claim import PostgresClaiming
+from queuectl.adapters.sql.stores.claims import claim_due
+from queuectl.domain.ports.work import Claim
 from tests.builders import NOON, a_result, settled
 from tests.contracts.filling import fill, looked_over
 from tests.contracts.operations import OPERATIONS, QueueHarness
@@ -129,7 +131,7 @@ def test_a_worker_does_not_keep_the_plans_that_it_made_when_the_queue_was_small(
 
 
 def claim_and_settle(harness: QueueHarness) -> None:
-    [run] = harness.work.claim(harness.lease(), queues=(), limit=1, at=NOON)
+    [run] = harness.work.claim(Claim(harness.lease(), queues=(), limit=1, at=NOON))
     result = a_result()
     harness.work.settle([run.ended(result, NOON)], settled)
 
@@ -140,7 +142,7 @@ def jobs_walked_over(harness: QueueHarness) -> int:
 
     def claim(connection: database.Connection) -> int:
         before = cast("int", connection.scalar(count))
-        claimed = PostgresClaim()(connection, harness.lease(), queues=(), limit=1, at=NOON, suspects=None)
+        claimed = claim_due(connection, Claim(harness.lease(), limit=1, at=NOON), PostgresClaiming())
         assert len(claimed) == 1
         return cast("int", connection.scalar(count)) - before
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from queuectl.domain.attempt import AttemptEnd, Outcome
 from queuectl.domain.errors import Conflict, JobNotFound
 from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State
-from queuectl.domain.ports.work import Run
+from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
     ANN,
@@ -130,7 +130,9 @@ class QueueHistory(RuleBasedStateMachine):
         self.leases += 1
         lease = a_lease(self.leases, worker=self.any_worker(data))
         self.both(
-            lambda store: list(store.work.claim(lease, queues=queues, limit=limit, at=self.now, suspects=suspects))
+            lambda store: list(
+                store.work.claim(Claim(lease, queues=queues, limit=limit, at=self.now, suspects=suspects))
+            )
         )
         taken = [job for job in self.model.work.held_by(lease.worker) if job.lease == lease]
         return multiple(*(Run(job, lease, a_policy()) for job in taken))
@@ -150,7 +152,9 @@ class QueueHistory(RuleBasedStateMachine):
         end = run.ended(result, self.now)
         self.leases += 1
         lease = a_lease(self.leases, worker=self.any_worker(data))
-        self.both(lambda store: store.work.settle_and_claim([end], settled, lease, queues=(), limit=0, at=self.now))
+        self.both(
+            lambda store: store.work.settle_and_claim([end], settled, Claim(lease, queues=(), limit=0, at=self.now))
+        )
         return end
 
     @rule(report=reports)

@@ -9,6 +9,7 @@ from queuectl.application.transfer import refuse_if_working, transfer
 from queuectl.container import Container
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import State
+from queuectl.domain.ports.work import Claim
 from queuectl.settings import Settings
 from tests.builders import ANN, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker, settled
 
@@ -49,10 +50,10 @@ def source(opened: Opened, urls: tuple[str, str]) -> Container:
     jobs.add([odd, *(a_job(f"job-{number:04}") for number in range(600))])
     source.workers().register(a_worker("w-1"))
     lease = a_lease(1)
-    [claimed] = work.claim(lease, queues=(), limit=1, at=NOON)
+    [claimed] = work.claim(Claim(lease, queues=(), limit=1, at=NOON))
     result = a_failure(output=b"\0\xff")
     work.settle([claimed.ended(result, NOON + SECOND)], settled)
-    [held] = work.claim(a_lease(2), queues=(), limit=1, at=NOON)
+    [held] = work.claim(Claim(a_lease(2), queues=(), limit=1, at=NOON))
     assert held.job.id == "job-0000"
     jobs.change("job-0000", lambda job: job.cancelled(NOON + SECOND, ANN))
     source.config().store("max-retries", "7")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from queuectl.domain.ports.jobs import Attempts, Jobs
-from queuectl.domain.ports.work import Work
+from queuectl.domain.ports.work import Claim, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import WorkerState
 from tests.builders import (
@@ -54,8 +54,8 @@ def test_live_workers_come_in_order_of_their_start(workers: WorkerRegistry) -> N
 def test_a_live_worker_tells_how_many_jobs_it_holds_now(work: Work, workers: WorkerRegistry, jobs: Jobs) -> None:
     workers.register(a_worker("w-2", started_at=NOON + MINUTE))
     jobs.add(some_jobs(3))
-    first, *_ = work.claim(a_lease(1), queues=(), limit=2, at=NOON)
-    work.claim(a_lease(2), queues=(), limit=1, at=NOON)
+    first, *_ = work.claim(Claim(a_lease(1), queues=(), limit=2, at=NOON))
+    work.claim(Claim(a_lease(2), queues=(), limit=1, at=NOON))
     assert [worker.jobs for worker in workers.live()] == [3, 0]
     work.settle([first.ended(a_result(), NOON)], settled)
     assert [worker.jobs for worker in workers.live()] == [2, 0]
@@ -92,7 +92,7 @@ def test_a_worker_that_still_holds_a_job_cannot_retire_for_nobody_would_rescue_i
     work: Work, workers: WorkerRegistry, jobs: Jobs
 ) -> None:
     jobs.add([a_job()])
-    work.claim(a_lease(), queues=(), limit=1, at=NOON)
+    work.claim(Claim(a_lease(), queues=(), limit=1, at=NOON))
     workers.retire("w-1", at=NOON)
     assert [worker.id for worker in workers.live()] == ["w-1"]
 
@@ -128,7 +128,7 @@ def test_the_history_outlives_a_worker_that_is_forgotten(
     work: Work, attempts: Attempts, workers: WorkerRegistry, jobs: Jobs
 ) -> None:
     jobs.add([a_job()])
-    work.claim(a_lease(), queues=(), limit=1, at=NOON)
+    work.claim(Claim(a_lease(), queues=(), limit=1, at=NOON))
     work.rescue("w-1", lambda job, _alone: job.settled(a_loss(), NOON, a_policy(), 0), at=NOON, proved_dead=True)
     workers.register(a_worker("w-2", started_at=NOON + 2 * DAY))
     [attempt] = attempts.attempts_of("job-1")

@@ -56,7 +56,7 @@ worker = WorkerRecord(
     state=WorkerState.RUNNING, started_at=now, renewed_at=now, lease_expires_at=now + timedelta(seconds=4),
 )
 container.workers().register(worker)
-[run] = container.work().claim(Lease(id="0" * 32, worker="elsewhere"), queues=["lost"], limit=1, at=now)
+[run] = container.work().claim(Claim(Lease(id="0" * 32, worker="elsewhere"), queues=["lost"], limit=1, at=now))
 print(run.job.id)
 """
 """A worker of another host that claims a job and is never heard of again."""

@@ -12,6 +12,7 @@ from queuectl.container import Container
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.job import JobRequest
 from queuectl.domain.policy import Policy
+from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, WorkerRecord, WorkerState
 from queuectl.settings import Settings
 from tests.builders import settled
@@ -63,7 +64,7 @@ class Claimer:
         for _ in range(count):
             self._number += 1
             lease = Lease(id=f"{self._number:032x}", worker=self._worker.id)
-            [run] = self._work.claim(lease, queues=(), limit=1, at=self._clock())
+            [run] = self._work.claim(Claim(lease, queues=(), limit=1, at=self._clock()))
             succeeded = RunResult(outcome=Outcome.SUCCEEDED, exit_code=0)
             self._work.settle([run.ended(succeeded, self._clock())], settled)
 

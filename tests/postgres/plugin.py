@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from queuectl.adapters.sql.schema import metadata
 from tests.postgres import servers
 from tests.postgres.servers import Server
 from tests.postgres.sources import FROM, Given, NoPostgres, choose, choose_private
@@ -252,9 +253,12 @@ def new_postgres_url(postgres_server: str, pytestconfig: pytest.Config) -> Itera
         servers.drop_database(postgres_server, url)
 
 
+TABLES = tuple(metadata.tables)
+
+
 def emptied(url: str) -> str:
     """The URL, its queue made as good as new: much faster than a new database."""
-    servers.execute(url, "TRUNCATE jobs, attempts, workers, config RESTART IDENTITY")
+    servers.execute(url, f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
     return url
 
 

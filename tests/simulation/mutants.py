@@ -14,8 +14,8 @@ from queuectl.domain.attempt import AttemptEnd, Outcome
 from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import Clock, LocalProcess
-from queuectl.domain.ports.work import DecideEnd, DecideLost, Run, Settled, Settlement
-from queuectl.domain.worker import Lease, WorkerState
+from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, Run, Settled, Settlement
+from queuectl.domain.worker import WorkerState
 from tests.fakes import InMemoryLocalProcesses
 from tests.memory import InMemoryWork, InMemoryWorkers, Memory
 from tests.simulation.cluster import Parts
@@ -52,20 +52,12 @@ class WorkThatCountsAResend(InMemoryWork):
 class WorkThatAreClaimedTwice(InMemoryWork):
     """Gives every claim also what runs already, if it is of the first priority."""
 
-    def claim(
-        self,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None = None,
-    ) -> Sequence[Run]:
-        runs = super().claim(lease, queues=queues, limit=limit, at=at, suspects=suspects)
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        runs = super().claim(claim)
         with self._memory.transaction():
-            others = [job for job in self._memory.jobs.values() if job.lease not in (None, lease)]
+            others = [job for job in self._memory.jobs.values() if job.lease not in (None, claim.lease)]
             policy = Policy.of(self._memory.config)
-            return [*runs, *(Run(job=job, lease=job.lease, policy=policy) for job in others[: limit - len(runs)])]
+            return [*runs, *(Run(job=job, lease=job.lease, policy=policy) for job in others[: claim.limit - len(runs)])]
 
 
 class WorkThatForgetsACancel(InMemoryWork):
@@ -96,16 +88,8 @@ class WorkThatBlameAll(InMemoryWork):
 class WorkThatRunBesideSuspects(InMemoryWork):
     """Gives a claim any job that is due."""
 
-    def claim(
-        self,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None = None,
-    ) -> Sequence[Run]:
-        return super().claim(lease, queues=queues, limit=limit, at=at)
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        return super().claim(claim._replace(suspects=None))
 
 
 class WorkThatForgetSuspicion(InMemoryWork):

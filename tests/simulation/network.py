@@ -10,8 +10,7 @@ from datetime import timedelta
 
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable
-from queuectl.domain.ports.work import DecideEnd, Settled, Work
-from queuectl.domain.worker import Lease
+from queuectl.domain.ports.work import Claim, DecideEnd, Settled, Work
 from tests.simulation.simulated_time import SimulatedProcess, Timeline
 
 REPEATABLE = frozenset({"claim", "settle", "settle_and_claim", "renew", "rescue", "retire"})
@@ -90,7 +89,7 @@ class SimNetwork:
         if name == "settle":
             return self._settle(method.__self__, *args, sent_at)  # type: ignore[attr-defined]
         if name == "settle_and_claim":
-            return self._settle_and_claim(method.__self__, *args, sent_at=sent_at, **kwargs)  # type: ignore[attr-defined]
+            return self._settle_and_claim(method.__self__, *args, sent_at=sent_at)  # type: ignore[attr-defined]
         answer = method(*args, **kwargs)
         self._committed(self._process, name, args, answer, sent_at)
         return answer
@@ -110,14 +109,13 @@ class SimNetwork:
         work: Work,
         ends: Sequence[AttemptEnd],
         decide: DecideEnd,
-        lease: Lease,
+        claim: Claim,
         sent_at: timedelta,
-        **claiming: object,
     ) -> object:
         """The same: a job may be given back and claimed in it."""
         settled = self._settle(work, ends, decide, sent_at)
-        runs = work.claim(lease, **claiming)  # type: ignore[arg-type]
-        self._committed(self._process, "claim", (lease,), runs, sent_at)
+        runs = work.claim(claim)
+        self._committed(self._process, "claim", (claim,), runs, sent_at)
         return settled, runs
 
     def _travel(self) -> None:

@@ -16,6 +16,7 @@ TOY = '''"""A toy: an SQLite file, by a scheme of its own."""
 
 from datetime import timedelta
 
+from queuectl.domain.ports.work import Claim
 from queuectl.adapters.sql import sqlite
 from queuectl.adapters.sql.backend import Backend
 
@@ -43,7 +44,7 @@ LIFE_OF_A_JOB = """if True:
     [job] = enqueue_jobs(container.queue(), [{"command": "true"}], cwd="/")
     container.workers().register(a_worker("w-1", started_at=container.clock()()))
     lease = Lease(id="1" * 32, worker="w-1")
-    runs = container.work().claim(lease, queues=(), limit=2, at=container.clock()() + timedelta(seconds=1))
+    runs = container.work().claim(Claim(lease, queues=(), limit=2, at=container.clock()() + timedelta(seconds=1)))
     assert [run.job.id for run in runs] == [job.id]
     found = find_job(container.queue(), job.id)
     container.storage().close()

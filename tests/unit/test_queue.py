@@ -22,6 +22,7 @@ from queuectl.application.operate.retry import (
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
 from queuectl.domain.job import TERMINAL, Job, JobRequest, State
+from queuectl.domain.ports.work import Claim
 from tests.builders import (
     ANN,
     HOUR,
@@ -223,7 +224,7 @@ def test_the_metrics_look_back_over_their_window(queue: Queue, memory: Memory) -
     jobs, work = InMemoryJobs(memory), InMemoryWork(memory)
     memory.workers["w-1"] = a_worker()
     jobs.add([a_job("early"), a_job("late")])
-    for run, ran in zip(work.claim(a_lease(), queues=(), limit=2, at=NOON), (MINUTE, 2 * MINUTE), strict=True):
+    for run, ran in zip(work.claim(Claim(a_lease(), queues=(), limit=2, at=NOON)), (MINUTE, 2 * MINUTE), strict=True):
         work.settle([run.ended(a_result(), NOON + ran)], settled)
     assert metrics_of(queue, window=HOUR - 2 * MINUTE, detailed=False).completed == 1
     assert metrics_of(queue, window=timedelta(days=1), detailed=False).completed == 2
@@ -234,7 +235,7 @@ def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
     jobs, work = InMemoryJobs(memory), InMemoryWork(memory)
     memory.workers["w-1"] = a_worker()
     jobs.add([a_job()])
-    [run] = work.claim(a_lease(), queues=(), limit=1, at=NOON)
+    [run] = work.claim(Claim(a_lease(), queues=(), limit=1, at=NOON))
     work.settle([run.ended(a_result(output=b"hello"), NOON)], settled)
     assert outputs_of(queue, [run.job]) == {"job-1": b"hello"}
     assert [attempt.number for attempt in attempts_of(queue, "job-1")] == [1]

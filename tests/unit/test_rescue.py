@@ -13,6 +13,7 @@ from queuectl.domain.events import EndLate, Event, JobRescued, JobSettled
 from queuectl.domain.job import State
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
+from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
 from tests.builders import (
     ANN,
@@ -58,7 +59,7 @@ class RescueHarness:
         self.work = InMemoryWork(self.memory)
         self.workers.register(a_worker("w-1", process=process, supervisor=SUPERVISOR))
         self.jobs.add([a_job()])
-        self.work.claim(a_lease(), queues=(), limit=1, at=NOON)
+        self.work.claim(Claim(a_lease(), queues=(), limit=1, at=NOON))
         self.cleared: list[tuple[str, State]] = []
         self.events: list[Event] = []
         self.spool = InMemorySpool()
@@ -256,7 +257,7 @@ def test_a_job_that_was_lost_too_often_goes_to_the_dead_letter_queue() -> None:
 def test_of_jobs_that_are_lost_together_none_is_blamed_and_each_is_told() -> None:
     harness = RescueHarness()
     harness.jobs.add([a_job("job-2")])
-    harness.work.claim(a_lease(2), queues=(), limit=1, at=NOON)
+    harness.work.claim(Claim(a_lease(2), queues=(), limit=1, at=NOON))
     harness.rescue(at=NOON + HOUR, max_losses="1")
     assert {(job.state, job.losses, job.suspect, job.last_error) for job in harness.jobs.search()} == {
         (State.PENDING, 0, True, "worker w-1 (pid 2 on host-1) did not renew its lease; it had other jobs too")
@@ -267,7 +268,7 @@ def test_every_lost_worker_is_rescued() -> None:
     harness = RescueHarness()
     harness.workers.register(a_worker("w-2", process=HERE))
     harness.jobs.add([a_job("job-2")])
-    harness.work.claim(a_lease(2, worker="w-2"), queues=(), limit=1, at=NOON)
+    harness.work.claim(Claim(a_lease(2, worker="w-2"), queues=(), limit=1, at=NOON))
     harness.rescue(at=NOON + HOUR)
     assert {job.state for job in harness.jobs.search()} == {State.PENDING}
 

@@ -25,7 +25,7 @@ from queuectl.domain.events import (
 )
 from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.work import Run
+from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
 from tests.fakes import InMemorySpool, ManualClock, ScriptedRunner
@@ -301,7 +301,7 @@ class TestSuspects:
             self.work_on(harness)
         started = len(harness.runner.started)
         harness.workers.register(a_worker("w-2"))
-        harness.work.claim(Lease(id="f", worker="w-2"), queues=(), limit=1, at=harness.clock.now, suspects=True)
+        harness.work.claim(Claim(Lease(id="f", worker="w-2"), queues=(), limit=1, at=harness.clock.now, suspects=True))
         harness.turn_until(lambda: len(harness.runner.running) == 2)
         assert len(harness.runner.started) == started + 1
         assert harness.runner.started[-1] != "suspect-0"

@@ -56,7 +56,7 @@ class RunResult(NamedTuple):
 class AttemptEnd(NamedTuple):
     """The end of one attempt: the one value that goes from the runner to the worker, its spool, the database, the log.
 
-    `number` and `lease` say which attempt of the job ended, `at` when. A resend is equal.
+    `number` and `lease` say which attempt of the job ended, `at` when; `key` is the job's. A resend is equal.
     """
 
     job_id: str
@@ -64,6 +64,7 @@ class AttemptEnd(NamedTuple):
     lease: Lease
     at: datetime
     result: RunResult
+    key: str | None = None
 
 
 class Attempt(NamedTuple):

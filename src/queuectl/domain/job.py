@@ -9,7 +9,7 @@ after that end: a job that would wait for another run is cancelled instead, one 
 each attempt has one outcome, and no job runs again whose cancel was asked for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import itemgetter
@@ -70,6 +70,41 @@ MOVES: Mapping[State, frozenset[State]] = {
 """Every move that a job can make; from a terminal state, only by an operator's command."""
 
 
+class WaitsFor(StrEnum):
+    """The thing, beside its `run_at`, that a job waits for before it may be claimed."""
+
+    KEY = "key"
+    """Its key is full: the end of a job with that key exposes it."""
+    JOBS = "jobs"
+    """Jobs that must end before it."""
+
+
+class On(StrEnum):
+    """The end of a parent that meets a dependency."""
+
+    SUCCESS = "success"
+    END = "end"
+    FAILURE = "failure"
+
+
+class Dependency(NamedTuple):
+    """A job, or a batch, after which another may run: `parent` is the job's id, or `batch:` and the batch's name."""
+
+    parent: str
+    on: On = On.SUCCESS
+
+
+class OnDuplicate(StrEnum):
+    """The fate of a new job whose unique key is held by another."""
+
+    SKIP = "skip"
+    """Nothing is stored: the holder is the answer."""
+    REPLACE = "replace"
+    """The holder is changed to be as the new one, while it waits for its first run; else as `skip`."""
+    REJECT = "reject"
+    """An error, and nothing is stored of the whole batch."""
+
+
 CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
@@ -90,6 +125,16 @@ class JobRequest(TypedDict, total=False):
     delay: timedelta
     env: Mapping[str, str]
     cwd: str | None
+    stdin: str
+    tags: Sequence[str]
+    needs: Sequence[str]
+    key: str
+    key_limit: int
+    batch: str
+    unique: str | bool
+    unique_until: str
+    on_duplicate: OnDuplicate
+    after: Sequence[Dependency]
 
 
 class Spec(NamedTuple):
@@ -104,6 +149,14 @@ class Spec(NamedTuple):
     created_at: datetime
     cwd: str | None = None
     env: Mapping[str, str] = NO_VARIABLES
+    stdin: str | None = None
+    tags: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    key: str | None = None
+    key_limit: int | None = None
+    batch: str | None = None
+    unique_key: str | None = None
+    unique_until: str | None = None
 
 
 class Job(NamedTuple):
@@ -129,6 +182,12 @@ class Job(NamedTuple):
     cancel_requested_at: datetime | None = None
     cancel_requested_by: str | None = None
     suspect: bool = False
+    waits_for: WaitsFor | None = None
+    slot: int | None = None
+    unique_held: str | None = None
+    unique_expires_at: datetime | None = None
+    blockers: int = 0
+    has_dependents: bool = False
     lease: Lease | None = None
 
     @property
@@ -183,12 +242,14 @@ class Job(NamedTuple):
 
     def is_due(self, at: datetime) -> bool:
         """True if a worker may claim it at that moment."""
-        return self.state in CLAIMABLE and self.run_at <= at
+        return self.state in CLAIMABLE and self.waits_for is None and self.run_at <= at
 
-    def claimed(self, lease: Lease, at: datetime) -> "Job":
-        """A worker starts the next attempt under `lease`."""
+    def claimed(self, lease: Lease, at: datetime, slot: int | None = None) -> "Job":
+        """A worker starts the next attempt under `lease`, in that slot of its queue."""
         attempt = self.attempts + 1
-        return self._moved(State.PROCESSING, at, lease=lease, attempts=attempt, started_at=at, finished_at=None)
+        return self._moved(
+            State.PROCESSING, at, lease=lease, slot=slot, attempts=attempt, started_at=at, finished_at=None
+        )
 
     def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float, *, alone: bool = False) -> "Job":
         """The attempt has ended with `result`; `chance` is a random number in [0, 1) for the backoff's jitter.
@@ -198,7 +259,7 @@ class Job(NamedTuple):
         """
         if self.state is not State.PROCESSING:
             raise WrongState(f"job {self.id} is {self.state}: it has no attempt that could end")
-        job = self._replace(lease=None, exit_code=result.exit_code, last_error=result.error)
+        job = self._replace(lease=None, slot=None, exit_code=result.exit_code, last_error=result.error)
         return job._ended_as(result.outcome, at, policy, chance, alone=alone).with_cancel_applied()
 
     def with_cancel_applied(self) -> "Job":
@@ -276,7 +337,7 @@ class Job(NamedTuple):
     def _moved(self, state: State, at: datetime, **changes: object) -> "Job":
         if state not in MOVES[self.state]:
             raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
-        return self._replace(state=state, updated_at=at, **changes)  # type: ignore[arg-type]
+        return self._replace(state=state, updated_at=at, **{"waits_for": None} | changes)  # type: ignore[arg-type]
 
 
 def jobs_of(

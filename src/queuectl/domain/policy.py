@@ -14,6 +14,9 @@ from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidSetting, nearest
 from queuectl.domain.retry import Backoff
 
+StoredSettings = Mapping[str, Mapping[str, str]]
+"""The stored texts by queue, `""` for all of them, and by key."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -34,6 +37,11 @@ class Policy:
         Another text, which no queuectl of this version has written, counts as none: see `unreadable_settings`.
         """
         return _policy(frozenset(stored.items()))
+
+    @classmethod
+    def of_queue(cls, queue: str, stored: StoredSettings) -> "Policy":
+        """The policy of one queue: its own settings win over those of all queues."""
+        return cls.of({**stored.get("", {}), **stored.get(queue, {})})
 
 
 def unreadable_settings(stored: Mapping[str, str]) -> Mapping[str, str]:

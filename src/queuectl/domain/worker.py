@@ -55,4 +55,5 @@ class WorkerRecord:
     started_at: datetime
     renewed_at: datetime
     lease_expires_at: datetime
+    labels: tuple[str, ...] = ()
     jobs: int = 0

@@ -15,7 +15,7 @@ from queuectl.domain.attempt import RunResult
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.ports.storage import Finding, Grade
-from queuectl.domain.ports.work import Run
+from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Process
 from queuectl.entrypoints.cli.app import App
 from queuectl.entrypoints.cli.program import run
@@ -136,7 +136,7 @@ class CommandLine:
         """What a worker does with the next due job until its command ends."""
         if not self.workers.live():
             self.workers.register(a_worker(started_at=self.clock()))
-        [run] = self.work.claim(a_lease(next(self._ids)), queues=(), limit=1, at=self.clock())
+        [run] = self.work.claim(Claim(a_lease(next(self._ids)), queues=(), limit=1, at=self.clock()))
         return run
 
     def end(self, run: Run, result: RunResult) -> None:
@@ -147,7 +147,7 @@ class CommandLine:
         """What a worker does with the next due job."""
         self.workers.register(a_worker())
         lease = a_lease(next(self._ids))
-        [run] = self.work.claim(lease, queues=(), limit=1, at=self.clock())
+        [run] = self.work.claim(Claim(lease, queues=(), limit=1, at=self.clock()))
         [done] = self.work.settle([run.ended(result, self.clock())], settled)
         assert done.job is not None
         return done.job

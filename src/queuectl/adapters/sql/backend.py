@@ -4,27 +4,75 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from queuectl.adapters.sql.engine.queries import ClaimJobsRow
+from queuectl.adapters.sql.engine.queries import JobRow
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.job import Job
+from queuectl.domain.limits import Candidate, Start
+from queuectl.domain.policy import StoredSettings
 from queuectl.domain.ports.host import Clock
 from queuectl.domain.ports.storage import Listen, Scratch, Storage
-from queuectl.domain.worker import Lease
+from queuectl.domain.ports.work import Claim, FirstDue
 
 
-class Claim(Protocol):
-    """Claims in the database's own way."""
+class Taken(NamedTuple):
+    """A job that a worker has taken, the stored settings, and whether its attempt is started: one may be there."""
 
-    def __call__(
-        self, c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
-    ) -> Sequence[ClaimJobsRow]:
-        """Take up to `limit` due jobs, the first in claim order, and start their attempts: see `Work.claim`.
+    job: JobRow
+    settings: StoredSettings | None
+    is_started: bool
 
-        With each come the stored settings, and whether its attempt is started: one of its number may be there.
+
+class Due(NamedTuple):
+    """A candidate of a claim, and what it needs to start."""
+
+    candidate: Candidate
+    concurrency: int | None = None
+    is_rated: bool = False
+    is_stray: bool = False
+    """Its queue was given a lane of its own, and it does not stand there yet."""
+
+
+class Found(NamedTuple):
+    """The jobs that a claim finds: those that are taken at once, or else all candidates, in claim order."""
+
+    taken: Sequence[Taken] = ()
+    due: Sequence[Due] = ()
+    is_all: bool = True
+    """There are no more."""
+
+
+class Claiming(Protocol):
+    """The statements of claims, in the database's own way. `stores/claims.py` has their order."""
+
+    def find(
+        self,
+        c: Connection,
+        claim: Claim,
+        limit: int,
+        *,
+        at_once: bool,
+        busy_keys: Collection[str],
+        full_queues: Collection[str],
+    ) -> Found:
+        """Lock up to `limit` due jobs in claim order, without those of these keys and queues.
+
+        With `at_once` they may be taken, where none has a key or is in a queue with limits.
         """
 
+    def take(self, c: Connection, claim: Claim, starts: Sequence[Start], at: datetime) -> Sequence[Taken]:
+        """Take the chosen, start their attempts, and use the starts of their queues' rates."""
 
-StoreSettled = Callable[[Connection, Sequence[Job]], object]
+    def first_due(self, c: Connection, *, queues: Collection[str], labels: Collection[str]) -> FirstDue:
+        """Ask when the first waiting jobs may start: see `Work.first_due`."""
+
+    def hold_keys(self, c: Connection, keys: Collection[str]) -> None:
+        """Have nobody else decide about these keys until the transaction ends.
+
+        Before any job is locked: who has a key's lock may wait for one.
+        """
+
+    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
+        """Store what has become of locked jobs."""
 
 
 class Backend(NamedTuple):
@@ -32,8 +80,8 @@ class Backend(NamedTuple):
 
     `location` names the database for this machine, without a password: whoever means the same one has the same text.
     `shareable_url` is a URL that leads there, for those who must not have its password. `notify` tells idle workers,
-    after a commit, that there may be work for them, and must not raise; `listen` hears of it. `claim` and
-    `store_settled`, which stores what has become of locked jobs, do so in the database's own way.
+    after a commit, that there may be work for them, and must not raise; `listen` hears of it. `claiming`
+    has the statements of claims.
     """
 
     location: str
@@ -44,5 +92,4 @@ class Backend(NamedTuple):
     notify: Callable[[], None]
     listen: Listen
     scratch: Callable[[], Scratch]
-    claim: Claim
-    store_settled: StoreSettled
+    claiming: Claiming

@@ -46,6 +46,7 @@ Flag = Stored("flag", sa.Boolean())
 OfState = Stored("state", sa.Text())
 OfOutcome = Stored("outcome", sa.Text())
 OfWorker = Stored("worker state", sa.Text())
+Texts = Stored("texts", sa.Text())
 
 
 def list_of(stored: Stored[T]) -> Stored[str]:
@@ -86,27 +87,54 @@ jobs = sa.Table(
     sa.Column("cancel_requested_at", Moment),
     sa.Column("cancel_requested_by", Words),
     sa.Column("suspect", Flag, nullable=False, server_default=sa.false()),
+    sa.Column("stdin", Words),
+    sa.Column("tags", Texts, nullable=False, server_default="[]"),
+    sa.Column("needs", Texts, nullable=False, server_default="[]"),
+    sa.Column("lane", Number, nullable=False, server_default="0"),
+    sa.Column("slot", Number),
+    sa.Column("key", Words),
+    sa.Column("key_limit", Number),
+    sa.Column("waits_for", Stored("waits for", sa.Text())),
+    sa.Column("unique_key", Words),
+    sa.Column("unique_until", Words),
+    sa.Column("unique_held", Words),
+    sa.Column("unique_expires_at", Moment),
+    sa.Column("batch", Words),
+    sa.Column("blockers", Count, nullable=False, server_default="0"),
+    sa.Column("has_dependents", Flag, nullable=False, server_default=sa.false()),
     sqlite_autoincrement=True,
 )
 
 _WAITING = "state IN ('pending', 'failed')"
 WAITING: sa.ColumnElement[bool] = sa.literal_column(f"jobs.{_WAITING}")  # as a Boolean, it would be compared with 1
+_RUNS = "state = 'processing'"
 
 
-def _partial_index(name: str, condition: str, *columns: sa.ColumnElement[Any]) -> None:
+def _partial_index(name: str, condition: str, *columns: sa.ColumnElement[Any], unique: bool = False) -> None:
     """An index of some rows. The claim's have their conditions as the claim writes them.
 
     SQLite uses such an index only when the query repeats its condition word for word, and so not through parameters.
     """
     where: sa.ColumnElement[bool] = sa.literal_column(condition)
-    sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-_partial_index("jobs_due", _WAITING, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
-_partial_index("jobs_due_in_queue", _WAITING, jobs.c.queue, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
+_partial_index("jobs_due", f"{_WAITING} AND waits_for IS NULL", jobs.c.lane, jobs.c.priority, jobs.c.run_at, jobs.c.seq)
 _partial_index("jobs_suspect", "suspect", jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq)
 _partial_index("jobs_held", "worker IS NOT NULL", jobs.c.worker)
 sa.Index("jobs_by_state", jobs.c.state, jobs.c.seq)
+
+# The limits: no committed state has two jobs in one slot, or two of a key that one job at a time may have.
+_partial_index("jobs_in_slots", f"{_RUNS} AND slot IS NOT NULL", jobs.c.queue, jobs.c.slot, unique=True)
+_partial_index("jobs_one_of_a_key", f"{_RUNS} AND key_limit = 1", jobs.c.key, unique=True)
+_partial_index("jobs_of_a_key", f"{_RUNS} AND key_limit > 1", jobs.c.key)
+_partial_index(
+    "jobs_parked", "waits_for = 'key'", jobs.c.key, jobs.c.lane, jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq
+)
+
+_partial_index("jobs_unique", "unique_held IS NOT NULL", jobs.c.unique_held, unique=True)
+_partial_index("jobs_of_batch", "batch IS NOT NULL", jobs.c.batch, jobs.c.state)
+_partial_index("jobs_unresolved", "has_dependents AND state IN ('completed', 'dead', 'cancelled')", jobs.c.seq)
 
 attempts = sa.Table(
     "attempts",
@@ -150,11 +178,74 @@ workers = sa.Table(
     sa.Column("renewed_at", Moment, nullable=False),
     sa.Column("lease_expires_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
+    sa.Column("labels", Texts, nullable=False, server_default="[]"),
 )
 
 config = sa.Table(
     "config",
     metadata,
+    sa.Column("queue", Words, primary_key=True, server_default=""),
     sa.Column("key", Words, primary_key=True),
     sa.Column("value", Words, nullable=False),
 )
+
+queues = sa.Table(
+    "queues",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("concurrency", Number),
+    sa.Column("rate_count", Number),
+    sa.Column("rate_period", Stored("limit", sa.BigInteger())),
+    sa.Column("reserved", Flag, nullable=False, server_default=sa.false()),
+    sa.Column("paused_at", Moment),
+    sa.Column("paused_until", Moment),
+    sa.Column("paused_by", Words),
+    sa.Column("pause_reason", Words),
+)
+
+lanes = sa.Table(
+    "lanes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("queue", Words, nullable=False),
+    sa.Column("needs", Texts, nullable=False),
+    sa.UniqueConstraint("queue", "needs"),
+)
+
+slots = sa.Table(
+    "slots",
+    metadata,
+    sa.Column("queue", Words, primary_key=True),
+    sa.Column("kind", Stored("slot kind", sa.Text()), primary_key=True),
+    sa.Column("slot", Number, primary_key=True),
+    sa.Column("free_at", Moment, nullable=False),
+)
+
+_partial_index("slots_free", "kind = 'start'", slots.c.queue, slots.c.free_at)
+
+dependencies = sa.Table(
+    "dependencies",
+    metadata,
+    sa.Column("child", BigNumber, sa.ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True),
+    sa.Column("parent", Words, primary_key=True),
+    sa.Column("met_by", Words, nullable=False),
+)
+
+sa.Index("dependencies_of", dependencies.c.parent)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+)
+
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("tag", Words, primary_key=True),
+    sa.Column("seq", BigNumber, sa.ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True),
+)
+
+sa.Index("tags_of", tags.c.seq)

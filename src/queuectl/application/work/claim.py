@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
 from queuectl.application.work.context import Context
 from queuectl.application.work.duty import AT_ONCE, NEVER
@@ -10,7 +9,7 @@ from queuectl.application.work.suspects import Suspects
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown
 from queuectl.domain.policy import Policy
-from queuectl.domain.ports.work import Run
+from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Lease
 
 DOUBT = timedelta(seconds=5)
@@ -91,14 +90,8 @@ class Claims:
     def _settle_and_claim(self, limit: int, *, suspects: bool | None) -> Sequence[Run]:
         """Claim under a new lease, and record the outcomes."""
         ports = self._worker.ports
-        claim = partial(
-            ports.work.settle_and_claim,
-            lease=Lease(id=ports.new_lease_id(), worker=self._worker.id),
-            queues=self._worker.queues,
-            limit=limit,
-            at=ports.clock(),
-            suspects=suspects,
-        )
+        lease = Lease(id=ports.new_lease_id(), worker=self._worker.id)
+        claim = Claim(lease, limit, ports.clock(), self._worker.queues, self._worker.labels, suspects)
         try:
             return self._worker.outcomes.settle_and_claim(claim)
         except CommitUnknown:

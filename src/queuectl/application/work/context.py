@@ -14,10 +14,18 @@ class Context:
     """One worker, as its duties know it: each takes what it needs."""
 
     def __init__(
-        self, worker_id: str, *, queues: Collection[str], concurrency: int, heartbeat: Heartbeat, ports: WorkerPorts
+        self,
+        worker_id: str,
+        *,
+        queues: Collection[str],
+        labels: Collection[str],
+        concurrency: int,
+        heartbeat: Heartbeat,
+        ports: WorkerPorts,
     ) -> None:
         self.id = worker_id
         self.queues = tuple(queues)
+        self.labels = tuple(labels)
         self.heartbeat = heartbeat
         self.ports = ports
         self.outcomes = Unsettled(ports)
@@ -37,4 +45,4 @@ class Context:
 
     def first_due(self) -> FirstDue:
         """Ask when the first of the jobs that could be claimed are due. Raises DatabaseUnavailable."""
-        return self.ports.work.first_due(queues=self.queues)
+        return self.ports.work.first_due(queues=self.queues, labels=self.labels)

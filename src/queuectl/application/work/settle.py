@@ -1,6 +1,6 @@
 """Recording how attempts ended, however long the database cannot take it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,10 +11,7 @@ from queuectl.domain.events import EndLate, EndRefused, EndSpooled, EventSink, J
 from queuectl.domain.job import Job
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import OutcomeSpool
-from queuectl.domain.ports.work import DecideEnd, Run, Settled, Settlement, Work
-
-Claim = Callable[[Sequence[AttemptEnd], DecideEnd], tuple[Sequence[Settled], Sequence[Run]]]
-"""`Work.settle_and_claim`, for a claim that has been decided on."""
+from queuectl.domain.ports.work import Claim, Run, Settled, Settlement, Work
 
 
 @dataclass(slots=True)
@@ -59,12 +56,12 @@ class Unsettled:
         """Record them and claim, all or nothing. Raises DatabaseUnavailable, and then they are still there."""
         ends = [each.end for each in self._waiting]
         try:
-            settled, runs = claim(ends, self._decide)
+            settled, runs = self._ports.work.settle_and_claim(ends, self._decide, claim)
         except (DatabaseFull, ValueRefused):
             if not ends:
                 raise
             self.settle()  # one by one, so that each is as well recorded as it can be
-            settled, runs = claim([], self._decide)
+            settled, runs = self._ports.work.settle_and_claim([], self._decide, claim)
         self._recorded(settled)
         return runs
 

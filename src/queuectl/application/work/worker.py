@@ -29,12 +29,13 @@ class Worker:
         concurrency: int,
         heartbeat: Heartbeat,
         ports: WorkerPorts,
+        labels: Collection[str] = (),
         fleet: Sequence[Look] = (),
     ) -> None:
         """`fleet` are its looks for the whole queue."""
         self.id = worker_id
         self._context = context = Context(
-            worker_id, queues=queues, concurrency=concurrency, heartbeat=heartbeat, ports=ports
+            worker_id, queues=queues, labels=labels, concurrency=concurrency, heartbeat=heartbeat, ports=ports
         )
         self._stops = Stops(context)
         self._suspects = Suspects(context)

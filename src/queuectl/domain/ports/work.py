@@ -45,11 +45,27 @@ class Run(NamedTuple):
 
     def ended(self, result: RunResult, at: datetime) -> AttemptEnd:
         """The end of this attempt."""
-        return AttemptEnd(job_id=self.job.id, number=self.job.attempts, lease=self.lease, at=at, result=result)
+        job = self.job
+        return AttemptEnd(job_id=job.id, number=job.attempts, lease=self.lease, at=at, result=result, key=job.spec.key)
+
+
+class Claim(NamedTuple):
+    """A worker's claim of up to `limit` jobs that are due `at` that moment, under a new lease.
+
+    Of these queues; empty: of all that are not reserved. `labels` are the worker's own.
+    """
+
+    lease: Lease
+    limit: int
+    at: datetime
+    queues: Collection[str] = ()
+    labels: Collection[str] = ()
+    suspects: bool | None = None
+    """Only those (True), all but those (False), or any job (None)."""
 
 
 class FirstDue(NamedTuple):
-    """The earliest `run_at`, past or to come, of waiting jobs; None: there are none."""
+    """The earliest moment, past or to come, at which a waiting job may start; None: there is none."""
 
     job: datetime | None
     """Of those that are no suspects."""
@@ -59,16 +75,16 @@ class FirstDue(NamedTuple):
 class Work(Protocol):
     """The requests of workers: claim, settle, rescue."""
 
-    def claim(
-        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
-    ) -> Sequence[Run]:
-        """Take up to `limit` due jobs of those queues (empty: all) and start an attempt of each under `lease`.
-
-        `suspects`: only those (True), all but those (False), or any job (None).
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        """Take due jobs that may start, and start an attempt of each.
 
         In claim order: priority, high first; then `run_at`; then order of arrival. A job goes to one claim only,
         however many race. Claims nothing unless the worker is running and its own lease has not run out. Where claims
         take long, a job that came to wait late may be passed by others of its priority or below, for five seconds.
+
+        A job may start when all its needs are labels of the worker, its queue is not paused, has room and a start left
+        of its rate, and fewer jobs run with its key than its `key_limit`: in each committed state, on all hosts
+        together. One whose key is full waits for that from then on, and so does not hold up others.
         """
 
     def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
@@ -81,12 +97,7 @@ class Work(Protocol):
         self,
         ends: Sequence[AttemptEnd],
         decide: DecideEnd,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None = None,
+        claim: Claim,
     ) -> tuple[Sequence[Settled], Sequence[Run]]:
         """`settle`, then `claim`: all in one transaction, for a worker that has much to do."""
 
@@ -96,8 +107,11 @@ class Work(Protocol):
     def cancel_requests(self, worker_id: str, job_ids: Collection[str]) -> Sequence[Job]:
         """Of these jobs, those that run under any lease of this worker and whose cancel an operator has asked for."""
 
-    def first_due(self, *, queues: Collection[str]) -> FirstDue:
-        """The moments at which the first of the jobs that wait in those queues (empty: all) are due."""
+    def first_due(self, *, queues: Collection[str], labels: Collection[str] = ()) -> FirstDue:
+        """The moments at which the first of the jobs that such a worker may claim can start.
+
+        None of a full queue, whose next free slot is told by the end of a job.
+        """
 
     def rescue(
         self,

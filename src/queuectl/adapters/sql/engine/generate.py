@@ -23,6 +23,7 @@ from queuectl.adapters.sql.statements import (  # noqa: F401 - they fill SOURCES
     Source,
     archive,
     jobs,
+    limits,
     metrics,
     work,
     workers,
@@ -48,7 +49,9 @@ from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, writt
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import Command, State
+from queuectl.domain.job import Command, State, WaitsFor
+from queuectl.domain.limits import SlotKind
+from queuectl.domain.policy import StoredSettings
 from queuectl.domain.worker import WorkerState
 
 '''
@@ -205,8 +208,11 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
+_SINGULAR = {"config": "setting", "batches": "batch", "dependencies": "dependency"}
+
+
 def _row_of(table: Table) -> str:
-    return f"{_camel(table.name.removesuffix('s') if table.name != 'config' else 'setting')}Row"
+    return f"{_camel(_SINGULAR.get(table.name) or table.name.removesuffix('s'))}Row"
 
 
 def _table_of(names: Sequence[str]) -> Table | None:

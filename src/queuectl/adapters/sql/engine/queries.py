@@ -13,7 +13,9 @@ from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, writt
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import Command, State
+from queuectl.domain.job import Command, State, WaitsFor
+from queuectl.domain.limits import SlotKind
+from queuectl.domain.policy import StoredSettings
 from queuectl.domain.worker import WorkerState
 
 _moment = writer("moment")
@@ -27,6 +29,7 @@ _flag = writer("flag")
 _state = writer("state")
 _outcome = writer("outcome")
 _worker_state = writer("worker state")
+_waits_for = writer("waits for")
 _list_of_moments = writer("list of moments")
 _list_of_numbers = writer("list of numbers")
 _list_of_counts = writer("list of counts")
@@ -35,14 +38,21 @@ _list_of_names = writer("list of names")
 _list_of_flags = writer("list of flags")
 _list_of_states = writer("list of states")
 
-SCHEMA_VERSION = '0002'
+SCHEMA_VERSION = '0003'
 
 SCHEMA: Mapping[str, Sequence[str]] = {
     'sqlite': (
+        """CREATE TABLE batches (
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    PRIMARY KEY (name)
+)""",
         """CREATE TABLE config (
+    queue TEXT DEFAULT '' NOT NULL,
     "key" TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY ("key")
+    PRIMARY KEY (queue, "key")
 )""",
         """CREATE TABLE jobs (
     seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -70,7 +80,48 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     cancel_requested_at BIGINT,
     cancel_requested_by TEXT,
     suspect BOOLEAN DEFAULT 0 NOT NULL,
+    stdin TEXT,
+    tags TEXT DEFAULT '[]' NOT NULL,
+    needs TEXT DEFAULT '[]' NOT NULL,
+    lane INTEGER DEFAULT '0' NOT NULL,
+    slot INTEGER,
+    "key" TEXT,
+    key_limit INTEGER,
+    waits_for TEXT,
+    unique_key TEXT,
+    unique_until TEXT,
+    unique_held TEXT,
+    unique_expires_at BIGINT,
+    batch TEXT,
+    blockers INTEGER DEFAULT '0' NOT NULL,
+    has_dependents BOOLEAN DEFAULT 0 NOT NULL,
     UNIQUE (id)
+)""",
+        """CREATE TABLE lanes (
+    id INTEGER NOT NULL,
+    queue TEXT NOT NULL,
+    needs TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (queue, needs)
+)""",
+        """CREATE TABLE queues (
+    name TEXT NOT NULL,
+    concurrency INTEGER,
+    rate_count INTEGER,
+    rate_period BIGINT,
+    reserved BOOLEAN DEFAULT 0 NOT NULL,
+    paused_at BIGINT,
+    paused_until BIGINT,
+    paused_by TEXT,
+    pause_reason TEXT,
+    PRIMARY KEY (name)
+)""",
+        """CREATE TABLE slots (
+    queue TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    free_at BIGINT NOT NULL,
+    PRIMARY KEY (queue, kind, slot)
 )""",
         """CREATE TABLE workers (
     id TEXT NOT NULL,
@@ -87,6 +138,7 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     renewed_at BIGINT NOT NULL,
     lease_expires_at BIGINT NOT NULL,
     ended_at BIGINT,
+    labels TEXT DEFAULT '[]' NOT NULL,
     PRIMARY KEY (id)
 )""",
         """CREATE TABLE attempts (
@@ -110,18 +162,47 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     PRIMARY KEY (job_id, number),
     FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
 )""",
+        """CREATE TABLE dependencies (
+    child BIGINT NOT NULL,
+    parent TEXT NOT NULL,
+    met_by TEXT NOT NULL,
+    PRIMARY KEY (child, parent),
+    FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
+)""",
+        """CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    PRIMARY KEY (tag, seq),
+    FOREIGN KEY(seq) REFERENCES jobs (seq) ON DELETE CASCADE
+)""",
         """CREATE INDEX attempts_ended ON attempts (finished_at)""",
+        """CREATE INDEX dependencies_of ON dependencies (parent)""",
         """CREATE INDEX jobs_by_state ON jobs (state, seq)""",
-        """CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
-        """CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
+        """CREATE INDEX jobs_due ON jobs (lane, priority, run_at, seq) WHERE state IN ('pending', 'failed') AND waits_for IS NULL""",
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
+        """CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL""",
+        """CREATE INDEX jobs_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit > 1""",
+        """CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL""",
+        """CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit = 1""",
+        """CREATE INDEX jobs_parked ON jobs ("key", lane, priority DESC, run_at, seq) WHERE waits_for = 'key'""",
         """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
+        """CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL""",
+        """CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled')""",
+        """CREATE INDEX slots_free ON slots (queue, free_at) WHERE kind = 'start'""",
+        """CREATE INDEX tags_of ON tags (seq)""",
     ),
     'postgresql': (
+        """CREATE TABLE batches (
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    PRIMARY KEY (name)
+)""",
         """CREATE TABLE config (
+    queue TEXT DEFAULT '' NOT NULL,
     key TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY (key)
+    PRIMARY KEY (queue, key)
 )""",
         """CREATE TABLE jobs (
     seq BIGSERIAL NOT NULL,
@@ -149,8 +230,49 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     cancel_requested_at BIGINT,
     cancel_requested_by TEXT,
     suspect BOOLEAN DEFAULT false NOT NULL,
+    stdin TEXT,
+    tags TEXT DEFAULT '[]' NOT NULL,
+    needs TEXT DEFAULT '[]' NOT NULL,
+    lane INTEGER DEFAULT '0' NOT NULL,
+    slot INTEGER,
+    key TEXT,
+    key_limit INTEGER,
+    waits_for TEXT,
+    unique_key TEXT,
+    unique_until TEXT,
+    unique_held TEXT,
+    unique_expires_at BIGINT,
+    batch TEXT,
+    blockers INTEGER DEFAULT '0' NOT NULL,
+    has_dependents BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (seq),
     UNIQUE (id)
+)""",
+        """CREATE TABLE lanes (
+    id SERIAL NOT NULL,
+    queue TEXT NOT NULL,
+    needs TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (queue, needs)
+)""",
+        """CREATE TABLE queues (
+    name TEXT NOT NULL,
+    concurrency INTEGER,
+    rate_count INTEGER,
+    rate_period BIGINT,
+    reserved BOOLEAN DEFAULT false NOT NULL,
+    paused_at BIGINT,
+    paused_until BIGINT,
+    paused_by TEXT,
+    pause_reason TEXT,
+    PRIMARY KEY (name)
+)""",
+        """CREATE TABLE slots (
+    queue TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    free_at BIGINT NOT NULL,
+    PRIMARY KEY (queue, kind, slot)
 )""",
         """CREATE TABLE workers (
     id TEXT NOT NULL,
@@ -167,6 +289,7 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     renewed_at BIGINT NOT NULL,
     lease_expires_at BIGINT NOT NULL,
     ended_at BIGINT,
+    labels TEXT DEFAULT '[]' NOT NULL,
     PRIMARY KEY (id)
 )""",
         """CREATE TABLE attempts (
@@ -190,25 +313,60 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     PRIMARY KEY (job_id, number),
     FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
 )""",
+        """CREATE TABLE dependencies (
+    child BIGINT NOT NULL,
+    parent TEXT NOT NULL,
+    met_by TEXT NOT NULL,
+    PRIMARY KEY (child, parent),
+    FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
+)""",
+        """CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    PRIMARY KEY (tag, seq),
+    FOREIGN KEY(seq) REFERENCES jobs (seq) ON DELETE CASCADE
+)""",
         """CREATE INDEX attempts_ended ON attempts (finished_at)""",
+        """CREATE INDEX dependencies_of ON dependencies (parent)""",
         """CREATE INDEX jobs_by_state ON jobs (state, seq)""",
-        """CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
-        """CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed')""",
+        """CREATE INDEX jobs_due ON jobs (lane, priority, run_at, seq) WHERE state IN ('pending', 'failed') AND waits_for IS NULL""",
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
+        """CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL""",
+        """CREATE INDEX jobs_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit > 1""",
+        """CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL""",
+        """CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit = 1""",
+        """CREATE INDEX jobs_parked ON jobs (key, lane, priority DESC, run_at, seq) WHERE waits_for = 'key'""",
         """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
+        """CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL""",
+        """CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled')""",
+        """CREATE INDEX slots_free ON slots (queue, free_at) WHERE kind = 'start'""",
+        """CREATE INDEX tags_of ON tags (seq)""",
     ),
 }
+
+
+class BatchRow(NamedTuple):
+    """A row of `batches`; `unreadable` says which values are none."""
+
+    name: str
+    created_at: datetime
+    finished_at: datetime | None
+    unreadable: str = ""
+
+
+BATCHES_ROWS = Rows(BatchRow._make, {'name': 'text', 'created_at': 'moment', 'finished_at': 'moment'})
 
 
 class SettingRow(NamedTuple):
     """A row of `config`; `unreadable` says which values are none."""
 
+    queue: str
     key: str
     value: str
     unreadable: str = ""
 
 
-CONFIG_ROWS = Rows(SettingRow._make, {'key': 'text', 'value': 'text'})
+CONFIG_ROWS = Rows(SettingRow._make, {'queue': 'text', 'key': 'text', 'value': 'text'})
 
 
 class JobRow(NamedTuple):
@@ -239,10 +397,68 @@ class JobRow(NamedTuple):
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     suspect: bool
+    stdin: str | None
+    tags: Sequence[str]
+    needs: Sequence[str]
+    lane: int
+    slot: int | None
+    key: str | None
+    key_limit: int | None
+    waits_for: WaitsFor | None
+    unique_key: str | None
+    unique_until: str | None
+    unique_held: str | None
+    unique_expires_at: datetime | None
+    batch: str | None
+    blockers: int
+    has_dependents: bool
     unreadable: str = ""
 
 
-JOBS_ROWS = Rows(JobRow._make, {'seq': 'number', 'id': 'name', 'command': 'command', 'queue': 'text', 'priority': 'number', 'max_retries': 'count', 'timeout': 'limit', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'environment', 'state': 'state', 'attempts': 'count', 'failures': 'count', 'losses': 'count', 'started_at': 'moment', 'finished_at': 'moment', 'worker': 'text', 'lease_id': 'text', 'exit_code': 'number', 'last_error': 'text', 'cancel_requested_at': 'moment', 'cancel_requested_by': 'text', 'suspect': 'flag'})
+JOBS_ROWS = Rows(JobRow._make, {'seq': 'number', 'id': 'name', 'command': 'command', 'queue': 'text', 'priority': 'number', 'max_retries': 'count', 'timeout': 'limit', 'run_at': 'moment', 'created_at': 'moment', 'updated_at': 'moment', 'cwd': 'path', 'env': 'environment', 'state': 'state', 'attempts': 'count', 'failures': 'count', 'losses': 'count', 'started_at': 'moment', 'finished_at': 'moment', 'worker': 'text', 'lease_id': 'text', 'exit_code': 'number', 'last_error': 'text', 'cancel_requested_at': 'moment', 'cancel_requested_by': 'text', 'suspect': 'flag', 'stdin': 'text', 'tags': 'texts', 'needs': 'texts', 'lane': 'number', 'slot': 'number', 'key': 'text', 'key_limit': 'number', 'waits_for': 'waits for', 'unique_key': 'text', 'unique_until': 'text', 'unique_held': 'text', 'unique_expires_at': 'moment', 'batch': 'text', 'blockers': 'count', 'has_dependents': 'flag'})
+
+
+class LaneRow(NamedTuple):
+    """A row of `lanes`; `unreadable` says which values are none."""
+
+    id: int
+    queue: str
+    needs: Sequence[str]
+    unreadable: str = ""
+
+
+LANES_ROWS = Rows(LaneRow._make, {'id': 'number', 'queue': 'text', 'needs': 'texts'})
+
+
+class QueueRow(NamedTuple):
+    """A row of `queues`; `unreadable` says which values are none."""
+
+    name: str
+    concurrency: int | None
+    rate_count: int | None
+    rate_period: timedelta | None
+    reserved: bool
+    paused_at: datetime | None
+    paused_until: datetime | None
+    paused_by: str | None
+    pause_reason: str | None
+    unreadable: str = ""
+
+
+QUEUES_ROWS = Rows(QueueRow._make, {'name': 'text', 'concurrency': 'number', 'rate_count': 'number', 'rate_period': 'limit', 'reserved': 'flag', 'paused_at': 'moment', 'paused_until': 'moment', 'paused_by': 'text', 'pause_reason': 'text'})
+
+
+class SlotRow(NamedTuple):
+    """A row of `slots`; `unreadable` says which values are none."""
+
+    queue: str
+    kind: SlotKind
+    slot: int
+    free_at: datetime
+    unreadable: str = ""
+
+
+SLOTS_ROWS = Rows(SlotRow._make, {'queue': 'text', 'kind': 'slot kind', 'slot': 'number', 'free_at': 'moment'})
 
 
 class WorkerRow(NamedTuple):
@@ -262,10 +478,11 @@ class WorkerRow(NamedTuple):
     renewed_at: datetime
     lease_expires_at: datetime
     ended_at: datetime | None
+    labels: Sequence[str]
     unreadable: str = ""
 
 
-WORKERS_ROWS = Rows(WorkerRow._make, {'id': 'text', 'host': 'text', 'machine': 'text', 'pid': 'number', 'pid_started': 'number', 'supervisor_pid': 'number', 'supervisor_started': 'number', 'queues': 'texts', 'concurrency': 'number', 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment'})
+WORKERS_ROWS = Rows(WorkerRow._make, {'id': 'text', 'host': 'text', 'machine': 'text', 'pid': 'number', 'pid_started': 'number', 'supervisor_pid': 'number', 'supervisor_started': 'number', 'queues': 'texts', 'concurrency': 'number', 'state': 'worker state', 'started_at': 'moment', 'renewed_at': 'moment', 'lease_expires_at': 'moment', 'ended_at': 'moment', 'labels': 'texts'})
 
 
 class AttemptRow(NamedTuple):
@@ -294,11 +511,34 @@ class AttemptRow(NamedTuple):
 ATTEMPTS_ROWS = Rows(AttemptRow._make, {'job_id': 'name', 'number': 'number', 'queue': 'text', 'worker': 'text', 'host': 'text', 'lease_id': 'text', 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': 'number', 'signal': 'number', 'error': 'text', 'late': 'outcome', 'output_truncated': 'flag', 'output': 'bytes'})
 
 
+class DependencyRow(NamedTuple):
+    """A row of `dependencies`; `unreadable` says which values are none."""
+
+    child: int
+    parent: str
+    met_by: str
+    unreadable: str = ""
+
+
+DEPENDENCIES_ROWS = Rows(DependencyRow._make, {'child': 'number', 'parent': 'text', 'met_by': 'text'})
+
+
+class TagRow(NamedTuple):
+    """A row of `tags`; `unreadable` says which values are none."""
+
+    tag: str
+    seq: int
+    unreadable: str = ""
+
+
+TAGS_ROWS = Rows(TagRow._make, {'tag': 'text', 'seq': 'number'})
+
+
 _ADD_JOBS = Query(
     'add_jobs',
     {
-        'sqlite': """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        'postgresql': """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s)""",
+        'sqlite': """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, "key", key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s::INTEGER, %s)""",
     },
 )
 
@@ -328,20 +568,35 @@ class AddJobs(NamedTuple):
     cancel_requested_at: Sequence[datetime | None]
     cancel_requested_by: Sequence[str | None]
     suspect: Sequence[bool]
+    stdin: Sequence[str | None]
+    tags: Sequence[Sequence[str]]
+    needs: Sequence[Sequence[str]]
+    lane: Sequence[int]
+    slot: Sequence[int | None]
+    key: Sequence[str | None]
+    key_limit: Sequence[int | None]
+    waits_for: Sequence[WaitsFor | None]
+    unique_key: Sequence[str | None]
+    unique_until: Sequence[str | None]
+    unique_held: Sequence[str | None]
+    unique_expires_at: Sequence[datetime | None]
+    batch: Sequence[str | None]
+    blockers: Sequence[int]
+    has_dependents: Sequence[bool]
 
 
 def add_jobs(c: Connection, groups: Iterable[AddJobs]) -> None:
     """New jobs, which nobody holds and whose numbers are counted on."""
-    c.load(_ADD_JOBS, ([it.id, written(_command, it.command), it.queue, it.priority, it.max_retries, written(_limit, it.timeout), written(_moment, it.run_at), written(_moment, it.created_at), written(_moment, it.updated_at), written(_path, it.cwd), written(_environment, it.env), written(_state, it.state), it.attempts, it.failures, it.losses, written(_moment, it.started_at), written(_moment, it.finished_at), it.exit_code, it.last_error, written(_moment, it.cancel_requested_at), it.cancel_requested_by, written(_flag, it.suspect)] for it in groups))
+    c.load(_ADD_JOBS, ([it.id, written(_command, it.command), it.queue, it.priority, it.max_retries, written(_limit, it.timeout), written(_moment, it.run_at), written(_moment, it.created_at), written(_moment, it.updated_at), written(_path, it.cwd), written(_environment, it.env), written(_state, it.state), it.attempts, it.failures, it.losses, written(_moment, it.started_at), written(_moment, it.finished_at), it.exit_code, it.last_error, written(_moment, it.cancel_requested_at), it.cancel_requested_by, written(_flag, it.suspect), it.stdin, written(_texts, it.tags), written(_texts, it.needs), it.lane, it.slot, it.key, it.key_limit, written(_waits_for, it.waits_for), it.unique_key, it.unique_until, it.unique_held, written(_moment, it.unique_expires_at), it.batch, it.blockers, written(_flag, it.has_dependents)] for it in groups))
 
 
 _JOB = Query(
     'job',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = ?""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = %s::VARCHAR""",
     },
@@ -356,10 +611,10 @@ def job(c: Connection, *, job_id: str) -> JobRow | None:
 _JOB_TO_CHANGE = Query(
     'job_to_change',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = ?""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = %s::VARCHAR FOR UPDATE""",
     },
@@ -374,8 +629,8 @@ def job_to_change(c: Connection, *, job_id: str) -> JobRow | None:
 _STORE_JOB = Query(
     'store_job',
     {
-        'sqlite': """UPDATE jobs SET run_at=?, updated_at=?, state=?, attempts=?, failures=?, losses=?, started_at=?, finished_at=?, worker=?, lease_id=?, exit_code=?, last_error=?, cancel_requested_at=?, cancel_requested_by=?, suspect=? WHERE jobs.id = ?""",
-        'postgresql': """UPDATE jobs SET run_at=%s::BIGINT, updated_at=%s::BIGINT, state=%s::VARCHAR, attempts=%s::INTEGER, failures=%s::INTEGER, losses=%s::INTEGER, started_at=%s::BIGINT, finished_at=%s::BIGINT, worker=%s::VARCHAR, lease_id=%s::VARCHAR, exit_code=%s::INTEGER, last_error=%s::VARCHAR, cancel_requested_at=%s::BIGINT, cancel_requested_by=%s::VARCHAR, suspect=%s WHERE jobs.id = %s::VARCHAR""",
+        'sqlite': """UPDATE jobs SET run_at=?, updated_at=?, state=?, attempts=?, failures=?, losses=?, started_at=?, finished_at=?, worker=?, lease_id=?, exit_code=?, last_error=?, cancel_requested_at=?, cancel_requested_by=?, suspect=?, slot=?, waits_for=?, unique_held=?, unique_expires_at=?, blockers=?, has_dependents=? WHERE jobs.id = ?""",
+        'postgresql': """UPDATE jobs SET run_at=%s::BIGINT, updated_at=%s::BIGINT, state=%s::VARCHAR, attempts=%s::INTEGER, failures=%s::INTEGER, losses=%s::INTEGER, started_at=%s::BIGINT, finished_at=%s::BIGINT, worker=%s::VARCHAR, lease_id=%s::VARCHAR, exit_code=%s::INTEGER, last_error=%s::VARCHAR, cancel_requested_at=%s::BIGINT, cancel_requested_by=%s::VARCHAR, suspect=%s, slot=%s::INTEGER, waits_for=%s::VARCHAR, unique_held=%s::VARCHAR, unique_expires_at=%s::BIGINT, blockers=%s::INTEGER, has_dependents=%s WHERE jobs.id = %s::VARCHAR""",
     },
 )
 
@@ -398,12 +653,18 @@ class StoreJob(NamedTuple):
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     suspect: bool
+    slot: int | None
+    waits_for: WaitsFor | None
+    unique_held: str | None
+    unique_expires_at: datetime | None
+    blockers: int
+    has_dependents: bool
     job_id: str
 
 
 def store_job(c: Connection, rows: Iterable[StoreJob]) -> None:
     """Store all that a transition can change of a job."""
-    c.run_each(_STORE_JOB, [(_moment(it.run_at), _moment(it.updated_at), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect), it.job_id,) for it in rows])
+    c.run_each(_STORE_JOB, [(_moment(it.run_at), _moment(it.updated_at), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect), it.slot, None if it.waits_for is None else _waits_for(it.waits_for), it.unique_held, None if it.unique_expires_at is None else _moment(it.unique_expires_at), it.blockers, _flag(it.has_dependents), it.job_id,) for it in rows])
 
 
 _DELETE_JOB = Query(
@@ -472,11 +733,11 @@ def taken_ids(c: Connection, *, ids: Sequence[str | None]) -> list[str]:
 _OLDEST_DEAD = Query(
     'oldest_dead',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= ? ORDER BY jobs.seq
  LIMIT ? + 0 OFFSET 0""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= %s::BIGINT ORDER BY jobs.seq
  LIMIT %s::BIGINT + 0 FOR UPDATE""",
@@ -494,9 +755,9 @@ def oldest_dead(c: Connection, *, until: datetime, limit: int) -> list[JobRow]:
 _SEARCH = Query(
     'search',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs""",
     },
 )
@@ -658,11 +919,11 @@ def extent(c: Connection) -> ExtentRow:
 _PAGE_OF_JOBS = Query(
     'page_of_jobs',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
  LIMIT ? + 0 OFFSET 0""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
  LIMIT %s::BIGINT + 0""",
@@ -721,15 +982,15 @@ def id_at(c: Connection, *, seq: int) -> str | None:
 _COPY_JOB = Query(
     'copy_job',
     {
-        'sqlite': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        'postgresql': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s)""",
+        'sqlite': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, "key", key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s::INTEGER, %s)""",
     },
 )
 
 
 def copy_job(c: Connection, rows: Iterable[JobRow]) -> None:
     """Jobs as they are in another database."""
-    c.run_each(_COPY_JOB, [(it.seq, it.id, _command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.created_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect),) for it in rows])
+    c.run_each(_COPY_JOB, [(it.seq, it.id, _command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.created_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.worker, it.lease_id, it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect), it.stdin, _texts(it.tags), _texts(it.needs), it.lane, it.slot, it.key, it.key_limit, None if it.waits_for is None else _waits_for(it.waits_for), it.unique_key, it.unique_until, it.unique_held, None if it.unique_expires_at is None else _moment(it.unique_expires_at), it.batch, it.blockers, _flag(it.has_dependents),) for it in rows])
 
 
 _COPY_ATTEMPT = Query(
@@ -744,6 +1005,275 @@ _COPY_ATTEMPT = Query(
 def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
     """Attempts as they are in another database."""
     c.run_each(_COPY_ATTEMPT, [(it.job_id, it.number, it.queue, it.worker, it.host, it.lease_id, _moment(it.started_at), _span(it.waited), None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, None if it.late is None else _outcome(it.late), _flag(it.output_truncated), it.output,) for it in rows])
+
+
+_FREE_SLOTS = Query(
+    'free_slots',
+    {
+        'sqlite': """SELECT slots.slot
+FROM slots
+WHERE slots.queue = ? AND slots.kind = 'run' AND slots.slot < ? AND NOT (EXISTS (SELECT jobs.seq
+FROM jobs
+WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL)) ORDER BY slots.slot
+ LIMIT ? + 0 + (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = ? AND jobs.slot >= ? AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) OFFSET 0""",
+        'postgresql': """SELECT slots.slot
+FROM slots
+WHERE slots.queue = %s::VARCHAR AND slots.kind = 'run' AND slots.slot < %s::INTEGER AND NOT (EXISTS (SELECT jobs.seq
+FROM jobs
+WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL)) ORDER BY slots.slot
+ LIMIT %s::BIGINT + 0 + (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = %s::VARCHAR AND jobs.slot >= %s::INTEGER AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) FOR UPDATE SKIP LOCKED""",
+    },
+)
+
+
+_FREE_SLOTS_ROWS = Rows[int](itemgetter(0), {'slot': 'number'})
+
+
+def free_slots(c: Connection, *, queue: str, concurrency: int, limit: int) -> list[int]:
+    """Up to `limit` slots of a queue in which no job runs, locked.
+
+    And one more for each job that runs beyond the concurrency: each takes one away, so that two claims at once cannot
+    pass it either."""
+    return c.fetch(_FREE_SLOTS, (queue, concurrency, limit, queue, concurrency,), _FREE_SLOTS_ROWS)
+
+
+_TAKEN_SLOTS = Query(
+    'taken_slots',
+    {
+        'sqlite': """SELECT jobs.slot
+FROM jobs
+WHERE jobs.queue = ? AND (jobs.slot IN (SELECT value FROM json_each(?)) OR jobs.slot >= ?) AND jobs.state = 'processing' AND jobs.slot IS NOT NULL""",
+        'postgresql': """SELECT jobs.slot
+FROM jobs
+WHERE jobs.queue = %s::VARCHAR AND (jobs.slot = ANY (%s::INTEGER[]) OR jobs.slot >= %s::INTEGER) AND jobs.state = 'processing' AND jobs.slot IS NOT NULL""",
+    },
+)
+
+
+_TAKEN_SLOTS_ROWS = Rows[int | None](itemgetter(0), {'slot': 'number'})
+
+
+def taken_slots(c: Connection, *, queue: str, slots: Sequence[int | None], concurrency: int) -> list[int | None]:
+    """Of these slots of the queue, and of those beyond its concurrency, the ones in which jobs run."""
+    return c.fetch(_TAKEN_SLOTS, (queue, _list_of_numbers(slots), concurrency,), _TAKEN_SLOTS_ROWS)
+
+
+_FREE_STARTS = Query(
+    'free_starts',
+    {
+        'sqlite': """SELECT slots.slot
+FROM slots
+WHERE slots.queue = ? AND slots.kind = 'start' AND slots.free_at <= ? ORDER BY slots.free_at
+ LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT slots.slot
+FROM slots
+WHERE slots.queue = %s::VARCHAR AND slots.kind = 'start' AND slots.free_at <= %s::BIGINT ORDER BY slots.free_at
+ LIMIT %s::BIGINT + 0 FOR UPDATE SKIP LOCKED""",
+    },
+)
+
+
+_FREE_STARTS_ROWS = Rows[int](itemgetter(0), {'slot': 'number'})
+
+
+def free_starts(c: Connection, *, queue: str, now: datetime, limit: int) -> list[int]:
+    """Up to `limit` starts of a queue that may be used at that moment, locked."""
+    return c.fetch(_FREE_STARTS, (queue, _moment(now), limit,), _FREE_STARTS_ROWS)
+
+
+_USE_STARTS = Query(
+    'use_starts',
+    {
+        'sqlite': """UPDATE slots SET free_at=((SELECT queues.rate_period AS rate_period
+FROM queues
+WHERE queues.name = ?) + ?) WHERE slots.queue = ? AND slots.kind = 'start' AND slots.slot IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE slots SET free_at=((SELECT queues.rate_period AS rate_period
+FROM queues
+WHERE queues.name = %s::VARCHAR) + %s::BIGINT) WHERE slots.queue = %s::VARCHAR AND slots.kind = 'start' AND slots.slot = ANY (%s::INTEGER[])""",
+    },
+)
+
+
+def use_starts(c: Connection, *, queue: str, now: datetime, slots: Sequence[int | None]) -> int:
+    """Those starts of the queue are used: they are free again after its rate's period."""
+    return c.run(_USE_STARTS, (queue, _moment(now), queue, _list_of_numbers(slots),))
+
+
+_HOLD_KEYS = Query(
+    'hold_keys',
+    {
+        'postgresql': """SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM unnest(%s::TEXT[]) AS listed (key) ORDER BY 1) AS locks""",
+    },
+)
+
+
+_HOLD_KEYS_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def hold_keys(c: Connection, *, keys: Sequence[str | None]) -> int:
+    """Wait for the locks of these keys, which are held until the transaction ends.
+
+    There are 1024, so that no transaction can fill the server's table of locks; in their order, so that two
+    transactions that need several do not wait for each other."""
+    return c.fetch_only(_HOLD_KEYS, (_list_of_texts(keys),), _HOLD_KEYS_ROWS)
+
+
+_PARK = Query(
+    'park',
+    {
+        'sqlite': """UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE jobs SET waits_for='key' WHERE jobs.seq = ANY (%s::BIGINT[])""",
+    },
+)
+
+
+def park(c: Connection, *, seqs: Sequence[int | None]) -> int:
+    """These jobs wait until their key is free."""
+    return c.run(_PARK, (_list_of_numbers(seqs),))
+
+
+_EXPOSE = Query(
+    'expose',
+    {
+        'sqlite': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
+FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
+ LIMIT 1 OFFSET 0) AS anon_1
+FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
+FROM lanes) AS every_lane)""",
+        'postgresql': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
+FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked.key = %s::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
+ LIMIT 1) AS anon_1
+FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
+FROM lanes) AS every_lane)""",
+    },
+)
+
+
+class Expose(NamedTuple):
+    """The parameters of one run of `expose`."""
+
+    key: str
+
+
+def expose(c: Connection, rows: Iterable[Expose]) -> None:
+    """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
+    elsewhere."""
+    c.run_each(_EXPOSE, [(it.key,) for it in rows])
+
+
+_ALL_LANES = Query(
+    'all_lanes',
+    {
+        'sqlite': """SELECT lanes.id, lanes.queue, lanes.needs
+FROM lanes""",
+        'postgresql': """SELECT lanes.id, lanes.queue, lanes.needs
+FROM lanes""",
+    },
+)
+
+
+def all_lanes(c: Connection) -> list[LaneRow]:
+    """The lanes, but for the one that every job is in of which nobody asks anything."""
+    return c.fetch(_ALL_LANES, (), LANES_ROWS)
+
+
+_ADD_LANE = Query(
+    'add_lane',
+    {
+        'sqlite': """INSERT INTO lanes (queue, needs) VALUES (?, ?) ON CONFLICT DO NOTHING""",
+        'postgresql': """INSERT INTO lanes (queue, needs) VALUES (%s::VARCHAR, %s::VARCHAR) ON CONFLICT DO NOTHING""",
+    },
+)
+
+
+def add_lane(c: Connection, *, queue: str, needs: Sequence[str]) -> int:
+    """A lane, numbered by the database, unless it is there."""
+    return c.run(_ADD_LANE, (queue, _texts(needs),))
+
+
+_NEEDS_OF = Query(
+    'needs_of',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.queue, jobs.needs
+FROM jobs
+WHERE jobs.seq IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT jobs.seq, jobs.queue, jobs.needs
+FROM jobs
+WHERE jobs.seq = ANY (%s::BIGINT[])""",
+    },
+)
+
+
+class NeedsOfRow(NamedTuple):
+    """A row of `needs_of`."""
+
+    seq: int
+    queue: str
+    needs: Sequence[str]
+    unreadable: str = ""
+
+
+_NEEDS_OF_ROWS = Rows(NeedsOfRow._make, {'seq': 'number', 'queue': 'text', 'needs': 'texts'})
+
+
+def needs_of(c: Connection, *, seqs: Sequence[int | None]) -> list[NeedsOfRow]:
+    """What decides about the lanes of these jobs."""
+    return c.fetch(_NEEDS_OF, (_list_of_numbers(seqs),), _NEEDS_OF_ROWS)
+
+
+_WAITING_ELSEWHERE = Query(
+    'waiting_elsewhere',
+    {
+        'sqlite': """SELECT jobs.seq, jobs."key"
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = ? AND jobs.seq > ? AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = ?)) ORDER BY jobs.seq
+ LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.seq, jobs.key
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = %s::VARCHAR AND jobs.seq > %s::BIGINT AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = %s::VARCHAR)) ORDER BY jobs.seq
+ LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+class WaitingElsewhereRow(NamedTuple):
+    """A row of `waiting_elsewhere`."""
+
+    seq: int
+    key: str | None
+    unreadable: str = ""
+
+
+_WAITING_ELSEWHERE_ROWS = Rows(WaitingElsewhereRow._make, {'seq': 'number', 'key': 'text'})
+
+
+def waiting_elsewhere(c: Connection, *, queue: str, after: int, limit: int) -> list[WaitingElsewhereRow]:
+    """Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number."""
+    return c.fetch(_WAITING_ELSEWHERE, (queue, after, queue, limit,), _WAITING_ELSEWHERE_ROWS)
+
+
+_MOVE_TO_LANE = Query(
+    'move_to_lane',
+    {
+        'sqlite': """UPDATE jobs SET lane=?, waits_for=NULL WHERE jobs.seq IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE jobs SET lane=%s::INTEGER, waits_for=NULL WHERE jobs.seq = ANY (%s::BIGINT[])""",
+    },
+)
+
+
+def move_to_lane(c: Connection, *, lane: int, seqs: Sequence[int | None]) -> int:
+    """These jobs stand in that lane from now on."""
+    return c.run(_MOVE_TO_LANE, (lane, _list_of_numbers(seqs),))
 
 
 _COUNTS = Query(
@@ -965,23 +1495,55 @@ _CLAIM_JOBS = Query(
     {
         'postgresql': """WITH owner AS (
     SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+), served AS MATERIALIZED (
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT probe.seq
-    FROM unnest(%s::BIGINT[], %s::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT jobs.seq FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank AND jobs.run_at <= %s::BIGINT
-            AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
-        ORDER BY jobs.run_at, jobs.seq
-        LIMIT 24
-        FOR UPDATE SKIP LOCKED
-    ) AS probe
+    SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS needs_more
+    FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT probe.*, served.concurrency, served.rate_count,
+            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+        FROM served CROSS JOIN LATERAL (
+            SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
+            FROM unnest(%s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::BIGINT[])
+                AS position (lane, priority, run_at, seq)
+            WHERE position.lane = served.id AND position.priority = level.priority
+        ) AS start CROSS JOIN LATERAL (
+            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
+            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+                AND jobs.priority = level.priority AND jobs.run_at <= %s::BIGINT
+                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
+                AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
+            ORDER BY jobs.run_at, jobs.seq
+            LIMIT %s::INTEGER
+            FOR UPDATE SKIP LOCKED
+        ) AS probe
+        WHERE served.opens_at <= %s::BIGINT AND served.queue <> ALL (%s::TEXT[])
+        ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
+    ) AS merged
     LIMIT %s::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT,
-        updated_at = %s::BIGINT, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect
+    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND %s
+        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
@@ -992,8 +1554,11 @@ _CLAIM_JOBS = Query(
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL AS is_started
-FROM claimed LEFT JOIN started ON job_id = id""",
+SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout, claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts, claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id, claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect, claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit, claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at, claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
+    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
+    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
+WHERE claimed.seq IS NOT NULL OR NOT %s OR EXISTS (SELECT FROM due WHERE needs_more)""",
     },
 )
 
@@ -1002,62 +1567,28 @@ class ClaimJobsRow(NamedTuple):
     """A row of `claim_jobs`."""
 
     job: JobRow
-    settings: Mapping[str, str] | None
+    settings: StoredSettings | None
     is_started: bool
+    is_taken: bool
+    due_seq: int
+    due_run_at: int
+    due_priority: int
+    due_lane: int
+    due_queue: str
+    due_key: str | None
+    due_key_limit: int | None
+    concurrency: int | None
+    rate_count: int | None
+    is_stray: bool
+    is_key_locked: bool
 
 
-_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
+_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag', 'is_taken': 'flag', 'due_seq': 'number', 'due_run_at': 'number', 'due_priority': 'number', 'due_lane': 'number', 'due_queue': 'text', 'due_key': 'text', 'due_key_limit': 'number', 'concurrency': 'number', 'rate_count': 'number', 'is_stray': 'flag', 'is_key_locked': 'flag'})
 
 
-def claim_jobs(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], with_suspects: bool, limit: int, by_lease: str) -> list[ClaimJobsRow]:
-    """Due jobs in claim order, taken by a worker, and their attempts, started."""
-    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), _moment(now), _flag(with_suspects), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIM_JOBS_ROWS)
-
-
-_CLAIM_JOBS_OF_QUEUES = Query(
-    'claim_jobs_of_queues',
-    {
-        'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
-), due AS MATERIALIZED (
-    SELECT merged.seq
-    FROM unnest(%s::BIGINT[], %s::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT probe.seq FROM unnest(%s::TEXT[]) AS listed (queue) CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
-                AND jobs.priority = 11 - start.rank AND jobs.run_at <= %s::BIGINT
-                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
-            ORDER BY jobs.run_at, jobs.seq
-            LIMIT %s::INTEGER
-            FOR UPDATE SKIP LOCKED
-        ) AS probe ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
-    ) AS merged
-    LIMIT %s::INTEGER
-), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT,
-        updated_at = %s::BIGINT, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect
-), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
-)
-SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL AS is_started
-FROM claimed LEFT JOIN started ON job_id = id""",
-    },
-)
-
-
-def claim_jobs_of_queues(c: Connection, *, by_worker: str, now: datetime, run_ats: Sequence[int | None], seqs: Sequence[int | None], queues: Sequence[str | None] | None, with_suspects: bool, limit: int, by_lease: str) -> list[ClaimJobsRow]:
-    """The same of some queues."""
-    return c.fetch(_CLAIM_JOBS_OF_QUEUES, (by_worker, _moment(now), _list_of_numbers(run_ats), _list_of_numbers(seqs), None if queues is None else _list_of_texts(queues), _moment(now), _flag(with_suspects), limit, limit, limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIM_JOBS_ROWS)
+def claim_jobs(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, labels: Sequence[str | None], cursor_lanes: Sequence[int | None], cursor_priorities: Sequence[int | None], cursor_run_ats: Sequence[int | None], cursor_seqs: Sequence[int | None], with_suspects: bool, busy_keys: Sequence[str | None], limit: int, full_queues: Sequence[str | None], by_lease: str, at_once: bool) -> list[ClaimJobsRow]:
+    """Due jobs in claim order: taken by a worker, and their attempts started, or else the candidates, locked."""
+    return c.fetch(_CLAIM_JOBS, (by_worker, _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), _list_of_texts(labels), _list_of_numbers(cursor_lanes), _list_of_numbers(cursor_priorities), _list_of_numbers(cursor_run_ats), _list_of_numbers(cursor_seqs), _moment(now), _flag(with_suspects), _list_of_texts(busy_keys), limit, _moment(now), _list_of_texts(full_queues), limit, limit, by_worker, by_lease, _moment(now), _moment(now), _flag(at_once), _flag(at_once),), _CLAIM_JOBS_ROWS)
 
 
 _CLAIM_SUSPECTS = Query(
@@ -1065,16 +1596,40 @@ _CLAIM_SUSPECTS = Query(
     {
         'postgresql': """WITH owner AS (
     SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+), served AS MATERIALIZED (
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT seq FROM jobs
-    WHERE suspect AND worker IS NULL AND run_at <= %s::BIGINT AND (%s::TEXT[] IS NULL OR queue = ANY (%s::TEXT[]))
-    ORDER BY priority DESC, run_at, seq LIMIT %s::INTEGER FOR UPDATE SKIP LOCKED
+    SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency, rate_count,
+        served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
+        jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
+            OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
+    FROM jobs JOIN served ON served.id = jobs.lane
+    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= %s::BIGINT AND opens_at <= %s::BIGINT
+        AND served.queue <> ALL (%s::TEXT[]) AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
+    ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT %s::INTEGER FOR UPDATE OF jobs SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT,
-        updated_at = %s::BIGINT, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect
+    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND %s
+        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
@@ -1085,23 +1640,117 @@ _CLAIM_SUSPECTS = Query(
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL AS is_started
-FROM claimed LEFT JOIN started ON job_id = id""",
+SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout, claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts, claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id, claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect, claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit, claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at, claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
+    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
+    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
+WHERE claimed.seq IS NOT NULL OR NOT %s OR EXISTS (SELECT FROM due WHERE needs_more)""",
     },
 )
 
 
-def claim_suspects(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, limit: int, by_lease: str) -> list[ClaimJobsRow]:
-    """The same of the suspects alone."""
-    return c.fetch(_CLAIM_SUSPECTS, (by_worker, _moment(now), _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit, by_worker, by_lease, _moment(now), _moment(now),), _CLAIM_JOBS_ROWS)
+def claim_suspects(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, labels: Sequence[str | None], full_queues: Sequence[str | None], busy_keys: Sequence[str | None], limit: int, by_lease: str, at_once: bool) -> list[ClaimJobsRow]:
+    """The suspects among the candidates, locked."""
+    return c.fetch(_CLAIM_SUSPECTS, (by_worker, _moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), _list_of_texts(labels), _moment(now), _moment(now), _list_of_texts(full_queues), _list_of_texts(busy_keys), limit, by_worker, by_lease, _moment(now), _moment(now), _flag(at_once), _flag(at_once),), _CLAIM_JOBS_ROWS)
+
+
+_TAKE_CHOSEN = Query(
+    'take_chosen',
+    {
+        'postgresql': """WITH owner AS (
+    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+), claimed AS (
+    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = chosen.slot
+    FROM unnest(%s::BIGINT[], %s::INTEGER[]) AS chosen (chosen_seq, slot)
+    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
+    RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+), started AS (
+    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+    SELECT id, attempts, queue, worker,
+        host,
+        lease_id, started_at,
+        started_at - greatest(run_at, -30610224000000000),
+        false
+    FROM claimed CROSS JOIN owner
+    ON CONFLICT DO NOTHING RETURNING job_id
+), used AS (
+    UPDATE slots SET free_at = %s::BIGINT + rate_period
+    FROM unnest(%s::TEXT[], %s::INTEGER[]) AS chosen (of_queue, start) JOIN queues ON name = of_queue
+    WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
+)
+SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started FROM claimed LEFT JOIN started ON job_id = id""",
+    },
+)
+
+
+class TakeChosenRow(NamedTuple):
+    """A row of `take_chosen`."""
+
+    job: JobRow
+    settings: StoredSettings | None
+    is_started: bool
+
+
+_TAKE_CHOSEN_ROWS = Joined(TakeChosenRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
+
+
+def take_chosen(c: Connection, *, by_worker: str, now: datetime, by_lease: str, seqs: Sequence[int | None], slots: Sequence[int | None], start_queues: Sequence[str | None], starts: Sequence[int | None]) -> list[TakeChosenRow]:
+    """The chosen of the candidates, taken by a worker, and their attempts, started."""
+    return c.fetch(_TAKE_CHOSEN, (by_worker, _moment(now), by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(seqs), _list_of_numbers(slots), _moment(now), _list_of_texts(start_queues), _list_of_numbers(starts),), _TAKE_CHOSEN_ROWS)
+
+
+_SERVED_LANES = Query(
+    'served_lanes',
+    {
+        'sqlite': """SELECT lane.id, lane.queue, own.concurrency, own.rate_count, max(
+    CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+    CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+    CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+        SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+    ) END,
+    CASE WHEN own.concurrency <= (
+        SELECT count(*) FROM jobs WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+    ) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at,
+    CASE WHEN ? IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue IN (SELECT value FROM json_each(?)) END
+        AND NOT EXISTS (
+            SELECT 1 FROM json_each(lane.needs) AS need WHERE need.value NOT IN (SELECT value FROM json_each(?))
+        ) AS is_served
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''""",
+    },
+)
+
+
+class ServedLanesRow(NamedTuple):
+    """A row of `served_lanes`."""
+
+    id: int
+    queue: str
+    concurrency: int | None
+    rate_count: int | None
+    opens_at: int
+    is_served: bool
+    unreadable: str = ""
+
+
+_SERVED_LANES_ROWS = Rows(ServedLanesRow._make, {'id': 'number', 'queue': 'text', 'concurrency': 'number', 'rate_count': 'number', 'opens_at': 'number', 'is_served': 'flag'})
+
+
+def served_lanes(c: Connection, *, queues: Sequence[str | None] | None, labels: Sequence[str | None]) -> list[ServedLanesRow]:
+    """The lanes, and which of them a worker serves, from when on."""
+    return c.fetch(_SERVED_LANES, (None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), _list_of_texts(labels),), _SERVED_LANES_ROWS)
 
 
 _DUE_JOBS = Query(
     'due_jobs',
     {
-        'sqlite': """SELECT seq, run_at FROM jobs
-WHERE state IN ('pending', 'failed')
-    AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
+        'sqlite': """SELECT seq, run_at, queue, "key", key_limit FROM jobs
+WHERE state IN ('pending', 'failed') AND waits_for IS NULL
+    AND lane = ? AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
 ORDER BY run_at, seq LIMIT ? + 0""",
     },
 )
@@ -1112,59 +1761,63 @@ class DueJobsRow(NamedTuple):
 
     seq: int
     run_at: datetime
+    queue: str
+    key: str | None
+    key_limit: int | None
     unreadable: str = ""
 
 
-_DUE_JOBS_ROWS = Rows(DueJobsRow._make, {'seq': 'number', 'run_at': 'moment'})
+_DUE_JOBS_ROWS = Rows(DueJobsRow._make, {'seq': 'number', 'run_at': 'moment', 'queue': 'text', 'key': 'text', 'key_limit': 'number'})
 
 
-def due_jobs(c: Connection, *, priority: int, now: datetime, with_suspects: bool, limit: int) -> list[DueJobsRow]:
-    """Due jobs of one priority, in order."""
-    return c.fetch(_DUE_JOBS, (priority, _moment(now), _flag(with_suspects), limit,), _DUE_JOBS_ROWS)
-
-
-_DUE_JOBS_IN_QUEUE = Query(
-    'due_jobs_in_queue',
-    {
-        'sqlite': """SELECT seq, run_at FROM jobs
-WHERE state IN ('pending', 'failed')
-    AND queue = ? AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
-ORDER BY run_at, seq LIMIT ? + 0""",
-    },
-)
-
-
-def due_jobs_in_queue(c: Connection, *, queue: str, priority: int, now: datetime, with_suspects: bool, limit: int) -> list[DueJobsRow]:
-    """The same of one queue."""
-    return c.fetch(_DUE_JOBS_IN_QUEUE, (queue, priority, _moment(now), _flag(with_suspects), limit,), _DUE_JOBS_ROWS)
+def due_jobs(c: Connection, *, lane: int, priority: int, now: datetime, with_suspects: bool, limit: int) -> list[DueJobsRow]:
+    """Due jobs of a lane and a priority, in order."""
+    return c.fetch(_DUE_JOBS, (lane, priority, _moment(now), _flag(with_suspects), limit,), _DUE_JOBS_ROWS)
 
 
 _DUE_SUSPECTS = Query(
     'due_suspects',
     {
-        'sqlite': """SELECT seq, run_at FROM jobs
-WHERE suspect AND worker IS NULL AND run_at <= ?
-    AND (? IS NULL OR queue IN (SELECT value FROM json_each(?)))
+        'sqlite': """SELECT lane, seq, run_at, queue, "key", key_limit FROM jobs
+WHERE suspect AND worker IS NULL AND waits_for IS NULL AND run_at <= ?
+    AND lane IN (SELECT value FROM json_each(?))
 ORDER BY priority DESC, run_at, seq LIMIT ? + 0""",
     },
 )
 
 
-def due_suspects(c: Connection, *, now: datetime, queues: Sequence[str | None] | None, limit: int) -> list[DueJobsRow]:
+class DueSuspectsRow(NamedTuple):
+    """A row of `due_suspects`."""
+
+    lane: int
+    seq: int
+    run_at: datetime
+    queue: str
+    key: str | None
+    key_limit: int | None
+    unreadable: str = ""
+
+
+_DUE_SUSPECTS_ROWS = Rows(DueSuspectsRow._make, {'lane': 'number', 'seq': 'number', 'run_at': 'moment', 'queue': 'text', 'key': 'text', 'key_limit': 'number'})
+
+
+def due_suspects(c: Connection, *, now: datetime, lanes: Sequence[int | None], limit: int) -> list[DueSuspectsRow]:
     """Due suspects, in order."""
-    return c.fetch(_DUE_SUSPECTS, (_moment(now), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), limit,), _DUE_JOBS_ROWS)
+    return c.fetch(_DUE_SUSPECTS, (_moment(now), _list_of_numbers(lanes), limit,), _DUE_SUSPECTS_ROWS)
 
 
 _TAKE_JOBS = Query(
     'take_jobs',
     {
         'sqlite': """UPDATE jobs SET state = 'processing', worker = ?, lease_id = ?, started_at = ?,
-    updated_at = ?, finished_at = NULL,
-    attempts = min(attempts, 2147483646) + 1
-WHERE seq IN (SELECT value FROM json_each(?)) AND EXISTS (
+    updated_at = ?, finished_at = NULL, slot = json_extract(?, '$[' || chosen."key" || ']'),
+    attempts = min(attempts, 2147483646) + 1,
+    unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+FROM json_each(?) AS chosen
+WHERE seq = chosen.value AND EXISTS (
     SELECT 1 FROM workers WHERE id = ? AND state = 'running' AND lease_expires_at > ?
 )
-RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, (SELECT json_group_object("key", value) FROM config) AS settings""",
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_group_array(json_array(queue, "key", value)) FROM config) AS settings""",
     },
 )
 
@@ -1173,15 +1826,15 @@ class TakeJobsRow(NamedTuple):
     """A row of `take_jobs`."""
 
     job: JobRow
-    settings: Mapping[str, str] | None
+    settings: StoredSettings | None
 
 
 _TAKE_JOBS_ROWS = Joined(TakeJobsRow._make, JOBS_ROWS, {'settings': 'settings'})
 
 
-def take_jobs(c: Connection, *, by_worker: str, by_lease: str, now: datetime, seqs: Sequence[int | None]) -> list[TakeJobsRow]:
+def take_jobs(c: Connection, *, by_worker: str, by_lease: str, now: datetime, slots: Sequence[int | None], seqs: Sequence[int | None]) -> list[TakeJobsRow]:
     """The jobs of these numbers, taken by a worker."""
-    return c.fetch(_TAKE_JOBS, (by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(seqs), by_worker, _moment(now),), _TAKE_JOBS_ROWS)
+    return c.fetch(_TAKE_JOBS, (by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(slots), _list_of_numbers(seqs), by_worker, _moment(now),), _TAKE_JOBS_ROWS)
 
 
 _START_ATTEMPTS = Query(
@@ -1204,43 +1857,76 @@ def start_attempts(c: Connection, *, seqs: Sequence[int | None], by_lease: str) 
     return c.fetch(_START_ATTEMPTS, (_list_of_numbers(seqs), by_lease,), _START_ATTEMPTS_ROWS)
 
 
+_RUNNING_WITH_KEYS = Query(
+    'running_with_keys',
+    {
+        'sqlite': """SELECT listed.value AS "key", (
+    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS running
+FROM json_each(?) AS listed""",
+        'postgresql': """SELECT listed.key, (
+    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS running
+FROM unnest(%s::TEXT[]) AS listed (key)""",
+    },
+)
+
+
+class RunningWithKeysRow(NamedTuple):
+    """A row of `running_with_keys`."""
+
+    key: str
+    running: int
+    unreadable: str = ""
+
+
+_RUNNING_WITH_KEYS_ROWS = Rows(RunningWithKeysRow._make, {'key': 'text', 'running': 'count'})
+
+
+def running_with_keys(c: Connection, *, keys: Sequence[str | None]) -> list[RunningWithKeysRow]:
+    """The number of jobs that run with each of these keys."""
+    return c.fetch(_RUNNING_WITH_KEYS, (_list_of_texts(keys),), _RUNNING_WITH_KEYS_ROWS)
+
+
 _FIRST_DUE = Query(
     'first_due',
     {
-        'sqlite': """SELECT min(run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs
-    WHERE suspect AND worker IS NULL AND (? IS NULL OR queue IN (SELECT value FROM json_each(?)))
-) AS suspect_run_at
-FROM (
-    SELECT (
-        SELECT run_at FROM jobs
-        WHERE state IN ('pending', 'failed') AND priority = level.value AND NOT suspect
-        ORDER BY run_at LIMIT 1
-    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level WHERE ? IS NULL
-    UNION ALL
-    SELECT (
-        SELECT run_at FROM jobs
-        WHERE state IN ('pending', 'failed') AND queue = listed.value AND priority = level.value AND NOT suspect
-        ORDER BY run_at LIMIT 1
-    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level CROSS JOIN json_each(?) AS listed
-)""",
-        'postgresql': """SELECT min(earliest.run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (%s::TEXT[] IS NULL OR queue = ANY (%s::TEXT[]))
-) AS suspect_run_at
-FROM (
-    SELECT (
+        'postgresql': """WITH served AS MATERIALIZED (
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+)
+SELECT (
+    SELECT min(greatest(earliest.run_at, served.opens_at))
+    FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
         SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = level.priority AND NOT jobs.suspect
+        WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+            AND jobs.priority = level.priority AND NOT jobs.suspect
         ORDER BY jobs.run_at LIMIT 1
-    ) AS run_at FROM generate_series(1, 10) AS level (priority) WHERE %s::TEXT[] IS NULL
-    UNION ALL
-    SELECT (
-        SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue AND jobs.priority = level.priority
-            AND NOT jobs.suspect
-        ORDER BY jobs.run_at LIMIT 1
-    ) AS run_at FROM generate_series(1, 10) AS level (priority) CROSS JOIN unnest(%s::TEXT[]) AS listed (queue)
-) AS earliest""",
+    ) AS earliest
+    WHERE served.opens_at < 9223372036854775807
+) AS run_at, (
+    SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
+    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
+) AS suspect_run_at""",
     },
 )
 
@@ -1256,9 +1942,62 @@ class FirstDueRow(NamedTuple):
 _FIRST_DUE_ROWS = Rows(FirstDueRow._make, {'run_at': 'moment', 'suspect_run_at': 'moment'})
 
 
-def first_due(c: Connection, *, queues: Sequence[str | None] | None) -> FirstDueRow:
-    """The earliest `run_at` of waiting jobs, and that of suspects."""
-    return c.fetch_only(_FIRST_DUE, (None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues),), _FIRST_DUE_ROWS)
+def first_due(c: Connection, *, queues: Sequence[str | None] | None, labels: Sequence[str | None]) -> FirstDueRow:
+    """The earliest moment at which a waiting job may start, and that of suspects."""
+    return c.fetch_only(_FIRST_DUE, (None if queues is None else _list_of_texts(queues), None if queues is None else _list_of_texts(queues), _list_of_texts(labels),), _FIRST_DUE_ROWS)
+
+
+_FIRST_RUN_AT = Query(
+    'first_run_at',
+    {
+        'sqlite': """SELECT min(run_at) AS run_at
+FROM (
+    SELECT (
+        SELECT run_at FROM jobs
+        WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = ? AND priority = level.value
+            AND NOT suspect
+        ORDER BY run_at LIMIT 1
+    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level
+)""",
+    },
+)
+
+
+_FIRST_RUN_AT_ROWS = Rows[int | None](itemgetter(0), {'run_at': 'number'})
+
+
+def first_run_at(c: Connection, *, lane: int) -> int | None:
+    """The earliest `run_at` of the jobs that wait in a lane."""
+    return c.fetch_only(_FIRST_RUN_AT, (lane,), _FIRST_RUN_AT_ROWS)
+
+
+_FIRST_SUSPECTS = Query(
+    'first_suspects',
+    {
+        'sqlite': """SELECT jobs.lane, min(jobs.run_at) AS run_at
+FROM jobs
+WHERE suspect AND jobs.worker IS NULL AND jobs.waits_for IS NULL GROUP BY jobs.lane""",
+        'postgresql': """SELECT jobs.lane, min(jobs.run_at) AS run_at
+FROM jobs
+WHERE suspect AND jobs.worker IS NULL AND jobs.waits_for IS NULL GROUP BY jobs.lane""",
+    },
+)
+
+
+class FirstSuspectsRow(NamedTuple):
+    """A row of `first_suspects`."""
+
+    lane: int
+    run_at: int
+    unreadable: str = ""
+
+
+_FIRST_SUSPECTS_ROWS = Rows(FirstSuspectsRow._make, {'lane': 'number', 'run_at': 'number'})
+
+
+def first_suspects(c: Connection) -> list[FirstSuspectsRow]:
+    """The earliest `run_at` of the suspects that wait in each lane."""
+    return c.fetch(_FIRST_SUSPECTS, (), _FIRST_SUSPECTS_ROWS)
 
 
 _FORGET_START = Query(
@@ -1282,10 +2021,10 @@ def forget_start(c: Connection, *, seq: int, lease_id: str) -> int:
 _HELD_BY = Query(
     'held_by',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = ? AND jobs.state = 'processing' ORDER BY jobs.seq""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = %s::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq""",
     },
@@ -1300,10 +2039,10 @@ def held_by(c: Connection, *, worker: str) -> list[JobRow]:
 _CANCEL_REQUESTS = Query(
     'cancel_requests',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id IN (SELECT value FROM json_each(?)) AND jobs.cancel_requested_at IS NOT NULL""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = ANY (%s::TEXT[]) AND jobs.cancel_requested_at IS NOT NULL""",
     },
@@ -1320,10 +2059,10 @@ def cancel_requests(c: Connection, *, ids: Sequence[str | None]) -> list[JobRow]
 _JOBS_TO_SETTLE = Query(
     'jobs_to_settle',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id IN (SELECT value FROM json_each(?))""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = ANY (%s::TEXT[]) FOR UPDATE""",
     },
@@ -1340,18 +2079,19 @@ _STORE_SETTLED = Query(
     {
         'postgresql': """UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
-    last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
+    last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL, lease_id = NULL
 FROM unnest(
-    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[]
-) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
+    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::TEXT[]
+) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect,
+    unique_held)
 WHERE jobs.id = ended.id""",
     },
 )
 
 
-def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[State | None], run_at: Sequence[datetime | None], updated_at: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_at: Sequence[datetime | None], exit_code: Sequence[int | None], last_error: Sequence[str | None], suspect: Sequence[bool | None]) -> int:
+def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[State | None], run_at: Sequence[datetime | None], updated_at: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_at: Sequence[datetime | None], exit_code: Sequence[int | None], last_error: Sequence[str | None], suspect: Sequence[bool | None], unique_held: Sequence[str | None]) -> int:
     """Store locked jobs as the ends of their attempts have made them."""
-    return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect),))
+    return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect), _list_of_texts(unique_held),))
 
 
 _END_ATTEMPT = Query(
@@ -1467,10 +2207,10 @@ def worker_to_rescue(c: Connection, *, worker: str) -> WorkerToRescueRow | None:
 _HELD_TO_RESCUE = Query(
     'held_to_rescue',
     {
-        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = ? AND jobs.state = 'processing' ORDER BY jobs.seq""",
-        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = %s::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq FOR UPDATE SKIP LOCKED""",
     },
@@ -1529,15 +2269,15 @@ def end_worker(c: Connection, *, state: WorkerState, ended_at: datetime, worker:
 _ADD_WORKER = Query(
     'add_worker',
     {
-        'sqlite': """INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency, state, started_at, renewed_at, lease_expires_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        'postgresql': """INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency, state, started_at, renewed_at, lease_expires_at, ended_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::BIGINT, %s::INTEGER, %s::BIGINT, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT)""",
+        'sqlite': """INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency, state, started_at, renewed_at, lease_expires_at, ended_at, labels) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency, state, started_at, renewed_at, lease_expires_at, ended_at, labels) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::BIGINT, %s::INTEGER, %s::BIGINT, %s::VARCHAR, %s::INTEGER, %s::VARCHAR, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR)""",
     },
 )
 
 
 def add_worker(c: Connection, rows: Iterable[WorkerRow]) -> None:
     """Workers, with their leases."""
-    c.run_each(_ADD_WORKER, [(it.id, it.host, it.machine, it.pid, it.pid_started, it.supervisor_pid, it.supervisor_started, _texts(it.queues), it.concurrency, _worker_state(it.state), _moment(it.started_at), _moment(it.renewed_at), _moment(it.lease_expires_at), None if it.ended_at is None else _moment(it.ended_at),) for it in rows])
+    c.run_each(_ADD_WORKER, [(it.id, it.host, it.machine, it.pid, it.pid_started, it.supervisor_pid, it.supervisor_started, _texts(it.queues), it.concurrency, _worker_state(it.state), _moment(it.started_at), _moment(it.renewed_at), _moment(it.lease_expires_at), None if it.ended_at is None else _moment(it.ended_at), _texts(it.labels),) for it in rows])
 
 
 _DELETE_ENDED_WORKERS = Query(
@@ -1606,12 +2346,12 @@ def renew(c: Connection, *, state: WorkerState, renewed_at: datetime, lease_expi
 _LIVE_WORKERS = Query(
     'live_workers',
     {
-        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
 WHERE workers.state IN ('running', 'stopping') ORDER BY workers.started_at, workers.id""",
-        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -1638,12 +2378,12 @@ def live_workers(c: Connection) -> list[LiveWorkersRow]:
 _EXPIRED_OR_LOCAL_WORKERS = Query(
     'expired_or_local_workers',
     {
-        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
 WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= ? OR workers.lease_expires_at > ? OR workers.machine = ?) ORDER BY workers.started_at, workers.id""",
-        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -1660,12 +2400,12 @@ def expired_or_local_workers(c: Connection, *, at: datetime, beyond: datetime, m
 _STOPPED_WORKERS_ON = Query(
     'stopped_workers_on',
     {
-        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+        'sqlite': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
 WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = ? ORDER BY workers.started_at, workers.id""",
-        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+        'postgresql': """SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid, workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at, workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -1682,9 +2422,9 @@ def stopped_workers_on(c: Connection, *, machine: str) -> list[LiveWorkersRow]:
 _SETTINGS = Query(
     'settings',
     {
-        'sqlite': """SELECT config."key", config.value
+        'sqlite': """SELECT config.queue, config."key", config.value
 FROM config""",
-        'postgresql': """SELECT config.key, config.value
+        'postgresql': """SELECT config.queue, config.key, config.value
 FROM config""",
     },
 )
@@ -1698,29 +2438,29 @@ def settings(c: Connection) -> list[SettingRow]:
 _ADD_SETTING = Query(
     'add_setting',
     {
-        'sqlite': """INSERT INTO config ("key", value) VALUES (?, ?)""",
-        'postgresql': """INSERT INTO config (key, value) VALUES (%s::VARCHAR, %s::VARCHAR)""",
+        'sqlite': """INSERT INTO config (queue, "key", value) VALUES (?, ?, ?)""",
+        'postgresql': """INSERT INTO config (queue, key, value) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR)""",
     },
 )
 
 
 def add_setting(c: Connection, rows: Iterable[SettingRow]) -> None:
     """Settings that were not set."""
-    c.run_each(_ADD_SETTING, [(it.key, it.value,) for it in rows])
+    c.run_each(_ADD_SETTING, [(it.queue, it.key, it.value,) for it in rows])
 
 
 _CLEAR_SETTING = Query(
     'clear_setting',
     {
-        'sqlite': """DELETE FROM config WHERE config."key" = ?""",
-        'postgresql': """DELETE FROM config WHERE config.key = %s::VARCHAR""",
+        'sqlite': """DELETE FROM config WHERE config.queue = ? AND config."key" = ?""",
+        'postgresql': """DELETE FROM config WHERE config.queue = %s::VARCHAR AND config.key = %s::VARCHAR""",
     },
 )
 
 
-def clear_setting(c: Connection, *, key: str) -> int:
+def clear_setting(c: Connection, *, queue: str, key: str) -> int:
     """Back to the default."""
-    return c.run(_CLEAR_SETTING, (key,))
+    return c.run(_CLEAR_SETTING, (queue, key,))
 
 
 _CLEAR_SETTINGS = Query(

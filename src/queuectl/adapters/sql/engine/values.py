@@ -17,7 +17,9 @@ from typing import NamedTuple
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND, microseconds
 from queuectl.adapters.host.files import printable
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import Command, State
+from queuectl.domain.job import Command, State, WaitsFor
+from queuectl.domain.limits import SlotKind
+from queuectl.domain.policy import StoredSettings
 from queuectl.domain.worker import WorkerState
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError, AttributeError)
@@ -150,9 +152,12 @@ def _environment(text: str) -> Mapping[str, str]:
     return dict(found)
 
 
-def _settings(text: str) -> Mapping[str, str]:
+def _settings(text: str) -> StoredSettings:
     """As the databases make it of all rows of `config`; None where there are none."""
-    return dict(json.loads(text))
+    found: dict[str, dict[str, str]] = {}
+    for queue, key, value in json.loads(text):
+        found.setdefault(queue, {})[key] = value
+    return found
 
 
 def _as_path(value: str) -> str:
@@ -171,11 +176,17 @@ def _path(text: str) -> str:
     return path
 
 
+def _as_texts(texts: Sequence[str]) -> str:
+    return as_json(texts) if texts else "[]"
+
+
 def _texts(text: str) -> Sequence[str]:
+    if text == "[]":
+        return ()
     texts = json.loads(text)
     if not (isinstance(texts, list) and all(isinstance(each, str) for each in texts)):
         raise TypeError("no list of texts")
-    return texts
+    return tuple(texts)
 
 
 def _bytes(value: object) -> bytes:
@@ -210,14 +221,16 @@ KINDS: dict[str, Kind] = {
     "name": Kind("str", None, _name, shown),
     "command": Kind("Command", as_json, _command, shown),
     "environment": Kind("Mapping[str, str]", _as_environment, _environment, lambda _: {}),
-    "settings": Kind("Mapping[str, str]", None, _settings, lambda _: {}),
+    "settings": Kind("StoredSettings", None, _settings, lambda _: {}),
     "path": Kind("str", _as_path, _path, lambda _: None),
-    "texts": Kind("Sequence[str]", as_json, _texts, lambda _: []),
+    "texts": Kind("Sequence[str]", _as_texts, _texts, lambda _: ()),
     "flag": Kind("bool", bool, bool, bool),  # SQLite gives 0 and 1
     "bytes": Kind("bytes", None, _bytes, _any_bytes),
     "state": _word(State, State.DEAD),
     "outcome": _word(Outcome, Outcome.LOST),
     "worker state": _word(WorkerState, WorkerState.LOST),
+    "waits for": _word(WaitsFor, WaitsFor.JOBS),
+    "slot kind": _word(SlotKind, SlotKind.RUN),
 }
 KINDS |= {f"list of {name}s": _list_of(kind) for name, kind in KINDS.items()}
 

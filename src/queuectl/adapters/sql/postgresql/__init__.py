@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
-from queuectl.adapters.sql.postgresql.claim import PostgresClaim, store_settled
+from queuectl.adapters.sql.postgresql.claim import PostgresClaiming
 from queuectl.adapters.sql.postgresql.connection import ServerClock, display_name, postgres_dialect
 from queuectl.adapters.sql.postgresql.handover import without_secrets
 from queuectl.adapters.sql.postgresql.notify import PostgresListen, PostgresNotify
@@ -25,6 +25,5 @@ def backend(url: str, *, patience: timedelta) -> Backend:
         notify=PostgresNotify(database),
         listen=PostgresListen(url),
         scratch=lambda: PostgresScratch(url),
-        claim=PostgresClaim(),
-        store_settled=store_settled,
+        claiming=PostgresClaiming(),
     )

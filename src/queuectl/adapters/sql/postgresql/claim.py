@@ -12,18 +12,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from queuectl.adapters.host.clock import microseconds
+from queuectl.adapters.sql.backend import Due, Found, Taken
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.queries import ClaimJobsRow
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow, first_due
 from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.stores.lanes import SHARED
 from queuectl.adapters.sql.stores.rows import changed
 from queuectl.domain.job import PRIORITIES, Job
-from queuectl.domain.worker import Lease
-
-MAX_CLAIMED = 24
-"""Jobs that a statement claims, as `claim.sql` says. With many more, PostgreSQL finds no plan for any values cheap
-enough, and plans each claim anew: with 32 as soon as a full queue's statistics were steady."""
+from queuectl.domain.limits import Candidate, Start
+from queuectl.domain.ports.work import Claim, FirstDue
 
 LONG_WALK = 0.01
 """Seconds that a claim may take, its way to the server included, before the next ones begin where it left off."""
@@ -34,84 +34,164 @@ RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
 LATE = timedelta(seconds=1)
 """Positions end so long before the moment of a claim: an enqueue may be under way with its job's `run_at`."""
 
+Walk = tuple[int, int]
+"""A lane and a priority."""
+
 Position = tuple[int, int]
 """A `run_at`, as it is stored, and a job's `seq`."""
-
-FIRST: Position = -(2**63), -(2**63)
-"""Before every job, also those whose `run_at` is no moment."""
-
-BEGINNING: Mapping[int, Position] = dict.fromkeys(PRIORITIES, FIRST)
 
 
 @dataclass(frozen=True, slots=True)
 class ScanCursor:
-    """The beginnings of the next claims of these queues, by priority, until that moment of the monotonic clock."""
+    """The beginnings of the next claims of these queues, by walk, until that moment of the monotonic clock."""
 
     queues: Collection[str]
-    positions: Mapping[int, Position]
+    positions: Mapping[Walk, Position]
     until: float
 
-    def moved(self, claimed: Iterable[ClaimJobsRow], at: datetime) -> "ScanCursor":
-        """The same, behind what was claimed at that moment."""
-        last: dict[int, Position] = {}
-        for job, *_ in claimed:
-            position = min(_end(at), (microseconds(job.run_at), job.seq))
-            last[job.priority] = max(position, last.get(job.priority, position))
+    def moved(self, found: Iterable[ClaimJobsRow], at: datetime) -> "ScanCursor":
+        """The same, behind what was found at that moment."""
+        last: dict[Walk, Position] = {}
+        for it in found:
+            walk = it.due_lane, it.due_priority
+            position = min(_end(at), (it.due_run_at, it.due_seq))
+            last[walk] = max(position, last.get(walk, position))
         return replace(self, positions={**self.positions, **last})
 
 
-class PostgresClaim:
-    """`Claim` that remembers where the last one left off."""
+class PostgresClaiming:
+    """`Claiming` that remembers where the last claim left off."""
 
     def __init__(self) -> None:
         self.cursor: ScanCursor | None = None
 
-    def __call__(
-        self, c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
-    ) -> Sequence[ClaimJobsRow]:
-        """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
-        by, under = lease.worker, lease.id
-        if suspects:
-            some = list(queues) or None
-            return queries.claim_suspects(c, by_worker=by, by_lease=under, now=at, queues=some, limit=limit)
-        claim = partial(queries.claim_jobs_of_queues, queues=list(queues)) if queues else queries.claim_jobs
-        walk = partial(claim, c, by_worker=by, by_lease=under, now=at, with_suspects=suspects is None)
+    def find(
+        self,
+        c: Connection,
+        claim: Claim,
+        limit: int,
+        *,
+        at_once: bool,
+        busy_keys: Collection[str],
+        full_queues: Collection[str],
+    ) -> Found:
+        """The first due jobs, locked; they are taken at once where none needs more than a free worker."""
+        asked = partial(
+            queries.claim_suspects if claim.suspects else partial(self._walked, claim),
+            c,
+            by_worker=claim.lease.worker,
+            by_lease=claim.lease.id,
+            now=claim.at,
+            queues=list(claim.queues) or None,
+            labels=list(claim.labels),
+            busy_keys=list(busy_keys),
+            full_queues=list(full_queues),
+            at_once=at_once,
+        )
+        rows = asked(limit=limit)
+        return _found(rows, is_all=len(rows) < limit)
+
+    def _walked(self, claim: Claim, c: Connection, *, limit: int, **asked: Any) -> list[ClaimJobsRow]:  # noqa: ANN401 - of `claim_jobs`
+        """Up to `limit` jobs, from where the last walk left off, and then from the beginning."""
+        walk = partial(queries.claim_jobs, c, with_suspects=claim.suspects is None, **asked)
         cursor, self.cursor = self.cursor, None
-        claimed: list[ClaimJobsRow] = []
-        if cursor is not None and cursor.queues == tuple(queues) and time.monotonic() < cursor.until:
-            claimed = _walked(walk, limit, cursor.positions)
-            if len(claimed) == limit:
-                self.cursor = cursor.moved(claimed, at)
-                return claimed
+        found: list[ClaimJobsRow] = []
+        if cursor is not None and cursor.queues == tuple(claim.queues) and time.monotonic() < cursor.until:
+            found = _from(walk, cursor.positions, limit)
+            if len(found) == limit:
+                self.cursor = cursor.moved(found, claim.at)
+                return found
+            if not all(it.is_taken for it in found):  # the others may come before them
+                found = []
         begun = time.monotonic()
-        others = _walked(walk, limit - len(claimed), BEGINNING)
-        claimed += others
+        others = _from(walk, {}, limit - len(found))
+        found += others
         if (took := time.monotonic() - begun) >= LONG_WALK:
-            self.cursor = _cursor_after(others, tuple(queues), at, took, is_full=len(claimed) == limit)
-        return claimed
+            self.cursor = _cursor_after(others, tuple(claim.queues), claim.at, took, is_full=len(found) == limit)
+        return found
+
+    def take(self, c: Connection, claim: Claim, starts: Sequence[Start], at: datetime) -> Sequence[Taken]:
+        """Take the chosen, start their attempts, and use the starts of their queues' rates."""
+        used = [it for it in starts if it.start is not None]
+        rows = queries.take_chosen(
+            c,
+            by_worker=claim.lease.worker,
+            by_lease=claim.lease.id,
+            now=at,
+            seqs=[it.seq for it in starts],
+            slots=[it.slot for it in starts],
+            start_queues=[it.queue for it in used],
+            starts=[it.start for it in used],
+        )
+        return [Taken(*row) for row in rows]
+
+    def first_due(self, c: Connection, *, queues: Collection[str], labels: Collection[str]) -> FirstDue:
+        """The moments at which the first waiting jobs may start."""
+        first = first_due(c, queues=list(queues) or None, labels=list(labels))
+        return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
+
+    def hold_keys(self, c: Connection, keys: Collection[str]) -> None:
+        """Wait for the keys' locks."""
+        if keys:
+            queries.hold_keys(c, keys=sorted(keys))
+
+    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
+        """Store what the ends of their attempts have made of these jobs, by one statement for all."""
+        if len(jobs) == 1:
+            queries.store_job(c, changed(jobs))
+        elif jobs:
+            queries.store_settled(
+                c,
+                id=[job.id for job in jobs],
+                state=[job.state for job in jobs],
+                run_at=[job.run_at for job in jobs],
+                updated_at=[job.updated_at for job in jobs],
+                failures=[job.failures for job in jobs],
+                losses=[job.losses for job in jobs],
+                finished_at=[job.finished_at for job in jobs],
+                exit_code=[job.exit_code for job in jobs],
+                last_error=[job.last_error for job in jobs],
+                suspect=[job.suspect for job in jobs],
+                unique_held=[job.unique_held for job in jobs],
+            )
 
 
-def _walked(
-    walk: Callable[..., list[ClaimJobsRow]], limit: int, positions: Mapping[int, Position]
+def _found(rows: Sequence[ClaimJobsRow], *, is_all: bool) -> Found:
+    """The candidates of a statement, each taken or not."""
+    in_order = sorted(rows, key=lambda it: (-it.due_priority, it.due_run_at, it.due_seq))
+    due = [
+        Due(
+            Candidate(it.due_seq, it.due_queue, it.due_key, it.due_key_limit, it.is_key_locked),
+            it.concurrency,
+            it.rate_count is not None,
+            it.is_stray,
+        )
+        for it in in_order
+        if not it.is_taken
+    ]
+    return Found([Taken(it.job, it.settings, it.is_started) for it in in_order if it.is_taken], due, is_all)
+
+
+def _from(
+    walk: Callable[..., list[ClaimJobsRow]], positions: Mapping[Walk, Position], limit: int
 ) -> list[ClaimJobsRow]:
     """Up to `limit` jobs, from these positions on."""
-    run_ats, seqs = zip(*[positions[priority] for priority in PRIORITIES], strict=True)
-    claimed: list[ClaimJobsRow] = []
-    while len(claimed) < limit:
-        asked = min(limit - len(claimed), MAX_CLAIMED)
-        rows = walk(run_ats=list(run_ats), seqs=list(seqs), limit=asked)
-        claimed += rows
-        if len(rows) < asked:
-            break
-    return claimed
+    return walk(
+        cursor_lanes=[lane for lane, _ in positions],
+        cursor_priorities=[priority for _, priority in positions],
+        cursor_run_ats=[run_at for run_at, _ in positions.values()],
+        cursor_seqs=[seq for _, seq in positions.values()],
+        limit=limit,
+    )
 
 
 def _cursor_after(
     others: Sequence[ClaimJobsRow], queues: Sequence[str], at: datetime, took: float, *, is_full: bool
 ) -> ScanCursor:
     """The cursor after a walk from the beginning that took so many seconds and found the `others`."""
-    reached = min((it.job.priority for it in others), default=0) if is_full else 0
-    positions = {priority: _end(at) if priority > reached else FIRST for priority in PRIORITIES}
+    reached = min((it.due_priority for it in others), default=0) if is_full else 0
+    lanes = {SHARED, *(it.due_lane for it in others)}
+    positions = {(lane, it): _end(at) for lane in lanes for it in PRIORITIES if it > reached}
     # Behind the others: the first of all lie beyond the old positions, and this walk stopped before it came there.
     until = time.monotonic() + min(RESCAN_FACTOR * took, RESCAN_LIMIT)
     return ScanCursor(queues, positions, until).moved(others, at)
@@ -120,23 +200,3 @@ def _cursor_after(
 def _end(at: datetime) -> Position:
     """The last position of a claim at that moment."""
     return microseconds(at - LATE), 0
-
-
-def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
-    """Store what the ends of their attempts have made of these jobs, by one statement for all."""
-    if len(jobs) == 1:
-        queries.store_job(c, changed(jobs))
-    elif jobs:
-        queries.store_settled(
-            c,
-            id=[job.id for job in jobs],
-            state=[job.state for job in jobs],
-            run_at=[job.run_at for job in jobs],
-            updated_at=[job.updated_at for job in jobs],
-            failures=[job.failures for job in jobs],
-            losses=[job.losses for job in jobs],
-            finished_at=[job.finished_at for job in jobs],
-            exit_code=[job.exit_code for job in jobs],
-            last_error=[job.last_error for job in jobs],
-            suspect=[job.suspect for job in jobs],
-        )

@@ -1,6 +1,6 @@
--- A claim is one statement: the first due jobs are taken by :by_worker under :by_lease, and their attempts started. There
--- are three, as what is asked for stands in three indexes. One text with a condition for each would be planned anew for
--- every claim, as PostgreSQL finds it dearer than what is left of it when the values are known.
+-- A claim walks the lanes that the worker serves and in which something may start, one priority after the other. Jobs
+-- without a key, in queues without limits, are taken by the same statement. Where others are among the first, it takes
+-- none: `stores/claims.py` locks what they need, chooses, and has `take_chosen` take those.
 
 -- part: owner
 owner AS (
@@ -9,83 +9,146 @@ owner AS (
     SELECT host FROM workers WHERE id = :by_worker AND state = 'running' AND lease_expires_at > :now FOR KEY SHARE
 )
 
--- part: take
-claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker, lease_id = :by_lease, started_at = :now,
-        updated_at = :now, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1 -- a number that was written by hand may be the last one
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
-    RETURNING {columns}
-), started AS (
+-- part: served
+served AS MATERIALIZED (
+    -- The lanes that the worker serves, and when each is open: not while its queue, or every one, is paused, has no
+    -- start left of its rate, or as many jobs run as its concurrency.
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN :queues IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (:labels))
+)
+
+-- part: started
+started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
         host, -- copied: the history outlives the worker's row
         lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000), -- likewise, a moment by hand may be none
+        started_at - greatest(run_at, -30610224000000000), -- a moment by hand may be none
         false
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT {columns}, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL AS is_started
-FROM claimed LEFT JOIN started ON job_id = id
+
+-- part: taken
+state = 'processing', worker = :by_worker, lease_id = :by_lease, started_at = :now, updated_at = :now,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1, -- a number by hand may be the last one
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+
+-- part: settings
+(SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings
+
+-- part: candidate
+due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
+    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
+    -- one of 1024 locks: a transaction that decides about a key has it until its end
+    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+
+-- part: at_once
+claimed AS (
+    UPDATE jobs SET {taken}
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+    RETURNING {columns}
+), {started}
+SELECT {job_columns}, {settings}, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, {candidate}
+FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
+WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more)
 
 -- name: claim_jobs
-WITH {owner}, due AS MATERIALIZED (
-    SELECT probe.seq
-    -- One walk for each priority, high first, from where an earlier claim left off. The LIMIT at the end stops them: so
-    -- jobs that are scheduled for later cost nothing, however many.
-    FROM unnest(:run_ats, :seqs) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT jobs.seq FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now
-            AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
-        ORDER BY jobs.run_at, jobs.seq
-        LIMIT 24 -- a constant: of a parameter the planner expects a tenth of all rows
-        FOR UPDATE SKIP LOCKED
-    ) AS probe
-    LIMIT :limit
-), {take};
-
--- name: claim_jobs_of_queues
-WITH {owner}, due AS MATERIALIZED (
-    SELECT merged.seq
-    FROM unnest(:run_ats, :seqs) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT probe.seq FROM unnest(:queues) AS listed (queue) CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
-                AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now
+WITH {owner}, {served}, due AS MATERIALIZED (
+    SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS needs_more
+    -- One walk for each priority and lane, high first. The LIMIT at the end stops them: so jobs that are scheduled for
+    -- later cost nothing, however many.
+    FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT probe.*, served.concurrency, served.rate_count,
+            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+        FROM served CROSS JOIN LATERAL (
+            -- From where an earlier claim left off.
+            SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
+            FROM unnest(:cursor_lanes, :cursor_priorities, :cursor_run_ats, :cursor_seqs)
+                AS position (lane, priority, run_at, seq)
+            WHERE position.lane = served.id AND position.priority = level.priority
+        ) AS start CROSS JOIN LATERAL (
+            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
+            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+                AND jobs.priority = level.priority AND jobs.run_at <= :now
                 AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
+                AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys))
             ORDER BY jobs.run_at, jobs.seq
             LIMIT :limit -- a merge takes, and so locks, all that a probe gives: no more than is asked for
             FOR UPDATE SKIP LOCKED
-        ) AS probe ORDER BY probe.run_at, probe.seq LIMIT :limit
+        ) AS probe
+        WHERE served.opens_at <= :now AND served.queue <> ALL (:full_queues)
+        ORDER BY probe.run_at, probe.seq LIMIT :limit
     ) AS merged
     LIMIT :limit
-), {take};
+), {at_once};
 
 -- name: claim_suspects
--- Those alone, which are few: not by their state, by which they would be looked for among all that wait.
-WITH {owner}, due AS MATERIALIZED (
-    SELECT seq FROM jobs
-    WHERE suspect AND worker IS NULL AND run_at <= :now AND (:queues IS NULL OR queue = ANY (:queues))
-    ORDER BY priority DESC, run_at, seq LIMIT :limit FOR UPDATE SKIP LOCKED
-), {take};
+-- Those alone, which are few: not by their lanes, in which they would be looked for among all that wait.
+WITH {owner}, {served}, due AS MATERIALIZED (
+    SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency, rate_count,
+        served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
+        jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
+            OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
+    FROM jobs JOIN served ON served.id = jobs.lane
+    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= :now AND opens_at <= :now
+        AND served.queue <> ALL (:full_queues) AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys))
+    ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT :limit FOR UPDATE OF jobs SKIP LOCKED
+), {at_once};
+
+-- name: take_chosen
+-- The chosen of the candidates, each in its slot, and the starts of their queues' rates.
+WITH {owner}, claimed AS (
+    UPDATE jobs SET {taken}, slot = chosen.slot
+    FROM unnest(:seqs, :slots) AS chosen (chosen_seq, slot)
+    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
+    RETURNING {job_columns_of_jobs}
+), {started}, used AS (
+    UPDATE slots SET free_at = :now + rate_period
+    FROM unnest(:start_queues, :starts) AS chosen (of_queue, start) JOIN queues ON name = of_queue
+    WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
+)
+SELECT {columns}, {settings}, job_id IS NOT NULL AS is_started FROM claimed LEFT JOIN started ON job_id = id;
+
+-- name: running_with_keys
+-- Seen after the keys were locked. The jobs of a key stand in one of two indexes.
+SELECT listed.key, (
+    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS running
+FROM unnest(:keys) AS listed (key);
 
 -- name: first_due
--- The earliest run_at of the waiting jobs: the same walks, without locks; that of suspects apart.
-SELECT min(earliest.run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (:queues IS NULL OR queue = ANY (:queues))
-) AS suspect_run_at
-FROM (
-    SELECT (
+-- The earliest moment at which something may start in the lanes served: the same walks, without locks; that of suspects
+-- apart.
+WITH {served}
+SELECT (
+    SELECT min(greatest(earliest.run_at, served.opens_at))
+    FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
         SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = level.priority AND NOT jobs.suspect
+        WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+            AND jobs.priority = level.priority AND NOT jobs.suspect
         ORDER BY jobs.run_at LIMIT 1
-    ) AS run_at FROM generate_series(1, 10) AS level (priority) WHERE :queues IS NULL
-    UNION ALL
-    SELECT (
-        SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue AND jobs.priority = level.priority
-            AND NOT jobs.suspect
-        ORDER BY jobs.run_at LIMIT 1
-    ) AS run_at FROM generate_series(1, 10) AS level (priority) CROSS JOIN unnest(:queues) AS listed (queue)
-) AS earliest;
+    ) AS earliest
+    WHERE served.opens_at < 9223372036854775807
+) AS run_at, (
+    SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
+    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
+) AS suspect_run_at;

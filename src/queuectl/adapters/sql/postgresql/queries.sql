@@ -1,9 +1,17 @@
 -- Made by `make sql`, to be read: every statement that queuectl has Postgresql run.
 
+CREATE TABLE batches (
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    PRIMARY KEY (name)
+);
+
 CREATE TABLE config (
+    queue TEXT DEFAULT '' NOT NULL,
     key TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY (key)
+    PRIMARY KEY (queue, key)
 );
 
 CREATE TABLE jobs (
@@ -32,8 +40,52 @@ CREATE TABLE jobs (
     cancel_requested_at BIGINT,
     cancel_requested_by TEXT,
     suspect BOOLEAN DEFAULT false NOT NULL,
+    stdin TEXT,
+    tags TEXT DEFAULT '[]' NOT NULL,
+    needs TEXT DEFAULT '[]' NOT NULL,
+    lane INTEGER DEFAULT '0' NOT NULL,
+    slot INTEGER,
+    key TEXT,
+    key_limit INTEGER,
+    waits_for TEXT,
+    unique_key TEXT,
+    unique_until TEXT,
+    unique_held TEXT,
+    unique_expires_at BIGINT,
+    batch TEXT,
+    blockers INTEGER DEFAULT '0' NOT NULL,
+    has_dependents BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (seq),
     UNIQUE (id)
+);
+
+CREATE TABLE lanes (
+    id SERIAL NOT NULL,
+    queue TEXT NOT NULL,
+    needs TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (queue, needs)
+);
+
+CREATE TABLE queues (
+    name TEXT NOT NULL,
+    concurrency INTEGER,
+    rate_count INTEGER,
+    rate_period BIGINT,
+    reserved BOOLEAN DEFAULT false NOT NULL,
+    paused_at BIGINT,
+    paused_until BIGINT,
+    paused_by TEXT,
+    pause_reason TEXT,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE slots (
+    queue TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    free_at BIGINT NOT NULL,
+    PRIMARY KEY (queue, kind, slot)
 );
 
 CREATE TABLE workers (
@@ -51,6 +103,7 @@ CREATE TABLE workers (
     renewed_at BIGINT NOT NULL,
     lease_expires_at BIGINT NOT NULL,
     ended_at BIGINT,
+    labels TEXT DEFAULT '[]' NOT NULL,
     PRIMARY KEY (id)
 );
 
@@ -76,34 +129,73 @@ CREATE TABLE attempts (
     FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 
+CREATE TABLE dependencies (
+    child BIGINT NOT NULL,
+    parent TEXT NOT NULL,
+    met_by TEXT NOT NULL,
+    PRIMARY KEY (child, parent),
+    FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
+);
+
+CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    PRIMARY KEY (tag, seq),
+    FOREIGN KEY(seq) REFERENCES jobs (seq) ON DELETE CASCADE
+);
+
 CREATE INDEX attempts_ended ON attempts (finished_at);
+
+CREATE INDEX dependencies_of ON dependencies (parent);
 
 CREATE INDEX jobs_by_state ON jobs (state, seq);
 
-CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed');
-
-CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed');
+CREATE INDEX jobs_due ON jobs (lane, priority, run_at, seq) WHERE state IN ('pending', 'failed') AND waits_for IS NULL;
 
 CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL;
 
+CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL;
+
+CREATE INDEX jobs_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit > 1;
+
+CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
+
+CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit = 1;
+
+CREATE INDEX jobs_parked ON jobs (key, lane, priority DESC, run_at, seq) WHERE waits_for = 'key';
+
 CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect;
+
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL;
+
+CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled');
+
+CREATE INDEX slots_free ON slots (queue, free_at) WHERE kind = 'start';
+
+CREATE INDEX tags_of ON tags (seq);
 
 -- name: add_jobs :load
 -- New jobs, which nobody holds and whose numbers are counted on.
 INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect) VALUES (:id::VARCHAR, :command::VARCHAR, :queue::VARCHAR, :priority::INTEGER,
-    :max_retries::INTEGER, :timeout::BIGINT, :run_at::BIGINT, :created_at::BIGINT, :updated_at::BIGINT, :cwd::VARCHAR,
-    :env::VARCHAR, :state::VARCHAR, :attempts::INTEGER, :failures::INTEGER, :losses::INTEGER, :started_at::BIGINT,
-    :finished_at::BIGINT, :exit_code::INTEGER, :last_error::VARCHAR, :cancel_requested_at::BIGINT,
-    :cancel_requested_by::VARCHAR, :suspect);
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (:id::VARCHAR, :command::VARCHAR,
+    :queue::VARCHAR, :priority::INTEGER, :max_retries::INTEGER, :timeout::BIGINT, :run_at::BIGINT, :created_at::BIGINT,
+    :updated_at::BIGINT, :cwd::VARCHAR, :env::VARCHAR, :state::VARCHAR, :attempts::INTEGER, :failures::INTEGER,
+    :losses::INTEGER, :started_at::BIGINT, :finished_at::BIGINT, :exit_code::INTEGER, :last_error::VARCHAR,
+    :cancel_requested_at::BIGINT, :cancel_requested_by::VARCHAR, :suspect, :stdin::VARCHAR, :tags::VARCHAR,
+    :needs::VARCHAR, :lane::INTEGER, :slot::INTEGER, :key::VARCHAR, :key_limit::INTEGER, :waits_for::VARCHAR,
+    :unique_key::VARCHAR, :unique_until::VARCHAR, :unique_held::VARCHAR, :unique_expires_at::BIGINT, :batch::VARCHAR,
+    :blockers::INTEGER, :has_dependents);
 
 -- name: job :one
 -- The job.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = :job_id::VARCHAR;
 
@@ -112,7 +204,9 @@ WHERE jobs.id = :job_id::VARCHAR;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = :job_id::VARCHAR FOR UPDATE;
 
@@ -122,7 +216,9 @@ UPDATE jobs SET run_at=:run_at::BIGINT, updated_at=:updated_at::BIGINT, state=:s
     attempts=:attempts::INTEGER, failures=:failures::INTEGER, losses=:losses::INTEGER, started_at=:started_at::BIGINT,
     finished_at=:finished_at::BIGINT, worker=:worker::VARCHAR, lease_id=:lease_id::VARCHAR,
     exit_code=:exit_code::INTEGER, last_error=:last_error::VARCHAR, cancel_requested_at=:cancel_requested_at::BIGINT,
-    cancel_requested_by=:cancel_requested_by::VARCHAR, suspect=:suspect WHERE jobs.id = :job_id::VARCHAR;
+    cancel_requested_by=:cancel_requested_by::VARCHAR, suspect=:suspect, slot=:slot::INTEGER,
+    waits_for=:waits_for::VARCHAR, unique_held=:unique_held::VARCHAR, unique_expires_at=:unique_expires_at::BIGINT,
+    blockers=:blockers::INTEGER, has_dependents=:has_dependents WHERE jobs.id = :job_id::VARCHAR;
 
 -- name: delete_job :run
 -- The job, and with it its attempts.
@@ -150,7 +246,9 @@ WHERE jobs.id = ANY (:ids::TEXT[]);
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= :until::BIGINT ORDER BY jobs.seq
  LIMIT :limit::BIGINT + 0 FOR UPDATE;
@@ -160,7 +258,9 @@ WHERE jobs.state = 'dead' AND jobs.updated_at <= :until::BIGINT ORDER BY jobs.se
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs;
 
 -- name: state_is :piece
@@ -209,7 +309,9 @@ FROM jobs;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
  LIMIT :limit::BIGINT + 0;
@@ -234,11 +336,16 @@ WHERE jobs.seq = :seq::BIGINT;
 -- Jobs as they are in another database.
 INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
     state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
-    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq::BIGINT, :id::VARCHAR, :command::VARCHAR,
-    :queue::VARCHAR, :priority::INTEGER, :max_retries::INTEGER, :timeout::BIGINT, :run_at::BIGINT, :created_at::BIGINT,
-    :updated_at::BIGINT, :cwd::VARCHAR, :env::VARCHAR, :state::VARCHAR, :attempts::INTEGER, :failures::INTEGER,
-    :losses::INTEGER, :started_at::BIGINT, :finished_at::BIGINT, :worker::VARCHAR, :lease_id::VARCHAR,
-    :exit_code::INTEGER, :last_error::VARCHAR, :cancel_requested_at::BIGINT, :cancel_requested_by::VARCHAR, :suspect);
+    cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for,
+    unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (:seq::BIGINT,
+    :id::VARCHAR, :command::VARCHAR, :queue::VARCHAR, :priority::INTEGER, :max_retries::INTEGER, :timeout::BIGINT,
+    :run_at::BIGINT, :created_at::BIGINT, :updated_at::BIGINT, :cwd::VARCHAR, :env::VARCHAR, :state::VARCHAR,
+    :attempts::INTEGER, :failures::INTEGER, :losses::INTEGER, :started_at::BIGINT, :finished_at::BIGINT,
+    :worker::VARCHAR, :lease_id::VARCHAR, :exit_code::INTEGER, :last_error::VARCHAR, :cancel_requested_at::BIGINT,
+    :cancel_requested_by::VARCHAR, :suspect, :stdin::VARCHAR, :tags::VARCHAR, :needs::VARCHAR, :lane::INTEGER,
+    :slot::INTEGER, :key::VARCHAR, :key_limit::INTEGER, :waits_for::VARCHAR, :unique_key::VARCHAR,
+    :unique_until::VARCHAR, :unique_held::VARCHAR, :unique_expires_at::BIGINT, :batch::VARCHAR, :blockers::INTEGER,
+    :has_dependents);
 
 -- name: copy_attempt :each
 -- Attempts as they are in another database.
@@ -247,6 +354,96 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     :queue::VARCHAR, :worker::VARCHAR, :host::VARCHAR, :lease_id::VARCHAR, :started_at::BIGINT, :waited::BIGINT,
     :finished_at::BIGINT, :ran::BIGINT, :outcome::VARCHAR, :exit_code::INTEGER, :signal::INTEGER, :error::VARCHAR,
     :late::VARCHAR, :output_truncated, :output);
+
+-- name: free_slots :many
+-- Up to `limit` slots of a queue in which no job runs, locked.
+--
+-- And one more for each job that runs beyond the concurrency: each takes one away, so that two claims at once cannot
+-- pass it either.
+SELECT slots.slot
+FROM slots
+WHERE slots.queue = :queue::VARCHAR AND slots.kind = 'run' AND slots.slot < :concurrency::INTEGER AND NOT (EXISTS
+    (SELECT jobs.seq
+FROM jobs
+WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL))
+    ORDER BY slots.slot
+ LIMIT :limit::BIGINT + 0 + (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = :queue::VARCHAR AND jobs.slot >= :concurrency::INTEGER AND jobs.state = 'processing' AND jobs.slot IS
+    NOT NULL) FOR UPDATE SKIP LOCKED;
+
+-- name: taken_slots :many
+-- Of these slots of the queue, and of those beyond its concurrency, the ones in which jobs run.
+SELECT jobs.slot
+FROM jobs
+WHERE jobs.queue = :queue::VARCHAR AND (jobs.slot = ANY (:slots::INTEGER[]) OR jobs.slot >= :concurrency::INTEGER) AND
+    jobs.state = 'processing' AND jobs.slot IS NOT NULL;
+
+-- name: free_starts :many
+-- Up to `limit` starts of a queue that may be used at that moment, locked.
+SELECT slots.slot
+FROM slots
+WHERE slots.queue = :queue::VARCHAR AND slots.kind = 'start' AND slots.free_at <= :now::BIGINT ORDER BY slots.free_at
+ LIMIT :limit::BIGINT + 0 FOR UPDATE SKIP LOCKED;
+
+-- name: use_starts :run
+-- Those starts of the queue are used: they are free again after its rate's period.
+UPDATE slots SET free_at=((SELECT queues.rate_period AS rate_period
+FROM queues
+WHERE queues.name = :queue::VARCHAR) + :now::BIGINT) WHERE slots.queue = :queue::VARCHAR AND slots.kind = 'start' AND
+    slots.slot = ANY (:slots::INTEGER[]);
+
+-- name: hold_keys :only
+-- Wait for the locks of these keys, which are held until the transaction ends.
+--
+-- There are 1024, so that no transaction can fill the server's table of locks; in their order, so that two
+-- transactions that need several do not wait for each other.
+SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM
+    unnest(:keys::TEXT[]) AS listed (key) ORDER BY 1) AS locks;
+
+-- name: park :run
+-- These jobs wait until their key is free.
+UPDATE jobs SET waits_for='key' WHERE jobs.seq = ANY (:seqs::BIGINT[]);
+
+-- name: expose :each
+-- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
+-- elsewhere.
+UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
+FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked.key = :key::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority
+    DESC, parked.run_at, parked.seq
+ LIMIT 1) AS anon_1
+FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
+FROM lanes) AS every_lane);
+
+-- name: all_lanes :many
+-- The lanes, but for the one that every job is in of which nobody asks anything.
+SELECT lanes.id, lanes.queue, lanes.needs
+FROM lanes;
+
+-- name: add_lane :run
+-- A lane, numbered by the database, unless it is there.
+INSERT INTO lanes (queue, needs) VALUES (:queue::VARCHAR, :needs::VARCHAR) ON CONFLICT DO NOTHING;
+
+-- name: needs_of :many
+-- What decides about the lanes of these jobs.
+SELECT jobs.seq, jobs.queue, jobs.needs
+FROM jobs
+WHERE jobs.seq = ANY (:seqs::BIGINT[]);
+
+-- name: waiting_elsewhere :many
+-- Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number.
+SELECT jobs.seq, jobs.key
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = :queue::VARCHAR AND jobs.seq > :after::BIGINT AND (jobs.lane
+    NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = :queue::VARCHAR)) ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0;
+
+-- name: move_to_lane :run
+-- These jobs stand in that lane from now on.
+UPDATE jobs SET lane=:lane::INTEGER, waits_for=NULL WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
 -- name: counts :many
 -- The number of jobs in each state.
@@ -311,74 +508,69 @@ FROM attempts
 WHERE attempts.finished_at >= :since::BIGINT GROUP BY attempts.queue;
 
 -- name: claim_jobs :many
--- Due jobs in claim order, taken by a worker, and their attempts, started.
+-- Due jobs in claim order: taken by a worker, and their attempts started, or else the candidates, locked.
 WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
     FOR KEY SHARE
+), served AS MATERIALIZED (
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
+    'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
+    own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
+    (:labels::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT probe.seq
-    FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT jobs.seq FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now::BIGINT
-            AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
-        ORDER BY jobs.run_at, jobs.seq
-        LIMIT 24
-        FOR UPDATE SKIP LOCKED
-    ) AS probe
-    LIMIT :limit::INTEGER
-), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
-    :now::BIGINT,
-        updated_at = :now::BIGINT, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
-    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect
-), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
-)
-SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
-    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
-    AS is_started
-FROM claimed LEFT JOIN started ON job_id = id;
-
--- name: claim_jobs_of_queues :many
--- The same of some queues.
-WITH owner AS (
-    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
-    FOR KEY SHARE
-), due AS MATERIALIZED (
-    SELECT merged.seq
-    FROM unnest(:run_ats::BIGINT[], :seqs::BIGINT[]) WITH ORDINALITY AS start (run_at, seq, rank) CROSS JOIN LATERAL (
-        SELECT probe.seq FROM unnest(:queues::TEXT[]) AS listed (queue) CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue
-                AND jobs.priority = 11 - start.rank AND jobs.run_at <= :now::BIGINT
+    SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS
+    needs_more
+    FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT probe.*, served.concurrency, served.rate_count,
+            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+        FROM served CROSS JOIN LATERAL (
+            SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS
+    seq
+            FROM unnest(:cursor_lanes::INTEGER[], :cursor_priorities::INTEGER[], :cursor_run_ats::BIGINT[],
+    :cursor_seqs::BIGINT[])
+                AS position (lane, priority, run_at, seq)
+            WHERE position.lane = served.id AND position.priority = level.priority
+        ) AS start CROSS JOIN LATERAL (
+            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
+            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+                AND jobs.priority = level.priority AND jobs.run_at <= :now::BIGINT
                 AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
+                AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys::TEXT[]))
             ORDER BY jobs.run_at, jobs.seq
             LIMIT :limit::INTEGER
             FOR UPDATE SKIP LOCKED
-        ) AS probe ORDER BY probe.run_at, probe.seq LIMIT :limit::INTEGER
+        ) AS probe
+        WHERE served.opens_at <= :now::BIGINT AND served.queue <> ALL (:full_queues::TEXT[])
+        ORDER BY probe.run_at, probe.seq LIMIT :limit::INTEGER
     ) AS merged
     LIMIT :limit::INTEGER
 ), claimed AS (
     UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
-    :now::BIGINT,
-        updated_at = :now::BIGINT, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
+    :now::BIGINT, updated_at = :now::BIGINT,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
@@ -389,31 +581,68 @@ WITH owner AS (
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
-    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
-    AS is_started
-FROM claimed LEFT JOIN started ON job_id = id;
+SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout,
+    claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts,
+    claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id,
+    claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect,
+    claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit,
+    claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at,
+    claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text
+    FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq,
+    due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
+    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count,
+    due.is_stray,
+    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
+WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more);
 
 -- name: claim_suspects :many
--- The same of the suspects alone.
+-- The suspects among the candidates, locked.
 WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
     FOR KEY SHARE
+), served AS MATERIALIZED (
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
+    'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
+    own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
+    (:labels::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT seq FROM jobs
-    WHERE suspect AND worker IS NULL AND run_at <= :now::BIGINT AND (:queues::TEXT[] IS NULL OR queue = ANY
-    (:queues::TEXT[]))
-    ORDER BY priority DESC, run_at, seq LIMIT :limit::INTEGER FOR UPDATE SKIP LOCKED
+    SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency,
+    rate_count,
+        served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
+        jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
+            OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
+    FROM jobs JOIN served ON served.id = jobs.lane
+    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= :now::BIGINT AND opens_at <= :now::BIGINT
+        AND served.queue <> ALL (:full_queues::TEXT[]) AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys::TEXT[]))
+    ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT :limit::INTEGER FOR UPDATE OF jobs SKIP LOCKED
 ), claimed AS (
     UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
-    :now::BIGINT,
-        updated_at = :now::BIGINT, finished_at = NULL,
-        attempts = least(attempts, 2147483646) + 1
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner)
+    :now::BIGINT, updated_at = :now::BIGINT,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
@@ -424,32 +653,112 @@ WITH owner AS (
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
+SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout,
+    claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts,
+    claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id,
+    claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect,
+    claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit,
+    claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at,
+    claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text
+    FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq,
+    due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
+    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count,
+    due.is_stray,
+    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
+WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more);
+
+-- name: take_chosen :many
+-- The chosen of the candidates, taken by a worker, and their attempts, started.
+WITH owner AS (
+    SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
+    FOR KEY SHARE
+), claimed AS (
+    UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
+    :now::BIGINT, updated_at = :now::BIGINT,
+        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = chosen.slot
+    FROM unnest(:seqs::BIGINT[], :slots::INTEGER[]) AS chosen (chosen_seq, slot)
+    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
+    RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+), started AS (
+    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+    SELECT id, attempts, queue, worker,
+        host,
+        lease_id, started_at,
+        started_at - greatest(run_at, -30610224000000000),
+        false
+    FROM claimed CROSS JOIN owner
+    ON CONFLICT DO NOTHING RETURNING job_id
+), used AS (
+    UPDATE slots SET free_at = :now::BIGINT + rate_period
+    FROM unnest(:start_queues::TEXT[], :starts::INTEGER[]) AS chosen (of_queue, start) JOIN queues ON name = of_queue
+    WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
+)
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_object_agg(key, value)::text FROM config) AS settings, job_id IS NOT NULL
-    AS is_started
-FROM claimed LEFT JOIN started ON job_id = id;
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_agg(json_build_array(queue, key,
+    value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started FROM claimed LEFT JOIN started ON job_id =
+    id;
+
+-- name: running_with_keys :many
+-- The number of jobs that run with each of these keys.
+SELECT listed.key, (
+    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS running
+FROM unnest(:keys::TEXT[]) AS listed (key);
 
 -- name: first_due :only
--- The earliest `run_at` of waiting jobs, and that of suspects.
-SELECT min(earliest.run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs WHERE suspect AND worker IS NULL AND (:queues::TEXT[] IS NULL OR queue = ANY
-    (:queues::TEXT[]))
-) AS suspect_run_at
-FROM (
-    SELECT (
+-- The earliest moment at which a waiting job may start, and that of suspects.
+WITH served AS MATERIALIZED (
+    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
+    'start'
+        ) END,
+        CASE WHEN concurrency <= (
+            SELECT count(*) FROM jobs
+            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        ) THEN 9223372036854775807 ELSE 0 END
+    ) AS opens_at
+    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
+    own
+        ON own.name = lane.queue
+    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
+    (:labels::TEXT[]))
+)
+SELECT (
+    SELECT min(greatest(earliest.run_at, served.opens_at))
+    FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
         SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.priority = level.priority AND NOT jobs.suspect
+        WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+            AND jobs.priority = level.priority AND NOT jobs.suspect
         ORDER BY jobs.run_at LIMIT 1
-    ) AS run_at FROM generate_series(1, 10) AS level (priority) WHERE :queues::TEXT[] IS NULL
-    UNION ALL
-    SELECT (
-        SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = listed.queue AND jobs.priority = level.priority
-            AND NOT jobs.suspect
-        ORDER BY jobs.run_at LIMIT 1
-    ) AS run_at FROM generate_series(1, 10) AS level (priority) CROSS JOIN unnest(:queues::TEXT[]) AS listed (queue)
-) AS earliest;
+    ) AS earliest
+    WHERE served.opens_at < 9223372036854775807
+) AS run_at, (
+    SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
+    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
+) AS suspect_run_at;
+
+-- name: first_suspects :many
+-- The earliest `run_at` of the suspects that wait in each lane.
+SELECT jobs.lane, min(jobs.run_at) AS run_at
+FROM jobs
+WHERE suspect AND jobs.worker IS NULL AND jobs.waits_for IS NULL GROUP BY jobs.lane;
 
 -- name: forget_start :run
 -- The attempt that a claim has started of the job of that number.
@@ -462,7 +771,9 @@ WHERE jobs.seq = :seq::BIGINT) AND attempts.lease_id = :lease_id::VARCHAR;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = :worker::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq;
 
@@ -473,7 +784,9 @@ WHERE jobs.worker = :worker::VARCHAR AND jobs.state = 'processing' ORDER BY jobs
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = ANY (:ids::TEXT[]) AND jobs.cancel_requested_at IS NOT NULL;
 
@@ -482,7 +795,9 @@ WHERE jobs.id = ANY (:ids::TEXT[]) AND jobs.cancel_requested_at IS NOT NULL;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = ANY (:ids::TEXT[]) FOR UPDATE;
 
@@ -490,11 +805,13 @@ WHERE jobs.id = ANY (:ids::TEXT[]) FOR UPDATE;
 -- Store locked jobs as the ends of their attempts have made them.
 UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
-    last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
+    last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL,
+    lease_id = NULL
 FROM unnest(
     :id::TEXT[], :state::TEXT[], :run_at::BIGINT[], :updated_at::BIGINT[], :failures::INTEGER[], :losses::INTEGER[],
-    :finished_at::BIGINT[], :exit_code::INTEGER[], :last_error::TEXT[], :suspect::BOOLEAN[]
-) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
+    :finished_at::BIGINT[], :exit_code::INTEGER[], :last_error::TEXT[], :suspect::BOOLEAN[], :unique_held::TEXT[]
+) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect,
+    unique_held)
 WHERE jobs.id = ended.id;
 
 -- name: end_attempt :each
@@ -534,7 +851,9 @@ WHERE workers.id = :worker::VARCHAR AND workers.state IN ('running', 'stopping')
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = :worker::VARCHAR AND jobs.state = 'processing' ORDER BY jobs.seq FOR UPDATE SKIP LOCKED;
 
@@ -555,10 +874,10 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 -- name: add_worker :each
 -- Workers, with their leases.
 INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,
-    state, started_at, renewed_at, lease_expires_at, ended_at) VALUES (:id::VARCHAR, :host::VARCHAR, :machine::VARCHAR,
-    :pid::INTEGER, :pid_started::BIGINT, :supervisor_pid::INTEGER, :supervisor_started::BIGINT, :queues::VARCHAR,
-    :concurrency::INTEGER, :state::VARCHAR, :started_at::BIGINT, :renewed_at::BIGINT, :lease_expires_at::BIGINT,
-    :ended_at::BIGINT);
+    state, started_at, renewed_at, lease_expires_at, ended_at, labels) VALUES (:id::VARCHAR, :host::VARCHAR,
+    :machine::VARCHAR, :pid::INTEGER, :pid_started::BIGINT, :supervisor_pid::INTEGER, :supervisor_started::BIGINT,
+    :queues::VARCHAR, :concurrency::INTEGER, :state::VARCHAR, :started_at::BIGINT, :renewed_at::BIGINT,
+    :lease_expires_at::BIGINT, :ended_at::BIGINT, :labels::VARCHAR);
 
 -- name: delete_ended_workers :run
 -- Those that ended before a moment.
@@ -583,7 +902,7 @@ UPDATE workers SET state=:state::VARCHAR, renewed_at=:renewed_at::BIGINT, lease_
 -- Those that run or stop, with the number of jobs that each holds, in order of their start.
 SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
     workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -593,7 +912,7 @@ WHERE workers.state IN ('running', 'stopping') ORDER BY workers.started_at, work
 -- Of the live ones, those whose lease has run out at a moment, or ends beyond another, and all on a machine.
 SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
     workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -604,7 +923,7 @@ WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= 
 -- Those on a machine that were stopped or given up.
 SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
     workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -613,16 +932,16 @@ WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = :mach
 
 -- name: settings :many
 -- All that were set.
-SELECT config.key, config.value
+SELECT config.queue, config.key, config.value
 FROM config;
 
 -- name: add_setting :each
 -- Settings that were not set.
-INSERT INTO config (key, value) VALUES (:key::VARCHAR, :value::VARCHAR);
+INSERT INTO config (queue, key, value) VALUES (:queue::VARCHAR, :key::VARCHAR, :value::VARCHAR);
 
 -- name: clear_setting :run
 -- Back to the default.
-DELETE FROM config WHERE config.key = :key::VARCHAR;
+DELETE FROM config WHERE config.queue = :queue::VARCHAR AND config.key = :key::VARCHAR;
 
 -- name: clear_settings :run
 -- All of them.

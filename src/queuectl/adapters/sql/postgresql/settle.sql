@@ -2,8 +2,9 @@
 -- What the ends of their attempts have made of jobs that are locked: a statement for all of them.
 UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
     losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
-    last_error = ended.last_error, suspect = ended.suspect, worker = NULL, lease_id = NULL
+    last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL, lease_id = NULL
 FROM unnest(
-    :id, :state, :run_at, :updated_at, :failures, :losses, :finished_at, :exit_code, :last_error, :suspect
-) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
+    :id, :state, :run_at, :updated_at, :failures, :losses, :finished_at, :exit_code, :last_error, :suspect, :unique_held
+) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect,
+    unique_held)
 WHERE jobs.id = ended.id;

@@ -5,7 +5,7 @@ from datetime import timedelta
 from queuectl.adapters.host.clock import now
 from queuectl.adapters.sql.backend import Backend
 from queuectl.adapters.sql.engine.transactions import Database
-from queuectl.adapters.sql.sqlite.claim import claim, store_settled
+from queuectl.adapters.sql.sqlite.claim import SqliteClaiming
 from queuectl.adapters.sql.sqlite.connection import path_of, sqlite_dialect
 from queuectl.adapters.sql.sqlite.notify import SqliteListen, SqliteNotify
 from queuectl.adapters.sql.sqlite.scratch import SqliteScratch
@@ -25,6 +25,5 @@ def backend(url: str, *, patience: timedelta) -> Backend:
         notify=SqliteNotify(path),
         listen=SqliteListen(path),
         scratch=lambda: SqliteScratch(path),
-        claim=claim,
-        store_settled=store_settled,
+        claiming=SqliteClaiming(),
     )

@@ -1,52 +1,113 @@
 """Claims on SQLite, whose calls are no trips: small probes in a loop. The statements are in `claim.sql`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
+from queuectl.adapters.host.clock import EPOCH, MICROSECOND, microseconds
+from queuectl.adapters.sql.backend import Due, Found, Taken
 from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.queries import first_run_at, first_suspects, served_lanes
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.rows import changed
 from queuectl.domain.job import PRIORITIES, Job
-from queuectl.domain.worker import Lease
+from queuectl.domain.limits import Candidate, Start
+from queuectl.domain.ports.work import Claim, FirstDue
+
+NEVER = 2**63 - 1
+"""The moment at which a lane opens that only the end of a job opens, or an operator."""
 
 
-def claim(
-    c: Connection, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None
-) -> Sequence[queries.ClaimJobsRow]:
-    """Take up to `limit` due jobs, the first in claim order, and start their attempts."""
-    if suspects:
-        seqs = [row.seq for row in queries.due_suspects(c, now=at, queues=list(queues) or None, limit=limit)]
-    else:
-        seqs = _due(c, queues, limit, at, with_suspects=suspects is None)
-    if not seqs:
-        return []
-    taken = queries.take_jobs(c, now=at, by_worker=lease.worker, by_lease=lease.id, seqs=seqs)
-    started = set(queries.start_attempts(c, seqs=seqs, by_lease=lease.id)) if taken else set()
-    return [queries.ClaimJobsRow(row.job, row.settings, row.job.id in started) for row in taken]
+class SqliteClaiming:
+    """`Claiming` without locks: a transaction that writes is alone."""
+
+    def find(
+        self,
+        c: Connection,
+        claim: Claim,
+        limit: int,
+        *,
+        at_once: bool,
+        busy_keys: Collection[str],  # noqa: ARG002 - there are none
+        full_queues: Collection[str],
+    ) -> Found:
+        """The first due jobs; they are taken at once where none needs more than a free worker."""
+        lanes = served_lanes(c, queues=list(claim.queues) or None, labels=list(claim.labels))
+        now = microseconds(claim.at)
+        separate = {lane.queue for lane in lanes if lane.queue}
+        is_open = {it.id: it for it in lanes if it.is_served and it.opens_at <= now and it.queue not in full_queues}
+        rows = _suspects(c, claim, limit, is_open) if claim.suspects else _due(c, claim, limit, is_open)
+        due = [
+            Due(
+                Candidate(row.seq, row.queue, row.key, row.key_limit),
+                is_open[lane].concurrency,
+                is_open[lane].rate_count is not None,
+                is_stray=not is_open[lane].queue and row.queue in separate,
+            )
+            for lane, row in rows
+        ]
+        needs_more = any(it.candidate.key or it.concurrency or it.is_rated or it.is_stray for it in due)
+        if not due or needs_more or not at_once:
+            return Found(due=due, is_all=len(due) < limit)
+        starts = [Start(it.candidate.seq, it.candidate.queue) for it in due]
+        return Found(taken=self.take(c, claim, starts, claim.at), is_all=len(due) < limit)
+
+    def take(self, c: Connection, claim: Claim, starts: Sequence[Start], at: datetime) -> Sequence[Taken]:
+        """Take the chosen, start their attempts, and use the starts of their queues' rates."""
+        lease, seqs = claim.lease, [it.seq for it in starts]
+        slots = [it.slot for it in starts]
+        taken = queries.take_jobs(c, now=at, by_worker=lease.worker, by_lease=lease.id, seqs=seqs, slots=slots)
+        if not taken:
+            return []
+        started = set(queries.start_attempts(c, seqs=seqs, by_lease=lease.id))
+        for queue in {it.queue for it in starts if it.start is not None}:
+            used = [it.start for it in starts if it.queue == queue]
+            queries.use_starts(c, queue=queue, now=at, slots=used)
+        return [Taken(row.job, row.settings, row.job.id in started) for row in taken]
+
+    def first_due(self, c: Connection, *, queues: Collection[str], labels: Collection[str]) -> FirstDue:
+        """The moments at which the first waiting jobs may start: the same walks."""
+        served = served_lanes(c, queues=list(queues) or None, labels=list(labels))
+        opening = {it.id: it.opens_at for it in served if it.is_served and it.opens_at < NEVER}
+        jobs = [(lane, first_run_at(c, lane=lane)) for lane in opening]
+        suspects = [(row.lane, row.run_at) for row in first_suspects(c)]
+        earliest = (
+            min(
+                (max(run_at, opening[lane]) for lane, run_at in those if run_at is not None and lane in opening),
+                default=None,
+            )
+            for those in (jobs, suspects)
+        )
+        return FirstDue(*(None if it is None else EPOCH + it * MICROSECOND for it in earliest))
+
+    def hold_keys(self, c: Connection, keys: Collection[str]) -> None:
+        """Nothing: the transaction holds them all."""
+
+    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
+        """Store what the ends of their attempts have made of these jobs."""
+        queries.store_job(c, changed(jobs))
 
 
-def _due(c: Connection, queues: Collection[str], limit: int, at: datetime, *, with_suspects: bool) -> list[int]:
-    """The numbers of the first due jobs: of one priority after the other, until there are enough."""
-    found: list[int] = []
+def _due(c: Connection, claim: Claim, limit: int, lanes: Collection[int]) -> Iterator[tuple[int, queries.DueJobsRow]]:
+    """The first due jobs with their lanes: of one priority after the other, until there are enough."""
+    left = limit
     for priority in PRIORITIES:
-        missing = limit - len(found)
-        if not queues:
-            rows = queries.due_jobs(c, priority=priority, now=at, with_suspects=with_suspects, limit=missing)
-            found += [row.seq for row in rows]
-        else:
-            probes = [
-                queries.due_jobs_in_queue(
-                    c, queue=queue, priority=priority, now=at, with_suspects=with_suspects, limit=missing
-                )
-                for queue in queues
-            ]
-            merged = sorted((row.run_at, row.seq) for rows in probes for row in rows)
-            found += [seq for _, seq in merged[:missing]]
-        if len(found) == limit:
-            break
-    return found
+        found = [
+            (lane, row)
+            for lane in lanes
+            for row in queries.due_jobs(
+                c, lane=lane, priority=priority, now=claim.at, with_suspects=claim.suspects is None, limit=left
+            )
+        ]
+        if len(lanes) > 1:
+            found.sort(key=lambda it: (it[1].run_at, it[1].seq))
+        yield from found[:left]
+        left -= len(found[:left])
+        if not left:
+            return
 
 
-def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
-    """Store what the ends of their attempts have made of these jobs."""
-    queries.store_job(c, changed(jobs))
+def _suspects(
+    c: Connection, claim: Claim, limit: int, lanes: Collection[int]
+) -> Iterator[tuple[int, queries.DueSuspectsRow]]:
+    for row in queries.due_suspects(c, now=claim.at, lanes=list(lanes), limit=limit):
+        yield row.lane, row

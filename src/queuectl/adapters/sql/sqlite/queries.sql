@@ -1,9 +1,17 @@
 -- Made by `make sql`, to be read: every statement that queuectl has Sqlite run.
 
+CREATE TABLE batches (
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    PRIMARY KEY (name)
+);
+
 CREATE TABLE config (
+    queue TEXT DEFAULT '' NOT NULL,
     "key" TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY ("key")
+    PRIMARY KEY (queue, "key")
 );
 
 CREATE TABLE jobs (
@@ -32,7 +40,51 @@ CREATE TABLE jobs (
     cancel_requested_at BIGINT,
     cancel_requested_by TEXT,
     suspect BOOLEAN DEFAULT 0 NOT NULL,
+    stdin TEXT,
+    tags TEXT DEFAULT '[]' NOT NULL,
+    needs TEXT DEFAULT '[]' NOT NULL,
+    lane INTEGER DEFAULT '0' NOT NULL,
+    slot INTEGER,
+    "key" TEXT,
+    key_limit INTEGER,
+    waits_for TEXT,
+    unique_key TEXT,
+    unique_until TEXT,
+    unique_held TEXT,
+    unique_expires_at BIGINT,
+    batch TEXT,
+    blockers INTEGER DEFAULT '0' NOT NULL,
+    has_dependents BOOLEAN DEFAULT 0 NOT NULL,
     UNIQUE (id)
+);
+
+CREATE TABLE lanes (
+    id INTEGER NOT NULL,
+    queue TEXT NOT NULL,
+    needs TEXT NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (queue, needs)
+);
+
+CREATE TABLE queues (
+    name TEXT NOT NULL,
+    concurrency INTEGER,
+    rate_count INTEGER,
+    rate_period BIGINT,
+    reserved BOOLEAN DEFAULT 0 NOT NULL,
+    paused_at BIGINT,
+    paused_until BIGINT,
+    paused_by TEXT,
+    pause_reason TEXT,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE slots (
+    queue TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    free_at BIGINT NOT NULL,
+    PRIMARY KEY (queue, kind, slot)
 );
 
 CREATE TABLE workers (
@@ -50,6 +102,7 @@ CREATE TABLE workers (
     renewed_at BIGINT NOT NULL,
     lease_expires_at BIGINT NOT NULL,
     ended_at BIGINT,
+    labels TEXT DEFAULT '[]' NOT NULL,
     PRIMARY KEY (id)
 );
 
@@ -75,32 +128,70 @@ CREATE TABLE attempts (
     FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
 );
 
+CREATE TABLE dependencies (
+    child BIGINT NOT NULL,
+    parent TEXT NOT NULL,
+    met_by TEXT NOT NULL,
+    PRIMARY KEY (child, parent),
+    FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
+);
+
+CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    PRIMARY KEY (tag, seq),
+    FOREIGN KEY(seq) REFERENCES jobs (seq) ON DELETE CASCADE
+);
+
 CREATE INDEX attempts_ended ON attempts (finished_at);
+
+CREATE INDEX dependencies_of ON dependencies (parent);
 
 CREATE INDEX jobs_by_state ON jobs (state, seq);
 
-CREATE INDEX jobs_due ON jobs (priority, run_at, seq) WHERE state IN ('pending', 'failed');
-
-CREATE INDEX jobs_due_in_queue ON jobs (queue, priority, run_at, seq) WHERE state IN ('pending', 'failed');
+CREATE INDEX jobs_due ON jobs (lane, priority, run_at, seq) WHERE state IN ('pending', 'failed') AND waits_for IS NULL;
 
 CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL;
 
+CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL;
+
+CREATE INDEX jobs_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit > 1;
+
+CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
+
+CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit = 1;
+
+CREATE INDEX jobs_parked ON jobs ("key", lane, priority DESC, run_at, seq) WHERE waits_for = 'key';
+
 CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect;
+
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL;
+
+CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled');
+
+CREATE INDEX slots_free ON slots (queue, free_at) WHERE kind = 'start';
+
+CREATE INDEX tags_of ON tags (seq);
 
 -- name: add_jobs :load
 -- New jobs, which nobody holds and whose numbers are counted on.
 INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect) VALUES (:id, :command, :queue, :priority, :max_retries, :timeout, :run_at,
-    :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at, :finished_at, :exit_code,
-    :last_error, :cancel_requested_at, :cancel_requested_by, :suspect);
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, "key", key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (:id, :command, :queue, :priority,
+    :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses,
+    :started_at, :finished_at, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect, :stdin,
+    :tags, :needs, :lane, :slot, :key, :key_limit, :waits_for, :unique_key, :unique_until, :unique_held,
+    :unique_expires_at, :batch, :blockers, :has_dependents);
 
 -- name: job :one
 -- The job.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = :job_id;
 
@@ -109,7 +200,9 @@ WHERE jobs.id = :job_id;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id = :job_id;
 
@@ -118,7 +211,9 @@ WHERE jobs.id = :job_id;
 UPDATE jobs SET run_at=:run_at, updated_at=:updated_at, state=:state, attempts=:attempts, failures=:failures,
     losses=:losses, started_at=:started_at, finished_at=:finished_at, worker=:worker, lease_id=:lease_id,
     exit_code=:exit_code, last_error=:last_error, cancel_requested_at=:cancel_requested_at,
-    cancel_requested_by=:cancel_requested_by, suspect=:suspect WHERE jobs.id = :job_id;
+    cancel_requested_by=:cancel_requested_by, suspect=:suspect, slot=:slot, waits_for=:waits_for,
+    unique_held=:unique_held, unique_expires_at=:unique_expires_at, blockers=:blockers, has_dependents=:has_dependents
+    WHERE jobs.id = :job_id;
 
 -- name: delete_job :run
 -- The job, and with it its attempts.
@@ -146,7 +241,9 @@ WHERE jobs.id IN (SELECT value FROM json_each(:ids));
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0;
@@ -156,7 +253,9 @@ WHERE jobs.state = 'dead' AND jobs.updated_at <= :until ORDER BY jobs.seq
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs;
 
 -- name: state_is :piece
@@ -205,7 +304,9 @@ FROM jobs;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0;
@@ -230,9 +331,12 @@ WHERE jobs.seq = :seq;
 -- Jobs as they are in another database.
 INSERT INTO jobs (seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env,
     state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error,
-    cancel_requested_at, cancel_requested_by, suspect) VALUES (:seq, :id, :command, :queue, :priority, :max_retries,
-    :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state, :attempts, :failures, :losses, :started_at,
-    :finished_at, :worker, :lease_id, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect);
+    cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, "key", key_limit, waits_for,
+    unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents) VALUES (:seq, :id,
+    :command, :queue, :priority, :max_retries, :timeout, :run_at, :created_at, :updated_at, :cwd, :env, :state,
+    :attempts, :failures, :losses, :started_at, :finished_at, :worker, :lease_id, :exit_code, :last_error,
+    :cancel_requested_at, :cancel_requested_by, :suspect, :stdin, :tags, :needs, :lane, :slot, :key, :key_limit,
+    :waits_for, :unique_key, :unique_until, :unique_held, :unique_expires_at, :batch, :blockers, :has_dependents);
 
 -- name: copy_attempt :each
 -- Attempts as they are in another database.
@@ -240,6 +344,87 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     exit_code, signal, error, late, output_truncated, output) VALUES (:job_id, :number, :queue, :worker, :host,
     :lease_id, :started_at, :waited, :finished_at, :ran, :outcome, :exit_code, :signal, :error, :late,
     :output_truncated, :output);
+
+-- name: free_slots :many
+-- Up to `limit` slots of a queue in which no job runs, locked.
+--
+-- And one more for each job that runs beyond the concurrency: each takes one away, so that two claims at once cannot
+-- pass it either.
+SELECT slots.slot
+FROM slots
+WHERE slots.queue = :queue AND slots.kind = 'run' AND slots.slot < :concurrency AND NOT (EXISTS (SELECT jobs.seq
+FROM jobs
+WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL))
+    ORDER BY slots.slot
+ LIMIT :limit + 0 + (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = :queue AND jobs.slot >= :concurrency AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) OFFSET
+    0;
+
+-- name: taken_slots :many
+-- Of these slots of the queue, and of those beyond its concurrency, the ones in which jobs run.
+SELECT jobs.slot
+FROM jobs
+WHERE jobs.queue = :queue AND (jobs.slot IN (SELECT value FROM json_each(:slots)) OR jobs.slot >= :concurrency) AND
+    jobs.state = 'processing' AND jobs.slot IS NOT NULL;
+
+-- name: free_starts :many
+-- Up to `limit` starts of a queue that may be used at that moment, locked.
+SELECT slots.slot
+FROM slots
+WHERE slots.queue = :queue AND slots.kind = 'start' AND slots.free_at <= :now ORDER BY slots.free_at
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: use_starts :run
+-- Those starts of the queue are used: they are free again after its rate's period.
+UPDATE slots SET free_at=((SELECT queues.rate_period AS rate_period
+FROM queues
+WHERE queues.name = :queue) + :now) WHERE slots.queue = :queue AND slots.kind = 'start' AND slots.slot IN (SELECT value
+    FROM json_each(:slots));
+
+-- name: park :run
+-- These jobs wait until their key is free.
+UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: expose :each
+-- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
+-- elsewhere.
+UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
+FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = :key AND parked.lane = every_lane.id ORDER BY parked.priority DESC,
+    parked.run_at, parked.seq
+ LIMIT 1 OFFSET 0) AS anon_1
+FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
+FROM lanes) AS every_lane);
+
+-- name: all_lanes :many
+-- The lanes, but for the one that every job is in of which nobody asks anything.
+SELECT lanes.id, lanes.queue, lanes.needs
+FROM lanes;
+
+-- name: add_lane :run
+-- A lane, numbered by the database, unless it is there.
+INSERT INTO lanes (queue, needs) VALUES (:queue, :needs) ON CONFLICT DO NOTHING;
+
+-- name: needs_of :many
+-- What decides about the lanes of these jobs.
+SELECT jobs.seq, jobs.queue, jobs.needs
+FROM jobs
+WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: waiting_elsewhere :many
+-- Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number.
+SELECT jobs.seq, jobs."key"
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = :queue AND jobs.seq > :after AND (jobs.lane NOT IN (SELECT
+    lanes.id
+FROM lanes
+WHERE lanes.queue = :queue)) ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: move_to_lane :run
+-- These jobs stand in that lane from now on.
+UPDATE jobs SET lane=:lane, waits_for=NULL WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: counts :many
 -- The number of jobs in each state.
@@ -302,38 +487,56 @@ SELECT attempts.queue AS name, count(*) FILTER (WHERE attempts.outcome IN ('succ
 FROM attempts
 WHERE attempts.finished_at >= :since GROUP BY attempts.queue;
 
--- name: due_jobs :many
--- Due jobs of one priority, in order.
-SELECT seq, run_at FROM jobs
-WHERE state IN ('pending', 'failed')
-    AND priority = :priority AND run_at <= :now AND (:with_suspects OR NOT suspect)
-ORDER BY run_at, seq LIMIT :limit + 0;
+-- name: served_lanes :many
+-- The lanes, and which of them a worker serves, from when on.
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, max(
+    CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+    CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+    CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+        SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+    ) END,
+    CASE WHEN own.concurrency <= (
+        SELECT count(*) FROM jobs WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+    ) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at,
+    CASE WHEN :queues IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue IN (SELECT value FROM json_each(:queues))
+    END
+        AND NOT EXISTS (
+            SELECT 1 FROM json_each(lane.needs) AS need WHERE need.value NOT IN (SELECT value FROM json_each(:labels))
+        ) AS is_served
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = '';
 
--- name: due_jobs_in_queue :many
--- The same of one queue.
-SELECT seq, run_at FROM jobs
-WHERE state IN ('pending', 'failed')
-    AND queue = :queue AND priority = :priority AND run_at <= :now AND (:with_suspects OR NOT suspect)
+-- name: due_jobs :many
+-- Due jobs of a lane and a priority, in order.
+SELECT seq, run_at, queue, "key", key_limit FROM jobs
+WHERE state IN ('pending', 'failed') AND waits_for IS NULL
+    AND lane = :lane AND priority = :priority AND run_at <= :now AND (:with_suspects OR NOT suspect)
 ORDER BY run_at, seq LIMIT :limit + 0;
 
 -- name: due_suspects :many
 -- Due suspects, in order.
-SELECT seq, run_at FROM jobs
-WHERE suspect AND worker IS NULL AND run_at <= :now
-    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+SELECT lane, seq, run_at, queue, "key", key_limit FROM jobs
+WHERE suspect AND worker IS NULL AND waits_for IS NULL AND run_at <= :now
+    AND lane IN (SELECT value FROM json_each(:lanes))
 ORDER BY priority DESC, run_at, seq LIMIT :limit + 0;
 
 -- name: take_jobs :many
 -- The jobs of these numbers, taken by a worker.
 UPDATE jobs SET state = 'processing', worker = :by_worker, lease_id = :by_lease, started_at = :now,
-    updated_at = :now, finished_at = NULL,
-    attempts = min(attempts, 2147483646) + 1
-WHERE seq IN (SELECT value FROM json_each(:seqs)) AND EXISTS (
+    updated_at = :now, finished_at = NULL, slot = json_extract(:slots, '$[' || chosen."key" || ']'),
+    attempts = min(attempts, 2147483646) + 1,
+    unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+FROM json_each(:seqs) AS chosen
+WHERE seq = chosen.value AND EXISTS (
     SELECT 1 FROM workers WHERE id = :by_worker AND state = 'running' AND lease_expires_at > :now
 )
 RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
-    cancel_requested_by, suspect, (SELECT json_group_object("key", value) FROM config) AS settings;
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_group_array(json_array(queue, "key",
+    value)) FROM config) AS settings;
 
 -- name: start_attempts :many
 -- The ids of the jobs of which an attempt was started.
@@ -343,25 +546,32 @@ FROM jobs JOIN workers ON workers.id = worker
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND lease_id = :by_lease
 ON CONFLICT DO NOTHING RETURNING job_id;
 
--- name: first_due :only
--- The earliest `run_at` of waiting jobs, and that of suspects.
-SELECT min(run_at) AS run_at, (
-    SELECT min(run_at) FROM jobs
-    WHERE suspect AND worker IS NULL AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
-) AS suspect_run_at
+-- name: running_with_keys :many
+-- The number of jobs that run with each of these keys.
+SELECT listed.value AS "key", (
+    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS running
+FROM json_each(:keys) AS listed;
+
+-- name: first_run_at :only
+-- The earliest `run_at` of the jobs that wait in a lane.
+SELECT min(run_at) AS run_at
 FROM (
     SELECT (
         SELECT run_at FROM jobs
-        WHERE state IN ('pending', 'failed') AND priority = level.value AND NOT suspect
+        WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = :lane AND priority = level.value
+            AND NOT suspect
         ORDER BY run_at LIMIT 1
-    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level WHERE :queues IS NULL
-    UNION ALL
-    SELECT (
-        SELECT run_at FROM jobs
-        WHERE state IN ('pending', 'failed') AND queue = listed.value AND priority = level.value AND NOT suspect
-        ORDER BY run_at LIMIT 1
-    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level CROSS JOIN json_each(:queues) AS listed
+    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level
 );
+
+-- name: first_suspects :many
+-- The earliest `run_at` of the suspects that wait in each lane.
+SELECT jobs.lane, min(jobs.run_at) AS run_at
+FROM jobs
+WHERE suspect AND jobs.worker IS NULL AND jobs.waits_for IS NULL GROUP BY jobs.lane;
 
 -- name: forget_start :run
 -- The attempt that a claim has started of the job of that number.
@@ -374,7 +584,9 @@ WHERE jobs.seq = :seq) AND attempts.lease_id = :lease_id;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq;
 
@@ -385,7 +597,9 @@ WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq;
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND jobs.cancel_requested_at IS NOT NULL;
 
@@ -394,7 +608,9 @@ WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND jobs.cancel_requested_a
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.id IN (SELECT value FROM json_each(:ids));
 
@@ -433,7 +649,9 @@ WHERE workers.id = :worker AND workers.state IN ('running', 'stopping');
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.worker = :worker AND jobs.state = 'processing' ORDER BY jobs.seq;
 
@@ -454,9 +672,9 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 -- name: add_worker :each
 -- Workers, with their leases.
 INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,
-    state, started_at, renewed_at, lease_expires_at, ended_at) VALUES (:id, :host, :machine, :pid, :pid_started,
+    state, started_at, renewed_at, lease_expires_at, ended_at, labels) VALUES (:id, :host, :machine, :pid, :pid_started,
     :supervisor_pid, :supervisor_started, :queues, :concurrency, :state, :started_at, :renewed_at, :lease_expires_at,
-    :ended_at);
+    :ended_at, :labels);
 
 -- name: delete_ended_workers :run
 -- Those that ended before a moment.
@@ -481,7 +699,7 @@ UPDATE workers SET state=:state, renewed_at=:renewed_at, lease_expires_at=:lease
 -- Those that run or stop, with the number of jobs that each holds, in order of their start.
 SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
     workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -491,7 +709,7 @@ WHERE workers.state IN ('running', 'stopping') ORDER BY workers.started_at, work
 -- Of the live ones, those whose lease has run out at a moment, or ends beyond another, and all on a machine.
 SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
     workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -502,7 +720,7 @@ WHERE workers.state IN ('running', 'stopping') AND (workers.lease_expires_at <= 
 -- Those on a machine that were stopped or given up.
 SELECT workers.id, workers.host, workers.machine, workers.pid, workers.pid_started, workers.supervisor_pid,
     workers.supervisor_started, workers.queues, workers.concurrency, workers.state, workers.started_at,
-    workers.renewed_at, workers.lease_expires_at, workers.ended_at, (SELECT count(*) AS count_1
+    workers.renewed_at, workers.lease_expires_at, workers.ended_at, workers.labels, (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing') AS jobs
 FROM workers
@@ -511,16 +729,16 @@ WHERE (workers.state NOT IN ('running', 'stopping')) AND workers.machine = :mach
 
 -- name: settings :many
 -- All that were set.
-SELECT config."key", config.value
+SELECT config.queue, config."key", config.value
 FROM config;
 
 -- name: add_setting :each
 -- Settings that were not set.
-INSERT INTO config ("key", value) VALUES (:key, :value);
+INSERT INTO config (queue, "key", value) VALUES (:queue, :key, :value);
 
 -- name: clear_setting :run
 -- Back to the default.
-DELETE FROM config WHERE config."key" = :key;
+DELETE FROM config WHERE config.queue = :queue AND config."key" = :key;
 
 -- name: clear_settings :run
 -- All of them.

@@ -4,6 +4,7 @@ Imported to generate those, not at run time. The locking clauses are PostgreSQL'
 its writers exclude each other anyway. What is not one text on both databases stands in a `.sql` file of each.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -116,13 +117,15 @@ def inserted(table: sa.Table, columns: Iterable[sa.Column[Any]] | None = None) -
     return sa.insert(table).inline().values({it.name: given(it) for it in columns or table.columns})
 
 
-def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], columns: str = "") -> TextClause:
-    """A statement of a file that is written by hand; `{columns}` in it stands for these, `{part}` for a part."""
-    parts = blocks(path, "-- part: ")
+def written(
+    path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], lists: Mapping[str, str] | None = None
+) -> TextClause:
+    """A statement of a file that is written by hand; `{name}` in it stands for that list of columns, or for a part."""
     sql = blocks(path, "-- name: ")[name]
-    for part, code in parts.items():
-        sql = sql.replace(f"{{{part}}}", code)
-    clause = sa.text(sql.replace("{columns}", columns))
+    parts = {**blocks(path, "-- part: "), **(lists or {})}
+    while found := re.search(r"\{(\w+)\}", sql):
+        sql = sql.replace(found[0], parts[found[1]])
+    clause = sa.text(sql)
     used = clause._bindparams
     return clause.bindparams(*(sa.bindparam(key, type_=parameters[key]) for key in used))
 

@@ -20,8 +20,8 @@ from queuectl.adapters.sql.statements import (
 )
 from queuectl.domain.job import Spec, State
 
-FIXED = ("seq", *Spec._fields)
-"""The columns of a job that never change."""
+FIXED = ("seq", "lane", *Spec._fields)
+"""The columns of a job that no transition changes."""
 
 # SQLite prepares a statement anew for each value of a bare LIMIT parameter: ten times what a claim takes otherwise.
 LIMIT = sa.bindparam("limit", type_=sa.BigInteger()) + 0

@@ -49,13 +49,25 @@ CLAIMING: Mapping[str, TypeEngine[Any]] = {
     "by_worker": Words,
     "by_lease": Words,
     "now": Moment,
-    "run_ats": list_of(BigNumber),
-    "seqs": list_of(BigNumber),
     "queues": optional(list_of(Words)),
-    "queue": Words,
+    "labels": list_of(Words),
+    "lane": Number,
+    "lanes": list_of(Number),
     "priority": Number,
     "with_suspects": Flag,
+    "at_once": Flag,
     "limit": Number,
+    "busy_keys": list_of(Words),
+    "full_queues": list_of(Words),
+    "cursor_lanes": list_of(Number),
+    "cursor_priorities": list_of(Number),
+    "cursor_run_ats": list_of(BigNumber),
+    "cursor_seqs": list_of(BigNumber),
+    "seqs": list_of(BigNumber),
+    "slots": list_of(Number),
+    "start_queues": list_of(Words),
+    "starts": list_of(Number),
+    "keys": list_of(Words),
 }
 
 IS_PROCESSING = jobs.c.state == constant(State.PROCESSING)
@@ -64,71 +76,120 @@ _HELD = sa.select(sa.func.count(type_=Count)).select_from(jobs).where(jobs.c.wor
 HOLDING = _HELD.scalar_subquery()
 
 
-def _claiming(language: str, name: str, *columns: sa.ColumnElement[Any]) -> sa.ClauseElement:
-    names = ", ".join(column.name for column in jobs.columns)
-    return written(FOLDER / language / "claim.sql", name, CLAIMING, names).columns(*columns)
+def _claiming(language: str, name: str, *columns: sa.ColumnElement[Any]) -> dict[str, sa.ClauseElement]:
+    names = [column.name for column in jobs.columns]
+    lists = {
+        "columns": ", ".join(names),
+        "job_columns": ", ".join(f"claimed.{name}" for name in names),
+        "job_columns_of_jobs": ", ".join(f"jobs.{name}" for name in names),
+    }
+    return {language: written(FOLDER / language / "claim.sql", name, CLAIMING, lists).columns(*columns)}
 
 
 def _labelled(name: str, column_type: TypeEngine[Any]) -> sa.ColumnElement[Any]:
     return sa.bindparam(name, type_=column_type).label(name)
 
 
-_CLAIMED = [*jobs.columns, _labelled("settings", SETTINGS), _labelled("is_started", Flag)]
+_SETTINGS = _labelled("settings", SETTINGS)
+_IS_STARTED = _labelled("is_started", Flag)
+
+_LIMITS = (_labelled("concurrency", optional(Number)), _labelled("rate_count", optional(Number)))
+
+_FOUND = (
+    *jobs.columns,
+    _SETTINGS,
+    _IS_STARTED,
+    _labelled("is_taken", Flag),
+    _labelled("due_seq", BigNumber),
+    _labelled("due_run_at", BigNumber),
+    _labelled("due_priority", Number),
+    _labelled("due_lane", Number),
+    _labelled("due_queue", Words),
+    _labelled("due_key", optional(Words)),
+    _labelled("due_key_limit", optional(Number)),
+    *_LIMITS,
+    _labelled("is_stray", Flag),
+    _labelled("is_key_locked", Flag),
+)
+
+_DUE = (jobs.c.seq, jobs.c.run_at, jobs.c.queue, jobs.c.key, jobs.c.key_limit)
 
 
 @many
 def claim_jobs() -> Mapping[str, sa.ClauseElement]:
-    """Due jobs in claim order, taken by a worker, and their attempts, started."""
-    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs", *_CLAIMED)}
-
-
-@many
-def claim_jobs_of_queues() -> Mapping[str, sa.ClauseElement]:
-    """The same of some queues."""
-    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_jobs_of_queues", *_CLAIMED)}
+    """Due jobs in claim order: taken by a worker, and their attempts started, or else the candidates, locked."""
+    return _claiming(POSTGRESQL, "claim_jobs", *_FOUND)
 
 
 @many
 def claim_suspects() -> Mapping[str, sa.ClauseElement]:
-    """The same of the suspects alone."""
-    return {POSTGRESQL: _claiming(POSTGRESQL, "claim_suspects", *_CLAIMED)}
+    """The suspects among the candidates, locked."""
+    return _claiming(POSTGRESQL, "claim_suspects", *_FOUND)
+
+
+@many
+def take_chosen() -> Mapping[str, sa.ClauseElement]:
+    """The chosen of the candidates, taken by a worker, and their attempts, started."""
+    return _claiming(POSTGRESQL, "take_chosen", *jobs.columns, _SETTINGS, _IS_STARTED)
+
+
+@many
+def served_lanes() -> Mapping[str, sa.ClauseElement]:
+    """The lanes, and which of them a worker serves, from when on."""
+    columns = (_labelled("id", Number), _labelled("queue", Words), *_LIMITS)
+    return _claiming(SQLITE, "served_lanes", *columns, _labelled("opens_at", BigNumber), _labelled("is_served", Flag))
 
 
 @many
 def due_jobs() -> Mapping[str, sa.ClauseElement]:
-    """Due jobs of one priority, in order."""
-    return {SQLITE: _claiming(SQLITE, "due_jobs", jobs.c.seq, jobs.c.run_at)}
-
-
-@many
-def due_jobs_in_queue() -> Mapping[str, sa.ClauseElement]:
-    """The same of one queue."""
-    return {SQLITE: _claiming(SQLITE, "due_jobs_in_queue", jobs.c.seq, jobs.c.run_at)}
+    """Due jobs of a lane and a priority, in order."""
+    return _claiming(SQLITE, "due_jobs", *_DUE)
 
 
 @many
 def due_suspects() -> Mapping[str, sa.ClauseElement]:
     """Due suspects, in order."""
-    return {SQLITE: _claiming(SQLITE, "due_suspects", jobs.c.seq, jobs.c.run_at)}
+    return _claiming(SQLITE, "due_suspects", jobs.c.lane, *_DUE)
 
 
 @many
 def take_jobs() -> Mapping[str, sa.ClauseElement]:
     """The jobs of these numbers, taken by a worker."""
-    return {SQLITE: _claiming(SQLITE, "take_jobs", *jobs.columns, _labelled("settings", SETTINGS))}
+    return _claiming(SQLITE, "take_jobs", *jobs.columns, _SETTINGS)
 
 
 @many
 def start_attempts() -> Mapping[str, sa.ClauseElement]:
     """The ids of the jobs of which an attempt was started."""
-    return {SQLITE: _claiming(SQLITE, "start_attempts", attempts.c.job_id)}
+    return _claiming(SQLITE, "start_attempts", attempts.c.job_id)
+
+
+@many
+def running_with_keys() -> Mapping[str, sa.ClauseElement]:
+    """The number of jobs that run with each of these keys."""
+    columns = _labelled("key", Words), _labelled("running", Count)
+    return _claiming(SQLITE, "running_with_keys", *columns) | _claiming(POSTGRESQL, "running_with_keys", *columns)
 
 
 @only
 def first_due() -> Mapping[str, sa.ClauseElement]:
-    """The earliest `run_at` of waiting jobs, and that of suspects."""
+    """The earliest moment at which a waiting job may start, and that of suspects."""
     columns = _labelled("run_at", optional(Moment)), _labelled("suspect_run_at", optional(Moment))
-    return {language: _claiming(language, "first_due", *columns) for language in (SQLITE, POSTGRESQL)}
+    return _claiming(POSTGRESQL, "first_due", *columns)
+
+
+@only
+def first_run_at() -> Mapping[str, sa.ClauseElement]:
+    """The earliest `run_at` of the jobs that wait in a lane."""
+    return _claiming(SQLITE, "first_run_at", _labelled("run_at", optional(BigNumber)))
+
+
+@many
+def first_suspects() -> AnySelect:
+    """The earliest `run_at` of the suspects that wait in each lane."""
+    earliest = sa.func.min(sa.type_coerce(jobs.c.run_at, sa.BigInteger), type_=BigNumber).label("run_at")
+    is_waiting = jobs.c.worker.is_(None) & jobs.c.waits_for.is_(None)
+    return sa.select(jobs.c.lane, earliest).where(sa.literal_column("suspect"), is_waiting).group_by(jobs.c.lane)
 
 
 @run

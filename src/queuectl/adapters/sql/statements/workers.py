@@ -79,7 +79,7 @@ def add_setting() -> sa.Insert:
 @run
 def clear_setting() -> sa.Delete:
     """Back to the default."""
-    return sa.delete(config).where(config.c.key == given(config.c.key))
+    return sa.delete(config).where(config.c.queue == given(config.c.queue), config.c.key == given(config.c.key))
 
 
 @run

@@ -87,7 +87,9 @@ class SqlArchive:
             of_attempts.add(page.attempts)
             last = page.last
             seen(len(page.jobs))
-        of_config.add(sorted(self.settings_and_workers()["config"], key=lambda row: str(row["key"])))
+        of_config.add(
+            sorted(self.settings_and_workers()["config"], key=lambda row: (str(row["queue"]), str(row["key"])))
+        )
         return {"jobs": of_jobs.digest(), "attempts": of_attempts.digest(), "config": of_config.digest()}
 
 

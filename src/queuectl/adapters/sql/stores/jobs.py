@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
+from queuectl.adapters.sql.stores.lanes import Lanes
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
@@ -42,7 +43,7 @@ class SqlJobs:
             return stored is not None and stored.created_at == jobs[0].created_at
 
         try:
-            self._database.write(lambda c: queries.add_jobs(c, _by_columns(jobs)), confirm_commit=is_stored)
+            self._database.write(lambda c: queries.add_jobs(c, _by_columns(jobs, Lanes(c))), confirm_commit=is_stored)
         except Duplicate as error:
             ids = [job.id for job in jobs]
             taken = set(self._database.read(lambda c: queries.taken_ids(c, ids=ids)))
@@ -182,10 +183,11 @@ def _askable(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _by_columns(jobs: Sequence[Job]) -> Iterator[queries.AddJobs]:
+def _by_columns(jobs: Sequence[Job], lanes: Lanes) -> Iterator[queries.AddJobs]:
     """Groups of them, by columns: a batch has a hundred thousand, and a row of its own for each takes twice as long."""
     for start in range(0, len(jobs), GROUP):
         group = jobs[start : start + GROUP]
         columns = dict(zip(Job._fields, zip(*group, strict=True), strict=True))
         columns |= zip(Spec._fields, zip(*[job.spec for job in group], strict=True), strict=True)
+        columns["lane"] = tuple([lanes.of(job.queue, job.spec.needs) for job in group])
         yield queries.AddJobs._make(columns[name] for name in queries.AddJobs._fields)

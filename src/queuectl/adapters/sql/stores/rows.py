@@ -103,5 +103,6 @@ def read_worker(row: LiveWorkersRow) -> WorkerRecord:
         started_at=worker.started_at,
         renewed_at=worker.renewed_at,
         lease_expires_at=worker.lease_expires_at,
+        labels=tuple(map(shown, worker.labels)),
         jobs=row.jobs,
     )

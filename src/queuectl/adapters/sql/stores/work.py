@@ -4,18 +4,20 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
-from queuectl.adapters.sql.backend import Claim, StoreSettled
+from queuectl.adapters.sql.backend import Claiming, Taken
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.adapters.sql.stores.claims import claim_due
 from queuectl.adapters.sql.stores.jobs import set_aside
+from queuectl.adapters.sql.stores.lanes import expose, separate
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, filled, read_job, runnable, shown_job, unreadable
 from queuectl.adapters.sql.stores.workers import stored_settings
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
 from queuectl.domain.job import Job, State
-from queuectl.domain.policy import Policy
-from queuectl.domain.ports.work import DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.policy import Policy, StoredSettings
+from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
 from queuectl.domain.worker import Lease, WorkerState
 
 MAX_PLAIN = 1000
@@ -25,25 +27,19 @@ MAX_PLAIN = 1000
 class SqlWork:
     """`Work` in SQL; a method is a transaction."""
 
-    def __init__(
-        self, database: Database, notify: Callable[[], None], *, claim: Claim, store_settled: StoreSettled
-    ) -> None:
+    def __init__(self, database: Database, notify: Callable[[], None], claiming: Claiming) -> None:
         """`notify` tells idle workers, after a commit, that there may be work for them; it must not raise.
 
-        `claim` and `store_settled` are the database's own: see `Backend`.
+        `claiming` has the database's own statements: see `Backend`.
         """
         self._database = database
         self._notify = notify
-        self._claim = claim
-        self._store_settled = store_settled
+        self._own = claiming
+        self._separate: set[str] = set()
 
-    def claim(
-        self, lease: Lease, *, queues: Collection[str], limit: int, at: datetime, suspects: bool | None = None
-    ) -> Sequence[Run]:
-        """Take up to `limit` due jobs in claim order and start an attempt of each under `lease`."""
-        return self.settle_and_claim(
-            (), lambda job, _: job, lease, queues=queues, limit=limit, at=at, suspects=suspects
-        )[1]
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        """Take due jobs that may start, in claim order, and start an attempt of each."""
+        return self.settle_and_claim((), lambda job, _: job, claim)[1]
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""
@@ -55,10 +51,10 @@ class SqlWork:
         asked = self._database.read(lambda c: [shown_job(row) for row in queries.cancel_requests(c, ids=ids)])
         return [job for job in asked if job.lease is not None and job.lease.worker == worker_id]
 
-    def first_due(self, *, queues: Collection[str]) -> FirstDue:
-        """The moments at which the first of the jobs that wait in those queues are due."""
-        first = self._database.read(lambda c: queries.first_due(c, queues=list(queues) or None))
-        return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
+    def first_due(self, *, queues: Collection[str], labels: Collection[str] = ()) -> FirstDue:
+        """The moments at which the first of the jobs that such a worker may claim can start."""
+        self._separate_queues(queues)
+        return self._database.read(lambda c: self._own.first_due(c, queues=queues, labels=labels))
 
     def settle(self, ends: Sequence[AttemptEnd], decide: DecideEnd) -> Sequence[Settled]:
         """Record how each of these attempts ended, in order, and store each job as decided: fenced by the lease.
@@ -73,34 +69,33 @@ class SqlWork:
         return self._settled(ends, decide)
 
     def settle_and_claim(
-        self,
-        ends: Sequence[AttemptEnd],
-        decide: DecideEnd,
-        lease: Lease,
-        *,
-        queues: Collection[str],
-        limit: int,
-        at: datetime,
-        suspects: bool | None = None,
+        self, ends: Sequence[AttemptEnd], decide: DecideEnd, claim: Claim
     ) -> tuple[Sequence[Settled], Sequence[Run]]:
         """`settle`, then `claim`: all in one transaction."""
+        self._separate_queues(claim.queues)
         runs: list[Run] = []
         bad: list[Unrunnable] = []
 
-        def claim(c: Connection) -> None:
-            claimed = self._claim(c, lease, queues=queues, limit=limit, at=at, suspects=suspects)
-            runs[:], bad[:] = _started(c, lease, claimed, at)
+        def claim_more(c: Connection) -> None:
+            runs[:], bad[:] = _started(c, claim, claim_due(c, claim, self._own))
 
         def claimed_before(c: Connection) -> bool:
-            taken = [shown_job(row) for row in queries.held_by(c, worker=lease.worker) if row.lease_id == lease.id]
-            policy = Policy.of(stored_settings(c))
-            runs[:] = [Run(job=job, lease=lease, policy=policy) for job in taken]
+            held = queries.held_by(c, worker=claim.lease.worker)
+            taken = [shown_job(row) for row in held if row.lease_id == claim.lease.id]
+            runs[:] = _runs(taken, claim.lease, stored_settings(c))
             return bool(taken)
 
-        settled = self._settled(ends, decide, claim, claimed_before)
+        settled = self._settled(ends, decide, claim_more, claimed_before)
         for each in bad:
             warn(f"job {each.job.id} is set aside in the dead letter queue: {each.reason}")
         return settled, runs
+
+    def _separate_queues(self, queues: Collection[str]) -> None:
+        """Have lanes for the queues that workers name: at the first time, and then they are there."""
+        for queue in queues:
+            if queue not in self._separate:
+                separate(self._database, queue, self._own.hold_keys)
+                self._separate.add(queue)
 
     def _settled(
         self,
@@ -111,9 +106,10 @@ class SqlWork:
     ) -> Sequence[Settled]:
         """Settle them, and `then` do something more, unless it `was_done`, when the commit was made after all."""
         before: dict[AttemptEnd, Job] = {}  # what was decided, also by a try whose commit was made unknown to us
+        freed: set[str] = set()
 
         def work(c: Connection) -> Sequence[Settled]:
-            settled = self._settle(c, ends, decide, before)
+            settled = self._settle(c, ends, decide, before, freed)
             then(c)
             return settled
 
@@ -127,23 +123,34 @@ class SqlWork:
             # Whatever it is (a text that cannot be encoded, a mistake of ours), it must not cost a job its outcome.
             jobs = ", ".join(end.job_id for end in ends)
             raise ValueRefused(f"how {jobs} ended cannot be written: {type(error).__name__}: {error}") from error
-        if any(it.job is not None and it.job.state is State.PENDING for it in settled):
+        if freed or any(it.job is not None and it.job.state is State.PENDING for it in settled):
             self._notify()
         return settled
 
     def _settle(
-        self, c: Connection, ends: Sequence[AttemptEnd], decide: DecideEnd, before: dict[AttemptEnd, Job]
+        self,
+        c: Connection,
+        ends: Sequence[AttemptEnd],
+        decide: DecideEnd,
+        before: dict[AttemptEnd, Job],
+        freed: set[str],
     ) -> Sequence[Settled]:
-        """The fence: only who holds a job's lease may say how its attempt ended. A job has one only while it runs."""
+        """The fence: only who holds a job's lease may say how its attempt ended. A job has one only while it runs.
+
+        `freed` gets the jobs that have left a slot or a key to others.
+        """
         if not ends:
             return []
+        self._own.hold_keys(c, {end.key for end in ends if end.key is not None})
         rows = _locked(c, [end.job_id for end in ends])
         held = {(row.id, row.lease_id): read_job(row)[0] for row in rows if row.lease_id is not None}
         running = [(end, job) for end in ends if (job := held.pop((end.job_id, end.lease.id), None)) is not None]
         decided = {end: decide(job, end) for end, job in running}
         before.update(decided)
-        self._store_settled(c, list(decided.values()))
+        self._own.store_settled(c, list(decided.values()))
         queries.end_attempt(c, [_ended(end, job) for end, job in running])
+        expose(c, [job.spec.key for _, job in running])
+        freed.update(job.id for _, job in running if job.slot is not None or job.spec.key is not None)
         return [
             Settled(Settlement.RECORDED, decided[end]) if end in decided else _late(c, end, rows, before.get(end))
             for end in ends
@@ -161,13 +168,16 @@ class SqlWork:
         """Take back every job that the worker holds, then mark the worker as lost."""
 
         def work(c: Connection) -> Sequence[Job]:
+            keys = {row.key for row in queries.held_by(c, worker=worker_id) if row.key is not None}
+            self._own.hold_keys(c, keys)
             worker = queries.worker_to_rescue(c, worker=worker_id)
             if worker is None:
                 return []
             is_gone = proved_dead or worker.renewed_at == silent_since
             if worker.lease_expires_at > at and not is_gone:
                 return []
-            held, bad = runnable(queries.held_to_rescue(c, worker=worker_id))
+            rows = [row for row in queries.held_to_rescue(c, worker=worker_id) if row.key is None or row.key in keys]
+            held, bad = runnable(rows)
             # What of it was lost before, it gave back itself within its last lease, or another rescue took.
             since = min(worker.renewed_at, at) - (worker.lease_expires_at - worker.renewed_at)  # the clock may step
             held_one = worker.jobs == len(held) + len(bad) == 1
@@ -177,6 +187,7 @@ class SqlWork:
             rescued += set_aside(c, bad, at)
             befores = [*held, *(each.job for each in bad)]
             queries.end_attempt(c, [_lost(job, before) for job, before in zip(rescued, befores, strict=True)])
+            expose(c, [row.key for row in rows])
             queries.end_worker(c, worker=worker_id, state=WorkerState.LOST, ended_at=at)
             return rescued
 
@@ -193,22 +204,25 @@ def _locked(c: Connection, ids: Sequence[str]) -> Sequence[queries.JobRow]:
     return queries.jobs_to_settle(c, ids=ids)
 
 
-def _started(
-    c: Connection, lease: Lease, claimed: Iterable[queries.ClaimJobsRow], at: datetime
-) -> tuple[Sequence[Run], Sequence[Unrunnable]]:
+def _started(c: Connection, claim: Claim, claimed: Iterable[Taken]) -> tuple[Sequence[Run], Sequence[Unrunnable]]:
     """The runs of jobs just claimed; those that cannot be run are set aside."""
     in_order = sorted(claimed, key=lambda it: (-it.job.priority, it.job.run_at, it.job.seq))
     if not in_order:
         return [], []
     good, bad = runnable(it.job for it in in_order)
     for each in bad:
-        queries.forget_start(c, seq=each.seq, lease_id=lease.id)
+        queries.forget_start(c, seq=each.seq, lease_id=claim.lease.id)
     again = {it.job.id: it.job.seq for it in in_order if not it.is_started}
     reason = unreadable("it has had an attempt of the number that would be the next")
     bad += [Unrunnable(again[job.id], job, reason) for job in good if job.id in again]
-    set_aside(c, bad, at, not_started=1)
-    policy = Policy.of(in_order[0].settings or {})
-    return [Run(job=job, lease=lease, policy=policy) for job in good if job.id not in again], bad
+    set_aside(c, bad, claim.at, not_started=1)
+    expose(c, [each.job.spec.key for each in bad])  # whose locks this claim has
+    started = [job for job in good if job.id not in again]
+    return _runs(started, claim.lease, in_order[0].settings or {}), bad
+
+
+def _runs(jobs: Iterable[Job], lease: Lease, stored: StoredSettings) -> Sequence[Run]:
+    return [Run(job=job, lease=lease, policy=Policy.of_queue(job.queue, stored)) for job in jobs]
 
 
 def _late(c: Connection, end: AttemptEnd, rows: Sequence[queries.JobRow], decided: Job | None) -> Settled:

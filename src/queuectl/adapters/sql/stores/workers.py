@@ -8,7 +8,7 @@ from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores.rows import filled, read_worker
 from queuectl.domain.errors import DatabaseUnavailable
-from queuectl.domain.policy import unreadable_settings
+from queuectl.domain.policy import StoredSettings, unreadable_settings
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
@@ -80,7 +80,7 @@ class SqlConfigRepository:
 
     def stored(self) -> Mapping[str, str]:
         """All keys that were set, with their texts. Tells the log, once each, which of them count as not set."""
-        stored = self._database.read(stored_settings)
+        stored = self._database.read(stored_settings).get("", {})
         for problem in unreadable_settings(stored).values():
             if problem not in self._warned:
                 self._warned.add(problem)
@@ -91,19 +91,22 @@ class SqlConfigRepository:
         """Set one key."""
 
         def work(c: Connection) -> None:
-            queries.clear_setting(c, key=key)
-            queries.add_setting(c, [queries.SettingRow(key=key, value=value)])
+            queries.clear_setting(c, queue="", key=key)
+            queries.add_setting(c, [queries.SettingRow(queue="", key=key, value=value)])
 
         self._database.write(work)
 
     def clear(self, key: str) -> None:
         """Back to the default; no effect when it was not set."""
-        self._database.write(lambda c: queries.clear_setting(c, key=key))
+        self._database.write(lambda c: queries.clear_setting(c, queue="", key=key))
 
 
-def stored_settings(c: Connection) -> dict[str, str]:
-    """All keys of the policy that were set, with their texts."""
-    return {row.key: row.value for row in queries.settings(c)}
+def stored_settings(c: Connection) -> StoredSettings:
+    """All keys of the policy that were set, with their texts, by queue."""
+    found: dict[str, dict[str, str]] = {}
+    for row in queries.settings(c):
+        found.setdefault(row.queue, {})[row.key] = row.value
+    return found
 
 
 def unreadable_rows(database: Database) -> Iterator[Finding]:
@@ -115,7 +118,7 @@ def unreadable_rows(database: Database) -> Iterator[Finding]:
     def work(c: Connection) -> list[Finding]:
         found = [
             Finding(subject="settings", grade=Grade.WARN, message=problem, hint=f"queuectl config set {key} VALUE")
-            for key, problem in unreadable_settings(stored_settings(c)).items()
+            for key, problem in unreadable_settings(stored_settings(c).get("", {})).items()
         ]
         for worker, _ in queries.live_workers(c):
             if worker.unreadable:

@@ -1,0 +1,192 @@
+"""Lanes, the slots and starts of queues with limits, and keys. The claims that go by them are in each `claim.sql`."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from queuectl.adapters.sql.schema import (
+    WAITING,
+    BigNumber,
+    Count,
+    Moment,
+    Number,
+    Words,
+    jobs,
+    lanes,
+    list_of,
+    queues,
+    slots,
+)
+from queuectl.adapters.sql.statements import (
+    POSTGRESQL,
+    SQLITE,
+    AnySelect,
+    among,
+    constant,
+    each,
+    given,
+    many,
+    only,
+    run,
+)
+from queuectl.adapters.sql.statements.jobs import LIMIT
+from queuectl.domain.job import State, WaitsFor
+from queuectl.domain.limits import SlotKind
+
+_IS_RUN = slots.c.kind == constant(SlotKind.RUN)
+_IS_START = slots.c.kind == constant(SlotKind.START)
+_IS_PARKED = jobs.c.waits_for == constant(WaitsFor.KEY)
+IN_SLOT = sa.and_(jobs.c.state == constant(State.PROCESSING), jobs.c.slot.is_not(None))
+
+_QUEUE = sa.bindparam("queue", type_=Words)
+
+
+def _running_above() -> sa.ScalarSelect[int]:
+    """The jobs of the queue that run in slots beyond its concurrency, which was lowered."""
+    above = jobs.c.slot >= sa.bindparam("concurrency", type_=Number)
+    return sa.select(sa.func.count(type_=Count)).where(jobs.c.queue == _QUEUE, above, IN_SLOT).scalar_subquery()
+
+
+@many
+def free_slots() -> AnySelect:
+    """Up to `limit` slots of a queue in which no job runs, locked.
+
+    And one more for each job that runs beyond the concurrency: each takes one away, so that two claims at once cannot
+    pass it either.
+    """
+    taken = sa.select(jobs.c.seq).where(jobs.c.queue == slots.c.queue, jobs.c.slot == slots.c.slot, IN_SLOT).exists()
+    return (
+        sa.select(slots.c.slot)
+        .where(slots.c.queue == _QUEUE, _IS_RUN, slots.c.slot < sa.bindparam("concurrency", type_=Number), ~taken)
+        .order_by(slots.c.slot)
+        .limit(LIMIT + _running_above())
+        .with_for_update(skip_locked=True)
+    )
+
+
+@many
+def taken_slots() -> AnySelect:
+    """Of these slots of the queue, and of those beyond its concurrency, the ones in which jobs run."""
+    above = jobs.c.slot >= sa.bindparam("concurrency", type_=Number)
+    return sa.select(jobs.c.slot).where(jobs.c.queue == _QUEUE, among(jobs.c.slot, "slots", Number) | above, IN_SLOT)
+
+
+@many
+def free_starts() -> AnySelect:
+    """Up to `limit` starts of a queue that may be used at that moment, locked."""
+    return (
+        sa.select(slots.c.slot)
+        .where(slots.c.queue == _QUEUE, _IS_START, slots.c.free_at <= sa.bindparam("now", type_=Moment))
+        .order_by(slots.c.free_at)
+        .limit(LIMIT)
+        .with_for_update(skip_locked=True)
+    )
+
+
+@run
+def use_starts() -> sa.Update:
+    """Those starts of the queue are used: they are free again after its rate's period."""
+    period = sa.select(sa.type_coerce(queues.c.rate_period, sa.BigInteger)).where(queues.c.name == _QUEUE)
+    free_at = period.scalar_subquery() + sa.bindparam("now", type_=Moment)
+    return (
+        sa.update(slots)
+        .where(slots.c.queue == _QUEUE, _IS_START, among(slots.c.slot, "slots", Number))
+        .values(free_at=free_at)
+    )
+
+
+# Keys.
+
+
+@only
+def hold_keys() -> dict[str, sa.ClauseElement]:
+    """Wait for the locks of these keys, which are held until the transaction ends.
+
+    There are 1024, so that no transaction can fill the server's table of locks; in their order, so that two
+    transactions that need several do not wait for each other.
+    """
+    text = sa.text(
+        "SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM ("
+        "SELECT DISTINCT hashtext(key) & 1023 AS lock FROM unnest(:keys) AS listed (key) ORDER BY 1) AS locks"
+    ).bindparams(sa.bindparam("keys", type_=list_of(Words)))
+    return {POSTGRESQL: text.columns(sa.bindparam("total", type_=Count).label("total"))}
+
+
+@run
+def park() -> sa.Update:
+    """These jobs wait until their key is free."""
+    return sa.update(jobs).where(among(jobs.c.seq, "seqs", BigNumber)).values(waits_for=constant(WaitsFor.KEY))
+
+
+@each
+def expose() -> sa.Update:
+    """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
+    elsewhere."""
+    every_lane = sa.union_all(sa.select(sa.literal_column("0").label("id")), sa.select(lanes.c.id)).subquery(
+        "every_lane"
+    )
+    parked = jobs.alias("parked")
+    first = (
+        sa.select(parked.c.seq)
+        .where(
+            parked.c.waits_for == constant(WaitsFor.KEY),
+            parked.c.key == sa.bindparam("key", type_=Words),
+            parked.c.lane == every_lane.c.id,
+        )
+        .order_by(parked.c.priority.desc(), parked.c.run_at, parked.c.seq)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        sa.update(jobs)
+        .where(_IS_PARKED, jobs.c.seq.in_(sa.select(first).select_from(every_lane)))
+        .values(waits_for=None)
+    )
+
+
+# Lanes.
+
+
+@many
+def all_lanes() -> AnySelect:
+    """The lanes, but for the one that every job is in of which nobody asks anything."""
+    return sa.select(lanes)
+
+
+@run
+def add_lane() -> Mapping[str, sa.ClauseElement]:
+    """A lane, numbered by the database, unless it is there."""
+    values = {it.name: given(it) for it in (lanes.c.queue, lanes.c.needs)}
+    return {
+        SQLITE: sqlite.insert(lanes).inline().values(values).on_conflict_do_nothing(),
+        POSTGRESQL: postgresql.insert(lanes).inline().values(values).on_conflict_do_nothing(),
+    }
+
+
+@many
+def needs_of() -> AnySelect:
+    """What decides about the lanes of these jobs."""
+    return sa.select(jobs.c.seq, jobs.c.queue, jobs.c.needs).where(among(jobs.c.seq, "seqs", BigNumber))
+
+
+@many
+def waiting_elsewhere() -> AnySelect:
+    """Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number."""
+    elsewhere = jobs.c.lane.not_in(sa.select(lanes.c.id).where(lanes.c.queue == _QUEUE))
+    return (
+        sa.select(jobs.c.seq, jobs.c.key)
+        .where(WAITING, jobs.c.queue == _QUEUE, jobs.c.seq > sa.bindparam("after", type_=BigNumber), elsewhere)
+        .order_by(jobs.c.seq)
+        .limit(LIMIT)
+    )
+
+
+@run
+def move_to_lane() -> sa.Update:
+    """These jobs stand in that lane from now on."""
+    return (
+        sa.update(jobs)
+        .where(among(jobs.c.seq, "seqs", BigNumber))
+        .values(lane=sa.bindparam("lane", type_=Number), waits_for=None)
+    )

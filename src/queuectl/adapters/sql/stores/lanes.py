@@ -1,0 +1,94 @@
+"""Lanes: a worker chooses between them, as the jobs of one may be claimed by the same workers under the same limits.
+
+Jobs of which nobody asks anything share lane 0, whatever their queue. A queue with limits, a pause, or workers of its
+own has lanes of its own, and so has each set of labels that jobs need. A claim looks only into lanes that are open and
+that its worker serves: so what waits in others costs it nothing.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from queuectl.adapters.sql.engine import queries
+from queuectl.adapters.sql.engine.transactions import Connection, Database
+
+SHARED = 0
+"""The lane of all jobs of which nobody asks anything."""
+
+HoldKeys = Callable[[Connection, Collection[str]], object]
+"""See `Claiming.hold_keys`."""
+
+PIECE = 2000
+"""Jobs that are moved to another lane in a transaction."""
+
+
+class Lanes:
+    """The lanes as a transaction sees them."""
+
+    def __init__(self, c: Connection) -> None:
+        self._c = c
+        self._read()
+
+    def of(self, queue: str, needs: Collection[str]) -> int:
+        """The lane of a job of that queue that needs these labels; it is made if there is none."""
+        place = (queue if queue in self._separate else "", tuple(needs))
+        if place == ("", ()):
+            return SHARED
+        if place not in self._ids:
+            self._add(*place)
+        return self._ids[place]
+
+    def separate(self, queue: str) -> bool:
+        """Give a queue lanes of its own; True if it had none."""
+        is_new = queue not in self._separate
+        if is_new:
+            self._add(queue, ())
+        return is_new
+
+    def _add(self, queue: str, needs: Sequence[str]) -> None:
+        queries.add_lane(self._c, queue=queue, needs=needs)
+        self._read()
+
+    def _read(self) -> None:
+        rows = queries.all_lanes(self._c)
+        self._ids = {(row.queue, tuple(row.needs)): row.id for row in rows}
+        self._separate = {row.queue for row in rows if row.queue}
+
+
+def place_waiting(c: Connection, seqs: Sequence[int]) -> None:
+    """Move these waiting jobs to their lanes. Parked ones are free to be claimed there: a claim parks them again."""
+    lanes = Lanes(c)
+    moved: dict[int, list[int]] = {}
+    for row in queries.needs_of(c, seqs=seqs):
+        moved.setdefault(lanes.of(row.queue, row.needs), []).append(row.seq)
+    for lane, those in moved.items():
+        queries.move_to_lane(c, lane=lane, seqs=those)
+
+
+def separate(database: Database, queue: str, hold_keys: HoldKeys) -> None:
+    """Give a queue lanes of its own, and move its waiting jobs there. Raises DatabaseUnavailable."""
+    database.write(lambda c: Lanes(c).separate(queue))
+    after: int | None = 0
+    while after is not None:
+        after = _move_piece(database, queue, after, hold_keys)
+
+
+def _move_piece(database: Database, queue: str, after: int, hold_keys: HoldKeys) -> int | None:
+    """Move the next jobs after that number; the last one's number, or None: there were none."""
+    found = database.read(lambda c: queries.waiting_elsewhere(c, queue=queue, after=after, limit=PIECE))
+    if not found:
+        return None
+    database.write(lambda c: _moved(c, found, hold_keys))
+    return found[-1].seq
+
+
+def _moved(c: Connection, found: Sequence[queries.WaitingElsewhereRow], hold_keys: HoldKeys) -> None:
+    keys = {row.key for row in found if row.key is not None}
+    hold_keys(c, keys)
+    place_waiting(c, [row.seq for row in found])
+    expose(c, keys)
+
+
+def expose(c: Connection, keys: Iterable[str | None]) -> bool:
+    """Let the next jobs go that are parked for these keys, which are held; True if there are any keys."""
+    freed = [queries.Expose(key=key) for key in sorted({key for key in keys if key is not None})]
+    queries.expose(c, freed)
+    return bool(freed)

@@ -1,0 +1,47 @@
+"""A queue's settings: its limits, whether only workers that name it serve it, and its pause."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from queuectl.domain.limits import Rate
+
+EVERY = ""
+"""The name under which all queues together are paused."""
+
+
+class Pause(NamedTuple):
+    """While a queue is paused, none of its jobs starts; those that run go on. `until` None: until it is resumed."""
+
+    at: datetime
+    by: str
+    until: datetime | None = None
+    reason: str | None = None
+
+    def lasts(self, at: datetime) -> bool:
+        """True if it has not ended at that moment."""
+        return self.until is None or at < self.until
+
+
+class QueueSettings(NamedTuple):
+    """What was set of a queue; of others all is as here: no limits, open to all workers, not paused."""
+
+    name: str
+    concurrency: int | None = None
+    """The jobs of it that run at a time, on all hosts together."""
+    rate: Rate | None = None
+    reserved: bool = False
+    """Only workers that name it serve it."""
+    pause: Pause | None = None
+
+    def is_paused(self, at: datetime) -> bool:
+        """True if none of its jobs may start at that moment."""
+        return self.pause is not None and self.pause.lasts(at)
+
+    def paused(self, pause: Pause) -> "QueueSettings":
+        """The same, paused; one that is paused already keeps the moment since when."""
+        since = self.pause.at if self.pause is not None and self.pause.lasts(pause.at) else pause.at
+        return self._replace(pause=pause._replace(at=since))
+
+    def resumed(self) -> "QueueSettings":
+        """The same, open."""
+        return self._replace(pause=None)
