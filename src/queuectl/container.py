@@ -96,14 +96,16 @@ class Container(containers.DeclarativeContainer):
     listen = backend.provided.listen
     scratch = backend.provided.scratch.call()
 
-    jobs = providers.Singleton(SqlJobs, database, notify)
+    claiming = backend.provided.claiming
+
+    jobs = providers.Singleton(SqlJobs, database, notify, claiming)
     attempts = providers.Singleton(SqlAttempts, database)
     work = _one(
         "adapters.sql.stores.work",
         "SqlWork",
         database,
         notify,
-        claiming=backend.provided.claiming,
+        claiming=claiming,
     )
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)

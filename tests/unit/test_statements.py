@@ -30,5 +30,5 @@ def test_an_older_sqlite_takes_the_values_of_a_group() -> None:
 def test_the_claim_writes_its_condition_as_its_index_does() -> None:
     """SQLite uses a partial index only for a query that repeats its condition word for word."""
     index = next(each for each in generate.schema_script("sqlite") if "INDEX jobs_due " in each)
-    for name in ("due_jobs", "due_jobs_in_queue"):
-        assert f"WHERE {index.partition('WHERE ')[2]}\n" in getattr(queries, f"_{name.upper()}").texts["sqlite"]
+    for query in (queries._DUE_JOBS, queries._FIRST_RUN_AT):
+        assert f"WHERE {index.partition('WHERE ')[2]}" in query.texts["sqlite"]

@@ -46,7 +46,7 @@ class WorkerHarness:
     policy: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.memory = Memory(config=self.policy)
+        self.memory = Memory(settings={"": self.policy})
         self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
         self.work = InMemoryWork(self.memory)
         self.clock = ManualClock(NOON)

@@ -71,6 +71,9 @@ class Claiming(Protocol):
         Before any job is locked: who has a key's lock may wait for one.
         """
 
+    def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
+        """The same of the keys that these jobs have."""
+
     def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
         """Store what has become of locked jobs."""
 

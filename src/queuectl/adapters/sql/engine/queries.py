@@ -1122,6 +1122,22 @@ def hold_keys(c: Connection, *, keys: Sequence[str | None]) -> int:
     return c.fetch_only(_HOLD_KEYS, (_list_of_texts(keys),), _HOLD_KEYS_ROWS)
 
 
+_HOLD_KEYS_OF = Query(
+    'hold_keys_of',
+    {
+        'postgresql': """SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM jobs WHERE id = ANY (%s::TEXT[]) AND key IS NOT NULL ORDER BY 1) AS locks""",
+    },
+)
+
+
+_HOLD_KEYS_OF_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def hold_keys_of(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """Wait for the locks of the keys that these jobs have."""
+    return c.fetch_only(_HOLD_KEYS_OF, (_list_of_texts(ids),), _HOLD_KEYS_OF_ROWS)
+
+
 _PARK = Query(
     'park',
     {
@@ -1232,13 +1248,13 @@ _WAITING_ELSEWHERE = Query(
     {
         'sqlite': """SELECT jobs.seq, jobs."key"
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = ? AND jobs.seq > ? AND (jobs.lane NOT IN (SELECT lanes.id
+WHERE jobs.state = ? AND jobs.seq > ? AND jobs.queue = ? AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = ?)) ORDER BY jobs.seq
  LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.key
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = %s::VARCHAR AND jobs.seq > %s::BIGINT AND (jobs.lane NOT IN (SELECT lanes.id
+WHERE jobs.state = %s::VARCHAR AND jobs.seq > %s::BIGINT AND jobs.queue = %s::VARCHAR AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = %s::VARCHAR)) ORDER BY jobs.seq
  LIMIT %s::BIGINT + 0""",
@@ -1257,9 +1273,9 @@ class WaitingElsewhereRow(NamedTuple):
 _WAITING_ELSEWHERE_ROWS = Rows(WaitingElsewhereRow._make, {'seq': 'number', 'key': 'text'})
 
 
-def waiting_elsewhere(c: Connection, *, queue: str, after: int, limit: int) -> list[WaitingElsewhereRow]:
-    """Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number."""
-    return c.fetch(_WAITING_ELSEWHERE, (queue, after, queue, limit,), _WAITING_ELSEWHERE_ROWS)
+def waiting_elsewhere(c: Connection, *, state: State, after: int, queue: str, limit: int) -> list[WaitingElsewhereRow]:
+    """Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number."""
+    return c.fetch(_WAITING_ELSEWHERE, (_state(state), after, queue, queue, limit,), _WAITING_ELSEWHERE_ROWS)
 
 
 _MOVE_TO_LANE = Query(
@@ -1541,7 +1557,8 @@ _CLAIM_JOBS = Query(
     UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
         unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND %s
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+        AND EXISTS (SELECT FROM owner) AND %s
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
@@ -1627,7 +1644,8 @@ _CLAIM_SUSPECTS = Query(
     UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
         unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND %s
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+        AND EXISTS (SELECT FROM owner) AND %s
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
@@ -1662,10 +1680,9 @@ _TAKE_CHOSEN = Query(
 ), claimed AS (
     UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = chosen.slot
-    FROM unnest(%s::BIGINT[], %s::INTEGER[]) AS chosen (chosen_seq, slot)
-    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
-    RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = (%s::INTEGER[])[array_position(%s::BIGINT[], seq)]
+    WHERE seq = ANY (%s::BIGINT[]) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
@@ -1696,9 +1713,9 @@ class TakeChosenRow(NamedTuple):
 _TAKE_CHOSEN_ROWS = Joined(TakeChosenRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
 
 
-def take_chosen(c: Connection, *, by_worker: str, now: datetime, by_lease: str, seqs: Sequence[int | None], slots: Sequence[int | None], start_queues: Sequence[str | None], starts: Sequence[int | None]) -> list[TakeChosenRow]:
+def take_chosen(c: Connection, *, by_worker: str, now: datetime, by_lease: str, slots: Sequence[int | None], seqs: Sequence[int | None], start_queues: Sequence[str | None], starts: Sequence[int | None]) -> list[TakeChosenRow]:
     """The chosen of the candidates, taken by a worker, and their attempts, started."""
-    return c.fetch(_TAKE_CHOSEN, (by_worker, _moment(now), by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(seqs), _list_of_numbers(slots), _moment(now), _list_of_texts(start_queues), _list_of_numbers(starts),), _TAKE_CHOSEN_ROWS)
+    return c.fetch(_TAKE_CHOSEN, (by_worker, _moment(now), by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(slots), _list_of_numbers(seqs), _list_of_numbers(seqs), _moment(now), _list_of_texts(start_queues), _list_of_numbers(starts),), _TAKE_CHOSEN_ROWS)
 
 
 _SERVED_LANES = Query(

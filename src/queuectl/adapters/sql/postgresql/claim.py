@@ -17,7 +17,7 @@ from typing import Any
 from queuectl.adapters.host.clock import microseconds
 from queuectl.adapters.sql.backend import Due, Found, Taken
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.queries import ClaimJobsRow, first_due
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.lanes import SHARED
 from queuectl.adapters.sql.stores.rows import changed
@@ -127,13 +127,17 @@ class PostgresClaiming:
 
     def first_due(self, c: Connection, *, queues: Collection[str], labels: Collection[str]) -> FirstDue:
         """The moments at which the first waiting jobs may start."""
-        first = first_due(c, queues=list(queues) or None, labels=list(labels))
+        first = queries.first_due(c, queues=list(queues) or None, labels=list(labels))
         return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
 
     def hold_keys(self, c: Connection, keys: Collection[str]) -> None:
         """Wait for the keys' locks."""
         if keys:
             queries.hold_keys(c, keys=sorted(keys))
+
+    def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
+        """Wait for the locks of these jobs' keys."""
+        queries.hold_keys_of(c, ids=job_ids)
 
     def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
         """Store what the ends of their attempts have made of these jobs, by one statement for all."""

@@ -61,7 +61,8 @@ due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.
 -- part: at_once
 claimed AS (
     UPDATE jobs SET {taken}
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due)) -- of an array the planner expects ten: so it asks the primary key
+        AND EXISTS (SELECT FROM owner) AND :at_once
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING {columns}
 ), {started}
@@ -115,10 +116,9 @@ WITH {owner}, {served}, due AS MATERIALIZED (
 -- name: take_chosen
 -- The chosen of the candidates, each in its slot, and the starts of their queues' rates.
 WITH {owner}, claimed AS (
-    UPDATE jobs SET {taken}, slot = chosen.slot
-    FROM unnest(:seqs, :slots) AS chosen (chosen_seq, slot)
-    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
-    RETURNING {job_columns_of_jobs}
+    UPDATE jobs SET {taken}, slot = (:slots)[array_position(:seqs, seq)]
+    WHERE seq = ANY (:seqs) AND EXISTS (SELECT FROM owner)
+    RETURNING {columns}
 ), {started}, used AS (
     UPDATE slots SET free_at = :now + rate_period
     FROM unnest(:start_queues, :starts) AS chosen (of_queue, start) JOIN queues ON name = of_queue

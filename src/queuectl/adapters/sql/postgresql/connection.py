@@ -55,9 +55,6 @@ rescued before, nor, when the network is back after a moment, its lease be renew
 HOLD = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE jobs, attempts, workers, config IN SHARE MODE"
 """A writer waits until the transaction ends, however long the server says nothing."""
 
-PLANNING = {"plan_cache_mode": "force_generic_plan"}
-"""A claim over several lanes is planned once, not each time: that took ten times as long as the claim."""
-
 MEANING = {
     "standard_conforming_strings": "on",
     "bytea_output": "hex",
@@ -71,6 +68,9 @@ MEANING = {
 variables such as PGTZ and PGOPTIONS may set them, and ours prevail."""
 
 LASTING = {
+    # A claim over several lanes is planned once; to plan it each time took ten times as long as the claim. Whoever
+    # looks at jobs asks for one state or another, which need plans of their own.
+    "plan_cache_mode": "force_generic_plan",
     "idle_session_timeout": "0",
     # The server, too, notices in seconds that we have vanished. idle_in_transaction_session_timeout does not count
     # while it waits for the rest of a message, and a host that loses its power meanwhile sends no rest.
@@ -201,7 +201,7 @@ def postgres_dialect(url: str) -> Dialect:
         language="postgresql",
         connect=lambda: cast("Driver", connect(url, response_timeout)),
         # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
-        begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL plan_cache_mode = auto",
         begin_writing="BEGIN ISOLATION LEVEL READ COMMITTED",
         after_begin=lambda driver: cast("TimedConnection", driver).local_settings,
         error=(psycopg.Error, OSError, MemoryError),
@@ -247,7 +247,7 @@ def connect(url: str, response_timeout: ResponseTimeout) -> TimedConnection:
     connection = TimedConnection.connect(make_conninfo(url, **CONNECTION, connect_timeout=timeout), autocommit=True)
     connection.response_timeout = response_timeout
     connection.adapters.register_dumper(list, _ArrayDumper)
-    settings = TIMEOUTS | PLANNING | MEANING
+    settings = TIMEOUTS | MEANING
     settings |= {name: ours for name, (since, ours) in WITHOUT_LIMIT.items() if connection.info.server_version >= since}
     if is_pooled(connection):
         # The next transaction may run in another session, which knows nothing of what was prepared or set in this one.

@@ -401,6 +401,11 @@ WHERE queues.name = :queue::VARCHAR) + :now::BIGINT) WHERE slots.queue = :queue:
 SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM
     unnest(:keys::TEXT[]) AS listed (key) ORDER BY 1) AS locks;
 
+-- name: hold_keys_of :only
+-- Wait for the locks of the keys that these jobs have.
+SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM jobs
+    WHERE id = ANY (:ids::TEXT[]) AND key IS NOT NULL ORDER BY 1) AS locks;
+
 -- name: park :run
 -- These jobs wait until their key is free.
 UPDATE jobs SET waits_for='key' WHERE jobs.seq = ANY (:seqs::BIGINT[]);
@@ -432,11 +437,11 @@ FROM jobs
 WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
 -- name: waiting_elsewhere :many
--- Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number.
+-- Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number.
 SELECT jobs.seq, jobs.key
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = :queue::VARCHAR AND jobs.seq > :after::BIGINT AND (jobs.lane
-    NOT IN (SELECT lanes.id
+WHERE jobs.state = :state::VARCHAR AND jobs.seq > :after::BIGINT AND jobs.queue = :queue::VARCHAR AND (jobs.lane NOT IN
+    (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = :queue::VARCHAR)) ORDER BY jobs.seq
  LIMIT :limit::BIGINT + 0;
@@ -565,7 +570,8 @@ WITH owner AS (
     :now::BIGINT, updated_at = :now::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
         unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+        AND EXISTS (SELECT FROM owner) AND :at_once
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
@@ -637,7 +643,8 @@ WITH owner AS (
     :now::BIGINT, updated_at = :now::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
         unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+        AND EXISTS (SELECT FROM owner) AND :at_once
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
@@ -677,15 +684,13 @@ WITH owner AS (
     UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
     :now::BIGINT, updated_at = :now::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = chosen.slot
-    FROM unnest(:seqs::BIGINT[], :slots::INTEGER[]) AS chosen (chosen_seq, slot)
-    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
-    RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
-    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
-    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
-    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
-    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot =
+    (:slots::INTEGER[])[array_position(:seqs::BIGINT[], seq)]
+    WHERE seq = ANY (:seqs::BIGINT[]) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,

@@ -413,11 +413,10 @@ FROM jobs
 WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: waiting_elsewhere :many
--- Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number.
+-- Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number.
 SELECT jobs.seq, jobs."key"
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = :queue AND jobs.seq > :after AND (jobs.lane NOT IN (SELECT
-    lanes.id
+WHERE jobs.state = :state AND jobs.seq > :after AND jobs.queue = :queue AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = :queue)) ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0;

@@ -81,7 +81,6 @@ def _claiming(language: str, name: str, *columns: sa.ColumnElement[Any]) -> dict
     lists = {
         "columns": ", ".join(names),
         "job_columns": ", ".join(f"claimed.{name}" for name in names),
-        "job_columns_of_jobs": ", ".join(f"jobs.{name}" for name in names),
     }
     return {language: written(FOLDER / language / "claim.sql", name, CLAIMING, lists).columns(*columns)}
 

@@ -4,20 +4,21 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
-from queuectl.adapters.sql.stores.lanes import Lanes
+from queuectl.adapters.sql.stores.lanes import Lanes, expose
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.job import CLAIMABLE, Job, Spec, State, WaitsFor
 from queuectl.domain.ports.jobs import Decide
 
 ALL = 2**63 - 1
 """More rows than there can be."""
 
-GROUP = 40
+GROUP = 25
 """Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
 
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -26,10 +27,14 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 class SqlJobs:
     """`Jobs` in SQL; a method is a transaction."""
 
-    def __init__(self, database: Database, notify: Callable[[], None]) -> None:
-        """`notify` tells idle workers, after a commit, that there may be work for them; it must not raise."""
+    def __init__(self, database: Database, notify: Callable[[], None], claiming: Claiming) -> None:
+        """`notify` tells idle workers, after a commit, that there may be work for them; it must not raise.
+
+        `claiming` has the database's own statements: see `Backend`.
+        """
         self._database = database
         self._notify = notify
+        self._own = claiming
 
     def add(self, new: Iterable[Job]) -> None:
         """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
@@ -43,7 +48,9 @@ class SqlJobs:
             return stored is not None and stored.created_at == jobs[0].created_at
 
         try:
-            self._database.write(lambda c: queries.add_jobs(c, _by_columns(jobs, Lanes(c))), confirm_commit=is_stored)
+            self._database.write(
+                lambda c: queries.add_jobs(c, _by_columns(_parked(jobs), Lanes(c))), confirm_commit=is_stored
+            )
         except Duplicate as error:
             ids = [job.id for job in jobs]
             taken = set(self._database.read(lambda c: queries.taken_ids(c, ids=ids)))
@@ -78,8 +85,12 @@ class SqlJobs:
         """Read, decide and write one job in one transaction. Raises JobNotFound."""
 
         def work(c: Connection) -> Job:
-            decided = decide(_changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))
+            self._own.hold_keys_of(c, [_askable(job_id)])
+            before = _changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id))
+            decided = decide(before)
             queries.store_job(c, changed([decided]))
+            if before.state in CLAIMABLE and decided.state not in CLAIMABLE:
+                expose(c, [before.spec.key])
             return decided
 
         def is_stored(c: Connection, decided: Job) -> bool:
@@ -181,6 +192,22 @@ def _changeable(row: queries.JobRow) -> Job:
 def _askable(said: str) -> str:
     """An id or a queue to look for; where a driver would not take it, one that nothing has either."""
     return said.encode(errors="replace").decode().replace("\0", "?")
+
+
+def _parked(jobs: Sequence[Job]) -> Sequence[Job]:
+    """The same jobs: of each key only as many wait to be claimed as may run, the first in claim order.
+
+    The others wait for these. So no claim has to park them one by one.
+    """
+    exposed: Counter[tuple[str, str, Sequence[str]]] = Counter()
+    waiting: dict[str, Job] = {}
+    keyed = [job for job in jobs if job.spec.key is not None and job.is_due(job.created_at)]
+    for job in sorted(keyed, key=lambda it: it.claim_order):
+        place = str(job.spec.key), job.queue, tuple(job.spec.needs)
+        if exposed[place] >= (job.spec.key_limit or 1):
+            waiting[job.id] = job._replace(waits_for=WaitsFor.KEY)
+        exposed[place] += 1
+    return [waiting.get(job.id, job) for job in jobs] if waiting else jobs
 
 
 def _by_columns(jobs: Sequence[Job], lanes: Lanes) -> Iterator[queries.AddJobs]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.domain.job import CLAIMABLE, State
 
 SHARED = 0
 """The lane of all jobs of which nobody asks anything."""
@@ -36,12 +37,14 @@ class Lanes:
             self._add(*place)
         return self._ids[place]
 
-    def separate(self, queue: str) -> bool:
-        """Give a queue lanes of its own; True if it had none."""
-        is_new = queue not in self._separate
-        if is_new:
+    def are_separate(self, queue: str) -> bool:
+        """True if the queue has lanes of its own."""
+        return queue in self._separate
+
+    def separate(self, queue: str) -> None:
+        """Give a queue lanes of its own."""
+        if not self.are_separate(queue):
             self._add(queue, ())
-        return is_new
 
     def _add(self, queue: str, needs: Sequence[str]) -> None:
         queries.add_lane(self._c, queue=queue, needs=needs)
@@ -64,16 +67,21 @@ def place_waiting(c: Connection, seqs: Sequence[int]) -> None:
 
 
 def separate(database: Database, queue: str, hold_keys: HoldKeys) -> None:
-    """Give a queue lanes of its own, and move its waiting jobs there. Raises DatabaseUnavailable."""
-    database.write(lambda c: Lanes(c).separate(queue))
-    after: int | None = 0
-    while after is not None:
-        after = _move_piece(database, queue, after, hold_keys)
+    """Give a queue lanes of its own, and move its waiting jobs there. Raises DatabaseUnavailable.
+
+    From the first commit on, claims see that it has them.
+    """
+    if not database.read(lambda c: Lanes(c).are_separate(queue)):
+        database.write(lambda c: Lanes(c).separate(queue))
+    for state in CLAIMABLE:
+        after: int | None = 0
+        while after is not None:
+            after = _move_piece(database, queue, state, after, hold_keys)
 
 
-def _move_piece(database: Database, queue: str, after: int, hold_keys: HoldKeys) -> int | None:
+def _move_piece(database: Database, queue: str, state: State, after: int, hold_keys: HoldKeys) -> int | None:
     """Move the next jobs after that number; the last one's number, or None: there were none."""
-    found = database.read(lambda c: queries.waiting_elsewhere(c, queue=queue, after=after, limit=PIECE))
+    found = database.read(lambda c: queries.waiting_elsewhere(c, state=state, after=after, queue=queue, limit=PIECE))
     if not found:
         return None
     database.write(lambda c: _moved(c, found, hold_keys))
