@@ -12,7 +12,7 @@ from typing import Any
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State, WaitsFor
-from queuectl.domain.limits import Candidate, Rate, Room, Start, choose
+from queuectl.domain.limits import Candidate, Rate, Room, Start, choose, parked_behind
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.jobs import Decide
@@ -174,7 +174,7 @@ class InMemoryJobs(InMemory):
         repeated = [job_id for job_id, times in given.items() if times > 1]
         if taken or repeated:
             raise DuplicateJob(taken, repeated=repeated)
-        self._memory.store(new)
+        self._memory.store(parked_behind(new))
 
     def find(self, job_id: str) -> Job:
         return self._memory.found(job_id)

@@ -23,7 +23,7 @@ class Pause(NamedTuple):
 
 
 class QueueSettings(NamedTuple):
-    """What was set of a queue; of others all is as here: no limits, open to all workers, not paused."""
+    """The settings of a queue; one of which nothing was set has these: no limits, open to all workers, not paused."""
 
     name: str
     concurrency: int | None = None

@@ -150,7 +150,7 @@ def test_a_usage_error_loads_the_settings_too_which_know_the_output(line: str) -
 def test_a_command_loads_what_it_asks_the_queue_with_and_nothing_of_a_workers(line: str, tmp_path: Path) -> None:
     loaded_by("init", database=tmp_path / "queue.db")
     loaded = loaded_by(line, database=tmp_path / "queue.db")
-    loaded.assert_within(modules=75, kib=490)
+    loaded.assert_within(modules=84, kib=560)
     assert not {name for name in loaded.ours if name.startswith(("queuectl.adapters.processes", "queuectl.drill"))}
     assert loaded.libraries <= BY_CONTAINER | BY_SETTINGS | {"json"}
 

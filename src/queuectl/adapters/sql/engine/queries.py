@@ -1239,7 +1239,7 @@ _NEEDS_OF_ROWS = Rows(NeedsOfRow._make, {'seq': 'number', 'queue': 'text', 'need
 
 
 def needs_of(c: Connection, *, seqs: Sequence[int | None]) -> list[NeedsOfRow]:
-    """What decides about the lanes of these jobs."""
+    """The queues of these jobs, and the labels that they need: by these they have their lanes."""
     return c.fetch(_NEEDS_OF, (_list_of_numbers(seqs),), _NEEDS_OF_ROWS)
 
 

@@ -431,7 +431,7 @@ FROM lanes;
 INSERT INTO lanes (queue, needs) VALUES (:queue::VARCHAR, :needs::VARCHAR) ON CONFLICT DO NOTHING;
 
 -- name: needs_of :many
--- What decides about the lanes of these jobs.
+-- The queues of these jobs, and the labels that they need: by these they have their lanes.
 SELECT jobs.seq, jobs.queue, jobs.needs
 FROM jobs
 WHERE jobs.seq = ANY (:seqs::BIGINT[]);

@@ -177,7 +177,7 @@ def add_lane() -> Mapping[str, sa.ClauseElement]:
 
 @many
 def needs_of() -> AnySelect:
-    """What decides about the lanes of these jobs."""
+    """The queues of these jobs, and the labels that they need: by these they have their lanes."""
     return sa.select(jobs.c.seq, jobs.c.queue, jobs.c.needs).where(among(jobs.c.seq, "seqs", BigNumber))
 
 

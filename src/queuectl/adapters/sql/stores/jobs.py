@@ -12,7 +12,8 @@ from queuectl.adapters.sql.stores.lanes import Lanes, expose
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import CLAIMABLE, Job, Spec, State, WaitsFor
+from queuectl.domain.job import CLAIMABLE, Job, Spec, State
+from queuectl.domain.limits import parked_behind
 from queuectl.domain.ports.jobs import Decide
 
 ALL = 2**63 - 1
@@ -49,7 +50,7 @@ class SqlJobs:
 
         try:
             self._database.write(
-                lambda c: queries.add_jobs(c, _by_columns(_parked(jobs), Lanes(c))), confirm_commit=is_stored
+                lambda c: queries.add_jobs(c, _by_columns(parked_behind(jobs), Lanes(c))), confirm_commit=is_stored
             )
         except Duplicate as error:
             ids = [job.id for job in jobs]
@@ -192,22 +193,6 @@ def _changeable(row: queries.JobRow) -> Job:
 def _askable(said: str) -> str:
     """An id or a queue to look for; where a driver would not take it, one that nothing has either."""
     return said.encode(errors="replace").decode().replace("\0", "?")
-
-
-def _parked(jobs: Sequence[Job]) -> Sequence[Job]:
-    """The same jobs: of each key only as many wait to be claimed as may run, the first in claim order.
-
-    The others wait for these. So no claim has to park them one by one.
-    """
-    exposed: Counter[tuple[str, str, Sequence[str]]] = Counter()
-    waiting: dict[str, Job] = {}
-    keyed = [job for job in jobs if job.spec.key is not None and job.is_due(job.created_at)]
-    for job in sorted(keyed, key=lambda it: it.claim_order):
-        place = str(job.spec.key), job.queue, tuple(job.spec.needs)
-        if exposed[place] >= (job.spec.key_limit or 1):
-            waiting[job.id] = job._replace(waits_for=WaitsFor.KEY)
-        exposed[place] += 1
-    return [waiting.get(job.id, job) for job in jobs] if waiting else jobs
 
 
 def _by_columns(jobs: Sequence[Job], lanes: Lanes) -> Iterator[queries.AddJobs]:
