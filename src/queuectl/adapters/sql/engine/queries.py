@@ -736,11 +736,11 @@ _OLDEST_DEAD = Query(
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0 FOR UPDATE""",
+LIMIT %s::BIGINT + 0 FOR UPDATE""",
     },
 )
 
@@ -922,11 +922,11 @@ _PAGE_OF_JOBS = Query(
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -943,12 +943,12 @@ _PAGE_OF_ATTEMPTS = Query(
 FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
 FROM jobs
 WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
         'postgresql': """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
 FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
 FROM jobs
 WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+LIMIT %s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
     },
 )
 
@@ -1015,7 +1015,7 @@ FROM slots
 WHERE slots.queue = ? AND slots.kind = 'run' AND slots.slot < ? AND NOT (EXISTS (SELECT jobs.seq
 FROM jobs
 WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL)) ORDER BY slots.slot
- LIMIT ? + 0 + (SELECT count(*) AS count_1
+LIMIT ? + 0 + (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.queue = ? AND jobs.slot >= ? AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) OFFSET 0""",
         'postgresql': """SELECT slots.slot
@@ -1023,7 +1023,7 @@ FROM slots
 WHERE slots.queue = %s::VARCHAR AND slots.kind = 'run' AND slots.slot < %s::INTEGER AND NOT (EXISTS (SELECT jobs.seq
 FROM jobs
 WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL)) ORDER BY slots.slot
- LIMIT %s::BIGINT + 0 + (SELECT count(*) AS count_1
+LIMIT %s::BIGINT + 0 + (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.queue = %s::VARCHAR AND jobs.slot >= %s::INTEGER AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) FOR UPDATE SKIP LOCKED""",
     },
@@ -1068,11 +1068,11 @@ _FREE_STARTS = Query(
         'sqlite': """SELECT slots.slot
 FROM slots
 WHERE slots.queue = ? AND slots.kind = 'start' AND slots.free_at <= ? ORDER BY slots.free_at
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT slots.slot
 FROM slots
 WHERE slots.queue = %s::VARCHAR AND slots.kind = 'start' AND slots.free_at <= %s::BIGINT ORDER BY slots.free_at
- LIMIT %s::BIGINT + 0 FOR UPDATE SKIP LOCKED""",
+LIMIT %s::BIGINT + 0 FOR UPDATE SKIP LOCKED""",
     },
 )
 
@@ -1158,13 +1158,13 @@ _EXPOSE = Query(
         'sqlite': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
 FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
- LIMIT 1 OFFSET 0) AS anon_1
+LIMIT 1 OFFSET 0) AS anon_1
 FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
 FROM lanes) AS every_lane)""",
         'postgresql': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
 FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked.key = %s::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
- LIMIT 1) AS anon_1
+LIMIT 1) AS anon_1
 FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
 FROM lanes) AS every_lane)""",
     },
@@ -1251,13 +1251,13 @@ FROM jobs
 WHERE jobs.state = ? AND jobs.seq > ? AND jobs.queue = ? AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = ?)) ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.key
 FROM jobs
 WHERE jobs.state = %s::VARCHAR AND jobs.seq > %s::BIGINT AND jobs.queue = %s::VARCHAR AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = %s::VARCHAR)) ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1410,14 +1410,14 @@ _RANKED_WAIT = Query(
 FROM (SELECT attempts.waited AS span
 FROM attempts
 WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET ?""",
+LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET ?""",
         'postgresql': """SELECT latest.span
 FROM (SELECT attempts.waited AS span
 FROM attempts
 WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET %s::BIGINT""",
+LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET %s::BIGINT""",
     },
 )
 
@@ -1437,14 +1437,14 @@ _RANKED_RUN = Query(
 FROM (SELECT attempts.ran AS span
 FROM attempts
 WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET ?""",
+LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET ?""",
         'postgresql': """SELECT latest.span
 FROM (SELECT attempts.ran AS span
 FROM attempts
 WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET %s::BIGINT""",
+LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET %s::BIGINT""",
     },
 )
 
@@ -1510,70 +1510,66 @@ _CLAIM_JOBS = Query(
     'claim_jobs',
     {
         'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
-        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
-            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-        ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-        ) THEN 9223372036854775807 ELSE 0 END
-    ) AS opens_at
-    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
-        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''
+WHERE CASE WHEN %s::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS needs_more
-    FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
-        SELECT probe.*, served.concurrency, served.rate_count,
-            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
-        FROM served CROSS JOIN LATERAL (
-            SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
-            FROM unnest(%s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::BIGINT[])
-                AS position (lane, priority, run_at, seq)
-            WHERE position.lane = served.id AND position.priority = level.priority
-        ) AS start CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-                AND jobs.priority = level.priority AND jobs.run_at <= %s::BIGINT
-                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
-                AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
-            ORDER BY jobs.run_at, jobs.seq
-            LIMIT %s::INTEGER
-            FOR UPDATE SKIP LOCKED
-        ) AS probe
-        WHERE served.opens_at <= %s::BIGINT AND served.queue <> ALL (%s::TEXT[])
-        ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
-    ) AS merged
-    LIMIT %s::INTEGER
+SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS needs_more
+FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+SELECT probe.*, concurrency, rate_count, served.queue = ''
+AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+FROM served CROSS JOIN LATERAL (
+SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
+FROM unnest(%s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::BIGINT[])
+AS position (lane, priority, run_at, seq)
+WHERE position.lane = served.id AND position.priority = level.priority
+) AS start CROSS JOIN LATERAL (
+SELECT seq, run_at, priority, lane, queue, key, key_limit FROM jobs
+WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = served.id
+AND priority = level.priority AND run_at <= %s::BIGINT AND (run_at, seq) >= (start.run_at, start.seq)
+AND (%s OR NOT suspect) AND (key IS NULL OR key <> ALL (%s::TEXT[]))
+ORDER BY run_at, seq
+LIMIT %s::INTEGER
+FOR UPDATE SKIP LOCKED
+) AS probe
+WHERE served.opens_at <= %s::BIGINT AND served.queue <> ALL (%s::TEXT[])
+ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
+) AS merged
+LIMIT %s::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
-        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
-        AND EXISTS (SELECT FROM owner) AND %s
-        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
+UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+AND EXISTS (SELECT FROM owner) AND %s
+AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT id, attempts, queue, worker,
+host,
+lease_id, started_at,
+started_at - greatest(run_at, -30610224000000000),
+false
+FROM claimed CROSS JOIN owner
+ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout, claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts, claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id, claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect, claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit, claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at, claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
-    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
+due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT %s OR EXISTS (SELECT FROM due WHERE needs_more)""",
     },
@@ -1597,10 +1593,11 @@ class ClaimJobsRow(NamedTuple):
     concurrency: int | None
     rate_count: int | None
     is_stray: bool
+    needs_more: bool
     is_key_locked: bool
 
 
-_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag', 'is_taken': 'flag', 'due_seq': 'number', 'due_run_at': 'number', 'due_priority': 'number', 'due_lane': 'number', 'due_queue': 'text', 'due_key': 'text', 'due_key_limit': 'number', 'concurrency': 'number', 'rate_count': 'number', 'is_stray': 'flag', 'is_key_locked': 'flag'})
+_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag', 'is_taken': 'flag', 'due_seq': 'number', 'due_run_at': 'number', 'due_priority': 'number', 'due_lane': 'number', 'due_queue': 'text', 'due_key': 'text', 'due_key_limit': 'number', 'concurrency': 'number', 'rate_count': 'number', 'is_stray': 'flag', 'needs_more': 'flag', 'is_key_locked': 'flag'})
 
 
 def claim_jobs(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, labels: Sequence[str | None], cursor_lanes: Sequence[int | None], cursor_priorities: Sequence[int | None], cursor_run_ats: Sequence[int | None], cursor_seqs: Sequence[int | None], with_suspects: bool, busy_keys: Sequence[str | None], limit: int, full_queues: Sequence[str | None], by_lease: str, at_once: bool) -> list[ClaimJobsRow]:
@@ -1612,55 +1609,52 @@ _CLAIM_SUSPECTS = Query(
     'claim_suspects',
     {
         'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
-        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
-            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-        ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-        ) THEN 9223372036854775807 ELSE 0 END
-    ) AS opens_at
-    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
-        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''
+WHERE CASE WHEN %s::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency, rate_count,
-        served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
-        jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
-            OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
-    FROM jobs JOIN served ON served.id = jobs.lane
-    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= %s::BIGINT AND opens_at <= %s::BIGINT
-        AND served.queue <> ALL (%s::TEXT[]) AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
-    ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT %s::INTEGER FOR UPDATE OF jobs SKIP LOCKED
+SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency, rate_count,
+served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
+jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
+OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
+FROM jobs JOIN served ON served.id = jobs.lane
+WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= %s::BIGINT AND opens_at <= %s::BIGINT
+AND served.queue <> ALL (%s::TEXT[]) AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
+ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT %s::INTEGER FOR UPDATE OF jobs SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
-        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
-        AND EXISTS (SELECT FROM owner) AND %s
-        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
+UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+AND EXISTS (SELECT FROM owner) AND %s
+AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT id, attempts, queue, worker,
+host,
+lease_id, started_at,
+started_at - greatest(run_at, -30610224000000000),
+false
+FROM claimed CROSS JOIN owner
+ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout, claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts, claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id, claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect, claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit, claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at, claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
-    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
+due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT %s OR EXISTS (SELECT FROM due WHERE needs_more)""",
     },
@@ -1676,26 +1670,26 @@ _TAKE_CHOSEN = Query(
     'take_chosen',
     {
         'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
-        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = (%s::INTEGER[])[array_position(%s::BIGINT[], seq)]
-    WHERE seq = ANY (%s::BIGINT[]) AND EXISTS (SELECT FROM owner)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
+UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = (%s::INTEGER[])[array_position(%s::BIGINT[], seq)]
+WHERE seq = ANY (%s::BIGINT[]) AND EXISTS (SELECT FROM owner)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT id, attempts, queue, worker,
+host,
+lease_id, started_at,
+started_at - greatest(run_at, -30610224000000000),
+false
+FROM claimed CROSS JOIN owner
+ON CONFLICT DO NOTHING RETURNING job_id
 ), used AS (
-    UPDATE slots SET free_at = %s::BIGINT + rate_period
-    FROM unnest(%s::TEXT[], %s::INTEGER[]) AS chosen (of_queue, start) JOIN queues ON name = of_queue
-    WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
+UPDATE slots SET free_at = %s::BIGINT + rate_period
+FROM unnest(%s::TEXT[], %s::INTEGER[]) AS chosen (of_queue, start) JOIN queues ON name = of_queue
+WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started FROM claimed LEFT JOIN started ON job_id = id""",
     },
@@ -1722,19 +1716,19 @@ _SERVED_LANES = Query(
     'served_lanes',
     {
         'sqlite': """SELECT lane.id, lane.queue, own.concurrency, own.rate_count, max(
-    CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-    CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-    CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
-        SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-    ) END,
-    CASE WHEN own.concurrency <= (
-        SELECT count(*) FROM jobs WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-    ) THEN 9223372036854775807 ELSE 0 END
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
 ) AS opens_at,
-    CASE WHEN ? IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue IN (SELECT value FROM json_each(?)) END
-        AND NOT EXISTS (
-            SELECT 1 FROM json_each(lane.needs) AS need WHERE need.value NOT IN (SELECT value FROM json_each(?))
-        ) AS is_served
+CASE WHEN ? IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue IN (SELECT value FROM json_each(?)) END
+AND NOT EXISTS (
+SELECT 1 FROM json_each(lane.needs) AS need WHERE need.value NOT IN (SELECT value FROM json_each(?))
+) AS is_served
 FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
 LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
 LEFT JOIN queues AS every ON every.name = ''""",
@@ -1767,7 +1761,7 @@ _DUE_JOBS = Query(
     {
         'sqlite': """SELECT seq, run_at, queue, "key", key_limit FROM jobs
 WHERE state IN ('pending', 'failed') AND waits_for IS NULL
-    AND lane = ? AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
+AND lane = ? AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
 ORDER BY run_at, seq LIMIT ? + 0""",
     },
 )
@@ -1797,7 +1791,7 @@ _DUE_SUSPECTS = Query(
     {
         'sqlite': """SELECT lane, seq, run_at, queue, "key", key_limit FROM jobs
 WHERE suspect AND worker IS NULL AND waits_for IS NULL AND run_at <= ?
-    AND lane IN (SELECT value FROM json_each(?))
+AND lane IN (SELECT value FROM json_each(?))
 ORDER BY priority DESC, run_at, seq LIMIT ? + 0""",
     },
 )
@@ -1827,12 +1821,12 @@ _TAKE_JOBS = Query(
     'take_jobs',
     {
         'sqlite': """UPDATE jobs SET state = 'processing', worker = ?, lease_id = ?, started_at = ?,
-    updated_at = ?, finished_at = NULL, slot = json_extract(?, '$[' || chosen."key" || ']'),
-    attempts = min(attempts, 2147483646) + 1,
-    unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+updated_at = ?, finished_at = NULL, slot = json_extract(?, '$[' || chosen."key" || ']'),
+attempts = min(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
 FROM json_each(?) AS chosen
 WHERE seq = chosen.value AND EXISTS (
-    SELECT 1 FROM workers WHERE id = ? AND state = 'running' AND lease_expires_at > ?
+SELECT 1 FROM workers WHERE id = ? AND state = 'running' AND lease_expires_at > ?
 )
 RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_group_array(json_array(queue, "key", value)) FROM config) AS settings""",
     },
@@ -1878,15 +1872,15 @@ _RUNNING_WITH_KEYS = Query(
     'running_with_keys',
     {
         'sqlite': """SELECT listed.value AS "key", (
-    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit = 1
+SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit = 1
 ) + (
-    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit > 1
+SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit > 1
 ) AS running
 FROM json_each(?) AS listed""",
         'postgresql': """SELECT listed.key, (
-    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
+SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
 ) + (
-    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
+SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
 ) AS running
 FROM unnest(%s::TEXT[]) AS listed (key)""",
     },
@@ -1913,36 +1907,34 @@ _FIRST_DUE = Query(
     'first_due',
     {
         'postgresql': """WITH served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
-        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
-            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-        ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-        ) THEN 9223372036854775807 ELSE 0 END
-    ) AS opens_at
-    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
-        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''
+WHERE CASE WHEN %s::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 )
 SELECT (
-    SELECT min(greatest(earliest.run_at, served.opens_at))
-    FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
-        SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-            AND jobs.priority = level.priority AND NOT jobs.suspect
-        ORDER BY jobs.run_at LIMIT 1
-    ) AS earliest
-    WHERE served.opens_at < 9223372036854775807
+SELECT min(greatest(earliest.run_at, served.opens_at))
+FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
+SELECT jobs.run_at FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+AND jobs.priority = level.priority AND NOT jobs.suspect
+ORDER BY jobs.run_at LIMIT 1
+) AS earliest
+WHERE served.opens_at < 9223372036854775807
 ) AS run_at, (
-    SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
-    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
+SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
+WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
 ) AS suspect_run_at""",
     },
 )
@@ -1969,12 +1961,12 @@ _FIRST_RUN_AT = Query(
     {
         'sqlite': """SELECT min(run_at) AS run_at
 FROM (
-    SELECT (
-        SELECT run_at FROM jobs
-        WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = ? AND priority = level.value
-            AND NOT suspect
-        ORDER BY run_at LIMIT 1
-    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level
+SELECT (
+SELECT run_at FROM jobs
+WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = ? AND priority = level.value
+AND NOT suspect
+ORDER BY run_at LIMIT 1
+) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level
 )""",
     },
 )
@@ -2095,12 +2087,12 @@ _STORE_SETTLED = Query(
     'store_settled',
     {
         'postgresql': """UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
-    losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
-    last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL, lease_id = NULL
+losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
+last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL, lease_id = NULL
 FROM unnest(
-    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::TEXT[]
+%s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::TEXT[]
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect,
-    unique_held)
+unique_held)
 WHERE jobs.id = ended.id""",
     },
 )
@@ -2248,11 +2240,11 @@ _LOST_BY = Query(
         'sqlite': """SELECT attempts.job_id
 FROM attempts
 WHERE attempts.finished_at >= ? AND attempts.worker = ? AND attempts.outcome = 'lost'
- LIMIT 1 OFFSET 0""",
+LIMIT 1 OFFSET 0""",
         'postgresql': """SELECT attempts.job_id
 FROM attempts
 WHERE attempts.finished_at >= %s::BIGINT AND attempts.worker = %s::VARCHAR AND attempts.outcome = 'lost'
- LIMIT 1""",
+LIMIT 1""",
     },
 )
 

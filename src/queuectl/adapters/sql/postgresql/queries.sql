@@ -518,32 +518,29 @@ WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
     FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
     'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
-    own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
     (:labels::TEXT[]))
 ), due AS MATERIALIZED (
     SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS
     needs_more
     FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
-        SELECT probe.*, served.concurrency, served.rate_count,
-            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+        SELECT probe.*, concurrency, rate_count, served.queue = ''
+                AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
         FROM served CROSS JOIN LATERAL (
             SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS
     seq
@@ -552,12 +549,11 @@ WITH owner AS (
                 AS position (lane, priority, run_at, seq)
             WHERE position.lane = served.id AND position.priority = level.priority
         ) AS start CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-                AND jobs.priority = level.priority AND jobs.run_at <= :now::BIGINT
-                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
-                AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys::TEXT[]))
-            ORDER BY jobs.run_at, jobs.seq
+            SELECT seq, run_at, priority, lane, queue, key, key_limit FROM jobs
+            WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = served.id
+                AND priority = level.priority AND run_at <= :now::BIGINT AND (run_at, seq) >= (start.run_at, start.seq)
+                AND (:with_suspects OR NOT suspect) AND (key IS NULL OR key <> ALL (:busy_keys::TEXT[]))
+            ORDER BY run_at, seq
             LIMIT :limit::INTEGER
             FOR UPDATE SKIP LOCKED
         ) AS probe
@@ -587,17 +583,8 @@ WITH owner AS (
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout,
-    claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts,
-    claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id,
-    claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect,
-    claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit,
-    claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at,
-    claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text
-    FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq,
-    due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count,
-    due.is_stray,
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT
+    NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
     due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more);
@@ -608,24 +595,21 @@ WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
     FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
     'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
-    own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
     (:labels::TEXT[]))
 ), due AS MATERIALIZED (
@@ -660,17 +644,8 @@ WITH owner AS (
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout,
-    claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts,
-    claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id,
-    claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect,
-    claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit,
-    claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at,
-    claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text
-    FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq,
-    due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count,
-    due.is_stray,
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT
+    NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
     due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more);
@@ -724,24 +699,21 @@ FROM unnest(:keys::TEXT[]) AS listed (key);
 -- name: first_due :only
 -- The earliest moment at which a waiting job may start, and that of suspects.
 WITH served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
     'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
-    own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
     (:labels::TEXT[]))
 )

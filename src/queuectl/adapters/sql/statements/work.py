@@ -78,11 +78,7 @@ HOLDING = _HELD.scalar_subquery()
 
 def _claiming(language: str, name: str, *columns: sa.ColumnElement[Any]) -> dict[str, sa.ClauseElement]:
     names = [column.name for column in jobs.columns]
-    lists = {
-        "columns": ", ".join(names),
-        "job_columns": ", ".join(f"claimed.{name}" for name in names),
-    }
-    return {language: written(FOLDER / language / "claim.sql", name, CLAIMING, lists).columns(*columns)}
+    return {language: written(FOLDER / language / "claim.sql", name, CLAIMING, ", ".join(names)).columns(*columns)}
 
 
 def _labelled(name: str, column_type: TypeEngine[Any]) -> sa.ColumnElement[Any]:
@@ -108,6 +104,7 @@ _FOUND = (
     _labelled("due_key_limit", optional(Number)),
     *_LIMITS,
     _labelled("is_stray", Flag),
+    _labelled("needs_more", Flag),
     _labelled("is_key_locked", Flag),
 )
 
