@@ -109,6 +109,7 @@ class Container(containers.DeclarativeContainer):
     )
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
+    queues = _one("adapters.sql.stores.queues", "SqlQueues", database, notify, claiming)
     measurements = providers.Singleton(SqlMeasurements, database)
     archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
@@ -175,6 +176,7 @@ class Container(containers.DeclarativeContainer):
         attempts=attempts,
         workers=workers,
         config=config,
+        queues=queues,
         measurements=measurements,
         clock=clock,
         is_gone=providers.Object(identity.is_gone),

@@ -33,6 +33,7 @@ from tests.memory import (
     InMemoryConfig,
     InMemoryJobs,
     InMemoryMeasurements,
+    InMemoryQueues,
     InMemoryWork,
     InMemoryWorkers,
 )
@@ -144,6 +145,7 @@ class SimCluster:
         self.jobs, self.work = InMemoryJobs(self.memory), parts.work(self.memory)
         self.workers = parts.workers(self.memory)
         self.config = InMemoryConfig(self.memory)
+        self.queues = InMemoryQueues(self.memory)
         self.scripts = {order.job: order.scripts for order in plan.orders}
         self._trace = trace
         self._pids = 100
@@ -498,6 +500,7 @@ class Operator:
             attempts=network.reach(InMemoryAttempts(cluster.memory)),
             workers=network.reach(cluster.workers),
             config=network.reach(cluster.config),
+            queues=network.reach(cluster.queues),
             measurements=network.reach(InMemoryMeasurements(cluster.memory)),
             clock=lambda: cluster.clock(cluster.hosts[0]),
             is_gone=lambda _process: False,

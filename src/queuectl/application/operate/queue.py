@@ -7,6 +7,7 @@ from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import Clock
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
+from queuectl.domain.ports.queues import Queues
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process
 
@@ -18,6 +19,7 @@ class Queue(NamedTuple):
     attempts: Attempts
     workers: WorkerRegistry
     config: ConfigRepository
+    queues: Queues
     measurements: Measurements
     clock: Clock
     is_gone: Callable[[Process], bool]

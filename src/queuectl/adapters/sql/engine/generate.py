@@ -25,6 +25,7 @@ from queuectl.adapters.sql.statements import (  # noqa: F401 - they fill SOURCES
     jobs,
     limits,
     metrics,
+    queues,
     work,
     workers,
 )

@@ -30,6 +30,7 @@ _state = writer("state")
 _outcome = writer("outcome")
 _worker_state = writer("worker state")
 _waits_for = writer("waits for")
+_slot_kind = writer("slot kind")
 _list_of_moments = writer("list of moments")
 _list_of_numbers = writer("list of numbers")
 _list_of_counts = writer("list of counts")
@@ -2273,6 +2274,241 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing'))""",
 def end_worker(c: Connection, *, state: WorkerState, ended_at: datetime, worker: str) -> int:
     """Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued."""
     return c.run(_END_WORKER, (_worker_state(state), _moment(ended_at), worker,))
+
+
+_QUEUES_SET = Query(
+    'queues_set',
+    {
+        'sqlite': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name""",
+        'postgresql': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name""",
+    },
+)
+
+
+def queues_set(c: Connection) -> list[QueueRow]:
+    """The settings of all queues of which something was set."""
+    return c.fetch(_QUEUES_SET, (), QUEUES_ROWS)
+
+
+_ADD_QUEUE = Query(
+    'add_queue',
+    {
+        'sqlite': """INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING""",
+        'postgresql': """INSERT INTO queues (name) VALUES (%s::VARCHAR) ON CONFLICT DO NOTHING""",
+    },
+)
+
+
+def add_queue(c: Connection, *, name: str) -> int:
+    """The row of a queue, unless it is there."""
+    return c.run(_ADD_QUEUE, (name,))
+
+
+_QUEUE_TO_CHANGE = Query(
+    'queue_to_change',
+    {
+        'sqlite': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = ?""",
+        'postgresql': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = %s::VARCHAR FOR UPDATE""",
+    },
+)
+
+
+def queue_to_change(c: Connection, *, name: str) -> QueueRow | None:
+    """The settings of a queue, locked."""
+    return c.fetch_one(_QUEUE_TO_CHANGE, (name,), QUEUES_ROWS)
+
+
+_STORE_QUEUE = Query(
+    'store_queue',
+    {
+        'sqlite': """UPDATE queues SET concurrency=?, rate_count=?, rate_period=?, reserved=?, paused_at=?, paused_until=?, paused_by=?, pause_reason=? WHERE queues.name = ?""",
+        'postgresql': """UPDATE queues SET concurrency=%s::INTEGER, rate_count=%s::INTEGER, rate_period=%s::BIGINT, reserved=%s, paused_at=%s::BIGINT, paused_until=%s::BIGINT, paused_by=%s::VARCHAR, pause_reason=%s::VARCHAR WHERE queues.name = %s::VARCHAR""",
+    },
+)
+
+
+def store_queue(c: Connection, *, concurrency: int | None, rate_count: int | None, rate_period: timedelta | None, reserved: bool, paused_at: datetime | None, paused_until: datetime | None, paused_by: str | None, pause_reason: str | None, name: str) -> int:
+    """The settings of a queue."""
+    return c.run(_STORE_QUEUE, (concurrency, rate_count, None if rate_period is None else _limit(rate_period), _flag(reserved), None if paused_at is None else _moment(paused_at), None if paused_until is None else _moment(paused_until), paused_by, pause_reason, name,))
+
+
+_DELETE_QUEUE = Query(
+    'delete_queue',
+    {
+        'sqlite': """DELETE FROM queues WHERE queues.name = ?""",
+        'postgresql': """DELETE FROM queues WHERE queues.name = %s::VARCHAR""",
+    },
+)
+
+
+def delete_queue(c: Connection, *, queue: str) -> int:
+    """The row of a queue."""
+    return c.run(_DELETE_QUEUE, (queue,))
+
+
+_SLOTS_OF = Query(
+    'slots_of',
+    {
+        'sqlite': """SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = ? AND slots.kind = ? ORDER BY slots.slot""",
+        'postgresql': """SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = %s::VARCHAR AND slots.kind = %s::VARCHAR ORDER BY slots.slot FOR UPDATE""",
+    },
+)
+
+
+class SlotsOfRow(NamedTuple):
+    """A row of `slots_of`."""
+
+    slot: int
+    free_at: datetime
+    unreadable: str = ""
+
+
+_SLOTS_OF_ROWS = Rows(SlotsOfRow._make, {'slot': 'number', 'free_at': 'moment'})
+
+
+def slots_of(c: Connection, *, queue: str, kind: SlotKind) -> list[SlotsOfRow]:
+    """The slots of a queue, or its starts, locked."""
+    return c.fetch(_SLOTS_OF, (queue, _slot_kind(kind),), _SLOTS_OF_ROWS)
+
+
+_ADD_SLOTS = Query(
+    'add_slots',
+    {
+        'sqlite': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::BIGINT)""",
+    },
+)
+
+
+class AddSlots(NamedTuple):
+    """Rows of `add_slots`, by columns."""
+
+    queue: Sequence[str]
+    kind: Sequence[SlotKind]
+    slot: Sequence[int]
+    free_at: Sequence[datetime]
+
+
+def add_slots(c: Connection, groups: Iterable[AddSlots]) -> None:
+    """More slots or starts of a queue."""
+    c.load(_ADD_SLOTS, ([it.queue, written(_slot_kind, it.kind), it.slot, written(_moment, it.free_at)] for it in groups))
+
+
+_DELETE_STARTS = Query(
+    'delete_starts',
+    {
+        'sqlite': """DELETE FROM slots WHERE slots.queue = ? AND slots.kind = ? AND slots.slot IN (SELECT value FROM json_each(?))""",
+        'postgresql': """DELETE FROM slots WHERE slots.queue = %s::VARCHAR AND slots.kind = %s::VARCHAR AND slots.slot = ANY (%s::INTEGER[])""",
+    },
+)
+
+
+def delete_starts(c: Connection, *, queue: str, kind: SlotKind, slots: Sequence[int | None]) -> int:
+    """These starts of a queue."""
+    return c.run(_DELETE_STARTS, (queue, _slot_kind(kind), _list_of_numbers(slots),))
+
+
+_SHIFT_STARTS = Query(
+    'shift_starts',
+    {
+        'sqlite': """UPDATE slots SET free_at=(slots.free_at + ?) WHERE slots.queue = ? AND slots.kind = ?""",
+        'postgresql': """UPDATE slots SET free_at=(slots.free_at + %s::BIGINT) WHERE slots.queue = %s::VARCHAR AND slots.kind = %s::VARCHAR""",
+    },
+)
+
+
+def shift_starts(c: Connection, *, by: timedelta, queue: str, kind: SlotKind) -> int:
+    """All starts of a queue are free so much later than they were."""
+    return c.run(_SHIFT_STARTS, (_span(by), queue, _slot_kind(kind),))
+
+
+_DELETE_SLOTS = Query(
+    'delete_slots',
+    {
+        'sqlite': """DELETE FROM slots WHERE slots.queue = ?""",
+        'postgresql': """DELETE FROM slots WHERE slots.queue = %s::VARCHAR""",
+    },
+)
+
+
+def delete_slots(c: Connection, *, queue: str) -> int:
+    """All slots and starts of a queue."""
+    return c.run(_DELETE_SLOTS, (queue,))
+
+
+_DELETE_LANES = Query(
+    'delete_lanes',
+    {
+        'sqlite': """DELETE FROM lanes WHERE lanes.queue = ?""",
+        'postgresql': """DELETE FROM lanes WHERE lanes.queue = %s::VARCHAR""",
+    },
+)
+
+
+def delete_lanes(c: Connection, *, queue: str) -> int:
+    """The lanes of a queue."""
+    return c.run(_DELETE_LANES, (queue,))
+
+
+_CLEAR_SETTINGS_OF = Query(
+    'clear_settings_of',
+    {
+        'sqlite': """DELETE FROM config WHERE config.queue = ?""",
+        'postgresql': """DELETE FROM config WHERE config.queue = %s::VARCHAR""",
+    },
+)
+
+
+def clear_settings_of(c: Connection, *, queue: str) -> int:
+    """The policy of a queue: that of all counts for it again."""
+    return c.run(_CLEAR_SETTINGS_OF, (queue,))
+
+
+_UNFINISHED = Query(
+    'unfinished',
+    {
+        'sqlite': """SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = ? AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing')""",
+        'postgresql': """SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = %s::VARCHAR AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing')""",
+    },
+)
+
+
+_UNFINISHED_ROWS = Rows[int](itemgetter(0), {'None': 'count'})
+
+
+def unfinished(c: Connection, *, queue: str) -> int:
+    """The number of jobs of a queue that wait or run."""
+    return c.fetch_only(_UNFINISHED, (queue,), _UNFINISHED_ROWS)
+
+
+_LANE_READERS = Query(
+    'lane_readers',
+    {
+        'postgresql': """SELECT DISTINCT virtualtransaction AS reader FROM pg_locks WHERE locktype = 'relation' AND relation = 'lanes'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()""",
+    },
+)
+
+
+_LANE_READERS_ROWS = Rows[str](itemgetter(0), {'reader': 'text'})
+
+
+def lane_readers(c: Connection) -> list[str]:
+    """The transactions under way that have read the lanes: they may store jobs by what they read."""
+    return c.fetch(_LANE_READERS, (), _LANE_READERS_ROWS)
 
 
 _ADD_WORKER = Query(

@@ -139,6 +139,10 @@ class PostgresClaiming:
         """Wait for the locks of these jobs' keys."""
         queries.hold_keys_of(c, ids=job_ids)
 
+    def lane_readers(self, c: Connection) -> Collection[str]:
+        """The transactions that have a lock on the table of lanes: each keeps it until its end."""
+        return queries.lane_readers(c)
+
     def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
         """Store what the ends of their attempts have made of these jobs, by one statement for all."""
         if len(jobs) == 1:

@@ -848,6 +848,77 @@ UPDATE workers SET state=:state::VARCHAR, ended_at=:ended_at::BIGINT WHERE worke
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 
+-- name: queues_set :many
+-- The settings of all queues of which something was set.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name;
+
+-- name: add_queue :run
+-- The row of a queue, unless it is there.
+INSERT INTO queues (name) VALUES (:name::VARCHAR) ON CONFLICT DO NOTHING;
+
+-- name: queue_to_change :one
+-- The settings of a queue, locked.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = :name::VARCHAR FOR UPDATE;
+
+-- name: store_queue :run
+-- The settings of a queue.
+UPDATE queues SET concurrency=:concurrency::INTEGER, rate_count=:rate_count::INTEGER, rate_period=:rate_period::BIGINT,
+    reserved=:reserved, paused_at=:paused_at::BIGINT, paused_until=:paused_until::BIGINT, paused_by=:paused_by::VARCHAR,
+    pause_reason=:pause_reason::VARCHAR WHERE queues.name = :name::VARCHAR;
+
+-- name: delete_queue :run
+-- The row of a queue.
+DELETE FROM queues WHERE queues.name = :queue::VARCHAR;
+
+-- name: slots_of :many
+-- The slots of a queue, or its starts, locked.
+SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = :queue::VARCHAR AND slots.kind = :kind::VARCHAR ORDER BY slots.slot FOR UPDATE;
+
+-- name: add_slots :load
+-- More slots or starts of a queue.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue::VARCHAR, :kind::VARCHAR, :slot::INTEGER,
+    :free_at::BIGINT);
+
+-- name: delete_starts :run
+-- These starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue::VARCHAR AND slots.kind = :kind::VARCHAR AND slots.slot = ANY
+    (:slots::INTEGER[]);
+
+-- name: shift_starts :run
+-- All starts of a queue are free so much later than they were.
+UPDATE slots SET free_at=(slots.free_at + :by::BIGINT) WHERE slots.queue = :queue::VARCHAR AND slots.kind =
+    :kind::VARCHAR;
+
+-- name: delete_slots :run
+-- All slots and starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue::VARCHAR;
+
+-- name: delete_lanes :run
+-- The lanes of a queue.
+DELETE FROM lanes WHERE lanes.queue = :queue::VARCHAR;
+
+-- name: clear_settings_of :run
+-- The policy of a queue: that of all counts for it again.
+DELETE FROM config WHERE config.queue = :queue::VARCHAR;
+
+-- name: unfinished :only
+-- The number of jobs of a queue that wait or run.
+SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = :queue::VARCHAR AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing');
+
+-- name: lane_readers :many
+-- The transactions under way that have read the lanes: they may store jobs by what they read.
+SELECT DISTINCT virtualtransaction AS reader FROM pg_locks WHERE locktype = 'relation' AND relation = 'lanes'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid();
+
 -- name: add_worker :each
 -- Workers, with their leases.
 INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,

@@ -84,6 +84,10 @@ class SqliteClaiming:
     def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
         """Nothing, likewise."""
 
+    def lane_readers(self, c: Connection) -> Collection[str]:  # noqa: ARG002 - it has them all
+        """None: who stores jobs is alone from the beginning."""
+        return ()
+
     def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
         """Store what the ends of their attempts have made of these jobs."""
         queries.store_job(c, changed(jobs))

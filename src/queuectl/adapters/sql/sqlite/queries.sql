@@ -668,6 +668,70 @@ UPDATE workers SET state=:state, ended_at=:ended_at WHERE workers.id = :worker A
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 
+-- name: queues_set :many
+-- The settings of all queues of which something was set.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name;
+
+-- name: add_queue :run
+-- The row of a queue, unless it is there.
+INSERT INTO queues (name) VALUES (:name) ON CONFLICT DO NOTHING;
+
+-- name: queue_to_change :one
+-- The settings of a queue, locked.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = :name;
+
+-- name: store_queue :run
+-- The settings of a queue.
+UPDATE queues SET concurrency=:concurrency, rate_count=:rate_count, rate_period=:rate_period, reserved=:reserved,
+    paused_at=:paused_at, paused_until=:paused_until, paused_by=:paused_by, pause_reason=:pause_reason WHERE queues.name
+    = :name;
+
+-- name: delete_queue :run
+-- The row of a queue.
+DELETE FROM queues WHERE queues.name = :queue;
+
+-- name: slots_of :many
+-- The slots of a queue, or its starts, locked.
+SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = :queue AND slots.kind = :kind ORDER BY slots.slot;
+
+-- name: add_slots :load
+-- More slots or starts of a queue.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue, :kind, :slot, :free_at);
+
+-- name: delete_starts :run
+-- These starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue AND slots.kind = :kind AND slots.slot IN (SELECT value FROM
+    json_each(:slots));
+
+-- name: shift_starts :run
+-- All starts of a queue are free so much later than they were.
+UPDATE slots SET free_at=(slots.free_at + :by) WHERE slots.queue = :queue AND slots.kind = :kind;
+
+-- name: delete_slots :run
+-- All slots and starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue;
+
+-- name: delete_lanes :run
+-- The lanes of a queue.
+DELETE FROM lanes WHERE lanes.queue = :queue;
+
+-- name: clear_settings_of :run
+-- The policy of a queue: that of all counts for it again.
+DELETE FROM config WHERE config.queue = :queue;
+
+-- name: unfinished :only
+-- The number of jobs of a queue that wait or run.
+SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = :queue AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing');
+
 -- name: add_worker :each
 -- Workers, with their leases.
 INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,

@@ -5,8 +5,12 @@ own has lanes of its own, and so has each set of labels that jobs need. A claim 
 that its worker serves: so what waits in others costs it nothing.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
 
+from queuectl.adapters.host.clock import elapsed
+from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.job import CLAIMABLE, State
@@ -19,6 +23,9 @@ HoldKeys = Callable[[Connection, Collection[str]], object]
 
 PIECE = 2000
 """Jobs that are moved to another lane in a transaction."""
+
+LONGEST_READER = timedelta(seconds=10)
+"""The time for which transactions that have read the lanes are waited for: a dump may take hours, and stores no job."""
 
 
 class Lanes:
@@ -66,17 +73,43 @@ def place_waiting(c: Connection, seqs: Sequence[int]) -> None:
         queries.move_to_lane(c, lane=lane, seqs=those)
 
 
-def separate(database: Database, queue: str, hold_keys: HoldKeys) -> None:
+def separate(database: Database, queue: str, own: Claiming) -> None:
     """Give a queue lanes of its own, and move its waiting jobs there. Raises DatabaseUnavailable.
 
     From the first commit on, claims see that it has them.
     """
-    if not database.read(lambda c: Lanes(c).are_separate(queue)):
+    is_new = not database.read(lambda c: Lanes(c).are_separate(queue))
+    if is_new:
         database.write(lambda c: Lanes(c).separate(queue))
+    place_all(database, queue, own, is_new=is_new)
+
+
+def place_all(database: Database, queue: str, own: Claiming, *, is_new: bool) -> None:
+    """Move the waiting jobs of a queue to its lanes, or, where it has none, to those of all queues.
+
+    `is_new`: its lanes were just made, or removed. Then jobs that are being enqueued may stand in the wrong one when
+    they are committed, as their transactions have read the lanes before: those are waited for, and moved as well.
+    """
+    _move_all(database, queue, own)
+    if is_new:
+        _wait_for_readers(database, own)
+        _move_all(database, queue, own)
+
+
+def _wait_for_readers(database: Database, own: Claiming) -> None:
+    """Wait for the end of the transactions that have read the lanes until now, but for those that take long."""
+    before = set(database.read(own.lane_readers))
+    deadline = elapsed() + LONGEST_READER
+    while before and elapsed() < deadline:
+        time.sleep(0.01)
+        before &= set(database.read(own.lane_readers))
+
+
+def _move_all(database: Database, queue: str, own: Claiming) -> None:
     for state in CLAIMABLE:
         after: int | None = 0
         while after is not None:
-            after = _move_piece(database, queue, state, after, hold_keys)
+            after = _move_piece(database, queue, state, after, own.hold_keys)
 
 
 def _move_piece(database: Database, queue: str, state: State, after: int, hold_keys: HoldKeys) -> int | None:

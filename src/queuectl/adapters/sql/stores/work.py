@@ -94,7 +94,7 @@ class SqlWork:
         """Have lanes for the queues that workers name: at the first time, and then they are there."""
         for queue in queues:
             if queue not in self._separate:
-                separate(self._database, queue, self._own.hold_keys)
+                separate(self._database, queue, self._own)
                 self._separate.add(queue)
 
     def _settled(
