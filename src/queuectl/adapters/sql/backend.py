@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from queuectl.adapters.sql.engine.queries import ClaimJobsRow
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow, EndAttempt
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.job import Job
 from queuectl.domain.ports.host import Clock
@@ -24,7 +24,7 @@ class Claim(Protocol):
         """
 
 
-StoreSettled = Callable[[Connection, Sequence[Job]], object]
+StoreSettled = Callable[[Connection, Sequence[Job], Sequence[EndAttempt]], object]
 
 
 class Backend(NamedTuple):
@@ -33,7 +33,8 @@ class Backend(NamedTuple):
     `location` names the database for this machine, without a password: whoever means the same one has the same text.
     `shareable_url` is a URL that leads there, for those who must not have its password. `notify` tells idle workers,
     after a commit, that there may be work for them, and must not raise; `listen` hears of it. `claim` and
-    `store_settled`, which stores what has become of locked jobs, do so in the database's own way.
+    `store_settled`, which stores ends of attempts and what has become of their locked jobs, do so in the database's own
+    way.
     """
 
     location: str

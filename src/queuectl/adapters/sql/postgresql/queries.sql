@@ -497,6 +497,17 @@ FROM unnest(
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect)
 WHERE jobs.id = ended.id;
 
+-- name: end_attempts :run
+-- Store the ends of attempts, unless they have ended.
+UPDATE attempts SET finished_at = ended.finished_at, ran = ended.ran, outcome = ended.outcome,
+    exit_code = ended.exit_code, signal = ended.signal, error = ended.error,
+    output_truncated = ended.output_truncated, output = ended.output
+FROM unnest(
+    :finished_at::BIGINT[], :ran::BIGINT[], :outcome::TEXT[], :exit_code::INTEGER[], :signal::INTEGER[], :error::TEXT[],
+    :output_truncated::BOOLEAN[], :output::BYTEA[], :job_id::TEXT[], :number::INTEGER[]
+) AS ended (finished_at, ran, outcome, exit_code, signal, error, output_truncated, output, job_id, number)
+WHERE attempts.job_id = ended.job_id AND attempts.number = ended.number AND attempts.outcome IS NULL;
+
 -- name: end_attempt :each
 -- Store the end of an attempt, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at::BIGINT, ran=:ran::BIGINT, outcome=:outcome::VARCHAR,

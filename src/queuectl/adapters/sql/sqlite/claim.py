@@ -47,6 +47,7 @@ def _due(c: Connection, queues: Collection[str], limit: int, at: datetime, *, wi
     return found
 
 
-def store_settled(c: Connection, jobs: Sequence[Job]) -> None:
-    """Store what the ends of their attempts have made of these jobs."""
+def store_settled(c: Connection, jobs: Sequence[Job], ends: Sequence[queries.EndAttempt]) -> None:
+    """Store these ends of attempts, and what they have made of the jobs."""
     queries.store_job(c, changed(jobs))
+    queries.end_attempt(c, ends)

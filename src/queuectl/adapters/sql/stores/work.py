@@ -9,7 +9,7 @@ from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores.jobs import set_aside
-from queuectl.adapters.sql.stores.rows import Unrunnable, changed, filled, read_job, runnable, shown_job, unreadable
+from queuectl.adapters.sql.stores.rows import Unrunnable, filled, read_job, runnable, shown_job, unreadable
 from queuectl.adapters.sql.stores.workers import stored_settings
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
@@ -142,8 +142,7 @@ class SqlWork:
         running = [(end, job) for end in ends if (job := held.pop((end.job_id, end.lease.id), None)) is not None]
         decided = {end: decide(job, end) for end, job in running}
         before.update(decided)
-        self._store_settled(c, list(decided.values()))
-        queries.end_attempt(c, [_ended(end, job) for end, job in running])
+        self._store_settled(c, list(decided.values()), [_ended(end, job) for end, job in running])
         return [
             Settled(Settlement.RECORDED, decided[end]) if end in decided else _late(c, end, rows, before.get(end))
             for end in ends
@@ -173,12 +172,12 @@ class SqlWork:
             held_one = worker.jobs == len(held) + len(bad) == 1
             alone = held_one and queries.lost_by(c, since=since, worker=worker_id) is None
             rescued = [decide(job, alone) for job in held]
-            queries.store_job(c, changed(rescued))
-            rescued += set_aside(c, bad, at)
+            gone = set_aside(c, bad, at)
             befores = [*held, *(each.job for each in bad)]
-            queries.end_attempt(c, [_lost(job, before) for job, before in zip(rescued, befores, strict=True)])
+            ends = [_lost(job, before) for job, before in zip([*rescued, *gone], befores, strict=True)]
+            self._store_settled(c, rescued, ends)
             queries.end_worker(c, worker=worker_id, state=WorkerState.LOST, ended_at=at)
-            return rescued
+            return [*rescued, *gone]
 
         rescued = self._database.write(work)
         if rescued:
