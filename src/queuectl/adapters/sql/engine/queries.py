@@ -32,12 +32,15 @@ _worker_state = writer("worker state")
 _waits_for = writer("waits for")
 _slot_kind = writer("slot kind")
 _list_of_moments = writer("list of moments")
+_list_of_spans = writer("list of spans")
 _list_of_numbers = writer("list of numbers")
 _list_of_counts = writer("list of counts")
 _list_of_texts = writer("list of texts")
 _list_of_names = writer("list of names")
 _list_of_flags = writer("list of flags")
+_list_of_contents = writer("list of contents")
 _list_of_states = writer("list of states")
+_list_of_outcomes = writer("list of outcomes")
 
 SCHEMA_VERSION = '0003'
 
@@ -509,7 +512,7 @@ class AttemptRow(NamedTuple):
     unreadable: str = ""
 
 
-ATTEMPTS_ROWS = Rows(AttemptRow._make, {'job_id': 'name', 'number': 'number', 'queue': 'text', 'worker': 'text', 'host': 'text', 'lease_id': 'text', 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': 'number', 'signal': 'number', 'error': 'text', 'late': 'outcome', 'output_truncated': 'flag', 'output': 'bytes'})
+ATTEMPTS_ROWS = Rows(AttemptRow._make, {'job_id': 'name', 'number': 'number', 'queue': 'text', 'worker': 'text', 'host': 'text', 'lease_id': 'text', 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': 'number', 'signal': 'number', 'error': 'text', 'late': 'outcome', 'output_truncated': 'flag', 'output': 'content'})
 
 
 class DependencyRow(NamedTuple):
@@ -882,7 +885,7 @@ class LastOutputsRow(NamedTuple):
     unreadable: str = ""
 
 
-_LAST_OUTPUTS_ROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'bytes'})
+_LAST_OUTPUTS_ROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'content'})
 
 
 def last_outputs(c: Connection, *, ids: Sequence[str | None]) -> list[LastOutputsRow]:
@@ -1172,16 +1175,10 @@ FROM lanes) AS every_lane)""",
 )
 
 
-class Expose(NamedTuple):
-    """The parameters of one run of `expose`."""
-
-    key: str
-
-
-def expose(c: Connection, rows: Iterable[Expose]) -> None:
+def expose(c: Connection, *, key: str) -> int:
     """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
     elsewhere."""
-    c.run_each(_EXPOSE, [(it.key,) for it in rows])
+    return c.run(_EXPOSE, (key,))
 
 
 _ALL_LANES = Query(
@@ -2104,6 +2101,25 @@ def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[St
     return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect), _list_of_texts(unique_held),))
 
 
+_END_ATTEMPTS = Query(
+    'end_attempts',
+    {
+        'postgresql': """UPDATE attempts SET finished_at = ended.finished_at, ran = ended.ran, outcome = ended.outcome,
+exit_code = ended.exit_code, signal = ended.signal, error = ended.error,
+output_truncated = ended.output_truncated, output = ended.output
+FROM unnest(
+%s::BIGINT[], %s::BIGINT[], %s::TEXT[], %s::INTEGER[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::BYTEA[], %s::TEXT[], %s::INTEGER[]
+) AS ended (finished_at, ran, outcome, exit_code, signal, error, output_truncated, output, job_id, number)
+WHERE attempts.job_id = ended.job_id AND attempts.number = ended.number AND attempts.outcome IS NULL""",
+    },
+)
+
+
+def end_attempts(c: Connection, *, finished_at: Sequence[datetime | None], ran: Sequence[timedelta | None], outcome: Sequence[Outcome | None], exit_code: Sequence[int | None], signal: Sequence[int | None], error: Sequence[str | None], output_truncated: Sequence[bool | None], output: Sequence[bytes | None], job_id: Sequence[str | None], number: Sequence[int | None]) -> int:
+    """Store the ends of attempts, unless they have ended."""
+    return c.run(_END_ATTEMPTS, (_list_of_moments(finished_at), _list_of_spans(ran), _list_of_outcomes(outcome), _list_of_numbers(exit_code), _list_of_numbers(signal), _list_of_texts(error), _list_of_flags(output_truncated), _list_of_contents(output), _list_of_names(job_id), _list_of_numbers(number),))
+
+
 _END_ATTEMPT = Query(
     'end_attempt',
     {
@@ -2156,7 +2172,7 @@ class OwnAttemptRow(NamedTuple):
     unreadable: str = ""
 
 
-_OWN_ATTEMPT_ROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_at': 'moment', 'output': 'bytes', 'output_truncated': 'flag'})
+_OWN_ATTEMPT_ROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_at': 'moment', 'output': 'content', 'output_truncated': 'flag'})
 
 
 def own_attempt(c: Connection, *, job_id: str, number: int, lease_id: str) -> OwnAttemptRow | None:

@@ -144,14 +144,16 @@ class ResponseTimeout:
 class _ArrayDumper(Dumper):
     """Makes the text of an array: in a third of the time that psycopg's own takes, which asks each element."""
 
-    def dump(self, obj: Sequence[str | int | None]) -> bytes:
+    def dump(self, obj: Sequence[str | int | bytes | None]) -> bytes:
         """`{"a","b",NULL}`: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
         return f"{{{','.join(map(_element, obj))}}}".encode()
 
 
-def _element(value: str | int | None) -> str:
+def _element(value: str | int | bytes | None) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

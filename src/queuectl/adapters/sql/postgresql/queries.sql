@@ -410,7 +410,7 @@ SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT h
 -- These jobs wait until their key is free.
 UPDATE jobs SET waits_for='key' WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
--- name: expose :each
+-- name: expose :run
 -- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
 -- elsewhere.
 UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
@@ -790,6 +790,17 @@ FROM unnest(
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect,
     unique_held)
 WHERE jobs.id = ended.id;
+
+-- name: end_attempts :run
+-- Store the ends of attempts, unless they have ended.
+UPDATE attempts SET finished_at = ended.finished_at, ran = ended.ran, outcome = ended.outcome,
+    exit_code = ended.exit_code, signal = ended.signal, error = ended.error,
+    output_truncated = ended.output_truncated, output = ended.output
+FROM unnest(
+    :finished_at::BIGINT[], :ran::BIGINT[], :outcome::TEXT[], :exit_code::INTEGER[], :signal::INTEGER[], :error::TEXT[],
+    :output_truncated::BOOLEAN[], :output::BYTEA[], :job_id::TEXT[], :number::INTEGER[]
+) AS ended (finished_at, ran, outcome, exit_code, signal, error, output_truncated, output, job_id, number)
+WHERE attempts.job_id = ended.job_id AND attempts.number = ended.number AND attempts.outcome IS NULL;
 
 -- name: end_attempt :each
 -- Store the end of an attempt, unless it has ended.

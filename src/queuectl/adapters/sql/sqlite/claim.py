@@ -88,9 +88,10 @@ class SqliteClaiming:
         """None: who stores jobs is alone from the beginning."""
         return ()
 
-    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
-        """Store what the ends of their attempts have made of these jobs."""
+    def store_settled(self, c: Connection, jobs: Sequence[Job], ends: Sequence[queries.EndAttempt]) -> None:
+        """Store these ends of attempts, and what they have made of the jobs."""
         queries.store_job(c, changed(jobs))
+        queries.end_attempt(c, ends)
 
 
 def _due(c: Connection, claim: Claim, limit: int, lanes: Collection[int]) -> Iterator[tuple[int, queries.DueJobsRow]]:

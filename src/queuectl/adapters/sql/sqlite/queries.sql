@@ -386,7 +386,7 @@ WHERE queues.name = :queue) + :now) WHERE slots.queue = :queue AND slots.kind = 
 -- These jobs wait until their key is free.
 UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
--- name: expose :each
+-- name: expose :run
 -- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
 -- elsewhere.
 UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq

@@ -23,7 +23,6 @@ from queuectl.adapters.sql.statements import (
     AnySelect,
     among,
     constant,
-    each,
     given,
     many,
     only,
@@ -130,7 +129,7 @@ def park() -> sa.Update:
     return sa.update(jobs).where(among(jobs.c.seq, "seqs", BigNumber)).values(waits_for=constant(WaitsFor.KEY))
 
 
-@each
+@run
 def expose() -> sa.Update:
     """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
     elsewhere."""

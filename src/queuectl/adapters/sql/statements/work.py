@@ -224,8 +224,17 @@ def jobs_to_settle() -> AnySelect:
 @run
 def store_settled() -> Mapping[str, sa.ClauseElement]:
     """Store locked jobs as the ends of their attempts have made them."""
-    columns = {column.name: list_of(column.type) for column in jobs.columns if isinstance(column.type, Stored)}
-    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", columns)}
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", _lists(jobs))}
+
+
+@run
+def end_attempts() -> Mapping[str, sa.ClauseElement]:
+    """Store the ends of attempts, unless they have ended."""
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "end_attempts", _lists(attempts))}
+
+
+def _lists(table: sa.Table) -> Mapping[str, TypeEngine[Any]]:
+    return {column.name: list_of(column.type) for column in table.columns if isinstance(column.type, Stored)}
 
 
 _ATTEMPT = (attempts.c.job_id == given(attempts.c.job_id), attempts.c.number == given(attempts.c.number))

@@ -130,6 +130,7 @@ def _moved(c: Connection, found: Sequence[queries.WaitingElsewhereRow], hold_key
 
 def expose(c: Connection, keys: Iterable[str | None]) -> bool:
     """Let the next jobs go that are parked for these keys, which are held; True if there are any keys."""
-    freed = [queries.Expose(key=key) for key in sorted({key for key in keys if key is not None})]
-    queries.expose(c, freed)
+    freed = sorted({key for key in keys if key is not None})
+    for key in freed:  # not as a batch: see `PostgresClaiming.store_settled`
+        queries.expose(c, key=key)
     return bool(freed)
