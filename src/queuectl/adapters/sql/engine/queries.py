@@ -962,6 +962,50 @@ def page_of_attempts(c: Connection, *, after: int, up_to: int, limit: int) -> li
     return c.fetch(_PAGE_OF_ATTEMPTS, (after, up_to, limit,), ATTEMPTS_ROWS)
 
 
+_PAGE_OF_DEPENDENCIES = Query(
+    'page_of_dependencies',
+    {
+        'sqlite': """SELECT dependencies.child, dependencies.parent, dependencies.met_by
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child, dependencies.parent""",
+        'postgresql': """SELECT dependencies.child, dependencies.parent, dependencies.met_by
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child, dependencies.parent""",
+    },
+)
+
+
+def page_of_dependencies(c: Connection, *, after: int, up_to: int, limit: int) -> list[DependencyRow]:
+    """The dependencies of these jobs."""
+    return c.fetch(_PAGE_OF_DEPENDENCIES, (after, up_to, limit,), DEPENDENCIES_ROWS)
+
+
+_PAGE_OF_TAGS = Query(
+    'page_of_tags',
+    {
+        'sqlite': """SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq""",
+        'postgresql': """SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq""",
+    },
+)
+
+
+def page_of_tags(c: Connection, *, after: int, up_to: int, limit: int) -> list[TagRow]:
+    """The tags of these jobs."""
+    return c.fetch(_PAGE_OF_TAGS, (after, up_to, limit,), TAGS_ROWS)
+
+
 _ID_AT = Query(
     'id_at',
     {
@@ -1009,6 +1053,178 @@ _COPY_ATTEMPT = Query(
 def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
     """Attempts as they are in another database."""
     c.run_each(_COPY_ATTEMPT, [(it.job_id, it.number, it.queue, it.worker, it.host, it.lease_id, _moment(it.started_at), _span(it.waited), None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, None if it.late is None else _outcome(it.late), _flag(it.output_truncated), it.output,) for it in rows])
+
+
+_COPY_DEPENDENCY = Query(
+    'copy_dependency',
+    {
+        'sqlite': """INSERT INTO dependencies (child, parent, met_by) VALUES (?, ?, ?)""",
+        'postgresql': """INSERT INTO dependencies (child, parent, met_by) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR)""",
+    },
+)
+
+
+def copy_dependency(c: Connection, rows: Iterable[DependencyRow]) -> None:
+    """Dependencies as they are in another database."""
+    c.run_each(_COPY_DEPENDENCY, [(it.child, it.parent, it.met_by,) for it in rows])
+
+
+_COPY_TAG = Query(
+    'copy_tag',
+    {
+        'sqlite': """INSERT INTO tags (tag, seq) VALUES (?, ?)""",
+        'postgresql': """INSERT INTO tags (tag, seq) VALUES (%s::VARCHAR, %s::BIGINT)""",
+    },
+)
+
+
+def copy_tag(c: Connection, rows: Iterable[TagRow]) -> None:
+    """Tags as they are in another database."""
+    c.run_each(_COPY_TAG, [(it.tag, it.seq,) for it in rows])
+
+
+_ALL_SLOTS = Query(
+    'all_slots',
+    {
+        'sqlite': """SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots""",
+        'postgresql': """SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots""",
+    },
+)
+
+
+def all_slots(c: Connection) -> list[SlotRow]:
+    """The slots and the starts of all queues."""
+    return c.fetch(_ALL_SLOTS, (), SLOTS_ROWS)
+
+
+_ALL_BATCHES = Query(
+    'all_batches',
+    {
+        'sqlite': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches""",
+        'postgresql': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches""",
+    },
+)
+
+
+def all_batches(c: Connection) -> list[BatchRow]:
+    """The batches."""
+    return c.fetch(_ALL_BATCHES, (), BATCHES_ROWS)
+
+
+_COPY_QUEUE = Query(
+    'copy_queue',
+    {
+        'sqlite': """INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by, pause_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by, pause_reason) VALUES (%s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR)""",
+    },
+)
+
+
+def copy_queue(c: Connection, rows: Iterable[QueueRow]) -> None:
+    """Queues as they are in another database."""
+    c.run_each(_COPY_QUEUE, [(it.name, it.concurrency, it.rate_count, None if it.rate_period is None else _limit(it.rate_period), _flag(it.reserved), None if it.paused_at is None else _moment(it.paused_at), None if it.paused_until is None else _moment(it.paused_until), it.paused_by, it.pause_reason,) for it in rows])
+
+
+_COPY_LANE = Query(
+    'copy_lane',
+    {
+        'sqlite': """INSERT INTO lanes (id, queue, needs) VALUES (?, ?, ?)""",
+        'postgresql': """INSERT INTO lanes (id, queue, needs) VALUES (%s::INTEGER, %s::VARCHAR, %s::VARCHAR)""",
+    },
+)
+
+
+def copy_lane(c: Connection, rows: Iterable[LaneRow]) -> None:
+    """Lanes as they are in another database."""
+    c.run_each(_COPY_LANE, [(it.id, it.queue, _texts(it.needs),) for it in rows])
+
+
+_COPY_SLOT = Query(
+    'copy_slot',
+    {
+        'sqlite': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::BIGINT)""",
+    },
+)
+
+
+def copy_slot(c: Connection, rows: Iterable[SlotRow]) -> None:
+    """Slots as they are in another database."""
+    c.run_each(_COPY_SLOT, [(it.queue, _slot_kind(it.kind), it.slot, _moment(it.free_at),) for it in rows])
+
+
+_COPY_BATCH = Query(
+    'copy_batch',
+    {
+        'sqlite': """INSERT INTO batches (name, created_at, finished_at) VALUES (?, ?, ?)""",
+        'postgresql': """INSERT INTO batches (name, created_at, finished_at) VALUES (%s::VARCHAR, %s::BIGINT, %s::BIGINT)""",
+    },
+)
+
+
+def copy_batch(c: Connection, rows: Iterable[BatchRow]) -> None:
+    """Batches as they are in another database."""
+    c.run_each(_COPY_BATCH, [(it.name, _moment(it.created_at), None if it.finished_at is None else _moment(it.finished_at),) for it in rows])
+
+
+_CLEAR_QUEUES = Query(
+    'clear_queues',
+    {
+        'sqlite': """DELETE FROM queues""",
+        'postgresql': """DELETE FROM queues""",
+    },
+)
+
+
+def clear_queues(c: Connection) -> int:
+    """The settings of all queues."""
+    return c.run(_CLEAR_QUEUES, ())
+
+
+_CLEAR_LANES = Query(
+    'clear_lanes',
+    {
+        'sqlite': """DELETE FROM lanes""",
+        'postgresql': """DELETE FROM lanes""",
+    },
+)
+
+
+def clear_lanes(c: Connection) -> int:
+    """All lanes."""
+    return c.run(_CLEAR_LANES, ())
+
+
+_CLEAR_SLOTS = Query(
+    'clear_slots',
+    {
+        'sqlite': """DELETE FROM slots""",
+        'postgresql': """DELETE FROM slots""",
+    },
+)
+
+
+def clear_slots(c: Connection) -> int:
+    """All slots and starts."""
+    return c.run(_CLEAR_SLOTS, ())
+
+
+_CLEAR_BATCHES = Query(
+    'clear_batches',
+    {
+        'sqlite': """DELETE FROM batches""",
+        'postgresql': """DELETE FROM batches""",
+    },
+)
+
+
+def clear_batches(c: Connection) -> int:
+    """All batches."""
+    return c.run(_CLEAR_BATCHES, ())
 
 
 _FREE_SLOTS = Query(

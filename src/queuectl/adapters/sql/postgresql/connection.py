@@ -52,8 +52,12 @@ TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transact
 """No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
-HOLD = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE jobs, attempts, workers, config IN SHARE MODE"
+HOLD = """SET LOCAL idle_in_transaction_session_timeout = 0;
+LOCK TABLE jobs, attempts, workers, config, queues IN SHARE MODE"""
 """A writer waits until the transaction ends, however long the server says nothing."""
+
+COUNT_ON = """SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs;
+SELECT setval(pg_get_serial_sequence('lanes', 'id'), max(id)) FROM lanes"""
 
 MEANING = {
     "standard_conforming_strings": "on",
@@ -215,7 +219,7 @@ def postgres_dialect(url: str) -> Dialect:
         load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
         expect_answers_within=response_timeout.shorten,
         forget_plans="DISCARD PLANS",
-        count_on="SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs",
+        count_on=COUNT_ON,
     )
 
 

@@ -321,6 +321,23 @@ FROM jobs
 WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
 
+-- name: page_of_dependencies :many
+-- The dependencies of these jobs.
+SELECT dependencies.child, dependencies.parent, dependencies.met_by
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child,
+    dependencies.parent;
+
+-- name: page_of_tags :many
+-- The tags of these jobs.
+SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq;
+
 -- name: id_at :one
 -- The id of the job of that number.
 SELECT jobs.id
@@ -344,6 +361,58 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     exit_code, signal, error, late, output_truncated, output) VALUES (:job_id, :number, :queue, :worker, :host,
     :lease_id, :started_at, :waited, :finished_at, :ran, :outcome, :exit_code, :signal, :error, :late,
     :output_truncated, :output);
+
+-- name: copy_dependency :each
+-- Dependencies as they are in another database.
+INSERT INTO dependencies (child, parent, met_by) VALUES (:child, :parent, :met_by);
+
+-- name: copy_tag :each
+-- Tags as they are in another database.
+INSERT INTO tags (tag, seq) VALUES (:tag, :seq);
+
+-- name: all_slots :many
+-- The slots and the starts of all queues.
+SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots;
+
+-- name: all_batches :many
+-- The batches.
+SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches;
+
+-- name: copy_queue :each
+-- Queues as they are in another database.
+INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by,
+    pause_reason) VALUES (:name, :concurrency, :rate_count, :rate_period, :reserved, :paused_at, :paused_until,
+    :paused_by, :pause_reason);
+
+-- name: copy_lane :each
+-- Lanes as they are in another database.
+INSERT INTO lanes (id, queue, needs) VALUES (:id, :queue, :needs);
+
+-- name: copy_slot :each
+-- Slots as they are in another database.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue, :kind, :slot, :free_at);
+
+-- name: copy_batch :each
+-- Batches as they are in another database.
+INSERT INTO batches (name, created_at, finished_at) VALUES (:name, :created_at, :finished_at);
+
+-- name: clear_queues :run
+-- The settings of all queues.
+DELETE FROM queues;
+
+-- name: clear_lanes :run
+-- All lanes.
+DELETE FROM lanes;
+
+-- name: clear_slots :run
+-- All slots and starts.
+DELETE FROM slots;
+
+-- name: clear_batches :run
+-- All batches.
+DELETE FROM batches;
 
 -- name: free_slots :many
 -- Up to `limit` slots of a queue in which no job runs, locked.
