@@ -17,7 +17,7 @@ from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.queues import DecideSettings
-from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement, Sweep
 from queuectl.domain.queues import EVERY, QueueSettings, check_forgettable
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
@@ -267,6 +267,9 @@ class InMemoryWork(InMemory):
 
     def settle_and_claim(self, ends: Ends, decide: DecideEnd, claim: Claim) -> tuple[Sequence[Settled], Sequence[Run]]:
         return self.settle(ends, decide), self.claim(claim)
+
+    def sweep_keys(self, after: str, *, limit: int) -> Sweep:
+        return Sweep([], "")
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         return self._memory.held_by(worker_id)

@@ -210,6 +210,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         watch=_one("application.duties.lease_watch", "LeaseWatch", elapsed),
     )
+    key_sweep = _call("application.duties.keys", "KeySweep", work=work, events=events)
     clear_leftovers = _call(
         "application.duties.machine",
         "clear_leftovers",
@@ -231,7 +232,7 @@ class Container(containers.DeclarativeContainer):
             elapsed=elapsed,
             chance=providers.Object(random.random),
         ),
-        fleet=providers.List(rescue),
+        fleet=providers.List(rescue, key_sweep),
     )
 
 

@@ -126,7 +126,7 @@ def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
         *(f"UPDATE jobs SET {column} = '{evil}' WHERE id = 'x'" for column in ("queue", "cancel_requested_by")),
         f"UPDATE attempts SET host = '{evil}', worker = '{evil}'",
         f"UPDATE workers SET host = '{evil}', queues = '[\"a\\u001b[2J\"]'",
-        f"INSERT INTO config VALUES ('max-losses', '{evil}')",
+        f"INSERT INTO config (key, value) VALUES ('max-losses', '{evil}')",
         "UPDATE jobs SET state = 'dead' WHERE id = 'y'",
         f"INSERT INTO jobs (seq, id, {same}) SELECT 1000, '{evil}', {same} FROM jobs WHERE id = 'y'",
     )
@@ -160,7 +160,7 @@ def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
 
 def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli, probe: FaultProbe) -> None:
     cli.run("config", "set", "max-losses", "3")
-    tell(probe.url, "UPDATE config SET value = 'many'", "INSERT INTO config VALUES ('lease', '')")
+    tell(probe.url, "UPDATE config SET value = 'many'", "INSERT INTO config (key, value) VALUES ('lease', '')")
     workers = cli.start_workers()
     tell(
         probe.url,

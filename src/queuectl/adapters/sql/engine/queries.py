@@ -186,9 +186,9 @@ SCHEMA: Mapping[str, Sequence[str]] = {
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL""",
         """CREATE INDEX jobs_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit > 1""",
+        """CREATE INDEX jobs_of_a_waiting_key ON jobs (waits_for, "key", lane, priority DESC, run_at, seq) WHERE key IS NOT NULL AND state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit = 1""",
-        """CREATE INDEX jobs_parked ON jobs ("key", lane, priority DESC, run_at, seq) WHERE waits_for = 'key'""",
         """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
         """CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL""",
         """CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled')""",
@@ -337,9 +337,9 @@ SCHEMA: Mapping[str, Sequence[str]] = {
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL""",
         """CREATE INDEX jobs_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit > 1""",
+        """CREATE INDEX jobs_of_a_waiting_key ON jobs (waits_for, key, lane, priority DESC, run_at, seq) WHERE key IS NOT NULL AND state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit = 1""",
-        """CREATE INDEX jobs_parked ON jobs (key, lane, priority DESC, run_at, seq) WHERE waits_for = 'key'""",
         """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
         """CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL""",
         """CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled')""",
@@ -1375,26 +1375,128 @@ def park(c: Connection, *, seqs: Sequence[int | None]) -> int:
 _EXPOSE = Query(
     'expose',
     {
-        'sqlite': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
-FROM jobs AS parked
-WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
-LIMIT 1 OFFSET 0) AS anon_1
-FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
-FROM lanes) AS every_lane)""",
-        'postgresql': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
-FROM jobs AS parked
-WHERE parked.waits_for = 'key' AND parked.key = %s::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
-LIMIT 1) AS anon_1
-FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
-FROM lanes) AS every_lane)""",
+        'sqlite': """UPDATE jobs SET waits_for = NULL
+WHERE waits_for = 'key' AND seq IN (
+SELECT (
+SELECT parked.seq FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+)""",
+        'postgresql': """UPDATE jobs SET waits_for = NULL
+WHERE waits_for = 'key' AND seq IN (
+SELECT (
+SELECT parked.seq FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = %s::VARCHAR AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+)""",
     },
 )
 
 
 def expose(c: Connection, *, key: str) -> int:
-    """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
-    elsewhere."""
+    """Of the jobs that are parked for that key, the first of each lane may be claimed."""
     return c.run(_EXPOSE, (key,))
+
+
+_PARKED_KEYS = Query(
+    'parked_keys',
+    {
+        'sqlite': """WITH RECURSIVE listed ("key", number) AS (
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > ? AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), 1
+UNION ALL
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > listed."key" AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), number + 1 FROM listed WHERE listed."key" IS NOT NULL AND number < ?
+)
+SELECT running."key", EXISTS (
+SELECT 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+WHERE (
+SELECT parked.key_limit FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = running."key" AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) > running.jobs + (
+SELECT count(*) FROM (
+SELECT 1 FROM jobs AS exposed
+WHERE exposed.waits_for IS NULL AND exposed."key" = running."key" AND exposed.lane = lane.id
+AND exposed.state IN ('pending', 'failed')
+LIMIT 100
+) AS those
+)
+) AS is_stranded
+FROM (
+SELECT listed."key", (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS jobs
+FROM listed WHERE listed."key" IS NOT NULL
+) AS running""",
+        'postgresql': """WITH RECURSIVE listed ("key", number) AS (
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > %s::VARCHAR AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), 1
+UNION ALL
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > listed."key" AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), number + 1 FROM listed WHERE listed."key" IS NOT NULL AND number < %s::INTEGER
+)
+SELECT running."key", EXISTS (
+SELECT 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+WHERE (
+SELECT parked.key_limit FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = running."key" AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) > running.jobs + (
+SELECT count(*) FROM (
+SELECT 1 FROM jobs AS exposed
+WHERE exposed.waits_for IS NULL AND exposed."key" = running."key" AND exposed.lane = lane.id
+AND exposed.state IN ('pending', 'failed')
+LIMIT 100
+) AS those
+)
+) AS is_stranded
+FROM (
+SELECT listed."key", (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS jobs
+FROM listed WHERE listed."key" IS NOT NULL
+) AS running""",
+    },
+)
+
+
+class ParkedKeysRow(NamedTuple):
+    """A row of `parked_keys`."""
+
+    key: str
+    is_stranded: bool
+    unreadable: str = ""
+
+
+_PARKED_KEYS_ROWS = Rows(ParkedKeysRow._make, {'key': 'text', 'is_stranded': 'flag'})
+
+
+def parked_keys(c: Connection, *, after: str, limit: int) -> list[ParkedKeysRow]:
+    """Keys for which jobs are parked, and whether nothing would ever let these go."""
+    return c.fetch(_PARKED_KEYS, (after, limit,), _PARKED_KEYS_ROWS)
 
 
 _ALL_LANES = Query(

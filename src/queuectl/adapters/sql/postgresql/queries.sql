@@ -158,11 +158,11 @@ CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processin
 
 CREATE INDEX jobs_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit > 1;
 
+CREATE INDEX jobs_of_a_waiting_key ON jobs (waits_for, key, lane, priority DESC, run_at, seq) WHERE key IS NOT NULL AND state IN ('pending', 'failed');
+
 CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
 
 CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit = 1;
-
-CREATE INDEX jobs_parked ON jobs (key, lane, priority DESC, run_at, seq) WHERE waits_for = 'key';
 
 CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect;
 
@@ -480,15 +480,56 @@ SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT h
 UPDATE jobs SET waits_for='key' WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
 -- name: expose :run
--- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
--- elsewhere.
-UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
-FROM jobs AS parked
-WHERE parked.waits_for = 'key' AND parked.key = :key::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority
-    DESC, parked.run_at, parked.seq
- LIMIT 1) AS anon_1
-FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
-FROM lanes) AS every_lane);
+-- Of the jobs that are parked for that key, the first of each lane may be claimed.
+UPDATE jobs SET waits_for = NULL
+WHERE waits_for = 'key' AND seq IN (
+    SELECT (
+        SELECT parked.seq FROM jobs AS parked
+        WHERE parked.waits_for = 'key' AND parked."key" = :key::VARCHAR AND parked.lane = lane.id
+            AND parked.state IN ('pending', 'failed')
+        ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+    ) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+);
+
+-- name: parked_keys :many
+-- Keys for which jobs are parked, and whether nothing would ever let these go.
+WITH RECURSIVE listed ("key", number) AS (
+    SELECT (
+        SELECT jobs."key" FROM jobs
+        WHERE jobs.waits_for = 'key' AND jobs."key" > :after::VARCHAR AND jobs.state IN ('pending', 'failed')
+        ORDER BY jobs."key" LIMIT 1
+    ), 1
+    UNION ALL
+    SELECT (
+        SELECT jobs."key" FROM jobs
+        WHERE jobs.waits_for = 'key' AND jobs."key" > listed."key" AND jobs.state IN ('pending', 'failed')
+        ORDER BY jobs."key" LIMIT 1
+    ), number + 1 FROM listed WHERE listed."key" IS NOT NULL AND number < :limit::INTEGER
+)
+SELECT running."key", EXISTS (
+    SELECT 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+    WHERE (
+        SELECT parked.key_limit FROM jobs AS parked
+        WHERE parked.waits_for = 'key' AND parked."key" = running."key" AND parked.lane = lane.id
+            AND parked.state IN ('pending', 'failed')
+        ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+    ) > running.jobs + (
+        SELECT count(*) FROM (
+            SELECT 1 FROM jobs AS exposed
+            WHERE exposed.waits_for IS NULL AND exposed."key" = running."key" AND exposed.lane = lane.id
+                AND exposed.state IN ('pending', 'failed')
+            LIMIT 100
+        ) AS those
+    )
+) AS is_stranded
+FROM (
+    SELECT listed."key", (
+        SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit = 1
+    ) + (
+        SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit > 1
+    ) AS jobs
+    FROM listed WHERE listed."key" IS NOT NULL
+) AS running;
 
 -- name: all_lanes :many
 -- The lanes, but for the one that every job is in of which nobody asks anything.
