@@ -6,8 +6,8 @@ from tests.integration.driver import Cli
 
 JOB = [
     "id", "queue", "command", "state", "priority", "max_retries", "timeout", "run_at", "created_at", "updated_at",
-    "started_at", "finished_at", "cwd", "env", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
-    "last_error", "output", "cancel_requested_at", "cancel_requested_by",
+    "started_at", "finished_at", "cwd", "env", "unique", "unique_until", "attempts", "failures", "losses", "worker",
+    "worker_lost", "exit_code", "last_error", "output", "cancel_requested_at", "cancel_requested_by",
     "suspect",
 ]  # fmt: skip
 ATTEMPT = [
@@ -90,8 +90,10 @@ def test_config_gives_all_settings_and_where_they_are_from(cli: Cli) -> None:
 
 
 def test_worker_start_and_enqueue_tell_what_they_made(cli: Cli) -> None:
-    job = cli.json("enqueue", "--", "true")
-    assert list(job) == JOB
+    job = cli.json("enqueue", "--unique", "k", "--", "true")
+    assert list(job) == [*JOB, "enqueued"]
+    again = cli.json("enqueue", "--unique", "k", "--", "true")
+    assert [(it["id"], it["enqueued"]) for it in (job, again)] == [(job["id"], "new"), (job["id"], "existing")]
     started = cli.json("worker", "start", "--count", "2")
     assert list(started) == ["supervisor_pid", "log", "workers", "running"]
     assert [list(worker) for worker in started["workers"]] == [["pid", "id"]] * 2

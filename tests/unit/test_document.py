@@ -303,3 +303,40 @@ def test_any_run_at_is_a_moment_or_told_to_be_none(text: str) -> None:
     with suppress(InvalidJob):
         moment = parse_request({"command": "true", "run_at": text}, local=INDIA)["run_at"]
         assert moment.tzinfo is UTC
+
+
+class TestUnique:
+    """`unique`, `unique_until` and `on_duplicate`."""
+
+    @pytest.mark.parametrize("said", ["k", "sync:42", "ü" * 100, "a b", True])
+    def test_a_key_is_text_or_the_command_itself(self, said: object) -> None:
+        assert request(unique=said)["unique"] == said
+
+    @pytest.mark.parametrize("said", ["", "x" * 201, "ü" * 101, "a\nb", "a\0b", "\udce9", False, 1, None, ["k"]])
+    def test_anything_else_is_no_key(self, said: object) -> None:
+        assert the_problem(unique=said).startswith("unique must ")
+
+    @given(st.one_of(st.text(), st.integers(), st.booleans(), st.none()))
+    def test_a_key_that_is_taken_can_be_stored(self, said: object) -> None:
+        with suppress(InvalidJob):
+            key = request(unique=said)["unique"]
+            assert key is True or (isinstance(key, str) and 1 <= len(key.encode()) <= 200 and "\0" not in key)
+
+    @pytest.mark.parametrize(
+        ("said", "taken"), [("ended", "ended"), ("started", "started"), ("60m", "1h"), (90, "1m30s"), ("1.5", "1.5s")]
+    )
+    def test_it_is_held_until_a_moment_of_the_job_or_for_a_span(self, said: object, taken: str) -> None:
+        assert request(unique="k", unique_until=said)["unique_until"] == taken
+
+    @pytest.mark.parametrize("said", ["end", "", 0, "0s", -1, None, True])
+    def test_no_other_word_and_no_empty_span_is_an_end(self, said: object) -> None:
+        assert the_problem(unique="k", unique_until=said).startswith("unique_until must be ")
+
+    def test_a_rule_is_one_of_three_words(self) -> None:
+        assert [request(unique="k", on_duplicate=said)["on_duplicate"] for said in ("skip", "replace", "reject")]
+        assert the_problem(on_duplicate="ignore") == 'on_duplicate must be skip, replace, reject, not "ignore"'
+
+    def test_what_is_about_a_key_needs_one(self) -> None:
+        for said in ({"unique_until": "1h"}, {"on_duplicate": "replace"}):
+            assert the_problem(**said).endswith("is about the unique key, and there is none: give unique too")
+        assert request(id="a", on_duplicate="skip")["on_duplicate"] == "skip"

@@ -73,7 +73,8 @@ def queue(memory: Memory) -> Queue:
 
 
 def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> None:
-    jobs = enqueue_jobs(queue, [JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
+    added = enqueue_jobs(queue, [JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
+    jobs = [it.job for it in added]
     assert [(job.id, job.command, job.cwd, job.created_at) for job in jobs] == [
         ("new-1", "a", "/here", NOON + HOUR),
         ("mine", "b", "/here", NOON + HOUR),
@@ -84,7 +85,7 @@ def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> N
 def test_a_new_job_takes_the_policy_of_the_moment(queue: Queue) -> None:
     set_setting(queue, "max-retries", "7")
     set_setting(queue, "default-timeout", "90s")
-    [job] = enqueue_jobs(queue, [JobRequest(command="a")], cwd="/")
+    [(job, _)] = enqueue_jobs(queue, [JobRequest(command="a")], cwd="/")
     unset_setting(queue, "max-retries")
     assert (find_job(queue, job.id).max_retries, job.timeout) == (7, 90 * SECOND)
 

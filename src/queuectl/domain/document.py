@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-from queuectl.domain.duration import parse_duration
+from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidJob, nearest
-from queuectl.domain.job import Command, JobRequest
+from queuectl.domain.job import ENDED, STARTED, Command, JobRequest, OnDuplicate
 
 MAX_ARGUMENT = 131_071
 """Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""
@@ -18,11 +18,16 @@ MAX_ARGUMENT = 131_071
 MAX_ARGUMENTS = 1_048_576
 """Bytes of all arguments together; well under a quarter of the usual 8 MiB stack, the kernel's limit (execve(2))."""
 
+MAX_UNIQUE = 200
+"""Bytes of a unique key."""
+
 MAX_PATH = 4095
 """Bytes of a path that Linux takes: PATH_MAX less the closing NUL."""
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NO_WORD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""A control character, or half a character."""
 
 
 def decode(text: str | bytes) -> dict[str, object]:
@@ -74,11 +79,21 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
         unknown.append("command is missing")
     if "run_at" in document and "delay" in document:
         unknown.append("run_at and delay exclude each other")
+    unknown += _pointless(document)
     if unknown or problems:
         raise InvalidJob(unknown + problems)
     if "run_at" in fields:
         fields["run_at"] = _in_utc(fields["run_at"], local)
     return cast("JobRequest", fields)
+
+
+def _pointless(document: Mapping[str, object]) -> list[str]:
+    """Fields that say something about a unique key, where there is none."""
+    if "unique" in document:
+        return []
+    replaces = document.get("on_duplicate") == OnDuplicate.REPLACE
+    said = (["unique_until"] if "unique_until" in document else []) + (["on_duplicate replace"] if replaces else [])
+    return [f"{each} is about the unique key, and there is none: give unique too" for each in said]
 
 
 def _command(value: object) -> Command:
@@ -155,15 +170,46 @@ def _cwd(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f"must be an absolute path, not {_shown(value) if isinstance(value, str) else _kind(value)}")
+        raise ValueError(f"must be an absolute path, not {_said(value)}")
     if len(_bytes(value)) > MAX_PATH:
         raise ValueError(f"must not be longer than {MAX_PATH:,} bytes")
     return value
 
 
+def _unique(value: object) -> str | bool:
+    if value is True:
+        return True
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, or true for the command itself, not {_kind(value)}")
+    size = len(value.encode(errors="surrogatepass"))
+    if not 1 <= size <= MAX_UNIQUE:
+        raise ValueError(f"must be 1 to {MAX_UNIQUE} bytes of text, not {size:,}")
+    if NO_WORD.search(value):
+        raise ValueError(f"must not contain control characters or bytes that are no UTF-8: {_shown(value)}")
+    return value
+
+
+def _unique_until(value: object) -> str:
+    if value in (ENDED, STARTED):
+        return str(value)
+    try:
+        span = parse_duration(value)
+    except ValueError:
+        raise ValueError(f'must be {ENDED}, {STARTED}, or a duration such as "1h", not {_said(value)}') from None
+    if not span:
+        raise ValueError("must be longer than 0 seconds")
+    return format_duration(span)
+
+
+def _on_duplicate(value: object) -> OnDuplicate:
+    if not isinstance(value, str) or value not in list(OnDuplicate):
+        raise ValueError(f"must be {', '.join(OnDuplicate)}, not {_said(value)}")
+    return OnDuplicate(value)
+
+
 def _matching(value: object, pattern: re.Pattern[str], meaning: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise ValueError(f"must be {meaning}, not {_shown(value) if isinstance(value, str) else _kind(value)}")
+        raise ValueError(f"must be {meaning}, not {_said(value)}")
     return value
 
 
@@ -221,6 +267,20 @@ FIELDS: Mapping[str, Field] = {
     "delay": Field(parse_duration, 'Not before this time has passed: "30s", "1h30m".', "DURATION"),
     "env": Field(_env, "A variable for the command; repeatable.", "NAME=VALUE", is_many=True),
     "cwd": Field(_cwd, "Where it runs; else the present directory.", "DIR"),
+    "unique": Field(
+        _unique,
+        "A key that one job at a time holds: while another one has it, nothing is added.",
+        "TEXT",
+        remark="text, or true for the command itself",
+    ),
+    "unique_until": Field(
+        _unique_until, "It holds the key until it has ended, which is usual, has started, or for so long.", "WHEN"
+    ),
+    "on_duplicate": Field(
+        _on_duplicate,
+        "Where the key is held: skip the new job, which is usual, replace one that has not run yet, or reject.",
+        "RULE",
+    ),
 }
 """The one table of fields: `enqueue` declares its options by it."""
 
@@ -248,6 +308,7 @@ MEANT = {
     **dict.fromkeys(("name", "job_id", "key"), "id"),
     **dict.fromkeys(("retries", "max_attempts", "attempts"), "max_retries"),
     **dict.fromkeys(("at", "when", "eta", "scheduled_at"), "run_at"),
+    **dict.fromkeys(("unique_key", "job_key", "dedup_key", "deduplication_id", "singleton_key"), "unique"),
     **dict.fromkeys(("dir", "directory", "workdir", "working_dir"), "cwd"),
 }
 """Words of other tools for a field, which are too unlike it to be found by likeness."""
@@ -267,6 +328,10 @@ def _located(error: json.JSONDecodeError) -> str:
 def _shown(text: str) -> str:
     """A user's text inside a message: quoted, on one line, never long."""
     return json.dumps(text if len(text) <= 60 else text[:59] + "…", ensure_ascii=not text.isprintable())
+
+
+def _said(value: object) -> str:
+    return _shown(value) if isinstance(value, str) else _kind(value)
 
 
 def _kind(value: object) -> str:

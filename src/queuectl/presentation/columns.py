@@ -170,6 +170,14 @@ def _losses(it: JobRow) -> str:
     return f"{it.job.losses} of the runs, alone with their worker" if it.job.losses else ""
 
 
+def _unique(it: JobRow) -> str:
+    key, until = it.job.spec.unique_key, it.job.spec.unique_until
+    if key is None or until is None:
+        return ""
+    lasts = f"until it has {until}" if it.job.unique_expires_at is None else f"for {until}"
+    return f"{escaped(key)}, {lasts}{'' if it.job.unique_held else ', given up'}"
+
+
 def _cancel(it: JobRow) -> str:
     asked_at = it.job.cancel_requested_at
     if asked_at is None:
@@ -206,6 +214,8 @@ JOB: Result[JobRow] = Result(
         _field("finished_at"),
         _field("cwd", label="directory", fact=lambda it: escaped(it.job.cwd or "the worker's own")),
         Column("env", lambda it: {name: text if it.show_env else HIDDEN for name, text in it.job.env.items()}),
+        Column("unique", lambda it: it.job.spec.unique_key, label="unique", fact=_unique),
+        Column("unique_until", lambda it: it.job.spec.unique_until),
         _field("attempts", "RUNS", label="runs", fact=_runs),
         _field("failures"),
         _field("losses", label="lost", fact=_losses),

@@ -61,6 +61,8 @@ def test_a_new_job() -> None:
         ("finished_at", None),
         ("cwd", "/srv"),
         ("env", {"TOKEN": "***"}),
+        ("unique", None),
+        ("unique_until", None),
         ("attempts", 0),
         ("failures", 0),
         ("losses", 0),
@@ -273,7 +275,9 @@ def test_the_plain_form_of_a_document_has_one_value_on_a_line() -> None:
 
 def test_every_field_of_a_job_is_a_key_of_its_json() -> None:
     fields = {*Job._fields, *Spec._fields} - {"spec"}
-    assert fields - job_view(a_job()).keys() == {"lease"}  # whose worker is one
+    others = {"lease", "unique_key", "unique_held", "unique_expires_at"}  # its worker is one; `unique`, `unique_until`
+    others |= {"batch", "blockers", "has_dependents", "key", "key_limit", "needs", "slot", "stdin", "tags", "waits_for"}
+    assert fields - job_view(a_job()).keys() == others
 
 
 @pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TOTALS, SETTING, LOCAL_SETTING, FINDING])

@@ -100,7 +100,8 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 def retry(app: App, job_ids: Sequence[str]) -> int:
     """Run jobs again that have ended: completed, dead or cancelled.
 
-    They are due at once, with all their retries; their history stays.
+    They are due at once, with all their retries; their history stays. One whose
+    unique key another job holds by now is refused.
 
     Examples:
       queuectl retry nightly-backup

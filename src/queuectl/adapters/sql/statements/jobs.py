@@ -84,6 +84,7 @@ def set_aside() -> sa.Update:
             updated_at=at,
             finished_at=at,
             last_error=sa.bindparam("reason", type_=Words),
+            unique_held=sa.case((jobs.c.unique_expires_at.is_(None), sa.null()), else_=jobs.c.unique_held),
         )
     )
 
