@@ -53,9 +53,10 @@ def claim(
     limit: int = 100,
     at: datetime = NOON,
     queues: tuple[str, ...] = (),
+    labels: tuple[str, ...] = (),
     suspects: bool | None = None,
 ) -> Sequence[Job]:
-    runs = work.claim(Claim(lease or a_lease(), queues=queues, limit=limit, at=at, suspects=suspects))
+    runs = work.claim(Claim(lease or a_lease(), limit, at, queues, labels, suspects))
     return [run.job for run in runs]
 
 
@@ -216,6 +217,10 @@ class TestClaim:
         [claimed] = claim(work, at=NOON + SECOND)
         assert claimed == a_job().claimed(a_lease(), NOON + SECOND)
         assert jobs.find("job-1") == claimed
+
+    def test_a_batch_may_need_many_labels_that_nobody_has_needed_before(self, work: Work, jobs: Jobs) -> None:
+        jobs.add([a_job(f"job-{number:03}", needs=(f"rack={number}",)) for number in range(100)])
+        assert ids(claim(work, labels=("rack=7", "rack=99"))) == ["job-007", "job-099"]
 
     def test_a_claim_opens_the_attempts_row(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job()])

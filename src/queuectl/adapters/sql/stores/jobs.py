@@ -49,9 +49,7 @@ class SqlJobs:
             return stored is not None and stored.created_at == jobs[0].created_at
 
         try:
-            self._database.write(
-                lambda c: queries.add_jobs(c, _by_columns(parked_behind(jobs), Lanes(c))), confirm_commit=is_stored
-            )
+            self._database.write(lambda c: _add(c, jobs), confirm_commit=is_stored)
         except Duplicate as error:
             ids = [job.id for job in jobs]
             taken = set(self._database.read(lambda c: queries.taken_ids(c, ids=ids)))
@@ -195,11 +193,17 @@ def _askable(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _by_columns(jobs: Sequence[Job], lanes: Lanes) -> Iterator[queries.AddJobs]:
+def _add(c: Connection, jobs: Sequence[Job]) -> None:
+    lanes = Lanes(c)
+    of_each = [lanes.of(job.queue, job.spec.needs) for job in jobs]  # first: PostgreSQL runs nothing else during a COPY
+    queries.add_jobs(c, _by_columns(parked_behind(jobs), of_each))
+
+
+def _by_columns(jobs: Sequence[Job], lanes: Sequence[int]) -> Iterator[queries.AddJobs]:
     """Groups of them, by columns: a batch has a hundred thousand, and a row of its own for each takes twice as long."""
     for start in range(0, len(jobs), GROUP):
         group = jobs[start : start + GROUP]
         columns = dict(zip(Job._fields, zip(*group, strict=True), strict=True))
         columns |= zip(Spec._fields, zip(*[job.spec for job in group], strict=True), strict=True)
-        columns["lane"] = tuple([lanes.of(job.queue, job.spec.needs) for job in group])
+        columns["lane"] = tuple(lanes[start : start + GROUP])
         yield queries.AddJobs._make(columns[name] for name in queries.AddJobs._fields)
