@@ -66,13 +66,17 @@ class SqlJobs:
         *,
         states: Collection[State] = (),
         queues: Collection[str] = (),
+        keys: Collection[str] = (),
+        tags: Collection[str] = (),
         limit: int | None = None,
         by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states and queues, the newest first, or those that ended last."""
+        """Jobs of those states, queues, keys and tags, the newest first, or those that ended last."""
         conditions: Sequence[Sequence[Piece]] = [
             [queries.state_is(state=state) for state in states],
             [queries.queue_is(queue=_askable(queue)) for queue in queues],
+            [queries.key_is(key=_askable(key)) for key in keys],
+            [queries.has_tag(tags=list(map(_askable, tags)))] if tags else [],
         ]
         order = queries.last_ended_first() if by_end else queries.newest_first()
         query, values = compose(
@@ -197,6 +201,7 @@ def _add(c: Connection, jobs: Sequence[Job]) -> None:
     lanes = Lanes(c)
     of_each = [lanes.of(job.queue, job.spec.needs) for job in jobs]  # first: PostgreSQL runs nothing else during a COPY
     queries.add_jobs(c, _by_columns(parked_behind(jobs), of_each))
+    queries.add_tag(c, [queries.AddTag(tag=tag, job_id=job.id) for job in jobs for tag in job.spec.tags])
 
 
 def _by_columns(jobs: Sequence[Job], lanes: Sequence[int]) -> Iterator[queries.AddJobs]:
