@@ -193,10 +193,18 @@ class InMemoryJobs(InMemory):
         return self._memory.found(job_id)
 
     def search(
-        self, *, states: Chosen = (), queues: Chosen = (), limit: int | None = None, by_end: bool = False
+        self,
+        *,
+        states: Chosen = (),
+        queues: Chosen = (),
+        keys: Chosen = (),
+        tags: Chosen = (),
+        limit: int | None = None,
+        by_end: bool = False,
     ) -> Sequence[Job]:
         newest_first = reversed(list(self._memory.jobs.values()))
         found = [job for job in newest_first if _among(job.state, states) and _among(job.queue, queues)]
+        found = [job for job in found if _among(job.key, keys) and (not tags or set(job.tags) & set(tags))]
         if by_end:
             found.sort(key=lambda job: job.finished_at or job.updated_at, reverse=True)
         return found[:limit]

@@ -189,11 +189,11 @@ def status(harness: QueueHarness) -> Ask:
     return lambda: status_of(harness.queue)
 
 
-def list_jobs(harness: QueueHarness, *states: State, queues: Sequence[str] = ()) -> Ask:
+def list_jobs(harness: QueueHarness, *states: State, **asked: Sequence[str]) -> Ask:
     """`queuectl list`, as JSON."""
 
     def ask() -> object:
-        return outputs_of(harness.queue, search_jobs(harness.queue, states=states, queues=queues, limit=51))
+        return outputs_of(harness.queue, search_jobs(harness.queue, states=states, limit=51, **asked))
 
     return ask
 
@@ -283,6 +283,10 @@ READING: Mapping[str, Operation] = {
     "list --state --queue": lambda harness: list_jobs(harness, State.COMPLETED, queues=["rare"]),
     "list --state --state --queue": lambda harness: list_jobs(harness, State.COMPLETED, State.FAILED, queues=["rare"]),
     "list --queue --queue": lambda harness: list_jobs(harness, queues=["rare", "none"]),
+    "list --key": lambda harness: list_jobs(harness, keys=["none"]),
+    "list --tag": lambda harness: list_jobs(harness, tags=["rare"]),
+    "list --tag --tag": lambda harness: list_jobs(harness, tags=["rare", "none"]),
+    "list --state --tag": lambda harness: list_jobs(harness, State.COMPLETED, tags=["rare"]),
     "dlq list": lambda harness: list_jobs(harness, State.DEAD),
     "info": info,
     "metrics": partial(metrics, detailed=False),

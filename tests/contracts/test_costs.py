@@ -57,6 +57,10 @@ list --queue                     2   6      2      2   6      2
 list --state --queue             2   6      2      2   6      2
 list --state --state --queue     2   6      2      2   6      2
 list --queue --queue             2   6      2      2   6      2
+list --key                       2   6      2      2   6      2
+list --tag                       2   6      2      2   6      2
+list --tag --tag                 2   6      2      2   6      2
+list --state --tag               2   6      2      2   6      2
 dlq list                         2   6      2      2   6      2
 info                             2   6      2      2   6      2
 metrics                          1   8      6      1   8      6

@@ -174,6 +174,12 @@ class TestReplace:
         assert [it.job.id for it in work.claim(Claim(a_lease(8), 1, NOON, queues=("default",)))] == []
         assert [it.job.id for it in work.claim(Claim(a_lease(7), 1, NOON, queues=("mail",)))] == ["a"]
 
+    def test_it_is_found_by_the_tags_of_the_new_one(self, jobs: Jobs) -> None:
+        add(jobs, unique("a", tags=("old", "both")), a_job("other", tags=("old",)))
+        add(jobs, unique("b", tags=("new", "both")), rule=REPLACE)
+        found = {tag: sorted(job.id for job in jobs.search(tags=[tag])) for tag in ("old", "both", "new")}
+        assert found == {"old": ["other"], "both": ["a"], "new": ["a"]}
+
     def test_a_holder_that_runs_or_has_run_stays_as_it_is(self, jobs: Jobs, work: Work) -> None:
         add(jobs, unique("a"))
         [attempt] = run(work)

@@ -6,8 +6,9 @@ from tests.integration.driver import Cli
 
 JOB = [
     "id", "queue", "command", "state", "priority", "max_retries", "timeout", "run_at", "created_at", "updated_at",
-    "started_at", "finished_at", "cwd", "env", "unique", "unique_until", "attempts", "failures", "losses", "worker",
-    "worker_lost", "exit_code", "last_error", "output", "cancel_requested_at", "cancel_requested_by",
+    "started_at", "finished_at", "cwd", "env", "stdin", "key", "key_limit", "needs", "tags", "waits_for", "slot",
+    "unique", "unique_until", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
+    "last_error", "output", "cancel_requested_at", "cancel_requested_by",
     "suspect",
 ]  # fmt: skip
 ATTEMPT = [
@@ -16,10 +17,10 @@ ATTEMPT = [
 ]  # fmt: skip
 STATES = ["pending", "processing", "completed", "failed", "dead", "cancelled"]
 WORKER = ["id", "host", "pid", "supervisor_pid", "state", "jobs", "heartbeat_age", "concurrency", "queues"]
-WORKER += ["started_at", "lease_expires_at", "lost", "lost_since"]
+WORKER += ["labels", "started_at", "lease_expires_at", "lost", "lost_since"]
 SETTINGS = ["max-retries", "backoff-base", "backoff-max", "backoff-jitter", "default-timeout", "output-limit"]
 SETTINGS += ["max-losses", "lease", "kill-grace"]
-LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir"]
+LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir", "labels"]
 
 
 def test_a_job_has_all_its_keys_whether_it_waits_or_has_ended(working: Cli) -> None:

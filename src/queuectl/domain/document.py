@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidJob, nearest
 from queuectl.domain.job import ENDED, STARTED, Command, JobRequest, OnDuplicate
+from queuectl.domain.worker import labels_of
 
 MAX_ARGUMENT = 131_071
 """Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""
@@ -18,16 +20,20 @@ MAX_ARGUMENT = 131_071
 MAX_ARGUMENTS = 1_048_576
 """Bytes of all arguments together; well under a quarter of the usual 8 MiB stack, the kernel's limit (execve(2))."""
 
-MAX_UNIQUE = 200
-"""Bytes of a unique key."""
-
 MAX_PATH = 4095
 """Bytes of a path that Linux takes: PATH_MAX less the closing NUL."""
 
+MAX_INPUT = 65_536
+"""Bytes that a command may be given on its standard input; what is longer belongs into a file."""
+
+MAX_KEY = 200
+"""Bytes of a key, or of a unique key."""
+
+MAX_TAGS, MAX_TAG = 20, 64
+"""Tags of a job, and bytes of each."""
+
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-NO_WORD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""A control character, or half a character."""
 
 
 def decode(text: str | bytes) -> dict[str, object]:
@@ -80,6 +86,8 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
     if "run_at" in document and "delay" in document:
         unknown.append("run_at and delay exclude each other")
     unknown += _pointless(document)
+    if "key_limit" in document and "key" not in document:
+        unknown.append("key_limit needs a key: it is the number of jobs with that key that run at a time")
     if unknown or problems:
         raise InvalidJob(unknown + problems)
     if "run_at" in fields:
@@ -181,12 +189,7 @@ def _unique(value: object) -> str | bool:
         return True
     if not isinstance(value, str):
         raise ValueError(f"must be text, or true for the command itself, not {_kind(value)}")
-    size = len(value.encode(errors="surrogatepass"))
-    if not 1 <= size <= MAX_UNIQUE:
-        raise ValueError(f"must be 1 to {MAX_UNIQUE} bytes of text, not {size:,}")
-    if NO_WORD.search(value):
-        raise ValueError(f"must not contain control characters or bytes that are no UTF-8: {_shown(value)}")
-    return value
+    return _line(value, MAX_KEY)
 
 
 def _unique_until(value: object) -> str:
@@ -205,6 +208,55 @@ def _on_duplicate(value: object) -> OnDuplicate:
     if not isinstance(value, str) or value not in list(OnDuplicate):
         raise ValueError(f"must be {', '.join(OnDuplicate)}, not {_said(value)}")
     return OnDuplicate(value)
+
+
+def _key(value: object) -> str:
+    return _line(value, MAX_KEY)
+
+
+def _needs(value: object) -> tuple[str, ...]:
+    return labels_of(_texts(value, 'of labels such as ["gpu", "zone=eu"]'))
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(_line(tag, MAX_TAG) for tag in _texts(value, 'of texts such as ["nightly"]')))
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"must be at most {MAX_TAGS}, not {len(tags):,}")
+    return tags
+
+
+def _input(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {_kind(value)}")
+    if (size := len(_utf8(value))) > MAX_INPUT:
+        raise ValueError(f"must not be longer than {MAX_INPUT:,} bytes: {size:,}; a command can read more from a file")
+    return value
+
+
+def _texts(value: object, which: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"must be a list {which}, not {_kind(value)}" + " of others" * isinstance(value, list))
+    return value
+
+
+def _line(value: object, limit: int) -> str:
+    """Text to name a thing by: short, and on one line."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {_kind(value)}")
+    if not 1 <= (size := len(_utf8(value))) <= limit:
+        raise ValueError(f"must have 1 to {limit} bytes, not {size:,}")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError(f"must not contain control characters: {_shown(value)}")
+    return value
+
+
+def _utf8(value: str) -> bytes:
+    """The bytes of text that is no name of a file, and so has no bytes but those of UTF-8."""
+    _bytes(value)
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"must be UTF-8: it has the byte {ord(value[error.start]) - 0xDC00:#04x}") from None
 
 
 def _matching(value: object, pattern: re.Pattern[str], meaning: str) -> str:
@@ -244,6 +296,8 @@ class Field(NamedTuple):
     is_number: bool = False
     is_many: bool = False
     """The option may be given more than once."""
+    option: str = ""
+    """The option's name, if it is not the field's."""
     remark: str = ""
     """Words beside the field's name in the help."""
 
@@ -267,6 +321,11 @@ FIELDS: Mapping[str, Field] = {
     "delay": Field(parse_duration, 'Not before this time has passed: "30s", "1h30m".', "DURATION"),
     "env": Field(_env, "A variable for the command; repeatable.", "NAME=VALUE", is_many=True),
     "cwd": Field(_cwd, "Where it runs; else the present directory.", "DIR"),
+    "stdin": Field(_input, "What the command reads from its standard input: a text, or a file's.", "TEXT|@FILE"),
+    "key": Field(_key, "Jobs with this key never run at the same time, whatever their queue.", "KEY"),
+    "key_limit": Field(partial(_integer, 1, 100), "Jobs with its key that run at a time; else 1.", "N", is_number=True),
+    "needs": Field(_needs, "A label that its worker must have: gpu, zone=eu; repeatable.", "LABEL", is_many=True),
+    "tags": Field(_tags, "A word to find it by; repeatable.", "TAG", is_many=True, option="--tag"),
     "unique": Field(
         _unique,
         "A key that one job at a time holds: while another one has it, nothing is added.",
@@ -305,10 +364,13 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refused_c
 
 MEANT = {
     **dict.fromkeys(("cmd", "args", "argv", "exec", "run", "script", "shell"), "command"),
-    **dict.fromkeys(("name", "job_id", "key"), "id"),
+    **dict.fromkeys(("name", "job_id"), "id"),
     **dict.fromkeys(("retries", "max_attempts", "attempts"), "max_retries"),
     **dict.fromkeys(("at", "when", "eta", "scheduled_at"), "run_at"),
     **dict.fromkeys(("unique_key", "job_key", "dedup_key", "deduplication_id", "singleton_key"), "unique"),
+    **dict.fromkeys(("input",), "stdin"),
+    **dict.fromkeys(("mutex", "lock", "concurrency_key"), "key"),
+    **dict.fromkeys(("label", "labels", "requires", "host"), "needs"),
     **dict.fromkeys(("dir", "directory", "workdir", "working_dir"), "cwd"),
 }
 """Words of other tools for a field, which are too unlike it to be found by likeness."""

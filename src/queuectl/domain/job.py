@@ -252,6 +252,31 @@ class Job(NamedTuple):
         return self.spec.env
 
     @property
+    def stdin(self) -> str | None:
+        """The text that its command reads from its standard input; None: there is nothing to read."""
+        return self.spec.stdin
+
+    @property
+    def key(self) -> str | None:
+        """The key of which no more than `key_limit` jobs run at a time; None: it has none."""
+        return self.spec.key
+
+    @property
+    def key_limit(self) -> int | None:
+        """From 1 to 100; None exactly when it has no key."""
+        return self.spec.key_limit
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The labels that its worker must have, in order."""
+        return self.spec.needs
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The words that it is found by."""
+        return self.spec.tags
+
+    @property
     def claim_order(self) -> tuple[int, datetime]:
         """Jobs are claimed in this order, those of equal rank in order of arrival."""
         return -self.priority, self.run_at
@@ -390,8 +415,13 @@ def jobs_of(
         created_at=at,
         cwd=cwd,
     )._asdict()
+    with_key = {**defaults, "key_limit": 1}
     return [
-        Job(spec=_spec_of({**defaults, "id": new_id, **request}), run_at=_first_run_at(request, at), updated_at=at)
+        Job(
+            spec=_spec_of({**(with_key if "key" in request else defaults), "id": new_id, **request}),
+            run_at=_first_run_at(request, at),
+            updated_at=at,
+        )
         for request, new_id in zip(requests, new_ids, strict=True)
     ]
 

@@ -256,6 +256,46 @@ def test_a_queue_that_no_live_worker_serves_is_told(
     assert answer.err == ("" if is_served else said)
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--needs", "gpu"], "has gpu: `queuectl worker start --label gpu` starts one"),
+        (["--on", "db-1"], "has host=db-1: `queuectl worker start` on such a machine starts one"),
+        (["--needs", "zone=eu", "--needs", "fast"], ""),
+    ],
+)
+def test_needs_that_no_live_worker_of_the_queue_meets_are_told(
+    queuectl: CommandLine, args: list[str], said: str
+) -> None:
+    queuectl.workers.register(a_worker(labels=("fast", "host=web-1", "zone=eu")))
+    assert queuectl("enqueue", *args, "-c", "true").err == (f"no live worker of queue default {said}\n" if said else "")
+
+
+def test_the_options_of_lists_replace_those_of_the_document(queuectl: CommandLine) -> None:
+    document = '{"command": "true", "needs": ["slow"], "tags": ["old"], "key": "other"}'
+    options = ["--needs", "gpu", "--on", "web-1", "--tag", "b", "--tag", "a", "--key", "db", "--key-limit", "2"]
+    queuectl("enqueue", "--id", "j", *options, document)
+    job = find_job(queuectl.queue, "j")
+    assert (job.needs, job.tags, job.key, job.key_limit) == (("gpu", "host=web-1"), ("b", "a"), "db", 2)
+
+
+def test_a_job_on_a_host_needs_no_other_option(queuectl: CommandLine) -> None:
+    queuectl("enqueue", "--id", "j", "--on", "web-1", "-c", "true")
+    assert find_job(queuectl.queue, "j").needs == ("host=web-1",)
+
+
+def test_what_a_command_reads_is_a_text_or_a_files(queuectl: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "in"
+    file.write_text("a\nü")
+    for job_id, said in (("text", "one line"), ("file", f"@{file}"), ("empty", "")):
+        queuectl("enqueue", "--id", job_id, "--stdin", said, "--", "cat")
+    assert [find_job(queuectl.queue, it).stdin for it in ("text", "file", "empty")] == ["one line", "a\nü", ""]
+    file.write_bytes(b"caf\xe9")
+    refused = queuectl("enqueue", "--stdin", f"@{file}", "--", "cat")
+    assert (refused.err, refused.code) == ("error: stdin must be UTF-8: it has the byte 0xe9\n", 5)
+    assert f"cannot read the file '{file}x'" in queuectl("enqueue", "--stdin", f"@{file}x", "--", "cat").err
+
+
 def test_a_command_line_for_the_shell_needs_no_json(queuectl: CommandLine) -> None:
     queuectl("enqueue", "-c", "zcat x | wc -l", "--id", "a")
     queuectl("enqueue", "--command=echo {}", "--id", "b", "--priority", "9")
@@ -453,7 +493,8 @@ def test_a_home_directory_that_the_shell_has_not_expanded_is_expanded(
 
 def test_every_field_of_the_document_has_an_option(queuectl: CommandLine) -> None:
     page = queuectl("enqueue", "--help").out
-    assert [name for name in FIELDS if f"--{name.replace('_', '-')} " not in page] == []
+    options = {name: field.option or f"--{name.replace('_', '-')}" for name, field in FIELDS.items()}
+    assert [name for name, option in options.items() if f"{option} " not in page] == []
     assert [name for name in FIELDS if not re.search(rf"\b{name}\b", page[page.index("Fields: ") :])] == []
 
 

@@ -30,10 +30,12 @@ class Jobs(Protocol):
         *,
         states: Collection[State] = (),
         queues: Collection[str] = (),
+        keys: Collection[str] = (),
+        tags: Collection[str] = (),
         limit: int | None = None,
         by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states and queues (empty: all), the newest first, at most `limit`.
+        """Jobs of those states, queues and keys, with any of those tags; empty: all. The newest first, at most `limit`.
 
         With `by_end`, those that ended last come first; it is for states in which a job has ended.
         """

@@ -12,12 +12,13 @@ from pathlib import Path
 import click
 
 from queuectl.application.operate.enqueue import enqueue_jobs
-from queuectl.application.operate.inspect import unserved
+from queuectl.application.operate.inspect import unmet, unserved
 from queuectl.domain.document import FIELDS
 from queuectl.domain.duration import format_duration
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob, UniqueKeyTaken
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
 from queuectl.domain.unique import Added, Enqueued, held_by
+from queuectl.domain.worker import BUILT_IN, name_of
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.batch import MAX_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
@@ -118,7 +119,7 @@ def _declared_options(command: Callable[..., None]) -> Callable[..., None]:
     names = [*FIRST_OPTIONS, *(name for name in FIELDS if name not in FIRST_OPTIONS)]
     for name in reversed(names):  # as decorators are applied from below
         field = FIELDS[name]
-        flags = COMMAND_OPTION if name == "command" else (f"--{name.replace('_', '-')}",)
+        flags = COMMAND_OPTION if name == "command" else (field.option or f"--{name.replace('_', '-')}",)
         if name == "unique":
             command = click.option("--unique-command", is_flag=True, help=SAME_COMMAND)(command)
         command = click.option(
@@ -136,6 +137,7 @@ def _declared_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("enqueue", cls=EnqueueCommand, options_metavar="[OPTIONS]")
 @click.argument("documents", metavar="-c COMMAND | -- PROG ARG… | JSON | @FILE | -", nargs=-1)
 @_declared_options
+@click.option("--on", multiple=True, metavar="HOST", help="The same as --needs host=HOST.")
 @pass_app
 def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
     """Add jobs to the queue.
@@ -149,6 +151,7 @@ def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
       queuectl enqueue --timeout 1h -- rsync -a "My Files/" host:/backup
       queuectl enqueue --priority 9 --delay 30m '{"command": "make backup"}'
       queuectl enqueue @jobs.jsonl
+      queuectl enqueue --key db-main --stdin @report.sql -- psql main
       ls *.gz | jq -Rc '{command: ["gunzip", .]}' | queuectl enqueue -
 
     Fields: {fields}.
@@ -251,6 +254,13 @@ def _content(path: str) -> bytes:
 def _fields(options: Mapping[str, object]) -> dict[str, object]:
     """The fields of a document that the options say."""
     fields = {name: value for name, value in options.items() if value is not None and value != ()}
+    if hosts := fields.pop("on", ()):
+        fields["needs"] = (*_texts(fields.get("needs", ())), *(f"host={host}" for host in _texts(hosts)))
+    fields |= {name: _texts(fields[name]) for name in ("needs", "tags") if name in fields}
+    if "key" in fields:
+        fields["key"] = _in_utf8(str(fields["key"]))
+    if "stdin" in fields:
+        fields["stdin"] = _input(str(fields["stdin"]))
     is_unique_command = fields.pop("unique_command")
     if is_unique_command and "unique" in fields:
         raise click.UsageError("--unique and --unique-command are two ways to say the key: give one, not both")
@@ -263,6 +273,16 @@ def _fields(options: Mapping[str, object]) -> dict[str, object]:
     if isinstance(variables := fields.get("env"), tuple):
         fields["env"] = dict(_variable(each) for each in variables)
     return fields
+
+
+def _texts(values: object) -> list[str]:
+    """The values of an option that may be given more than once."""
+    return [_in_utf8(str(each)) for each in values] if isinstance(values, tuple | list) else []
+
+
+def _input(said: str) -> str:
+    """The text that `--stdin` says, or that of the file."""
+    return _content(said[1:]).decode(errors="surrogateescape") if said.startswith("@") else _in_utf8(said)
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -416,3 +436,12 @@ def _warn_if_unserved(app: App, jobs: Sequence[Job]) -> None:
         for queue in unserved(app.queue_made_if_absent, {job.queue for job in jobs}):
             only = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
             app.note(f"no live worker serves queue {queue}: `queuectl worker start{only}` starts one")
+        for queue, needs in unmet(app.queue_made_if_absent, {(job.queue, tuple(job.needs)) for job in jobs}):
+            app.note(f"no live worker of queue {queue} has {' and '.join(needs)}: {_where(needs)}")
+
+
+def _where(needs: Sequence[str]) -> str:
+    """The way to a worker with these labels."""
+    options = "".join(f" --label {label}" for label in needs if name_of(label) not in BUILT_IN)
+    there = " on such a machine" if any(name_of(label) in BUILT_IN for label in needs) else ""
+    return f"`queuectl worker start{options}`{there} starts one"

@@ -594,6 +594,49 @@ def add_jobs(c: Connection, groups: Iterable[AddJobs]) -> None:
     c.load(_ADD_JOBS, ([it.id, written(_command, it.command), it.queue, it.priority, it.max_retries, written(_limit, it.timeout), written(_moment, it.run_at), written(_moment, it.created_at), written(_moment, it.updated_at), written(_path, it.cwd), written(_environment, it.env), written(_state, it.state), it.attempts, it.failures, it.losses, written(_moment, it.started_at), written(_moment, it.finished_at), it.exit_code, it.last_error, written(_moment, it.cancel_requested_at), it.cancel_requested_by, written(_flag, it.suspect), it.stdin, written(_texts, it.tags), written(_texts, it.needs), it.lane, it.slot, it.key, it.key_limit, written(_waits_for, it.waits_for), it.unique_key, it.unique_until, it.unique_held, written(_moment, it.unique_expires_at), it.batch, it.blockers, written(_flag, it.has_dependents)] for it in groups))
 
 
+_ADD_TAG = Query(
+    'add_tag',
+    {
+        'sqlite': """INSERT INTO tags (tag, seq) SELECT ? AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = ?""",
+        'postgresql': """INSERT INTO tags (tag, seq) SELECT %s::VARCHAR AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+class AddTag(NamedTuple):
+    """The parameters of one run of `add_tag`."""
+
+    tag: str
+    job_id: str
+
+
+def add_tag(c: Connection, rows: Iterable[AddTag]) -> None:
+    """A tag of a job, which is found by it from then on."""
+    c.run_each(_ADD_TAG, [(it.tag, it.job_id,) for it in rows])
+
+
+_FORGET_TAGS = Query(
+    'forget_tags',
+    {
+        'sqlite': """DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?)))""",
+        'postgresql': """DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[]))""",
+    },
+)
+
+
+def forget_tags(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """These jobs are found by no tag any more."""
+    return c.run(_FORGET_TAGS, (_list_of_texts(ids),))
+
+
 _JOB = Query(
     'job',
     {
@@ -798,6 +841,38 @@ _QUEUE_IS = Query(
 def queue_is(*, queue: str) -> Piece:
     """Jobs of that queue."""
     return Piece(_QUEUE_IS, (queue,))
+
+
+_KEY_IS = Query(
+    'key_is',
+    {
+        'sqlite': """jobs."key" = ?""",
+        'postgresql': """jobs.key = %s::VARCHAR""",
+    },
+)
+
+
+def key_is(*, key: str) -> Piece:
+    """Jobs with that key."""
+    return Piece(_KEY_IS, (key,))
+
+
+_HAS_TAG = Query(
+    'has_tag',
+    {
+        'sqlite': """jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag IN (SELECT value FROM json_each(?)))""",
+        'postgresql': """jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag = ANY (%s::TEXT[]))""",
+    },
+)
+
+
+def has_tag(*, tags: Sequence[str | None]) -> Piece:
+    """Jobs with one of these tags."""
+    return Piece(_HAS_TAG, (_list_of_texts(tags),))
 
 
 _NEWEST_FIRST = Query(

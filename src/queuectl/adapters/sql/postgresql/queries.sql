@@ -188,6 +188,18 @@ INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, cr
     :unique_key::VARCHAR, :unique_until::VARCHAR, :unique_held::VARCHAR, :unique_expires_at::BIGINT, :batch::VARCHAR,
     :blockers::INTEGER, :has_dependents);
 
+-- name: add_tag :each
+-- A tag of a job, which is found by it from then on.
+INSERT INTO tags (tag, seq) SELECT :tag::VARCHAR AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = :job_id::VARCHAR;
+
+-- name: forget_tags :run
+-- These jobs are found by no tag any more.
+DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ANY (:ids::TEXT[]));
+
 -- name: job :one
 -- The job.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
@@ -271,6 +283,16 @@ jobs.state = :state::VARCHAR;
 -- name: queue_is :piece
 -- Jobs of that queue.
 jobs.queue = :queue::VARCHAR;
+
+-- name: key_is :piece
+-- Jobs with that key.
+jobs.key = :key::VARCHAR;
+
+-- name: has_tag :piece
+-- Jobs with one of these tags.
+jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag = ANY (:tags::TEXT[]));
 
 -- name: newest_first :piece
 -- The newest first.

@@ -184,6 +184,18 @@ INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, cr
     :tags, :needs, :lane, :slot, :key, :key_limit, :waits_for, :unique_key, :unique_until, :unique_held,
     :unique_expires_at, :batch, :blockers, :has_dependents);
 
+-- name: add_tag :each
+-- A tag of a job, which is found by it from then on.
+INSERT INTO tags (tag, seq) SELECT :tag AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = :job_id;
+
+-- name: forget_tags :run
+-- These jobs are found by no tag any more.
+DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids)));
+
 -- name: job :one
 -- The job.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
@@ -266,6 +278,16 @@ jobs.state = :state;
 -- name: queue_is :piece
 -- Jobs of that queue.
 jobs.queue = :queue;
+
+-- name: key_is :piece
+-- Jobs with that key.
+jobs."key" = :key;
+
+-- name: has_tag :piece
+-- Jobs with one of these tags.
+jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag IN (SELECT value FROM json_each(:tags)));
 
 -- name: newest_first :piece
 -- The newest first.

@@ -11,7 +11,7 @@ from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Confirm, Connection, Database, Duplicate, Work
 from queuectl.adapters.sql.stores.lanes import Lanes, expose
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
-from queuectl.adapters.sql.stores.unique import admitted, foreseen, has_to_look, regained, store_replaced
+from queuectl.adapters.sql.stores.unique import admitted, foreseen, has_to_look, regained, store_replaced, store_tags
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.errors import DatabaseBusy, DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, Job, Spec, State, Terms
@@ -58,8 +58,7 @@ class SqlJobs:
             if admission.new or admission.replaced:
                 lanes = Lanes(c)
                 store_replaced(c, admission, lanes)
-                if admission.new:
-                    queries.add_jobs(c, _by_columns(parked_behind(admission.new), lanes))
+                _store_new(c, admission.new, lanes)
             return admission
 
         def refuse(error: Duplicate) -> None:
@@ -98,13 +97,17 @@ class SqlJobs:
         *,
         states: Collection[State] = (),
         queues: Collection[str] = (),
+        keys: Collection[str] = (),
+        tags: Collection[str] = (),
         limit: int | None = None,
         by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states and queues, the newest first, or those that ended last."""
+        """Jobs of those states, queues, keys and tags, the newest first, or those that ended last."""
         conditions: Sequence[Sequence[Piece]] = [
             [queries.state_is(state=state) for state in states],
             [queries.queue_is(queue=_askable(queue)) for queue in queues],
+            [queries.key_is(key=_askable(key)) for key in keys],
+            [queries.has_tag(tags=list(map(_askable, tags)))] if tags else [],
         ]
         order = queries.last_ended_first() if by_end else queries.newest_first()
         query, values = compose(
@@ -247,11 +250,18 @@ def _askable(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _by_columns(jobs: Sequence[Job], lanes: Lanes) -> Iterator[queries.AddJobs]:
+def _store_new(c: Connection, jobs: Sequence[Job], lanes: Lanes) -> None:
+    if jobs:
+        of_each = [lanes.of(job.queue, job.needs) for job in jobs]  # first: PostgreSQL runs nothing else during a COPY
+        queries.add_jobs(c, _by_columns(parked_behind(jobs), of_each))
+        store_tags(c, jobs)
+
+
+def _by_columns(jobs: Sequence[Job], lanes: Sequence[int]) -> Iterator[queries.AddJobs]:
     """Groups of them, by columns: a batch has a hundred thousand, and a row of its own for each takes twice as long."""
     for start in range(0, len(jobs), GROUP):
         group = jobs[start : start + GROUP]
         columns = dict(zip(Job._fields, zip(*group, strict=True), strict=True))
         columns |= zip(Spec._fields, zip(*[job.spec for job in group], strict=True), strict=True)
-        columns["lane"] = tuple([lanes.of(job.queue, job.spec.needs) for job in group])
+        columns["lane"] = tuple(lanes[start : start + GROUP])
         yield queries.AddJobs._make(columns[name] for name in queries.AddJobs._fields)

@@ -55,7 +55,15 @@ def store_replaced(c: Connection, admission: Admission, lanes: Lanes) -> None:
     if not admission.replaced:
         return
     queries.replace_job(c, [_replacement(after, lanes) for _, after in admission.replaced])
+    if tagged := [before.id for before, _ in admission.replaced if before.tags]:
+        queries.forget_tags(c, ids=tagged)
+    store_tags(c, [after for _, after in admission.replaced])
     expose(c, [before.spec.key for before, _ in admission.replaced])  # each may have been the one that was free to go
+
+
+def store_tags(c: Connection, jobs: Sequence[Job]) -> None:
+    """Have these stored jobs found by their tags."""
+    queries.add_tag(c, [queries.AddTag(tag=tag, job_id=job.id) for job in jobs for tag in job.tags])
 
 
 def regained(c: Connection, changes: Sequence[tuple[Job, Job]]) -> Regained:
