@@ -117,6 +117,7 @@ class Container(containers.DeclarativeContainer):
     elapsed = _function("adapters.host.clock", "elapsed")
     machine_id = providers.Callable(identity.machine_id)
     host_name = providers.Callable(identity.host_name)
+    machine_labels = providers.Callable(identity.machine_labels)
     current_process = providers.Callable(identity.current_process)
     new_worker_id = providers.Callable(ids.new_worker_id)
     own_directory = providers.Object(files.own_directory)

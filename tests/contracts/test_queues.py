@@ -451,7 +451,7 @@ def meanwhile(harness: QueueHarness, change: Callable[[], object]) -> None:
         lanes = Lanes(c)
         has_read.set()
         may_store.wait(10)
-        queries.add_jobs(c, _by_columns([a_job("late", queue="gpu")], lanes))
+        queries.add_jobs(c, _by_columns([a_job("late", queue="gpu")], [lanes.of("gpu", ())]))
 
     with ThreadPoolExecutor() as pool:
         storing = pool.submit(harness.database.write, store)

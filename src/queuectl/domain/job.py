@@ -105,6 +105,22 @@ class OnDuplicate(StrEnum):
     """An error, and nothing is stored of the whole batch."""
 
 
+class Terms(NamedTuple):
+    """The terms on which a job is enqueued, where they are not the usual ones."""
+
+    on_duplicate: OnDuplicate | None = None
+    """None: as SKIP where the unique key is held, as REJECT where the id is taken."""
+    after: Sequence[Dependency] = ()
+
+
+USUAL = Terms()
+
+NO_TERMS: Mapping[str, Terms] = MappingProxyType({})
+"""By the ids of jobs: all are enqueued on the usual terms."""
+
+ENDED, STARTED = "ended", "started"
+"""The ends of holding a unique key, besides a span of time: the end of the job, the start of its first run."""
+
 CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
@@ -236,6 +252,31 @@ class Job(NamedTuple):
         return self.spec.env
 
     @property
+    def stdin(self) -> str | None:
+        """The text that its command reads from its standard input; None: there is nothing to read."""
+        return self.spec.stdin
+
+    @property
+    def key(self) -> str | None:
+        """The key of which no more than `key_limit` jobs run at a time; None: it has none."""
+        return self.spec.key
+
+    @property
+    def key_limit(self) -> int | None:
+        """From 1 to 100; None exactly when it has no key."""
+        return self.spec.key_limit
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The labels that its worker must have, in order."""
+        return self.spec.needs
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The words that it is found by."""
+        return self.spec.tags
+
+    @property
     def claim_order(self) -> tuple[int, datetime]:
         """Jobs are claimed in this order, those of equal rank in order of arrival."""
         return -self.priority, self.run_at
@@ -246,9 +287,15 @@ class Job(NamedTuple):
 
     def claimed(self, lease: Lease, at: datetime, slot: int | None = None) -> "Job":
         """A worker starts the next attempt under `lease`, in that slot of its queue."""
-        attempt = self.attempts + 1
         return self._moved(
-            State.PROCESSING, at, lease=lease, slot=slot, attempts=attempt, started_at=at, finished_at=None
+            State.PROCESSING,
+            at,
+            lease=lease,
+            slot=slot,
+            attempts=self.attempts + 1,
+            started_at=at,
+            finished_at=None,
+            unique_held=None if self.spec.unique_until == STARTED else self.unique_held,
         )
 
     def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float, *, alone: bool = False) -> "Job":
@@ -287,7 +334,10 @@ class Job(NamedTuple):
         return self.cancel_requested_at is not None and self.updated_at > self.cancel_requested_at
 
     def retried(self, at: datetime) -> "Job":
-        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""
+        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState.
+
+        It takes the unique key again that it gave up at its end.
+        """
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
         return self._moved(
@@ -301,6 +351,7 @@ class Job(NamedTuple):
             last_error=None,
             cancel_requested_at=None,
             cancel_requested_by=None,
+            unique_held=self.spec.unique_key if self.spec.unique_until == ENDED else self.unique_held,
         )
 
     def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float, *, alone: bool) -> "Job":
@@ -332,12 +383,22 @@ class Job(NamedTuple):
         return job._finished(State.DEAD, at, last_error=reason)
 
     def _finished(self, state: State, at: datetime, **changes: object) -> "Job":
-        return self._moved(state, at, finished_at=at, suspect=False, **changes)
+        held = None if self.unique_expires_at is None else self.unique_held
+        return self._moved(state, at, finished_at=at, suspect=False, unique_held=held, **changes)
 
     def _moved(self, state: State, at: datetime, **changes: object) -> "Job":
         if state not in MOVES[self.state]:
             raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
         return self._replace(state=state, updated_at=at, **{"waits_for": None} | changes)  # type: ignore[arg-type]
+
+
+def terms_of(jobs: Iterable[Job], requests: Iterable[JobRequest]) -> Mapping[str, Terms]:
+    """The terms of the jobs that these requests have made, where they say any."""
+    return {
+        job.id: Terms(request.get("on_duplicate"), request.get("after", ()))
+        for job, request in zip(jobs, requests, strict=True)
+        if "on_duplicate" in request or "after" in request
+    }
 
 
 def jobs_of(
@@ -354,8 +415,13 @@ def jobs_of(
         created_at=at,
         cwd=cwd,
     )._asdict()
+    with_key = {**defaults, "key_limit": 1}
     return [
-        Job(spec=_spec_of({**defaults, "id": new_id, **request}), run_at=_first_run_at(request, at), updated_at=at)
+        Job(
+            spec=_spec_of({**(with_key if "key" in request else defaults), "id": new_id, **request}),
+            run_at=_first_run_at(request, at),
+            updated_at=at,
+        )
         for request, new_id in zip(requests, new_ids, strict=True)
     ]
 

@@ -594,6 +594,49 @@ def add_jobs(c: Connection, groups: Iterable[AddJobs]) -> None:
     c.load(_ADD_JOBS, ([it.id, written(_command, it.command), it.queue, it.priority, it.max_retries, written(_limit, it.timeout), written(_moment, it.run_at), written(_moment, it.created_at), written(_moment, it.updated_at), written(_path, it.cwd), written(_environment, it.env), written(_state, it.state), it.attempts, it.failures, it.losses, written(_moment, it.started_at), written(_moment, it.finished_at), it.exit_code, it.last_error, written(_moment, it.cancel_requested_at), it.cancel_requested_by, written(_flag, it.suspect), it.stdin, written(_texts, it.tags), written(_texts, it.needs), it.lane, it.slot, it.key, it.key_limit, written(_waits_for, it.waits_for), it.unique_key, it.unique_until, it.unique_held, written(_moment, it.unique_expires_at), it.batch, it.blockers, written(_flag, it.has_dependents)] for it in groups))
 
 
+_ADD_TAG = Query(
+    'add_tag',
+    {
+        'sqlite': """INSERT INTO tags (tag, seq) SELECT ? AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = ?""",
+        'postgresql': """INSERT INTO tags (tag, seq) SELECT %s::VARCHAR AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+class AddTag(NamedTuple):
+    """The parameters of one run of `add_tag`."""
+
+    tag: str
+    job_id: str
+
+
+def add_tag(c: Connection, rows: Iterable[AddTag]) -> None:
+    """A tag of a job, which is found by it from then on."""
+    c.run_each(_ADD_TAG, [(it.tag, it.job_id,) for it in rows])
+
+
+_FORGET_TAGS = Query(
+    'forget_tags',
+    {
+        'sqlite': """DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?)))""",
+        'postgresql': """DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[]))""",
+    },
+)
+
+
+def forget_tags(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """These jobs are found by no tag any more."""
+    return c.run(_FORGET_TAGS, (_list_of_texts(ids),))
+
+
 _JOB = Query(
     'job',
     {
@@ -702,8 +745,8 @@ def delete_jobs(c: Connection, *, seqs: Sequence[int | None]) -> int:
 _SET_ASIDE = Query(
     'set_aside',
     {
-        'sqlite': """UPDATE jobs SET updated_at=?, state='dead', attempts=(jobs.attempts - ?), finished_at=?, worker=NULL, lease_id=NULL, last_error=? WHERE jobs.seq = ?""",
-        'postgresql': """UPDATE jobs SET updated_at=%s::BIGINT, state='dead', attempts=(jobs.attempts - %s::INTEGER), finished_at=%s::BIGINT, worker=NULL, lease_id=NULL, last_error=%s::VARCHAR WHERE jobs.seq = %s::BIGINT""",
+        'sqlite': """UPDATE jobs SET updated_at=?, state='dead', attempts=(jobs.attempts - ?), finished_at=?, worker=NULL, lease_id=NULL, last_error=?, unique_held=CASE WHEN (jobs.unique_expires_at IS NULL) THEN NULL ELSE jobs.unique_held END WHERE jobs.seq = ?""",
+        'postgresql': """UPDATE jobs SET updated_at=%s::BIGINT, state='dead', attempts=(jobs.attempts - %s::INTEGER), finished_at=%s::BIGINT, worker=NULL, lease_id=NULL, last_error=%s::VARCHAR, unique_held=CASE WHEN (jobs.unique_expires_at IS NULL) THEN NULL ELSE jobs.unique_held END WHERE jobs.seq = %s::BIGINT""",
     },
 )
 
@@ -798,6 +841,38 @@ _QUEUE_IS = Query(
 def queue_is(*, queue: str) -> Piece:
     """Jobs of that queue."""
     return Piece(_QUEUE_IS, (queue,))
+
+
+_KEY_IS = Query(
+    'key_is',
+    {
+        'sqlite': """jobs."key" = ?""",
+        'postgresql': """jobs.key = %s::VARCHAR""",
+    },
+)
+
+
+def key_is(*, key: str) -> Piece:
+    """Jobs with that key."""
+    return Piece(_KEY_IS, (key,))
+
+
+_HAS_TAG = Query(
+    'has_tag',
+    {
+        'sqlite': """jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag IN (SELECT value FROM json_each(?)))""",
+        'postgresql': """jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag = ANY (%s::TEXT[]))""",
+    },
+)
+
+
+def has_tag(*, tags: Sequence[str | None]) -> Piece:
+    """Jobs with one of these tags."""
+    return Piece(_HAS_TAG, (_list_of_texts(tags),))
 
 
 _NEWEST_FIRST = Query(
@@ -2843,6 +2918,147 @@ _LANE_READERS_ROWS = Rows[str](itemgetter(0), {'reader': 'text'})
 def lane_readers(c: Connection) -> list[str]:
     """The transactions under way that have read the lanes: they may store jobs by what they read."""
     return c.fetch(_LANE_READERS, (), _LANE_READERS_ROWS)
+
+
+_HOLD_UNIQUE_KEYS = Query(
+    'hold_unique_keys',
+    {
+        'postgresql': """SELECT count(pg_advisory_xact_lock(7106, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM unnest(%s::TEXT[]) AS listed (key) ORDER BY 1) AS locks""",
+    },
+)
+
+
+_HOLD_UNIQUE_KEYS_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def hold_unique_keys(c: Connection, *, keys: Sequence[str | None]) -> int:
+    """Have nobody else enqueue jobs with these unique keys until the transaction ends.
+
+    By locks like those of `hold_keys`, which are taken after them."""
+    return c.fetch_only(_HOLD_UNIQUE_KEYS, (_list_of_texts(keys),), _HOLD_UNIQUE_KEYS_ROWS)
+
+
+_UNIQUE_HOLDERS = Query(
+    'unique_holders',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.unique_held IS NOT NULL AND jobs.unique_held IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.unique_held IS NOT NULL AND jobs.unique_held = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def unique_holders(c: Connection, *, keys: Sequence[str | None]) -> list[JobRow]:
+    """The jobs that hold these unique keys."""
+    return c.fetch(_UNIQUE_HOLDERS, (_list_of_texts(keys),), JOBS_ROWS)
+
+
+_JOBS_TO_REPLACE = Query(
+    'jobs_to_replace',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.seq IN (SELECT value FROM json_each(?)) ORDER BY jobs.seq""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.seq = ANY (%s::BIGINT[]) ORDER BY jobs.seq FOR UPDATE""",
+    },
+)
+
+
+def jobs_to_replace(c: Connection, *, seqs: Sequence[int | None]) -> list[JobRow]:
+    """These jobs, locked in the order in which all that lock several do it."""
+    return c.fetch(_JOBS_TO_REPLACE, (_list_of_numbers(seqs),), JOBS_ROWS)
+
+
+_JOBS_OF_IDS = Query(
+    'jobs_of_ids',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def jobs_of_ids(c: Connection, *, ids: Sequence[str | None]) -> list[JobRow]:
+    """The jobs of these ids."""
+    return c.fetch(_JOBS_OF_IDS, (_list_of_texts(ids),), JOBS_ROWS)
+
+
+_GIVE_UP_UNIQUE_KEYS = Query(
+    'give_up_unique_keys',
+    {
+        'sqlite': """UPDATE jobs SET unique_held=NULL WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE jobs SET unique_held=NULL WHERE jobs.id = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def give_up_unique_keys(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """These jobs hold their unique keys no more."""
+    return c.run(_GIVE_UP_UNIQUE_KEYS, (_list_of_texts(ids),))
+
+
+_REPLACE_JOB = Query(
+    'replace_job',
+    {
+        'sqlite': """UPDATE jobs SET command=?, queue=?, priority=?, max_retries=?, timeout=?, run_at=?, updated_at=?, cwd=?, env=?, state=?, attempts=?, failures=?, losses=?, started_at=?, finished_at=?, exit_code=?, last_error=?, cancel_requested_at=?, cancel_requested_by=?, suspect=?, stdin=?, tags=?, needs=?, lane=?, slot=?, "key"=?, key_limit=?, waits_for=?, unique_key=?, unique_until=?, unique_held=?, unique_expires_at=?, batch=?, blockers=?, has_dependents=? WHERE jobs.id = ?""",
+        'postgresql': """UPDATE jobs SET command=%s::VARCHAR, queue=%s::VARCHAR, priority=%s::INTEGER, max_retries=%s::INTEGER, timeout=%s::BIGINT, run_at=%s::BIGINT, updated_at=%s::BIGINT, cwd=%s::VARCHAR, env=%s::VARCHAR, state=%s::VARCHAR, attempts=%s::INTEGER, failures=%s::INTEGER, losses=%s::INTEGER, started_at=%s::BIGINT, finished_at=%s::BIGINT, exit_code=%s::INTEGER, last_error=%s::VARCHAR, cancel_requested_at=%s::BIGINT, cancel_requested_by=%s::VARCHAR, suspect=%s, stdin=%s::VARCHAR, tags=%s::VARCHAR, needs=%s::VARCHAR, lane=%s::INTEGER, slot=%s::INTEGER, key=%s::VARCHAR, key_limit=%s::INTEGER, waits_for=%s::VARCHAR, unique_key=%s::VARCHAR, unique_until=%s::VARCHAR, unique_held=%s::VARCHAR, unique_expires_at=%s::BIGINT, batch=%s::VARCHAR, blockers=%s::INTEGER, has_dependents=%s WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+class ReplaceJob(NamedTuple):
+    """The parameters of one run of `replace_job`."""
+
+    command: Command
+    queue: str
+    priority: int
+    max_retries: int
+    timeout: timedelta | None
+    run_at: datetime
+    updated_at: datetime
+    cwd: str | None
+    env: Mapping[str, str]
+    state: State
+    attempts: int
+    failures: int
+    losses: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    exit_code: int | None
+    last_error: str | None
+    cancel_requested_at: datetime | None
+    cancel_requested_by: str | None
+    suspect: bool
+    stdin: str | None
+    tags: Sequence[str]
+    needs: Sequence[str]
+    lane: int
+    slot: int | None
+    key: str | None
+    key_limit: int | None
+    waits_for: WaitsFor | None
+    unique_key: str | None
+    unique_until: str | None
+    unique_held: str | None
+    unique_expires_at: datetime | None
+    batch: str | None
+    blockers: int
+    has_dependents: bool
+    job_id: str
+
+
+def replace_job(c: Connection, rows: Iterable[ReplaceJob]) -> None:
+    """Store another job under this one's number."""
+    c.run_each(_REPLACE_JOB, [(_command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect), it.stdin, _texts(it.tags), _texts(it.needs), it.lane, it.slot, it.key, it.key_limit, None if it.waits_for is None else _waits_for(it.waits_for), it.unique_key, it.unique_until, it.unique_held, None if it.unique_expires_at is None else _moment(it.unique_expires_at), it.batch, it.blockers, _flag(it.has_dependents), it.job_id,) for it in rows])
 
 
 _ADD_WORKER = Query(
