@@ -185,6 +185,24 @@ def test_a_rescue_leaves_the_key_of_a_lost_job_to_the_next(store: QueueStore, cl
     assert work.claim(Claim(a_lease(10, worker="w-2"), 10, NOON + MINUTE)) == []
 
 
+def test_ends_at_once_let_as_many_go_as_they_leave_places(jobs: Jobs, work: Work, claims: Claims) -> None:
+    jobs.add([a_job(f"{number}", **TWO) for number in range(5)])
+    runs = claims()
+    assert claims() == []
+    work.settle([run.ended(a_result(), NOON + SECOND) for run in runs], settled)
+    assert claims.ids() == ["2", "3"]
+
+
+def test_a_rescue_lets_as_many_go_as_it_takes_back(store: QueueStore, claims: Claims) -> None:
+    store.jobs.add([a_job(f"{number}", **TWO) for number in range(5)])
+    claims()
+    assert claims() == []
+    store.work.rescue("w-1", lost, at=NOON + SECOND, proved_dead=True)
+    store.workers.register(a_worker("w-2"))
+    taken = store.work.claim(Claim(a_lease(9, worker="w-2"), 10, NOON + MINUTE, suspects=False))
+    assert [run.job.id for run in taken] == ["2", "3"]
+
+
 def test_a_key_is_held_until_a_cancelled_command_has_ended(jobs: Jobs, work: Work, claims: Claims) -> None:
     jobs.add([a_job("one", **KEY), a_job("two", **KEY)])
     [run] = claims()

@@ -14,6 +14,7 @@ from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.jobs import _by_columns
 from queuectl.adapters.sql.stores.lanes import Lanes
 from queuectl.domain.errors import WrongState
+from queuectl.domain.job import WaitsFor
 from queuectl.domain.limits import Rate
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, Run
@@ -124,6 +125,12 @@ def test_what_waits_already_is_held_by_a_new_limit(shop: Shop) -> None:
     first, *_ = shop.add(3)
     shop.set(concurrency=1)
     assert shop.starts() == [first]
+
+
+def test_what_waits_for_other_jobs_goes_on_waiting_in_a_queue_that_gets_a_limit(shop: Shop) -> None:
+    shop.add(1, waits_for=WaitsFor.JOBS)
+    shop.set(concurrency=2)
+    assert shop.starts() == []
 
 
 def test_each_end_lets_the_next_job_start(shop: Shop) -> None:

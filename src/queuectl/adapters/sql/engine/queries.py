@@ -1672,14 +1672,14 @@ def waiting_elsewhere(c: Connection, *, state: State, after: int, queue: str, li
 _MOVE_TO_LANE = Query(
     'move_to_lane',
     {
-        'sqlite': """UPDATE jobs SET lane=?, waits_for=NULL WHERE jobs.seq IN (SELECT value FROM json_each(?))""",
-        'postgresql': """UPDATE jobs SET lane=%s::INTEGER, waits_for=NULL WHERE jobs.seq = ANY (%s::BIGINT[])""",
+        'sqlite': """UPDATE jobs SET lane=?, waits_for=nullif(jobs.waits_for, 'key') WHERE jobs.seq IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE jobs SET lane=%s::INTEGER, waits_for=nullif(jobs.waits_for, 'key') WHERE jobs.seq = ANY (%s::BIGINT[])""",
     },
 )
 
 
 def move_to_lane(c: Connection, *, lane: int, seqs: Sequence[int | None]) -> int:
-    """These jobs stand in that lane from now on."""
+    """These jobs stand in that lane from now on; those that were parked are free to be claimed there."""
     return c.run(_MOVE_TO_LANE, (lane, _list_of_numbers(seqs),))
 
 

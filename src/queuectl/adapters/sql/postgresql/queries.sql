@@ -580,8 +580,8 @@ WHERE lanes.queue = :queue::VARCHAR)) ORDER BY jobs.seq
  LIMIT :limit::BIGINT + 0;
 
 -- name: move_to_lane :run
--- These jobs stand in that lane from now on.
-UPDATE jobs SET lane=:lane::INTEGER, waits_for=NULL WHERE jobs.seq = ANY (:seqs::BIGINT[]);
+-- These jobs stand in that lane from now on; those that were parked are free to be claimed there.
+UPDATE jobs SET lane=:lane::INTEGER, waits_for=nullif(jobs.waits_for, 'key') WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
 -- name: counts :many
 -- The number of jobs in each state.

@@ -555,8 +555,9 @@ WHERE lanes.queue = :queue)) ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0;
 
 -- name: move_to_lane :run
--- These jobs stand in that lane from now on.
-UPDATE jobs SET lane=:lane, waits_for=NULL WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
+-- These jobs stand in that lane from now on; those that were parked are free to be claimed there.
+UPDATE jobs SET lane=:lane, waits_for=nullif(jobs.waits_for, 'key') WHERE jobs.seq IN (SELECT value FROM
+    json_each(:seqs));
 
 -- name: counts :many
 -- The number of jobs in each state.

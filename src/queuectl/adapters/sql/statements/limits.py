@@ -189,9 +189,10 @@ def waiting_elsewhere() -> AnySelect:
 
 @run
 def move_to_lane() -> sa.Update:
-    """These jobs stand in that lane from now on."""
+    """These jobs stand in that lane from now on; those that were parked are free to be claimed there."""
+    waits_for = sa.func.nullif(jobs.c.waits_for, constant(WaitsFor.KEY))
     return (
         sa.update(jobs)
         .where(among(jobs.c.seq, "seqs", BigNumber))
-        .values(lane=sa.bindparam("lane", type_=Number), waits_for=None)
+        .values(lane=sa.bindparam("lane", type_=Number), waits_for=waits_for)
     )
