@@ -9,9 +9,10 @@ after that end: a job that would wait for another run is cancelled instead, one 
 each attempt has one outcome, and no job runs again whose cancel was asked for.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, Required, TypedDict, assert_never
@@ -341,21 +342,38 @@ class Job(NamedTuple):
 
 
 def jobs_of(
-    requests: Iterable[JobRequest], new_ids: Iterable[str], *, policy: Policy, cwd: str, at: datetime
+    requests: Iterable[JobRequest],
+    new_ids: Iterable[str],
+    *,
+    policy_of: Callable[[str], Policy],
+    cwd: str,
+    at: datetime,
 ) -> list[Job]:
-    """The jobs that are enqueued at `at` from the directory `cwd`; a request without an id gets the new one."""
-    defaults = Spec(
-        id="",
-        command="",
-        queue=DEFAULT_QUEUE,
-        priority=DEFAULT_PRIORITY,
-        max_retries=policy.max_retries,
-        timeout=policy.default_timeout,
-        created_at=at,
-        cwd=cwd,
-    )._asdict()
+    """The jobs that are enqueued at `at` from the directory `cwd`; a request without an id gets the new one.
+
+    `policy_of` gives the policy of a queue, which has what a request does not say.
+    """
+
+    @cache
+    def defaults(queue: str) -> Mapping[str, object]:
+        policy = policy_of(queue)
+        return Spec(
+            id="",
+            command="",
+            queue=queue,
+            priority=DEFAULT_PRIORITY,
+            max_retries=policy.max_retries,
+            timeout=policy.default_timeout,
+            created_at=at,
+            cwd=cwd,
+        )._asdict()
+
     return [
-        Job(spec=_spec_of({**defaults, "id": new_id, **request}), run_at=_first_run_at(request, at), updated_at=at)
+        Job(
+            spec=_spec_of({**defaults(request.get("queue", DEFAULT_QUEUE)), "id": new_id, **request}),
+            run_at=_first_run_at(request, at),
+            updated_at=at,
+        )
         for request, new_id in zip(requests, new_ids, strict=True)
     ]
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.job import Job, State
+from queuectl.domain.queues import QueueSettings
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
 
@@ -66,12 +67,18 @@ def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
     return {worker: lost[worker] for worker in lost if worker in holders}
 
 
-def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
-    """The queues, of those named, from which no worker takes jobs now."""
+def working(queue: Queue) -> Sequence[WorkerRecord]:
+    """The workers that take jobs now."""
     workers = queue.workers.live()
     lost = _lost(queue, workers, queue.clock())
-    working = [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
-    return sorted(name for name in names if not any(name in (it.queues or [name]) for it in working))
+    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
+
+
+def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
+    """The queues, of those named, from which no worker takes jobs now."""
+    workers, settings = working(queue), queue.queues.all()
+    named = [settings.get(name, QueueSettings(name)) for name in sorted(names)]
+    return [it.name for it in named if not any(it.is_served_by(worker.queues) for worker in workers)]
 
 
 def unserved_due(queue: Queue) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.worker import JOB_MARK, WORKER_MARK
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Duration, Group, Whole
+from queuectl.entrypoints.cli.commands import Duration, Group, QueueName, Whole
 from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.columns import WORKER, worker_rows
 from queuectl.presentation.formatting import counted
@@ -46,15 +46,6 @@ def worker() -> None:
     """
 
 
-def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    from queuectl.domain.document import QUEUE  # the command's entry: its help needs no documents
-
-    for name in names:
-        if not QUEUE.fullmatch(name):
-            raise click.BadParameter(f"a queue is 1 to 64 letters, digits and ._-, not '{name}'")
-    return tuple(dict.fromkeys(names))
-
-
 @worker.command("start", short_help="Start workers on this machine.")
 @click.option("--count", type=Whole(1, 256), default=1, metavar="N", help="Worker processes, 1 to 256; else 1.")
 @click.option(
@@ -65,7 +56,13 @@ def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str,
     help="Commands at once in each of them, 1 to 1,024; else 1.",
 )
 @click.option(
-    "--queue", "queues", multiple=True, metavar="NAME", callback=_queue_names, help="Only this queue. Repeatable."
+    "--queue",
+    "queues",
+    multiple=True,
+    type=QueueName(),
+    metavar="NAME",
+    callback=lambda _ctx, _param, names: tuple(dict.fromkeys(names)),
+    help="Only this queue, also if it is reserved. Repeatable.",
 )
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, stop gracefully on Ctrl-C or SIGTERM.")
 @click.option("--ready-fd", type=int, hidden=True)

@@ -199,5 +199,7 @@ def move_to_lane() -> sa.Update:
     return (
         sa.update(jobs)
         .where(among(jobs.c.seq, "seqs", BigNumber))
-        .values(lane=sa.bindparam("lane", type_=Number), waits_for=None)
+        .values(
+            lane=sa.bindparam("lane", type_=Number), waits_for=sa.func.nullif(jobs.c.waits_for, constant(WaitsFor.KEY))
+        )
     )
