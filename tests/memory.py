@@ -13,12 +13,12 @@ from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
 from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, TERMINAL, Job, State, Terms, WaitsFor
 from queuectl.domain.limits import Candidate, Rate, Room, Start, choose, parked_behind
-from queuectl.domain.metrics import Metrics, Percentiles, Totals
-from queuectl.domain.policy import Policy
+from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
+from queuectl.domain.policy import Policy, StoredSettings
 from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement, Sweep
-from queuectl.domain.queues import EVERY, QueueSettings, check_forgettable
+from queuectl.domain.queues import EVERY, QueueSettings, Starts, check_forgettable
 from queuectl.domain.unique import Added, admit, not_regained, regain
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
@@ -355,14 +355,17 @@ class InMemoryWorkers(InMemory):
 
 
 class InMemoryConfig(InMemory):
-    def stored(self) -> Mapping[str, str]:
-        return dict(self._memory.config)
+    def stored(self, queue: str = "") -> Mapping[str, str]:
+        return self.by_queue().get(queue, {})
 
-    def store(self, key: str, value: str) -> None:
-        self._memory.config[key] = value
+    def by_queue(self) -> StoredSettings:
+        return {queue: dict(texts) for queue, texts in self._memory.settings.items() if texts}
 
-    def clear(self, key: str) -> None:
-        self._memory.config.pop(key, None)
+    def store(self, key: str, value: str, queue: str = "") -> None:
+        self._memory.settings[queue][key] = value
+
+    def clear(self, key: str, queue: str = "") -> None:
+        self._memory.settings[queue].pop(key, None)
 
 
 class InMemoryQueues(InMemory):
@@ -374,6 +377,22 @@ class InMemoryQueues(InMemory):
         counting = decided.rate.starts if decided.rate else 0
         self._memory.used[name] = sorted(self._memory.used[name])[-counting:] if counting else []
         return decided
+
+    def starts(self, *, at: datetime) -> Mapping[str, Starts]:
+        return {name: self._starts(it.rate, self._memory.used[name], at) for name, it in self.all().items() if it.rate}
+
+    def _starts(self, rate: Rate, used: list[datetime], at: datetime) -> Starts:
+        free = sorted(it + rate.period for it in used if it + rate.period > at)[-rate.starts :]
+        return Starts(len(free), free[0] if len(free) == rate.starts else None)
+
+    def move(self, name: str, to: str, *, states: Chosen, at: datetime) -> int:
+        found = [it for it in self._memory.jobs.values() if it.queue == name and it.state in states]
+        for job in found:
+            spec = job.spec._replace(queue=to)
+            moved = job._replace(spec=spec, waits_for=_but_for_key(job.waits_for), updated_at=at)
+            self._memory.store([moved])
+        self._memory.expose(found)
+        return len(found)
 
     def forget(self, name: str) -> None:
         unfinished = [it for it in self._memory.jobs.values() if it.queue == name and it.state not in TERMINAL]
@@ -389,6 +408,17 @@ class InMemoryMeasurements(InMemory):
 
     def due(self, *, at: datetime) -> Mapping[str, int]:
         return Counter(job.queue for job in self._memory.jobs.values() if job.is_due(at))
+
+    def backlog(self, *, at: datetime) -> Sequence[Backlog]:
+        found: dict[tuple[str, State, Sequence[str]], list[Job]] = defaultdict(list)
+        for job in self._memory.jobs.values():
+            if job.state not in (State.COMPLETED, State.CANCELLED):
+                found[job.queue, job.state, tuple(job.spec.needs)].append(job)
+        rows = []
+        for group, jobs in sorted(found.items()):
+            due = [it.run_at for it in jobs if it._replace(waits_for=_but_for_key(it.waits_for)).is_due(at)]
+            rows.append(Backlog(*group, len(jobs), len(due), min(due, default=None)))
+        return rows
 
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
         ended = [it for it in self._memory.attempts.values() if it.finished_at and it.finished_at >= since]
@@ -410,6 +440,10 @@ class InMemoryMeasurements(InMemory):
 
 def _among(value: str, chosen: Chosen) -> bool:
     return not chosen or value in chosen
+
+
+def _but_for_key(waits_for: WaitsFor | None) -> WaitsFor | None:
+    return None if waits_for is WaitsFor.KEY else waits_for
 
 
 def _ran(attempt: Attempt) -> timedelta:

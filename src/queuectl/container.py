@@ -199,13 +199,16 @@ class Container(containers.DeclarativeContainer):
         clear=kill_commands,
         elapsed=elapsed,
     )
-    settle_spooled = _call("application.work.settle", "settle_spooled", work=work, spool=spool, events=events)
+    settle_spooled = _call(
+        "application.work.settle", "settle_spooled", work=work, config=config, spool=spool, events=events
+    )
     rescue = _call(
         "application.duties.rescue",
         "Rescue",
         work=work,
         workers=workers,
         machine=machine,
+        config=config,
         settle_spooled=settle_spooled.provider,
         events=events,
         clock=clock,

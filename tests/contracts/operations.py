@@ -13,6 +13,7 @@ from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
 from queuectl.application.operate.metrics import metrics_of
+from queuectl.application.operate.queues import pause_queue, queues_of
 from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
 from queuectl.container import Container
 from queuectl.domain.attempt import AttemptEnd
@@ -189,6 +190,14 @@ def status(harness: QueueHarness) -> Ask:
     return lambda: status_of(harness.queue)
 
 
+def list_queues(harness: QueueHarness) -> Ask:
+    return lambda: queues_of(harness.queue)
+
+
+def pause(harness: QueueHarness) -> Ask:
+    return lambda: pause_queue(harness.queue, "mail")
+
+
 def list_jobs(harness: QueueHarness, *states: State, **asked: Sequence[str]) -> Ask:
     """`queuectl list`, as JSON."""
 
@@ -262,6 +271,7 @@ WRITING: Mapping[str, Operation] = {
     "rescue 1 job": partial(rescue, number=1),
     "rescue 10 jobs": partial(rescue, number=10),
     "cancel": cancel,
+    "queue pause": pause,
     "dlq retry": retry,
     "dlq retry --all": retry_all,
     "dlq remove": remove,
@@ -276,6 +286,7 @@ READING: Mapping[str, Operation] = {
     "held by a worker": held_by,
     "suspects": suspects,
     "status": status,
+    "queue list": list_queues,
     "list": list_jobs,
     "list --state": lambda harness: list_jobs(harness, State.FAILED),
     "list --state --state": lambda harness: list_jobs(harness, State.COMPLETED, State.FAILED),

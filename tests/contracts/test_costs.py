@@ -39,6 +39,7 @@ renew                            1   3      1      1   3      1
 rescue 1 job                     1   9      7      1  10      8
 rescue 10 jobs                   1   8     24      1   9      7
 cancel                           1   4      2      1   6      4
+queue pause                      6  23     11      6  26     14
 dlq retry                        1   4      2      1   6      4
 dlq retry --all                  1   4     11      1   5     12
 dlq remove                       1   4      2      1   4      2
@@ -50,6 +51,7 @@ asked to cancel                  1   3      1      1   3      1
 held by a worker                 1   3      1      1   3      1
 suspects                         1   3      1      1   3      1
 status                           2   6      2      2   6      2
+queue list                       5  15      5      5  15      5
 list                             2   6      2      2   6      2
 list --state                     2   6      2      2   6      2
 list --state --state             2   6      2      2   6      2

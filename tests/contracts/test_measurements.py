@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from queuectl.domain.attempt import Outcome, RunResult
-from queuectl.domain.job import State
-from queuectl.domain.metrics import Percentiles, Totals
+from queuectl.domain.job import State, WaitsFor
+from queuectl.domain.metrics import Backlog, Percentiles, Totals
 from queuectl.domain.ports.metrics import Measurements
 from queuectl.domain.ports.work import Claim
 from tests.builders import (
@@ -42,6 +42,33 @@ def test_due_jobs_are_counted_by_queue(store: QueueStore) -> None:
     dead = a_job_that_is(State.DEAD, job_id="job-6")
     store.jobs.add([a_job("job-1"), a_job("job-2"), a_job("job-3", queue="mail"), later, failed, dead])
     assert store.measurements.due(at=NOON) == {"default": 2, "mail": 2}
+
+
+def test_jobs_that_wait_run_or_are_dead_are_counted_by_queue_state_and_needs(store: QueueStore) -> None:
+    assert store.measurements.backlog(at=NOON) == []
+    store.jobs.add([a_job("running", queue="mail", priority=9)])
+    store.work.claim(Claim(a_lease(), limit=1, at=NOON))
+    store.jobs.add(
+        [
+            a_job("due", queue="mail", run_at=NOON - MINUTE),
+            a_job("due-too", queue="mail", run_at=NOON - SECOND),
+            a_job("later", queue="mail", run_at=NOON + SECOND),
+            a_job("of-a-key", queue="mail", waits_for=WaitsFor.KEY, key="k", key_limit=1),
+            a_job("of-others", queue="mail", waits_for=WaitsFor.JOBS, run_at=NOON - HOUR),
+            a_job("needs", queue="mail", needs=("gpu",)),
+            a_job_that_is(State.FAILED, job_id="failed"),
+            a_job_that_is(State.DEAD, job_id="dead"),
+            a_job_that_is(State.COMPLETED, job_id="completed"),
+            a_job_that_is(State.CANCELLED, job_id="cancelled", queue="old"),
+        ]
+    )
+    assert store.measurements.backlog(at=NOON) == [
+        Backlog("default", State.DEAD, (), 1),
+        Backlog("default", State.FAILED, (), 1),
+        Backlog("mail", State.PENDING, (), 5, 3, NOON - MINUTE),
+        Backlog("mail", State.PENDING, ("gpu",), 1, 1, NOON),
+        Backlog("mail", State.PROCESSING, (), 1),
+    ]
 
 
 @pytest.mark.parametrize("detailed", [False, True])

@@ -39,6 +39,11 @@ LEGITIMATE = {
     Finding("search 1 0 True", "sorts"): "the dead by the time of their death, when somebody looks",
     Finding("live_workers", "sorts"): "workers are few",
     Finding("expired_or_local_workers", "sorts"): "workers are few",
+    Finding("backlog", "sorts"): "it counts all jobs that wait, when somebody looks",
+    Finding("backlog", "walks jobs"): "likewise",
+    Finding("starts_used", "walks slots"): "limits are few",
+    Finding("starts_used", "walks slots_free"): "likewise",
+    Finding("lane_readers", "walks pg_database"): "a server has few databases",
     Finding("ended_since", "sorts"): "only the attempts that ended in the window",
     Finding("ranked_wait", "sorts"): "only the attempts that ended in the window",
     Finding("ranked_run", "sorts"): "only the attempts that ended in the window",
@@ -49,6 +54,8 @@ LEGITIMATE = {
 
 MORE_TO_DO = {
     "status": "it counts every job, when somebody looks",
+    "queue list": "it counts all jobs that wait, when somebody looks",
+    "queue pause": "it looks through all jobs that wait, to move those of the queue to its lane",
     "suspects": "it counts what each worker holds",
     "dlq retry --all": "there are more dead jobs",
     "dlq list": "it sorts the dead jobs by the time of their death",

@@ -11,14 +11,15 @@ import pytest
 
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection
+from queuectl.adapters.sql.stores import queues as sql_queues
 from queuectl.adapters.sql.stores.jobs import _by_columns
 from queuectl.adapters.sql.stores.lanes import Lanes
 from queuectl.domain.errors import WrongState
-from queuectl.domain.job import WaitsFor
+from queuectl.domain.job import State, WaitsFor
 from queuectl.domain.limits import Rate
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, Run
-from queuectl.domain.queues import EVERY, Pause, QueueSettings
+from queuectl.domain.queues import EVERY, Pause, QueueSettings, Starts
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_job, a_lease, a_result, a_worker, settled
 from tests.contracts.conftest import QueueStore
 from tests.contracts.operations import QueueHarness
@@ -394,6 +395,88 @@ def test_a_claim_finds_something_at_the_moment_that_is_said_and_not_before(
             assert shop.starts(at=due - MICROSECOND) == []
         at = max(at, due)
         assert len(shop.starts(1, at=at)) == 1
+
+
+# Starts that were used.
+
+
+def test_the_starts_that_a_rate_has_used_are_told_with_the_next_one(shop: Shop, store: QueueStore) -> None:
+    shop.set("gpu", concurrency=1)
+    shop.set("api", rate=Rate(2, MINUTE))
+    shop.add(3, "api")
+    assert store.queues.starts(at=NOON) == {"api": Starts(0, None)}
+    shop.started(1)
+    assert store.queues.starts(at=NOON) == {"api": Starts(1, None)}
+    shop.started(1, at=NOON + SECOND)
+    assert store.queues.starts(at=NOON + SECOND) == {"api": Starts(2, NOON + MINUTE)}
+    assert store.queues.starts(at=NOON + MINUTE) == {"api": Starts(1, None)}
+
+
+# Jobs moved to another queue.
+
+
+def moved(store: QueueStore, *states: State, to: str = "slow") -> int:
+    waiting = states or (State.PENDING, State.FAILED)
+    return store.queues.move("gpu", to, states=waiting, at=NOON + SECOND)
+
+
+def test_waiting_jobs_are_moved_and_those_that_run_are_not(shop: Shop, store: QueueStore) -> None:
+    first, *others = shop.add(3)
+    shop.started(1)
+    assert moved(store) == 2
+    assert moved(store) == 0
+    assert [store.jobs.find(job_id).queue for job_id in (first, *others)] == ["gpu", "slow", "slow"]
+    assert store.jobs.find(others[0]).updated_at == NOON + SECOND
+    assert shop.starts() == others
+
+
+def test_moved_jobs_go_by_the_limits_of_their_new_queue(shop: Shop, store: QueueStore) -> None:
+    shop.set("gpu", pause=PAUSE)
+    shop.set("slow", concurrency=1)
+    jobs = shop.add(3)
+    moved(store)
+    assert shop.starts() == jobs[:1]
+
+
+def test_jobs_that_are_moved_out_of_a_limited_queue_are_free_of_its_limits(shop: Shop, store: QueueStore) -> None:
+    shop.set("gpu", pause=PAUSE)
+    jobs = shop.add(2)
+    moved(store, to="plain")
+    assert shop.starts() == jobs
+
+
+def test_only_those_of_a_state_are_moved(shop: Shop, store: QueueStore) -> None:
+    pending, failed = shop.add(2), shop.add(1, state=State.FAILED)
+    assert moved(store, State.FAILED) == 1
+    assert [store.jobs.find(it).queue for it in (*failed, *pending)] == ["slow", "gpu", "gpu"]
+
+
+def test_more_than_a_piece_are_moved_each_once(shop: Shop, store: QueueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_queues, "PIECE", 3)
+    shop.add(10)
+    assert moved(store) == 10
+    assert len(shop.starts()) == 10
+
+
+def test_one_that_waited_for_its_key_is_moved_and_the_key_still_holds(shop: Shop, store: QueueStore) -> None:
+    shop.add(3, key="k", key_limit=1)
+    [elsewhere] = shop.add(1, "plain", key="k", key_limit=1, run_at=NOON + SECOND)
+    shop.set("slow", pause=PAUSE)
+    [run] = shop.started()
+    assert moved(store) == 2
+    assert shop.starts() == []
+    shop.end(run)
+    assert shop.starts(at=NOON + SECOND) == [elsewhere]
+    shop.set("slow", pause=None)
+    assert shop.starts(at=NOON + SECOND) == []
+
+
+def test_one_that_waits_for_other_jobs_goes_on_waiting(shop: Shop, store: QueueStore) -> None:
+    [child] = shop.add(1, waits_for=WaitsFor.JOBS)
+    shop.set("gpu", concurrency=1)
+    moved(store)
+    assert store.jobs.find(child).waits_for is WaitsFor.JOBS
+    assert shop.starts() == []
 
 
 # Forgotten queues.

@@ -42,7 +42,7 @@ def test_a_job_has_all_its_keys_whether_it_waits_or_has_ended(working: Cli) -> N
 
 def test_status_counts_every_state_and_describes_each_worker(working: Cli) -> None:
     status = working.json("status")
-    assert list(status) == ["jobs", "workers", "at"]
+    assert list(status) == ["jobs", "pause", "queues", "workers", "at"]
     assert list(status["jobs"]) == STATES
     (worker,) = status["workers"]
     assert list(worker) == WORKER

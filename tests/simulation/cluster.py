@@ -426,10 +426,10 @@ class WorkerProcess:
                 elapsed=cluster.elapsed,
                 chance=cluster.random.random,
             ),
-            fleet=[self._rescue(work, workers)],
+            fleet=[self._rescue(work, workers, config)],
         )
 
-    def _rescue(self, work: Work, workers: WorkerRegistry) -> Callable[[Policy], timedelta]:
+    def _rescue(self, work: Work, workers: WorkerRegistry, config: ConfigRepository) -> Callable[[Policy], timedelta]:
         cluster = self.cluster
         return cluster.parts.rescue(
             work=work,
@@ -441,7 +441,10 @@ class WorkerProcess:
                 clear=self._clear,
                 elapsed=cluster.elapsed,
             ),
-            settle_spooled=partial(settle_spooled, work=work, spool=self.host.spool, events=self._note_event),
+            config=config,
+            settle_spooled=partial(
+                settle_spooled, work=work, config=config, spool=self.host.spool, events=self._note_event
+            ),
             events=self._note_event,
             clock=self._clock,
             watch=LeaseWatch(cluster.elapsed),

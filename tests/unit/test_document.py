@@ -44,7 +44,7 @@ def undecodable(text: str | bytes) -> str:
 
 class TestWhatIsAskedFor:
     def test_a_command_is_enough(self) -> None:
-        [job] = jobs_of([request()], ["new"], policy=a_policy(), cwd="/here", at=NOON)
+        [job] = jobs_of([request()], ["new"], policy_of=lambda _: a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority, job.max_retries) == ("new", "true", "default", 5, 3)
         assert (job.timeout, job.run_at, job.created_at, job.cwd, job.env) == (None, NOON, NOON, "/here", {})
 
@@ -65,7 +65,7 @@ class TestWhatIsAskedFor:
             needs=["zone=eu", "gpu"],
             tags=["nightly", "ü:42"],
         )
-        [job] = jobs_of([asked], ["new"], policy=a_policy(), cwd="/here", at=NOON)
+        [job] = jobs_of([asked], ["new"], policy_of=lambda _: a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority) == ("A.b_c:d-1", ("printf", "", "ü"), "mail-1", 10)
         assert (job.max_retries, job.timeout, job.run_at) == (0, 90 * SECOND, datetime(2031, 1, 1, tzinfo=UTC))
         assert (job.env, job.cwd) == ({"NAME": "", "Ü": "ü"}, "/tmp")
@@ -73,7 +73,9 @@ class TestWhatIsAskedFor:
         assert (job.needs, job.tags) == (("gpu", "zone=eu"), ("nightly", "ü:42"))
 
     def test_null_is_no_timeout_and_the_workers_own_directory(self) -> None:
-        [job] = jobs_of([request(timeout=None, cwd=None)], ["new"], policy=a_policy(), cwd="/here", at=NOON)
+        [job] = jobs_of(
+            [request(timeout=None, cwd=None)], ["new"], policy_of=lambda _: a_policy(), cwd="/here", at=NOON
+        )
         assert (job.timeout, job.cwd) == (None, None)
 
     @pytest.mark.parametrize("said", [None, "none", " None "])
@@ -88,7 +90,7 @@ class TestWhatIsAskedFor:
 
     @pytest.mark.parametrize(("delay", "span"), [("1h30m", 90 * MINUTE), (1.5, 1.5 * SECOND), (0, 0 * SECOND)])
     def test_a_delay_counts_from_the_enqueueing(self, delay: object, span: timedelta) -> None:
-        [job] = jobs_of([request(delay=delay)], ["new"], policy=a_policy(), cwd="/", at=NOON + HOUR)
+        [job] = jobs_of([request(delay=delay)], ["new"], policy_of=lambda _: a_policy(), cwd="/", at=NOON + HOUR)
         assert job.run_at == NOON + HOUR + span
 
     def test_a_command_as_long_as_the_kernel_takes_is_taken(self) -> None:
@@ -101,7 +103,7 @@ class TestWhatIsAskedFor:
 class TestKey:
     def test_one_job_of_a_key_runs_at_a_time_unless_it_says_more(self) -> None:
         asked = [request(key="db"), request(key="db", key_limit=100), request()]
-        jobs = jobs_of(asked, "abc", policy=a_policy(), cwd="/", at=NOON)
+        jobs = jobs_of(asked, "abc", policy_of=lambda _: a_policy(), cwd="/", at=NOON)
         assert [(job.key, job.key_limit) for job in jobs] == [("db", 1), ("db", 100), (None, None)]
 
     @pytest.mark.parametrize("limit", [0, 101, "2", True])
@@ -172,7 +174,7 @@ class TestInput:
         assert the_problem(stdin="é" * (MAX_INPUT // 2) + "x") == problem
 
     def test_none_at_all_differs_from_an_empty_one(self) -> None:
-        jobs = jobs_of([request(), request(stdin="")], "ab", policy=a_policy(), cwd="/", at=NOON)
+        jobs = jobs_of([request(), request(stdin="")], "ab", policy_of=lambda _: a_policy(), cwd="/", at=NOON)
         assert [job.stdin for job in jobs] == [None, ""]
 
 
@@ -378,7 +380,7 @@ documents = st.dictionaries(st.sampled_from(list(FIELDS)) | st.text(st.character
 @given(documents | values)
 def test_any_json_is_a_request_or_told_to_be_none(document: object) -> None:
     with suppress(InvalidJob):
-        jobs_of([parsed(json.dumps(document))], ["new"], policy=a_policy(), cwd="/", at=NOON)
+        jobs_of([parsed(json.dumps(document))], ["new"], policy_of=lambda _: a_policy(), cwd="/", at=NOON)
 
 
 @given(st.binary() | st.text(st.characters()))

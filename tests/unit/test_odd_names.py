@@ -26,7 +26,7 @@ def stored(kind: str, value: object) -> object:
 def enqueued(document: dict[str, object]) -> Job:
     """The job of a document that went through JSON, as the queue gives it back."""
     request = parse_request(decode(json.dumps(document)), local=INDIA)
-    [job] = jobs_of([request], ["new"], policy=a_policy(), cwd="/", at=NOON)
+    [job] = jobs_of([request], ["new"], policy_of=lambda _: a_policy(), cwd="/", at=NOON)
     kept = {"command": stored("command", job.command), "env": stored("environment", job.env)}
     return job._replace(spec=job.spec._replace(**kept, cwd=stored("path", job.cwd)))  # type: ignore[arg-type]
 

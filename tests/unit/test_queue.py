@@ -203,9 +203,33 @@ def test_an_unknown_job_is_not_found(queue: Queue, ask: Callable[[Queue, str], o
 
 def test_a_setting_is_stored_in_its_normal_form_and_can_be_unset(queue: Queue) -> None:
     assert set_setting(queue, "lease", " 60 ") == "1m"
-    assert (stored_settings(queue), policy_of(queue).lease) == ({"lease": "1m"}, MINUTE)
+    assert (stored_settings(queue), policy_of(queue).lease) == ({"": {"lease": "1m"}}, MINUTE)
     unset_setting(queue, "lease")
     assert (stored_settings(queue), policy_of(queue).lease) == ({}, 30 * SECOND)
+
+
+def test_a_job_that_says_nothing_takes_what_its_queue_says_before_what_all_say(queue: Queue) -> None:
+    set_setting(queue, "max-retries", "7")
+    set_setting(queue, "max-retries", "9", "api")
+    set_setting(queue, "default-timeout", "90s", "api")
+    requests = [
+        JobRequest(command="a", queue="api"),
+        JobRequest(command="b"),
+        JobRequest(command="c", queue="api", max_retries=1),
+    ]
+    jobs = [it.job for it in enqueue_jobs(queue, requests, cwd="/")]
+    assert [(job.max_retries, job.timeout) for job in jobs] == [(9, 90 * SECOND), (7, None), (1, 90 * SECOND)]
+    unset_setting(queue, "max-retries", "api")
+    [added] = enqueue_jobs(queue, requests[:1], cwd="/")
+    assert added.job.max_retries == 7
+
+
+@pytest.mark.parametrize("key", ["lease", "kill-grace"])
+def test_what_a_worker_has_once_is_refused_for_a_queue_with_the_reason(queue: Queue, key: str) -> None:
+    for ask in (lambda: set_setting(queue, key, "1m", "api"), lambda: unset_setting(queue, key, "api")):
+        with pytest.raises(InvalidSetting, match=f"{key} holds for all queues: a worker"):
+            ask()
+    assert stored_settings(queue) == {}
 
 
 def test_a_bad_setting_is_not_stored(queue: Queue) -> None:

@@ -11,7 +11,6 @@ from queuectl.domain.attempt import AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import EndLate, Event, JobRescued, JobSettled
 from queuectl.domain.job import State
-from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
@@ -31,7 +30,7 @@ from tests.builders import (
     a_worker,
 )
 from tests.fakes import InMemoryLocalProcesses, InMemorySpool
-from tests.memory import InMemoryJobs, InMemoryWork, InMemoryWorkers, Memory
+from tests.memory import InMemoryConfig, InMemoryJobs, InMemoryWork, InMemoryWorkers, Memory
 
 HERE, THERE = a_process(machine="here", pid=1), a_process(machine="there", pid=2)
 SUPERVISOR = a_process(machine="here", pid=99)
@@ -56,7 +55,7 @@ class RescueHarness:
     def __init__(self, process: Process = THERE) -> None:
         self.memory = Memory()
         self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
-        self.work = InMemoryWork(self.memory)
+        self.work, self.config = InMemoryWork(self.memory), InMemoryConfig(self.memory)
         self.workers.register(a_worker("w-1", process=process, supervisor=SUPERVISOR))
         self.jobs.add([a_job()])
         self.work.claim(Claim(a_lease(), queues=(), limit=1, at=NOON))
@@ -91,16 +90,18 @@ class RescueHarness:
         max_losses: str = "3",
         watch: LeaseWatch | None = None,
     ) -> timedelta:
+        self.config.store("max-losses", max_losses)
         rescue = Rescue(
             work=self.work,
             workers=self.workers,
             machine=self.machine(alive),
+            config=self.config,
             settle_spooled=self.settle_spooled,
             events=self.events.append,
             clock=lambda: at,
             watch=watch or WatchedForLong(at),
         )
-        return rescue(a_policy(max_losses=max_losses, lease=lease))
+        return rescue(a_policy(lease=lease))
 
     def machine(self, alive: Collection[Process], name: str = "here") -> ThisMachine:
         return ThisMachine(
@@ -120,8 +121,8 @@ class RescueHarness:
         self.cleared.append((worker, self.memory.jobs["job-1"].state))
         self.noted = noted
 
-    def settle_spooled(self, policy: Policy) -> None:
-        settle_spooled(policy, work=self.work, spool=self.spool, events=self.events.append)
+    def settle_spooled(self) -> None:
+        settle_spooled(work=self.work, config=self.config, spool=self.spool, events=self.events.append)
 
     def keep(self, result: RunResult, *, lease: Lease | None = None) -> None:
         """Spool an end that `w-1` knew and could not store."""
@@ -252,6 +253,13 @@ def test_a_job_that_was_lost_too_often_goes_to_the_dead_letter_queue() -> None:
     assert state is State.DEAD
     assert reason is not None
     assert "max-losses" in reason
+
+
+def test_how_often_a_job_may_be_lost_its_queue_says() -> None:
+    harness = RescueHarness()
+    harness.config.store("max-losses", "1", "default")
+    harness.rescue(at=NOON + HOUR, max_losses="9")
+    assert harness.job_is[0] is State.DEAD
 
 
 def test_of_jobs_that_are_lost_together_none_is_blamed_and_each_is_told() -> None:
@@ -407,10 +415,10 @@ class TestKeptOutcomes:
     def test_one_that_had_been_recorded_before_its_worker_could_forget_it_changes_nothing(self) -> None:
         harness = RescueHarness(HERE)
         harness.keep(a_failure())
-        harness.settle_spooled(a_policy())
+        harness.settle_spooled()
         before = dict(harness.memory.jobs), dict(harness.memory.attempts)
         harness.keep(a_failure())
-        harness.settle_spooled(a_policy())
+        harness.settle_spooled()
         assert (harness.memory.jobs, harness.memory.attempts) == before
         assert harness.spool.spooled() == []
 

@@ -123,7 +123,7 @@ class TestOfTheCommand:
 
     def key(self, **said: object) -> str | None:
         request = {"command": "true", "unique": True} | said
-        jobs = jobs_of([request], ["new"], policy=a_policy(), cwd="/", at=NOON)  # type: ignore[list-item]
+        jobs = jobs_of([request], ["new"], policy_of=lambda _: a_policy(), cwd="/", at=NOON)  # type: ignore[list-item]
         [job] = with_unique_keys(jobs, [request])  # type: ignore[list-item]
         assert job.unique_held == job.spec.unique_key
         return job.spec.unique_key
@@ -154,6 +154,6 @@ class TestOfTheCommand:
 
 def test_a_span_counts_from_the_enqueue() -> None:
     request = JobRequest(command="true", unique="k", unique_until="1h")
-    jobs = jobs_of([request], ["new"], policy=a_policy(), cwd="/", at=NOON)
+    jobs = jobs_of([request], ["new"], policy_of=lambda _: a_policy(), cwd="/", at=NOON)
     [job] = with_unique_keys(jobs, [request])
     assert (job.unique_held, job.unique_expires_at, job.spec.unique_until) == ("k", NOON + HOUR, "1h")

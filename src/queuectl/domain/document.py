@@ -157,6 +157,11 @@ def _moment(value: object) -> datetime:
     return moment
 
 
+def parse_moment(text: str, local: tzinfo) -> datetime:
+    """The moment that a text says, in UTC. Raises ValueError, with words that fit after a name."""
+    return _in_utc(_moment(text), local)
+
+
 def _in_utc(moment: datetime, local: tzinfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=local)).astimezone(UTC)
 

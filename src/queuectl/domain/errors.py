@@ -5,6 +5,7 @@
     ├── InvalidSetting        a configuration key or value that does not exist or fit
     ├── HostTrouble           this machine, or a limit of this process, does not allow something now
     ├── JobNotFound           no job has that id
+    ├── QueueNotFound         no queue has that name
     ├── Conflict
     │   ├── DuplicateJob      an id that exists already, or is given twice
     │   ├── UniqueKeyTaken    another job holds the unique key
@@ -64,6 +65,17 @@ class JobNotFound(QueueError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}", hint="`queuectl list` shows the jobs there are")
+
+
+class QueueNotFound(QueueError):
+    """No queue of that name has, or had, any job, setting or worker."""
+
+    code = "not_found"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else "`queuectl queue list` shows the queues there are"
+        super().__init__(f"there is no queue {name}", hint=hint)
 
 
 class Conflict(QueueError):

@@ -3,7 +3,15 @@
 import signal
 from typing import NamedTuple
 
-from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
+from queuectl.domain.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    InvalidJob,
+    InvalidSetting,
+    JobNotFound,
+    QueueError,
+    QueueNotFound,
+)
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -46,7 +54,7 @@ EXIT_CODES = (
         "failed: doctor found something broken, worker stop --timeout ran out,\na file or pipe gave trouble",
     ),
     ExitCode(USAGE, "the command line cannot be understood"),
-    ExitCode(3, "there is no such job", (JobNotFound,)),
+    ExitCode(3, "there is no such job, or queue", (JobNotFound, QueueNotFound)),
     ExitCode(
         CONFLICT, "conflict: the id or the unique key is taken, or the job's state does not\nallow it", (Conflict,)
     ),

@@ -9,9 +9,10 @@ after that end: a job that would wait for another run is cancelled instead, one 
 each attempt has one outcome, and no job runs again whose cancel was asked for.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, Required, TypedDict, assert_never
@@ -402,23 +403,36 @@ def terms_of(jobs: Iterable[Job], requests: Iterable[JobRequest]) -> Mapping[str
 
 
 def jobs_of(
-    requests: Iterable[JobRequest], new_ids: Iterable[str], *, policy: Policy, cwd: str, at: datetime
+    requests: Iterable[JobRequest],
+    new_ids: Iterable[str],
+    *,
+    policy_of: Callable[[str], Policy],
+    cwd: str,
+    at: datetime,
 ) -> list[Job]:
-    """The jobs that are enqueued at `at` from the directory `cwd`; a request without an id gets the new one."""
-    defaults = Spec(
-        id="",
-        command="",
-        queue=DEFAULT_QUEUE,
-        priority=DEFAULT_PRIORITY,
-        max_retries=policy.max_retries,
-        timeout=policy.default_timeout,
-        created_at=at,
-        cwd=cwd,
-    )._asdict()
-    with_key = {**defaults, "key_limit": 1}
+    """The jobs that are enqueued at `at` from the directory `cwd`; a request without an id gets the new one.
+
+    `policy_of` gives the policy of a queue, which has what a request does not say.
+    """
+
+    @cache
+    def defaults(queue: str, has_key: bool) -> Mapping[str, object]:
+        policy = policy_of(queue)
+        return Spec(
+            id="",
+            command="",
+            queue=queue,
+            priority=DEFAULT_PRIORITY,
+            max_retries=policy.max_retries,
+            timeout=policy.default_timeout,
+            created_at=at,
+            cwd=cwd,
+            key_limit=1 if has_key else None,
+        )._asdict()
+
     return [
         Job(
-            spec=_spec_of({**(with_key if "key" in request else defaults), "id": new_id, **request}),
+            spec=_spec_of({**defaults(request.get("queue", DEFAULT_QUEUE), "key" in request), "id": new_id, **request}),
             run_at=_first_run_at(request, at),
             updated_at=at,
         )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from queuectl.domain.attempt import Outcome
+from queuectl.domain.job import State
 
 
 class Percentiles(NamedTuple):
@@ -12,6 +13,18 @@ class Percentiles(NamedTuple):
 
     p50: timedelta | None = None
     p95: timedelta | None = None
+
+
+class Backlog(NamedTuple):
+    """The jobs of a queue in one state that need the same labels. Of those that may start by their `run_at`, the
+    number, and the `run_at` of the first one."""
+
+    queue: str
+    state: State
+    needs: Sequence[str]
+    jobs: int
+    due: int = 0
+    first_due_at: datetime | None = None
 
 
 class Totals(NamedTuple):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from queuectl.domain.duration import format_duration, parse_duration
@@ -60,7 +61,7 @@ def _problem(key: str, text: str) -> str:
     return ""
 
 
-@functools.lru_cache(maxsize=16)  # a worker reads it with each claim, and it hardly ever changes
+@functools.lru_cache(maxsize=256)  # a worker reads it with each claim, and it hardly ever changes
 def _policy(stored: frozenset[tuple[str, str]]) -> Policy:
     texts = {key: setting.default for key, setting in SETTINGS.items()}
     texts |= {key: text for key, text in stored if not _problem(key, text)}
@@ -84,27 +85,44 @@ NONE = "none"
 
 
 class Setting(NamedTuple):
-    """One key of the policy. `normal` turns a user's text into the stored one, or raises ValueError saying why not."""
+    """One key of the policy. `normal` turns a user's text into the stored one, or raises ValueError saying why not.
+
+    `for_all` says why it holds for all queues; empty: a queue may have its own.
+    """
 
     default: str
     range: str
     meaning: str
     normal: Callable[[str], str]
+    for_all: str = ""
 
 
-def setting(key: str) -> Setting:
-    """The setting of that key. Raises InvalidSetting, naming the key that was probably meant."""
+NO_SETTINGS: Mapping[str, Setting] = MappingProxyType({})
+
+
+def setting(key: str, others: Mapping[str, Setting] = NO_SETTINGS) -> Setting:
+    """The setting of that key, or one of the others. Raises InvalidSetting, naming the key that was probably meant."""
+    known = {**others, **SETTINGS}
     try:
-        return SETTINGS[key]
+        return known[key]
     except KeyError:
-        near = nearest(key.lower().replace("_", "-"), SETTINGS)
-        hint = f"did you mean {near}?" if near else f"the keys are {', '.join(SETTINGS)}"
+        near = nearest(key.lower().replace("_", "-"), known)
+        hint = f"did you mean {near}?" if near else f"the keys are {', '.join(known)}"
         raise InvalidSetting(f"there is no setting {key}", hint=hint) from None
 
 
-def checked(key: str, value: str) -> str:
-    """The text to store for `key`. Raises InvalidSetting when the key does not exist or the value does not fit."""
-    chosen = setting(key)
+def setting_of(key: str, queue: str, others: Mapping[str, Setting] = NO_SETTINGS) -> Setting:
+    """The same, of a queue (`""`: of all). Raises InvalidSetting for one that holds for all queues, with the reason."""
+    chosen = setting(key, others)
+    if queue and chosen.for_all:
+        hint = f"`queuectl config set {key} VALUE` sets it for all"
+        raise InvalidSetting(f"{key} holds for all queues: {chosen.for_all}", hint=hint)
+    return chosen
+
+
+def checked(key: str, value: str, queue: str = "", others: Mapping[str, Setting] = NO_SETTINGS) -> str:
+    """The text to store for `key`, of a queue or of all. Raises InvalidSetting when key or value do not fit."""
+    chosen = setting_of(key, queue, others)
     try:
         return chosen.normal(value.strip())
     except ValueError as error:
@@ -133,7 +151,7 @@ def _number(low: float, high: float, *, default: str, meaning: str) -> Setting:
     return Setting(default, f"{low:g}-{high:g}", meaning, normal)
 
 
-def _duration(low: str, high: str, *, default: str, meaning: str) -> Setting:
+def _duration(low: str, high: str, *, default: str, meaning: str, for_all: str = "") -> Setting:
     """One whose default is `none` can be switched off."""
     or_none = f", or {NONE}" if default == NONE else ""
 
@@ -145,7 +163,7 @@ def _duration(low: str, high: str, *, default: str, meaning: str) -> Setting:
             raise ValueError(f"must be a duration from {low} to {high}{or_none}")
         return format_duration(span)
 
-    return Setting(default, f"{low}-{high}{or_none}", meaning, normal)
+    return Setting(default, f"{low}-{high}{or_none}", meaning, normal, for_all)
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -171,8 +189,18 @@ SETTINGS: Mapping[str, Setting] = {
     "max-losses": _integer(
         1, 1000, default="3", meaning="how often a job that runs alone may lose its worker before it is dead"
     ),
-    "lease": _duration("2s", "1h", default="30s", meaning="how long a worker that falls silent keeps its jobs"),
+    "lease": _duration(
+        "2s",
+        "1h",
+        default="30s",
+        meaning="how long a worker that falls silent keeps its jobs",
+        for_all="a worker has one lease, whatever its jobs",
+    ),
     "kill-grace": _duration(
-        "0s", "1h", default="5s", meaning="the time between SIGTERM and SIGKILL when a command is stopped"
+        "0s",
+        "1h",
+        default="5s",
+        meaning="the time between SIGTERM and SIGKILL when a command is stopped",
+        for_all="a worker that is stopped waits once for all of its commands",
     ),
 }

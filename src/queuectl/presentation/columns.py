@@ -3,16 +3,19 @@
 A new field of a job is a line of `JOB`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
 from queuectl.application.operate.inspect import LostWorker, Status
+from queuectl.application.operate.queues import QueueNow
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.duration import format_duration
-from queuectl.domain.job import DEFAULT_QUEUE, TERMINAL, Job, State, WaitsFor
+from queuectl.domain.job import CLAIMABLE, DEFAULT_QUEUE, TERMINAL, Job, State, WaitsFor
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.ports.storage import Finding
+from queuectl.domain.queues import Pause
 from queuectl.domain.worker import BUILT_IN, WorkerRecord, name_of
 from queuectl.presentation.formatting import Mark, counted, escaped, local_time, relative, shown_command, span
 
@@ -338,6 +341,126 @@ WORKER: Result[WorkerRow] = Result(
     ),
     plain=("id", "host", "pid", "state or lost", "jobs", "heartbeat_age"),
     table=("id", "state or lost", "jobs", "heartbeat_age", "pid", "host", "queues", "own labels"),
+)
+
+
+def _running(it: QueueNow) -> str:
+    limit = it.settings.concurrency
+    return f"{it.running:,}" if limit is None else f"{it.running:,} of {limit:,}"
+
+
+def _rate(it: QueueNow) -> str:
+    rate = it.settings.rate
+    if rate is None:
+        return ""
+    return f"{it.starts.used:,} of {rate}" if it.starts else str(rate)
+
+
+def _queue_state(it: QueueNow) -> str:
+    """The reason why its jobs do not start, or that they do."""
+    if it.pause is not None:
+        return f"paused {pause_words(it.pause, it.at)}"
+    if it.settings.concurrency is not None and it.running >= it.settings.concurrency:
+        return "full: next when one ends"
+    if it.waiting and not it.workers:
+        return "no live worker serves it"
+    if it.starts and it.starts.next_at:
+        return f"rate used up: next {relative(it.starts.next_at, it.at)}"
+    return Mark("open")
+
+
+def pause_words(pause: Pause, now: datetime) -> str:
+    """The one who paused it, and how long it lasts: `by ann@web-1, for 20 min`."""
+    until = f"until {until_words(pause.until, now)}" if pause.until else "no end"
+    reason = f": {escaped(pause.reason)}" if pause.reason else ""
+    return f"by {escaped(pause.by)}, {until}{reason}"
+
+
+def until_words(moment: datetime, now: datetime) -> str:
+    """The moment in the local time zone: without its date if that is today."""
+    text = local_time(moment)
+    return text.partition(" ")[2] if text[:10] == local_time(now)[:10] else text
+
+
+def _oldest(it: QueueNow) -> str:
+    return span(it.at - it.first_due_at) if it.first_due_at else ""
+
+
+def _lanes(it: QueueNow) -> list[dict[str, object]]:
+    """The waiting jobs by the labels that they need."""
+    waiting = Counter[tuple[str, ...]]()
+    for each in it.backlog:
+        if each.state in CLAIMABLE:
+            waiting[tuple(each.needs)] += each.jobs
+    return [{"needs": list(needs), "waiting": count} for needs, count in sorted(waiting.items())]
+
+
+def _of_pause(key: str, value: Callable[[Pause], object]) -> Column[QueueNow]:
+    return Column(key, lambda it: None if it.pause is None else value(it.pause))
+
+
+def _of_state(state: State) -> Column[QueueNow]:
+    return Column(str(state), lambda it: it.jobs(state))
+
+
+def _own_policy(it: QueueNow) -> str:
+    return escaped(", ".join(f"{key} {text}" for key, text in it.policy.items()))
+
+
+def _reserved(it: QueueNow) -> str:
+    return "only workers that name it serve it" if it.settings.reserved else ""
+
+
+QUEUE: Result[QueueNow] = Result(
+    (
+        Column("queue", lambda it: it.name, "QUEUE", label="queue"),
+        _of_state(State.PENDING),
+        Column("due", lambda it: it.due, "DUE", lambda it: f"{it.due:,}", "due", lambda it: f"{it.due:,}"),
+        _of_state(State.PROCESSING),
+        _of_state(State.FAILED),
+        Column("dead", lambda it: it.jobs(State.DEAD), label="dead", fact=lambda it: f"{it.jobs(State.DEAD):,}"),
+        Column("concurrency", lambda it: it.settings.concurrency),
+        Column("running", lambda it: it.running, "RUNNING", _running, "running", _running),
+        Column(
+            "rate",
+            lambda it: it.settings.rate and {"count": it.settings.rate.starts, "period": it.settings.rate.period},
+            label="rate",
+            fact=_rate,
+        ),
+        Column("started_in_period", lambda it: it.starts and it.starts.used),
+        Column("next_start_at", lambda it: it.starts and it.starts.next_at),
+        Column("reserved", lambda it: it.settings.reserved, label="reserved", fact=_reserved),
+        Column("paused", lambda it: it.pause is not None),
+        _of_pause("paused_at", lambda it: it.at),
+        _of_pause("paused_until", lambda it: it.until),
+        _of_pause("paused_by", lambda it: it.by),
+        _of_pause("pause_reason", lambda it: it.reason),
+        Column(
+            "oldest_due_age",
+            lambda it: it.first_due_at and it.at - it.first_due_at,
+            "OLDEST",
+            _oldest,
+            "oldest due",
+            _oldest,
+        ),
+        Column("settings", lambda it: dict(it.policy), label="settings", fact=_own_policy),
+        Column("lanes", _lanes),
+        Column("workers", lambda it: it.workers, label="workers", fact=lambda it: f"{it.workers:,}"),
+        Column(
+            "waiting",
+            lambda it: it.waiting,
+            "WAITING",
+            lambda it: f"{it.waiting:,}",
+            "waiting",
+            lambda it: f"{it.waiting:,}",
+            for_people=True,
+        ),
+        Column("rate in words", _rate, "RATE", lambda it: _rate(it) or "-", usual="", for_people=True),
+        Column("state", _queue_state, "STATE", label="state", for_people=True),
+    ),
+    plain=("queue", "waiting", "due", "running", "concurrency", "rate in words", "state"),
+    table=("queue", "waiting", "due", "running", "oldest_due_age", "rate in words", "state"),
+    page=("queue", "state", "waiting", "due", "oldest_due_age", "running", "rate", "reserved", "dead", "workers"),
 )
 
 

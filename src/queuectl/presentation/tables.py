@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from queuectl.application.operate.inspect import Status
+from queuectl.application.operate.queues import Overview, QueueNow
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
@@ -18,6 +19,7 @@ from queuectl.presentation.columns import (
     JOB,
     LOCAL_SETTING,
     METRICS,
+    QUEUE,
     SETTING,
     TOTALS,
     WORKER,
@@ -26,6 +28,7 @@ from queuectl.presentation.columns import (
     Result,
     SettingRow,
     last_output,
+    pause_words,
     worker_rows,
 )
 from queuectl.presentation.formatting import Mark, escaped, shown_output
@@ -110,10 +113,25 @@ def _end_of(output: bytes) -> tuple[str, bool]:
     return "\n".join(lines[-MAX_LINES:]), is_whole
 
 
-def status_parts(status: Status) -> list[Grid | str]:
-    """Jobs by state, and the live workers."""
+def status_parts(status: Status, overview: Overview) -> list[Grid | str]:
+    """Jobs by state, the queues, and the live workers."""
     counts = [(Mark(state), f"{count:,}") for state, count in status.jobs.items()]
-    return [Grid(columns=["JOBS", ""], rows=counts), "", *worker_parts(status)]
+    parts: list[Grid | str] = [Grid(columns=["JOBS", ""], rows=counts), ""]
+    if overview.pause:
+        parts += [f"all queues are paused {pause_words(overview.pause, overview.at)}", ""]
+    if overview.queues:
+        parts += [queues_grid(overview.queues), ""]
+    return [*parts, *worker_parts(status)]
+
+
+def queues_grid(queues: Sequence[QueueNow]) -> Grid:
+    """The queues, what waits and runs in each, and why nothing starts."""
+    return grid_of(QUEUE, queues)._replace(wrap=True)
+
+
+def queue_parts(queue: QueueNow) -> list[Grid | str]:
+    """One queue for people."""
+    return [_page(page_of(QUEUE, queue))]
 
 
 def worker_parts(status: Status) -> list[Grid | str]:

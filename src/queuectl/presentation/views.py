@@ -6,16 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from queuectl.application.operate.inspect import LostWorker, Status
+from queuectl.application.operate.queues import Overview
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
-from queuectl.domain.policy import SETTINGS
+from queuectl.domain.policy import SETTINGS, StoredSettings
 from queuectl.domain.ports.storage import Finding, Grade
 from queuectl.presentation.columns import (
     ATTEMPT,
     FINDING,
     JOB,
     METRICS,
+    QUEUE,
     TOTALS,
     WORKER,
     JobRow,
@@ -51,10 +53,12 @@ def info_view(job: Job, history: Sequence[Attempt], *, lost: Collection[str] = (
     return {**view_of(JOB, row), "history": [view_of(ATTEMPT, attempt) for attempt in history]}
 
 
-def status_view(status: Status) -> View:
-    """The queue at one moment."""
+def status_view(status: Status, overview: Overview) -> View:
+    """The queue at one moment; `pause` is that of all queues."""
     return {
         "jobs": {str(state): count for state, count in status.jobs.items()},
+        "pause": None if overview.pause is None else _members(overview.pause._asdict()),
+        "queues": [view_of(QUEUE, it) for it in overview.queues],
         "workers": [view_of(WORKER, row) for row in worker_rows(status)],
         "at": timestamp(status.at),
     }
@@ -85,11 +89,12 @@ def metrics_view(metrics: Metrics, window: timedelta, *, detailed: bool) -> View
     return {**view, "workers": workers, "queues": queues}
 
 
-def setting_row(key: str, stored: Mapping[str, str]) -> SettingRow:
-    """One setting of the queue's policy, with the text in force."""
-    chosen = SETTINGS[key]
-    origin = "database" if key in stored else "default"
-    return SettingRow(key, stored.get(key, chosen.default), chosen.default, origin, chosen.range, chosen.meaning)
+def setting_row(key: str, stored: StoredSettings, queue: str = "") -> SettingRow:
+    """One setting of the policy, of all queues or of one, with the text in force."""
+    chosen, of_all, of_queue = SETTINGS[key], stored.get("", {}), stored.get(queue, {}) if queue else {}
+    origin = f"queue {queue}" if key in of_queue else "database" if key in of_all else "default"
+    text = of_queue.get(key, of_all.get(key, chosen.default))
+    return SettingRow(key, text, chosen.default, origin, chosen.range, chosen.meaning)
 
 
 def findings_view(findings: Sequence[Finding]) -> View:

@@ -295,3 +295,31 @@ def test_the_help_of_set_lists_every_key_with_its_range(queuectl: CommandLine, f
     for key, setting in {**SETTINGS, **LOCAL}.items():
         assert any(line.split() == [key, *setting.range.split()] for line in shown.splitlines()), key
     assert f"kept in {file}:" in shown
+
+
+def test_a_setting_of_one_queue_wins_there_over_that_of_all(queuectl: CommandLine, home: Path) -> None:
+    queuectl("config", "set", "max-retries", "5")
+    answer = queuectl("--output", "table", "config", "set", "--queue", "api", "max-retries", "9")
+    assert answer.lines == ["max-retries is now 9, from queue api"]
+    assert queuectl("config", "get", "max-retries", "--queue", "api").lines == ["9"]
+    assert queuectl("config", "get", "max-retries").lines == ["5"]
+    shown = queuectl("config", "show", "--queue", "api", "--output", "json").document["policy"]
+    assert [(it["key"], it["from"]) for it in shown][:2] == [("max-retries", "queue api"), ("backoff-base", "default")]
+    queuectl("config", "unset", "--queue", "api", "max-retries")
+    assert queuectl("config", "get", "--queue", "api", "max-retries").lines == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        (["set", "--queue", "api", "lease", "1m"], 5, "lease holds for all queues: a worker has one lease"),
+        (["set", "--queue", "api", "output", "json"], 5, "output is a setting of this user, not of a queue"),
+        (["get", "--queue", "api", "output"], 5, "output is a setting of this user, not of a queue"),
+        (["set", "--queue", "a b", "max-retries", "1"], 2, "a queue is 1 to 64 letters"),
+    ],
+)
+def test_what_is_no_setting_of_a_queue_is_refused(
+    queuectl: CommandLine, home: Path, line: list[str], code: int, words: str
+) -> None:
+    answer = queuectl("config", *line)
+    assert (answer.code, words in answer.err) == (code, True), answer.err

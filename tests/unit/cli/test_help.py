@@ -83,7 +83,7 @@ def test_help_of_a_wrong_word_knows_the_right_one(queuectl: CommandLine, words: 
         ("list --dead", "--state dead"),
         ("list --stat dead", "--state"),
         ("dlq count", "status"),
-        ("pause", "worker stop"),
+        ("suspend", "pause QUEUE"),
         ("enq", "enqueue"),
         ("config max-retries 5", "config set max-retries VALUE"),
         ("config db_path", "config set db-path VALUE"),

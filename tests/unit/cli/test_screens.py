@@ -123,6 +123,21 @@ def a_broken_installation(queuectl: CommandLine) -> None:
     ]
 
 
+def limited_and_paused_queues(queuectl: CommandLine) -> None:
+    """One that is full, one whose rate is used up, one that is paused, one that is reserved, and a plain one."""
+    a_queue_with_some_of_everything(queuectl)
+    for queue, jobs in {"api": 3, "gpu": 3, "nightly": 2, "big": 1}.items():
+        for _ in range(jobs):
+            queuectl("enqueue", "--queue", queue, "--priority", "9", "-c", "make")
+    queuectl("queue", "set", "gpu", "concurrency=2", "max-retries=5")
+    queuectl("queue", "set", "api", "rate=2/1m")
+    queuectl("queue", "set", "big", "reserved=true")
+    queuectl("queue", "pause", "nightly", "--for", "30m", "--reason", "the tapes are full")
+    for _ in range(4):
+        queuectl.start_next()
+    queuectl.clock.advance(20 * SECOND)
+
+
 def no_queue_yet(queuectl: CommandLine) -> None:
     path, hint = "/home/ann/.local/share/queuectl/queue.db", "`queuectl init` or `queuectl enqueue` creates it"
     queuectl.storage.trouble = DatabaseUnreachable(f"there is no queue at {path}", hint=hint)
@@ -150,6 +165,20 @@ SCREENFULS = [
     Screen(name="list-more", line=("list", "--limit", "2"), before=a_queue_with_some_of_everything),
     Screen(name="status", line=("status",), before=a_queue_with_some_of_everything),
     Screen(name="status-lost", line=("status",), before=two_workers_of_which_one_is_lost),
+    Screen(name="status-paused", line=("status",), before=limited_and_paused_queues),
+    Screen(name="queue-list", line=("queue", "list"), before=limited_and_paused_queues),
+    Screen(name="queue-list-nothing", line=("queue", "list")),
+    Screen(name="queue-show", line=("queue", "show", "api"), before=limited_and_paused_queues),
+    Screen(name="queue-show-paused", line=("queue", "show", "nightly"), before=limited_and_paused_queues),
+    Screen(name="queue-show-unknown", line=("queue", "show", "gpuu"), before=limited_and_paused_queues),
+    Screen(
+        name="queue-set",
+        line=("queue", "set", "gpu", "concurrency=4", "rate=5/1m"),
+        before=limited_and_paused_queues,
+        wraps=True,
+    ),
+    Screen(name="queue-pause", line=("queue", "pause", "gpu"), before=limited_and_paused_queues, wraps=True),
+    Screen(name="queue-resume", line=("queue", "resume", "nightly"), before=limited_and_paused_queues, wraps=True),
     Screen(name="worker-status", line=("worker", "status"), before=a_queue_with_some_of_everything),
     Screen(name="worker-status-none", line=("worker", "status")),
     Screen(name="worker-status-lost", line=("worker", "status"), before=two_workers_of_which_one_is_lost),

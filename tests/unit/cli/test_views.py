@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from queuectl.application.operate.inspect import Status
+from queuectl.application.operate.queues import Overview, QueueNow
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.exit_codes import exit_code
 from queuectl.domain.job import Job, Spec, State, WaitsFor
-from queuectl.domain.metrics import Metrics, Percentiles, Totals
+from queuectl.domain.limits import Rate
+from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
+from queuectl.domain.queues import Pause, QueueSettings, Starts
 from queuectl.drill.judge import AttemptRecord, Entry, History, Invariant, JobRecord, Violation
 from queuectl.drill.plan import Fault
 from queuectl.drill.report import Report, drill_view
@@ -23,6 +26,7 @@ from queuectl.presentation.columns import (
     JOB,
     LOCAL_SETTING,
     METRICS,
+    QUEUE,
     SETTING,
     TOTALS,
     WORKER,
@@ -33,7 +37,7 @@ from queuectl.presentation.columns import (
 )
 from queuectl.presentation.tables import Grid, grid_of, info_parts, jobs_grid, page_of
 from queuectl.presentation.views import View, flat, info_view, metrics_view, seconds, setting_row, status_view, view_of
-from tests.builders import ANN, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
+from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
 
 
 def job_view(job: Job, **shown: object) -> View:
@@ -173,8 +177,11 @@ def test_info_has_the_output_of_the_last_attempt_that_ended_and_the_history() ->
 def test_status() -> None:
     worker = a_worker(queues=("mail",), labels=("gpu", "os=linux"), jobs=2, process=a_process(pid=4242))
     status = Status(at=NOON + 2.5 * SECOND, jobs=dict.fromkeys(State, 7), workers=[worker], lost={})
-    assert status_view(status) == {
+    overview = Overview(at=status.at, pause=Pause(NOON, ANN), queues=[])
+    assert status_view(status, overview) == {
         "jobs": {"pending": 7, "processing": 7, "completed": 7, "failed": 7, "dead": 7, "cancelled": 7},
+        "pause": {"at": "2030-01-31T12:00:00.000000Z", "by": "ann@web-1", "until": None, "reason": None},
+        "queues": [],
         "workers": [
             {
                 "id": "w-1",
@@ -238,9 +245,48 @@ def test_a_queue_where_nothing_ended_has_no_success_rate() -> None:
     assert metrics_view(some_metrics(completed=0, dead=0), MINUTE, detailed=False)["success_rate"] is None
 
 
+def test_a_queue() -> None:
+    settings = QueueSettings("api", 8, Rate(100, MINUTE), pause=Pause(NOON, ANN, NOON + HOUR, "maintenance"))
+    backlog = [
+        Backlog("api", State.DEAD, (), 2),
+        Backlog("api", State.FAILED, (), 1),
+        Backlog("api", State.PENDING, (), 5, 3, NOON - MINUTE),
+        Backlog("api", State.PENDING, ("gpu",), 4, 4, NOON),
+        Backlog("api", State.PROCESSING, (), 8),
+    ]
+    policy = {"max-retries": "5"}
+    queue = QueueNow(settings, NOON + SECOND, backlog, Starts(100, NOON + 30 * SECOND), policy, workers=3)
+    assert view_of(QUEUE, queue) == {
+        "queue": "api",
+        "pending": 9,
+        "due": 7,
+        "processing": 8,
+        "failed": 1,
+        "dead": 2,
+        "concurrency": 8,
+        "running": 8,
+        "rate": {"count": 100, "period": 60},
+        "started_in_period": 100,
+        "next_start_at": "2030-01-31T12:00:30.000000Z",
+        "reserved": False,
+        "paused": True,
+        "paused_at": "2030-01-31T12:00:00.000000Z",
+        "paused_until": "2030-01-31T13:00:00.000000Z",
+        "paused_by": "ann@web-1",
+        "pause_reason": "maintenance",
+        "oldest_due_age": 61,
+        "settings": {"max-retries": "5"},
+        "lanes": [{"needs": [], "waiting": 6}, {"needs": ["gpu"], "waiting": 4}],
+        "workers": 3,
+    }
+
+
 def test_a_setting() -> None:
-    view = view_of(SETTING, setting_row("max-retries", {"max-retries": "5"}))
+    stored = {"": {"max-retries": "5", "max-losses": "2"}, "api": {"max-retries": "9"}}
+    view = view_of(SETTING, setting_row("max-retries", stored))
     assert (view["value"], view["default"], view["from"]) == ("5", "3", "database")
+    rows = [setting_row(key, stored, "api") for key in ("max-retries", "max-losses", "lease")]
+    assert [(it.value, it.origin) for it in rows] == [("9", "queue api"), ("2", "database"), ("30s", "default")]
     assert view_of(SETTING, setting_row("lease", {}))["from"] == "default"
 
 

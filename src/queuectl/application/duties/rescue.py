@@ -10,7 +10,8 @@ from queuectl.application.duties.machine import ThisMachine
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.events import EventSink, JobRescued
 from queuectl.domain.job import Job
-from queuectl.domain.policy import Policy
+from queuectl.domain.policy import Policy, StoredSettings
+from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import DecideLost, Work
 from queuectl.domain.ports.workers import WorkerRegistry
@@ -51,7 +52,8 @@ class Rescue:
     work: Work
     workers: WorkerRegistry
     machine: ThisMachine
-    settle_spooled: Callable[[Policy], None]
+    config: ConfigRepository
+    settle_spooled: Callable[[], None]
     """Records what workers of this machine knew and could not store: that must not be taken back as lost, to run again.
     """
     events: EventSink
@@ -65,10 +67,10 @@ class Rescue:
         """
         at = self.clock()
         pause = min(policy.lease / LOOKS_PER_LEASE, MAX_PAUSE)
-        self.settle_spooled(policy)
+        self.settle_spooled()
         cleared: list[LocalProcess] = []
         for found in self._found(at, policy):
-            left = self._rescue(found, at, policy)
+            left = self._rescue(found, at)
             if left is not None:
                 pause = min(pause, left)
             elif found.registered is not None:
@@ -87,7 +89,7 @@ class Rescue:
         registered = {it.worker: it for it in self.machine.local.registered(of=here)}
         return [_Found(worker, worker.id in here, registered.get(worker.id)) for worker in workers]
 
-    def _rescue(self, found: _Found, at: datetime, policy: Policy) -> timedelta | None:
+    def _rescue(self, found: _Found, at: datetime) -> timedelta | None:
         """Rescue it, if it is lost; else how long the next look has time for its sake."""
         worker = found.worker
         left = self.watch.left(worker)
@@ -98,12 +100,12 @@ class Rescue:
         if left and (is_unknown or not proved_dead):
             return left
         if found.is_local:
-            self.settle_spooled(policy)  # again, for what it spooled just before it died
+            self.settle_spooled()  # again, for what it spooled just before it died
             self.machine.clear(worker.id, found.registered.commands if found.registered else ())
         has_died = proved_dead and found.living is None  # and was not killed just now
         reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
         silent_since = None if left else worker.renewed_at
-        lost = _lost(reason, at, policy)
+        lost = _lost(reason, at, self.config.by_queue())
         for job in self.work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
             self.events(JobRescued(job=job, worker=worker.id))
         return None
@@ -128,11 +130,12 @@ class Rescue:
         return found.is_local and not is_registered and not self.machine.is_alive(found.worker.supervisor)
 
 
-def _lost(reason: str, at: datetime, policy: Policy) -> DecideLost:
+def _lost(reason: str, at: datetime, stored: StoredSettings) -> DecideLost:
     """The decision about a job that was lost for that reason, alone or with others."""
 
     def lost(job: Job, alone: bool) -> Job:
         error = reason if alone else f"{reason}; it had other jobs too"
+        policy = Policy.of_queue(job.queue, stored)
         return job.settled(RunResult(outcome=Outcome.LOST, error=error), at, policy, chance=0, alone=alone)
 
     return lost

@@ -1,9 +1,7 @@
 """Read and change the queue's settings."""
 
-from collections.abc import Mapping
-
 from queuectl.application.operate.queue import Queue
-from queuectl.domain.policy import Policy, checked, setting
+from queuectl.domain.policy import Policy, StoredSettings, checked, setting_of
 
 
 def policy_of(queue: Queue) -> Policy:
@@ -11,19 +9,19 @@ def policy_of(queue: Queue) -> Policy:
     return Policy.of(queue.config.stored())
 
 
-def stored_settings(queue: Queue) -> Mapping[str, str]:
-    """The settings that were set, by key; the others have their defaults."""
-    return queue.config.stored()
+def stored_settings(queue: Queue) -> StoredSettings:
+    """The settings that were set, by queue (`""`: of all) and key; the others have their defaults."""
+    return queue.config.by_queue()
 
 
-def set_setting(queue: Queue, key: str, value: str) -> str:
-    """Set one key of the policy; the text as stored. Raises InvalidSetting."""
-    text = checked(key, value)
-    queue.config.store(key, text)
+def set_setting(queue: Queue, key: str, value: str, of_queue: str = "") -> str:
+    """Set one key of the policy, of all queues or of one; the text as stored. Raises InvalidSetting."""
+    text = checked(key, value, of_queue)
+    queue.config.store(key, text, of_queue)
     return text
 
 
-def unset_setting(queue: Queue, key: str) -> None:
-    """Put one key back to its default. Raises InvalidSetting for a key that does not exist."""
-    setting(key)
-    queue.config.clear(key)
+def unset_setting(queue: Queue, key: str, of_queue: str = "") -> None:
+    """Put one key back to its default, of a queue to the policy of all. Raises InvalidSetting for one without it."""
+    setting_of(key, of_queue)
+    queue.config.clear(key, of_queue)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.job import Job, State
+from queuectl.domain.queues import QueueSettings
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
 
@@ -76,23 +77,35 @@ def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
     return {worker: lost[worker] for worker in lost if worker in holders}
 
 
+def working(queue: Queue) -> Sequence[WorkerRecord]:
+    """The workers that take jobs now."""
+    workers = queue.workers.live()
+    lost = _lost(queue, workers, queue.clock())
+    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
+
+
 def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
     """The queues, of those named, from which no worker takes jobs now."""
-    working = _working(queue)
-    return sorted(name for name in names if not any(_serves(it, name) for it in working))
+    return [name for name, workers in _serving(queue, names).items() if not workers]
 
 
 def unmet(queue: Queue, asked: Collection[tuple[str, Sequence[str]]]) -> Sequence[tuple[str, Sequence[str]]]:
     """The queues that are served now, with the labels of which no worker that serves them has all: of those asked."""
     if not any(needs for _, needs in asked):
         return []
-    working = _working(queue)
-    found = []
-    for name, needs in asked:
-        serving = [set(it.labels) for it in working if _serves(it, name)]
-        if serving and not any(labels.issuperset(needs) for labels in serving):
-            found.append((name, needs))
-    return sorted(found)
+    serving = _serving(queue, {name for name, _ in asked})
+    return sorted(
+        (name, needs)
+        for name, needs in asked
+        if serving[name] and not any(set(needs) <= set(it.labels) for it in serving[name])
+    )
+
+
+def _serving(queue: Queue, names: Collection[str]) -> Mapping[str, Sequence[WorkerRecord]]:
+    """The workers that take jobs of each of these queues now."""
+    workers, settings = working(queue), queue.queues.all()
+    named = [settings.get(name, QueueSettings(name)) for name in sorted(names)]
+    return {it.name: [worker for worker in workers if it.is_served_by(worker.queues)] for it in named}
 
 
 def unserved_due(queue: Queue) -> Mapping[str, int]:

@@ -9,9 +9,10 @@ from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import DatabaseFull, ValueRefused
 from queuectl.domain.events import EndLate, EndRefused, EndSpooled, EventSink, JobSettled
 from queuectl.domain.job import Job
-from queuectl.domain.policy import Policy
+from queuectl.domain.policy import Policy, StoredSettings
+from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import OutcomeSpool
-from queuectl.domain.ports.work import Claim, Run, Settled, Settlement, Work
+from queuectl.domain.ports.work import Claim, DecideEnd, Run, Settled, Settlement, Work
 
 
 @dataclass(slots=True)
@@ -102,19 +103,24 @@ class Unsettled:
             _announce(self._ports.events, each.end, what)
 
 
-def settle_spooled(policy: Policy, *, work: Work, spool: OutcomeSpool, events: EventSink) -> None:
+def settle_spooled(*, work: Work, config: ConfigRepository, spool: OutcomeSpool, events: EventSink) -> None:
     """Record what any worker of this machine has spooled, before its jobs may be taken back as lost.
 
     Also of a worker that lives: when it comes to record the end itself, that is a resend.
     """
     for end in spool.spooled():
         try:
-            [settled] = work.settle([end], lambda job, end: job.settled(end.result, end.at, policy, chance=0))
+            [settled] = work.settle([end], _by_policy(config.by_queue()))
         except ValueRefused:  # its worker has said so
             continue
         spool.discard(end)
         if settled.settlement is not Settlement.GONE:
             _announce(events, end, settled)
+
+
+def _by_policy(stored: StoredSettings) -> DecideEnd:
+    """The decision by the policy of the job's queue."""
+    return lambda job, end: job.settled(end.result, end.at, Policy.of_queue(job.queue, stored), chance=0)
 
 
 def _announce(events: EventSink, end: AttemptEnd, settled: Settled) -> None:

@@ -1,9 +1,11 @@
 """The queues' settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Protocol
 
-from queuectl.domain.queues import QueueSettings
+from queuectl.domain.job import State
+from queuectl.domain.queues import QueueSettings, Starts
 
 DecideSettings = Callable[[QueueSettings], QueueSettings]
 """A pure decision about a queue's settings. May raise, and then nothing changes."""
@@ -26,5 +28,17 @@ class Queues(Protocol):
         rate was changed, the starts that were made count on.
         """
 
+    def starts(self, *, at: datetime) -> Mapping[str, Starts]:
+        """The starts that each queue with a rate has used, as of that moment."""
+
+    def move(self, name: str, to: str, *, states: Collection[State], at: datetime) -> int:
+        """Move the jobs that wait in these states to another queue; how many were moved.
+
+        They keep their place in the claim order. They are moved in pieces: where it fails, some were moved.
+        """
+
     def forget(self, name: str) -> None:
-        """Remove the settings and the lanes of a queue in which nothing waits or runs. Raises WrongState."""
+        """Remove the settings and the lanes of a queue in which nothing waits or runs. Raises WrongState.
+
+        No live worker may name it, either.
+        """

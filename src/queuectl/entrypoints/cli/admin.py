@@ -83,7 +83,7 @@ def _worker_findings(app: App) -> Sequence[Finding]:
         message = (
             f"{counted(count, 'job')} of queue {queue} {'is' if count == 1 else 'are'} due, and no worker serves it"
         )
-        hint = "`queuectl worker start` starts one"
+        hint = f"`queuectl worker start --queue {queue}` starts one"
         findings.append(Finding(subject="workers", grade=Grade.WARN, message=message, hint=hint))
     running = counted(len(status.workers) - len(status.lost), "worker")
     return findings or [Finding(subject="workers", grade=Grade.OK, message=f"{running}, and no due job waits in vain")]

@@ -79,6 +79,20 @@ class Duration(click.ParamType[timedelta]):
         return span
 
 
+class QueueName(click.ParamType[str]):
+    """The name of a queue on the command line."""
+
+    name = "queue"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, or a usage error for what cannot be one."""
+        from queuectl.domain.document import QUEUE  # the command's entry: its help needs no documents
+
+        if not QUEUE.fullmatch(str(value)):
+            self.fail(f"a queue is 1 to 64 letters, digits and ._-, not '{value}'", param, ctx)
+        return str(value)
+
+
 class Command(click.Command):
     """A command that takes the global options too, so that they may stand before or after its name."""
 

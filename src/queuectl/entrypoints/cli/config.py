@@ -9,7 +9,7 @@ from queuectl.application.operate.configure import set_setting, stored_settings,
 from queuectl.domain.errors import DatabaseUnavailable, InvalidSetting, QueueError
 from queuectl.domain.policy import SETTINGS
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Command, Group
+from queuectl.entrypoints.cli.commands import Command, Group, QueueName
 from queuectl.entrypoints.cli.config_file import change
 from queuectl.entrypoints.cli.failures import WrongUsage
 from queuectl.presentation.columns import SETTING, SettingRow
@@ -75,27 +75,38 @@ def _begun(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Seq
     return [key for key in (*SETTINGS, *LOCAL) if key.startswith(incomplete)]
 
 
+_queue_option = click.option(
+    "--queue",
+    metavar="QUEUE",
+    type=QueueName(),
+    callback=lambda _ctx, _param, name: name or "",
+    help="Of this queue: its own settings win over those of all.",
+)
+
+
 @config.command("get")
 @click.argument("key", required=False, shell_complete=_begun)
+@_queue_option
 @pass_app
-def get(app: App, key: str | None) -> int:
+def get(app: App, key: str | None, queue: str) -> int:
     """Print the value in force of KEY, or of all keys.
 
     Examples:
       queuectl config get max-retries
+      queuectl config get max-retries --queue api
       queuectl config get db-path
       queuectl config get --output json
     """
     if key is None:
-        return _get_all(app)
+        return _get_all(app, queue)
     _ = app.out
-    row = _row(app, key)
+    row = _row(app, key, queue)
     app.out.write(view_of(SETTING, row), plain=[[row.value]], table=lambda: [_text(row.value)])
     return 0
 
 
-def _get_all(app: App) -> int:
-    policy, trouble = _policy(app)
+def _get_all(app: App, queue: str) -> int:
+    policy, trouble = _policy(app, queue)
     values = {row.key: row.value for row in [*(policy or ()), *_local(app)]}
     grid = Grid(columns=["KEY", "VALUE"], rows=[(key, _text(value)) for key, value in values.items()])
     app.out.write(values, plain=values.items(), table=lambda: [grid], ids=values)
@@ -103,8 +114,9 @@ def _get_all(app: App) -> int:
 
 
 @config.command("show", short_help="Show all settings, where each is from, and what it means.")
+@_queue_option
 @pass_app
-def show(app: App) -> int:
+def show(app: App, queue: str) -> int:
     """Show all settings: value, default, where the value is from, and what it means.
 
     The local settings are shown also where the database cannot be reached or
@@ -112,11 +124,12 @@ def show(app: App) -> int:
 
     Examples:
       queuectl config show
+      queuectl config show --queue api
       queuectl config show --output json
 
     Columns of the plain output: key, value, default, from, meaning.
     """
-    policy, trouble = _policy(app)
+    policy, trouble = _policy(app, queue)
     local = [*_local(app), _config_file()]
     views = [None if rows is None else [view_of(SETTING, row) for row in rows] for rows in (policy, local)]
     app.out.write(
@@ -130,38 +143,52 @@ def show(app: App) -> int:
 @config.command("set", cls=KeysCommand, context_settings={"ignore_unknown_options": True})
 @click.argument("key", shell_complete=_begun)
 @click.argument("value")
+@_queue_option
 @pass_app
-def set_(app: App, key: str, value: str) -> None:
+def set_(app: App, key: str, value: str, queue: str) -> None:
     """Set KEY to VALUE. A key of the queue holds for all workers and hosts: workers take it up with their next job,
-    but for the lease, which a worker takes at its start. A key of this user goes into the config file, and opens no
-    database; flags and variables win over it.
+    but for the lease, which a worker takes at its start. With --queue it holds for the jobs of that queue alone. A
+    key of this user goes into the config file, and opens no database; flags and variables win over it.
 
     Examples:
       queuectl config set max-retries 5
       queuectl config set default-timeout none
+      queuectl config set --queue api max-retries 10
       queuectl config set db-path ~/jobs.db
     """
     if _is_local(key):
+        _refuse_queue(key, queue)
         return _set_local(app, key, value)
-    set_setting(app.queue, key, value)
-    return _report(app, _row(app, key))
+    set_setting(app.queue, key, value, queue)
+    return _report(app, _row(app, key, queue))
 
 
 @config.command("unset", short_help="Put KEY back to its default.")
 @click.argument("key", shell_complete=_begun)
+@_queue_option
 @pass_app
-def unset(app: App, key: str) -> None:
+def unset(app: App, key: str, queue: str) -> None:
     """Put KEY back to its default: a key of the queue for all workers and hosts, one of this user in the config file.
+    With --queue, what holds for all queues holds for that one again.
 
     Examples:
       queuectl config unset max-retries
+      queuectl config unset --queue api max-retries
       queuectl config unset db-path
     """
     if _is_local(key):
+        _refuse_queue(key, queue)
         change(config_file(), key, None)
         return _report(app, _row_after(app, key, "unset"))
-    unset_setting(app.queue, key)
-    return _report(app, _row(app, key))
+    unset_setting(app.queue, key, queue)
+    return _report(app, _row(app, key, queue))
+
+
+def _refuse_queue(key: str, queue: str) -> None:
+    if queue:
+        raise InvalidSetting(
+            f"{key} is a setting of this user, not of a queue", hint=f"`queuectl config set {key} VALUE`"
+        )
 
 
 def _is_local(key: str) -> bool:
@@ -171,20 +198,21 @@ def _is_local(key: str) -> bool:
     return key in LOCAL
 
 
-def _row(app: App, key: str) -> SettingRow:
+def _row(app: App, key: str, queue: str) -> SettingRow:
     if _is_local(key):
+        _refuse_queue(key, queue)
         return _local_row(key, in_force(**app.flags)[key])
-    return setting_row(key, stored_settings(app.queue))
+    return setting_row(key, stored_settings(app.queue), queue)
 
 
-def _policy(app: App) -> tuple[Sequence[SettingRow] | None, DatabaseUnavailable | None]:
+def _policy(app: App, queue: str) -> tuple[Sequence[SettingRow] | None, DatabaseUnavailable | None]:
     """The settings of the queue, or what keeps them from being read."""
     try:
         stored = stored_settings(app.queue)
     except DatabaseUnavailable as error:
         error.message = f"the settings of the queue cannot be read: {error.message}"
         return None, error
-    return [setting_row(key, stored) for key in SETTINGS], None
+    return [setting_row(key, stored, queue) for key in SETTINGS], None
 
 
 def _report(app: App, row: SettingRow) -> None:

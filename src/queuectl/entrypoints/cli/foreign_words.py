@@ -12,7 +12,7 @@ ANYWHERE = ""
 COMMANDS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     ANYWHERE: (
         ("add submit push put run spool new create schedule at batch sbatch qsub exec do job", "enqueue", "adds a job"),
-        ("ls jobs queue squeue atq qstat search find", "list", "lists the jobs"),
+        ("ls jobs squeue atq qstat search find", "list", "lists the jobs"),
         ("logs log tail output cat follow stdout stderr", "info ID", "shows what a job wrote"),
         ("describe inspect view details get history attempts", "info ID", "shows everything about a job"),
         ("kill abort scancel qdel atrm terminate", "cancel ID", "stops a job that waits or runs"),
@@ -34,8 +34,10 @@ COMMANDS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("copy import export dump backup restore move mv", "transfer", "copies a queue to another database"),
         ("version", "--version", "prints the version"),
         ("man usage", "help", "shows the help"),
-        ("pause suspend hold drain", "worker stop", "stops the workers of this machine, and the jobs wait"),
-        ("resume unpause continue", "worker start", "starts workers"),
+        ("suspend hold freeze", "pause QUEUE", "has no job of a queue start"),
+        ("drain", "queue drain QUEUE", "pauses a queue, and waits until nothing of it runs"),
+        ("unpause continue release unhold", "resume QUEUE", "opens a queue again"),
+        ("queues limits", "queue list", "lists the queues"),
         ("cron every repeat", "enqueue", "adds a job; nothing repeats by itself, but cron can call this"),
         ("count size length depth web ui gui dashboard", "status", "shows the jobs by state, and the workers"),
     ),
@@ -52,6 +54,16 @@ COMMANDS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("requeue rerun replay restart redrive resubmit run", "dlq retry ID", "runs dead jobs again"),
         ("rm delete del purge clear empty drop flush prune", "dlq remove ID", "deletes dead jobs"),
         ("count size length depth", "status", "shows how many jobs are dead"),
+    ),
+    "queue": (
+        ("ls all status", "queue list", "lists the queues"),
+        ("info get view describe inspect", "queue show QUEUE", "shows everything about a queue"),
+        ("limit throttle configure config edit change update", "queue set QUEUE KEY=VALUE", "limits a queue"),
+        ("stop suspend hold", "queue pause QUEUE", "has no job of a queue start"),
+        ("start unpause continue open", "queue resume QUEUE", "opens a queue again"),
+        ("rm remove delete del", "queue forget QUEUE", "removes the settings of a queue"),
+        ("mv rename", "queue move QUEUE --to QUEUE", "moves the waiting jobs to another queue"),
+        ("reset clear", "queue unset QUEUE KEY", "removes a limit or a setting of a queue"),
     ),
     "config": (
         ("list ls all view print describe status", "config show", "shows all settings"),

@@ -20,7 +20,7 @@ from queuectl.domain.policy import SETTINGS
 from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Group
 from queuectl.entrypoints.cli.help import SEVERAL
 from queuectl.entrypoints.cli.program import program
-from queuectl.presentation.columns import ATTEMPT, FINDING, JOB, METRICS, SETTING, TOTALS, WORKER, Result
+from queuectl.presentation.columns import ATTEMPT, FINDING, JOB, METRICS, QUEUE, SETTING, TOTALS, WORKER, Result
 from queuectl.settings import LOCAL
 
 Row = TypeVar("Row")
@@ -57,6 +57,7 @@ def _parts() -> Mapping[str, str]:
         "keys of a job": _keys(JOB),
         "keys of an attempt": _keys(ATTEMPT),
         "keys of a worker": _keys(WORKER),
+        "keys of a queue": _keys(QUEUE),
         "keys of metrics": _keys(METRICS),
         "keys of totals": _keys(TOTALS),
         "keys of a setting": _keys(SETTING),

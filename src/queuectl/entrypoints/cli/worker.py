@@ -15,7 +15,7 @@ from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports.host import LocalProcess
 from queuectl.domain.worker import JOB_MARK, WORKER_MARK, labels_of
 from queuectl.entrypoints.cli.app import App, pass_app
-from queuectl.entrypoints.cli.commands import Duration, Group, Whole
+from queuectl.entrypoints.cli.commands import Duration, Group, QueueName, Whole
 from queuectl.entrypoints.cli.status import tell_lost
 from queuectl.presentation.columns import WORKER, worker_rows
 from queuectl.presentation.formatting import counted
@@ -46,15 +46,6 @@ def worker() -> None:
     """
 
 
-def _queue_names(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    from queuectl.domain.document import QUEUE  # the command's entry: its help needs no documents
-
-    for name in names:
-        if not QUEUE.fullmatch(name):
-            raise click.BadParameter(f"a queue is 1 to 64 letters, digits and ._-, not '{name}'")
-    return tuple(dict.fromkeys(names))
-
-
 def _labels(_ctx: click.Context, _param: click.Parameter, labels: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return labels_of(labels)
@@ -72,7 +63,13 @@ def _labels(_ctx: click.Context, _param: click.Parameter, labels: tuple[str, ...
     help="Commands at once in each of them, 1 to 1,024; else 1.",
 )
 @click.option(
-    "--queue", "queues", multiple=True, metavar="NAME", callback=_queue_names, help="Only this queue. Repeatable."
+    "--queue",
+    "queues",
+    multiple=True,
+    type=QueueName(),
+    metavar="NAME",
+    callback=lambda _ctx, _param, names: tuple(dict.fromkeys(names)),
+    help="Only this queue, also if it is reserved. Repeatable.",
 )
 @click.option(
     "--label",

@@ -1739,6 +1739,39 @@ def due_by_queue(c: Connection, *, at: datetime) -> list[DueByQueueRow]:
     return c.fetch(_DUE_BY_QUEUE, (_moment(at),), _DUE_BY_QUEUE_ROWS)
 
 
+_BACKLOG = Query(
+    'backlog',
+    {
+        'sqlite': """SELECT jobs.queue, jobs.state, jobs.needs, count(*) AS total, count(*) FILTER (WHERE jobs.run_at <= ? AND jobs.state IN ('pending', 'failed') AND NOT (jobs.waits_for IS NOT NULL AND jobs.waits_for != 'key')) AS due, min(jobs.run_at) FILTER (WHERE jobs.run_at <= ? AND jobs.state IN ('pending', 'failed') AND NOT (jobs.waits_for IS NOT NULL AND jobs.waits_for != 'key')) AS first_due_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed', 'processing', 'dead') GROUP BY jobs.queue, jobs.state, jobs.needs""",
+        'postgresql': """SELECT jobs.queue, jobs.state, jobs.needs, count(*) AS total, count(*) FILTER (WHERE jobs.run_at <= %s::BIGINT AND jobs.state IN ('pending', 'failed') AND NOT (jobs.waits_for IS NOT NULL AND jobs.waits_for != 'key')) AS due, min(jobs.run_at) FILTER (WHERE jobs.run_at <= %s::BIGINT AND jobs.state IN ('pending', 'failed') AND NOT (jobs.waits_for IS NOT NULL AND jobs.waits_for != 'key')) AS first_due_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed', 'processing', 'dead') GROUP BY jobs.queue, jobs.state, jobs.needs""",
+    },
+)
+
+
+class BacklogRow(NamedTuple):
+    """A row of `backlog`."""
+
+    queue: str
+    state: State
+    needs: Sequence[str]
+    total: int
+    due: int
+    first_due_at: datetime | None
+    unreadable: str = ""
+
+
+_BACKLOG_ROWS = Rows(BacklogRow._make, {'queue': 'text', 'state': 'state', 'needs': 'texts', 'total': 'count', 'due': 'count', 'first_due_at': 'moment'})
+
+
+def backlog(c: Connection, *, at: datetime) -> list[BacklogRow]:
+    """The jobs that wait, run or are dead, by queue, state and needs."""
+    return c.fetch(_BACKLOG, (_moment(at), _moment(at),), _BACKLOG_ROWS)
+
+
 _ENDED_SINCE = Query(
     'ended_since',
     {
@@ -2689,9 +2722,9 @@ _QUEUES_SET = Query(
     'queues_set',
     {
         'sqlite': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
-FROM queues ORDER BY queues.name""",
+FROM queues""",
         'postgresql': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
-FROM queues ORDER BY queues.name""",
+FROM queues""",
     },
 )
 
@@ -2881,6 +2914,70 @@ _CLEAR_SETTINGS_OF = Query(
 def clear_settings_of(c: Connection, *, queue: str) -> int:
     """The policy of a queue: that of all counts for it again."""
     return c.run(_CLEAR_SETTINGS_OF, (queue,))
+
+
+_STARTS_USED = Query(
+    'starts_used',
+    {
+        'sqlite': """SELECT slots.queue, count(*) FILTER (WHERE slots.free_at > ?) AS used, min(slots.free_at) AS free_at
+FROM slots
+WHERE slots.kind = 'start' GROUP BY slots.queue""",
+        'postgresql': """SELECT slots.queue, count(*) FILTER (WHERE slots.free_at > %s::BIGINT) AS used, min(slots.free_at) AS free_at
+FROM slots
+WHERE slots.kind = 'start' GROUP BY slots.queue""",
+    },
+)
+
+
+class StartsUsedRow(NamedTuple):
+    """A row of `starts_used`."""
+
+    queue: str
+    used: int
+    free_at: datetime
+    unreadable: str = ""
+
+
+_STARTS_USED_ROWS = Rows(StartsUsedRow._make, {'queue': 'text', 'used': 'count', 'free_at': 'moment'})
+
+
+def starts_used(c: Connection, *, at: datetime) -> list[StartsUsedRow]:
+    """The starts of each queue with a rate that are not free yet at a moment, and when the first of all is."""
+    return c.fetch(_STARTS_USED, (_moment(at),), _STARTS_USED_ROWS)
+
+
+_WAITING_OF = Query(
+    'waiting_of',
+    {
+        'sqlite': """SELECT jobs.seq, jobs."key"
+FROM jobs
+WHERE jobs.state = ? AND jobs.seq > ? AND jobs.queue = ? ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.seq, jobs.key
+FROM jobs
+WHERE jobs.state = %s::VARCHAR AND jobs.seq > %s::BIGINT AND jobs.queue = %s::VARCHAR ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+def waiting_of(c: Connection, *, state: State, after: int, queue: str, limit: int) -> list[WaitingElsewhereRow]:
+    """The next jobs of a queue that wait in that state, after a number."""
+    return c.fetch(_WAITING_OF, (_state(state), after, queue, limit,), _WAITING_ELSEWHERE_ROWS)
+
+
+_MOVE_TO_QUEUE = Query(
+    'move_to_queue',
+    {
+        'sqlite': """UPDATE jobs SET queue=?, updated_at=? WHERE jobs.seq IN (SELECT value FROM json_each(?)) AND jobs.state IN ('pending', 'failed')""",
+        'postgresql': """UPDATE jobs SET queue=%s::VARCHAR, updated_at=%s::BIGINT WHERE jobs.seq = ANY (%s::BIGINT[]) AND jobs.state IN ('pending', 'failed')""",
+    },
+)
+
+
+def move_to_queue(c: Connection, *, queue: str, at: datetime, seqs: Sequence[int | None]) -> int:
+    """These jobs, as far as they wait, belong to that queue from now on."""
+    return c.run(_MOVE_TO_QUEUE, (queue, _moment(at), _list_of_numbers(seqs),))
 
 
 _UNFINISHED = Query(

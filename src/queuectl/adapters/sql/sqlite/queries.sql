@@ -570,6 +570,15 @@ SELECT jobs.queue, count(*) AS total
 FROM jobs
 WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at GROUP BY jobs.queue;
 
+-- name: backlog :many
+-- The jobs that wait, run or are dead, by queue, state and needs.
+SELECT jobs.queue, jobs.state, jobs.needs, count(*) AS total, count(*) FILTER (WHERE jobs.run_at <= :at AND jobs.state
+    IN ('pending', 'failed') AND NOT (jobs.waits_for IS NOT NULL AND jobs.waits_for != 'key')) AS due, min(jobs.run_at)
+    FILTER (WHERE jobs.run_at <= :at AND jobs.state IN ('pending', 'failed') AND NOT (jobs.waits_for IS NOT NULL AND
+    jobs.waits_for != 'key')) AS first_due_at
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed', 'processing', 'dead') GROUP BY jobs.queue, jobs.state, jobs.needs;
+
 -- name: ended_since :many
 -- Ended attempts by outcome: their number, that of those that were not the first of their job, and the last one's
 -- number.
@@ -806,7 +815,7 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
 -- The settings of all queues of which something was set.
 SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
     queues.paused_until, queues.paused_by, queues.pause_reason
-FROM queues ORDER BY queues.name;
+FROM queues;
 
 -- name: add_queue :run
 -- The row of a queue, unless it is there.
@@ -859,6 +868,24 @@ DELETE FROM lanes WHERE lanes.queue = :queue;
 -- name: clear_settings_of :run
 -- The policy of a queue: that of all counts for it again.
 DELETE FROM config WHERE config.queue = :queue;
+
+-- name: starts_used :many
+-- The starts of each queue with a rate that are not free yet at a moment, and when the first of all is.
+SELECT slots.queue, count(*) FILTER (WHERE slots.free_at > :at) AS used, min(slots.free_at) AS free_at
+FROM slots
+WHERE slots.kind = 'start' GROUP BY slots.queue;
+
+-- name: waiting_of :many
+-- The next jobs of a queue that wait in that state, after a number.
+SELECT jobs.seq, jobs."key"
+FROM jobs
+WHERE jobs.state = :state AND jobs.seq > :after AND jobs.queue = :queue ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: move_to_queue :run
+-- These jobs, as far as they wait, belong to that queue from now on.
+UPDATE jobs SET queue=:queue, updated_at=:at WHERE jobs.seq IN (SELECT value FROM json_each(:seqs)) AND jobs.state IN
+    ('pending', 'failed');
 
 -- name: unfinished :only
 -- The number of jobs of a queue that wait or run.

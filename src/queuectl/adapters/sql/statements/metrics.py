@@ -6,7 +6,7 @@ from sqlalchemy.sql.elements import FunctionFilter
 from queuectl.adapters.sql.schema import WAITING, BigNumber, Count, Moment, Number, Span, attempts, jobs, optional
 from queuectl.adapters.sql.statements import AnySelect, constant, is_one_of, many, one, only
 from queuectl.domain.attempt import RAN, Outcome
-from queuectl.domain.job import State
+from queuectl.domain.job import State, WaitsFor
 
 _SINCE = sa.bindparam("since", type_=Moment)
 _COUNT = sa.func.count(type_=Count).label("total")
@@ -23,6 +23,21 @@ def due_by_queue() -> AnySelect:
     """The number of jobs of each queue that are due at a moment."""
     is_due = jobs.c.run_at <= sa.bindparam("at", type_=Moment)
     return sa.select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
+
+
+@many
+def backlog() -> AnySelect:
+    """The jobs that wait, run or are dead, by queue, state and needs."""
+    is_held = jobs.c.waits_for.is_not(None) & (jobs.c.waits_for != constant(WaitsFor.KEY))
+    is_due = (jobs.c.run_at <= sa.bindparam("at", type_=Moment)) & WAITING & ~is_held
+    due = sa.func.count(type_=Count).filter(is_due).label("due")
+    first = sa.func.min(jobs.c.run_at, type_=optional(Moment)).filter(is_due).label("first_due_at")
+    states = [State.PENDING, State.FAILED, State.PROCESSING, State.DEAD]
+    return (
+        sa.select(jobs.c.queue, jobs.c.state, jobs.c.needs, _COUNT, due, first)
+        .where(is_one_of(jobs.c.state, states))
+        .group_by(jobs.c.queue, jobs.c.state, jobs.c.needs)
+    )
 
 
 @many

@@ -5,12 +5,26 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from queuectl.adapters.sql.schema import WAITING, Count, Number, Span, Words, config, jobs, lanes, queues, slots
+from queuectl.adapters.sql.schema import (
+    WAITING,
+    BigNumber,
+    Count,
+    Moment,
+    Number,
+    Span,
+    Words,
+    config,
+    jobs,
+    lanes,
+    queues,
+    slots,
+)
 from queuectl.adapters.sql.statements import (
     POSTGRESQL,
     SQLITE,
     AnySelect,
     among,
+    constant,
     given,
     inserted,
     load,
@@ -19,7 +33,9 @@ from queuectl.adapters.sql.statements import (
     only,
     run,
 )
+from queuectl.adapters.sql.statements.jobs import LIMIT
 from queuectl.adapters.sql.statements.work import IS_PROCESSING
+from queuectl.domain.limits import SlotKind
 
 _QUEUE = sa.bindparam("queue", type_=Words)
 _OF_KIND = sa.and_(slots.c.queue == _QUEUE, slots.c.kind == given(slots.c.kind))
@@ -28,7 +44,7 @@ _OF_KIND = sa.and_(slots.c.queue == _QUEUE, slots.c.kind == given(slots.c.kind))
 @many
 def queues_set() -> AnySelect:
     """The settings of all queues of which something was set."""
-    return sa.select(queues).order_by(queues.c.name)
+    return sa.select(queues)
 
 
 @run
@@ -101,6 +117,33 @@ def delete_lanes() -> sa.Delete:
 def clear_settings_of() -> sa.Delete:
     """The policy of a queue: that of all counts for it again."""
     return sa.delete(config).where(config.c.queue == _QUEUE)
+
+
+@many
+def starts_used() -> AnySelect:
+    """The starts of each queue with a rate that are not free yet at a moment, and when the first of all is."""
+    used = sa.func.count(type_=Count).filter(slots.c.free_at > sa.bindparam("at", type_=Moment)).label("used")
+    first = sa.func.min(slots.c.free_at, type_=Moment).label("free_at")
+    return sa.select(slots.c.queue, used, first).where(slots.c.kind == constant(SlotKind.START)).group_by(slots.c.queue)
+
+
+@many
+def waiting_of() -> AnySelect:
+    """The next jobs of a queue that wait in that state, after a number."""
+    after = jobs.c.seq > sa.bindparam("after", type_=BigNumber)
+    return (
+        sa.select(jobs.c.seq, jobs.c.key)
+        .where(jobs.c.state == given(jobs.c.state), after, jobs.c.queue == _QUEUE)
+        .order_by(jobs.c.seq)
+        .limit(LIMIT)
+    )
+
+
+@run
+def move_to_queue() -> sa.Update:
+    """These jobs, as far as they wait, belong to that queue from now on."""
+    to, at = sa.bindparam("queue", type_=Words), sa.bindparam("at", type_=Moment)
+    return sa.update(jobs).where(among(jobs.c.seq, "seqs", BigNumber), WAITING).values(queue=to, updated_at=at)
 
 
 @only

@@ -8,7 +8,7 @@ from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.attempt import RAN, Outcome
 from queuectl.domain.job import State
-from queuectl.domain.metrics import Metrics, Percentiles, Totals
+from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
 
 MEASURED = 100_000
 """Attempts whose spans are sorted, the latest: of a million it would take seconds, and say the same."""
@@ -30,6 +30,12 @@ class SqlMeasurements:
     def due(self, *, at: datetime) -> Mapping[str, int]:
         """The number of jobs of each queue that are due."""
         return {row.queue: row.total for row in self._database.read(lambda c: queries.due_by_queue(c, at=at))}
+
+    def backlog(self, *, at: datetime) -> Sequence[Backlog]:
+        """The jobs that wait, run or are dead, by queue, state and needs."""
+        found = self._database.read(lambda c: queries.backlog(c, at=at))
+        rows = [Backlog(it.queue, it.state, it.needs, it.total, it.due, it.first_due_at) for it in found]
+        return sorted(rows, key=lambda it: it[:3])
 
     def metrics(self, *, since: datetime, detailed: bool) -> Metrics:
         """Count what happened from `since` on; workers and queues only if `detailed`."""

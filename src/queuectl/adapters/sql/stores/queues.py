@@ -1,16 +1,18 @@
 """The queues' settings, and the rows of their limits, in SQL."""
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 
 from queuectl.adapters.host.clock import EPOCH
 from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.stores.lanes import Lanes, place_all
+from queuectl.adapters.sql.stores.lanes import PIECE, Lanes, expose, place_all, place_waiting
+from queuectl.domain.job import State
 from queuectl.domain.limits import Rate, SlotKind
 from queuectl.domain.ports.queues import DecideSettings
-from queuectl.domain.queues import EVERY, Pause, QueueSettings, check_forgettable
+from queuectl.domain.queues import EVERY, Pause, QueueSettings, Starts, check_forgettable
 
 
 class SqlQueues:
@@ -53,6 +55,34 @@ class SqlQueues:
             place_all(self._database, name, self._own, is_new=is_new)
             self._notify()
         return decided
+
+    def starts(self, *, at: datetime) -> Mapping[str, Starts]:
+        """The starts that each queue with a rate has used, as of that moment."""
+        rows = self._database.read(lambda c: queries.starts_used(c, at=at))
+        return {row.queue: Starts(row.used, row.free_at if row.free_at > at else None) for row in rows}
+
+    def move(self, name: str, to: str, *, states: Collection[State], at: datetime) -> int:
+        """Move the jobs that wait in these states to another queue, in pieces; how many were moved."""
+        moved = 0
+        for state in states:
+            after = 0
+            while some := self._database.read(partial(self._waiting, name, state, after)):
+                moved += self._database.write(partial(self._move, to, at, some))
+                after = some[-1].seq
+                self._notify()
+        return moved
+
+    def _waiting(self, name: str, state: State, after: int, c: Connection) -> Sequence[queries.WaitingElsewhereRow]:
+        return queries.waiting_of(c, state=state, after=after, queue=name, limit=PIECE)
+
+    def _move(self, to: str, at: datetime, some: Sequence[queries.WaitingElsewhereRow], c: Connection) -> int:
+        keys = {row.key for row in some if row.key is not None}
+        self._own.hold_keys(c, keys)
+        seqs = [row.seq for row in some]
+        moved = queries.move_to_queue(c, queue=to, at=at, seqs=seqs)
+        place_waiting(c, seqs)
+        expose(c, keys)
+        return moved
 
     def forget(self, name: str) -> None:
         """Remove the settings and the lanes of a queue in which nothing waits or runs. Raises WrongState."""

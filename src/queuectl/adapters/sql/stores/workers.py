@@ -78,27 +78,31 @@ class SqlConfigRepository:
         self._database = database
         self._warned: set[str] = set()
 
-    def stored(self) -> Mapping[str, str]:
-        """All keys that were set, with their texts. Tells the log, once each, which of them count as not set."""
-        stored = self._database.read(stored_settings).get("", {})
-        for problem in unreadable_settings(stored).values():
+    def stored(self, queue: str = "") -> Mapping[str, str]:
+        """All keys that were set of a queue, or of all, with their texts."""
+        return self.by_queue().get(queue, {})
+
+    def by_queue(self) -> StoredSettings:
+        """The same of all queues. Tells the log, once each, which of them count as not set."""
+        stored = self._database.read(stored_settings)
+        for problem in (it for texts in stored.values() for it in unreadable_settings(texts).values()):
             if problem not in self._warned:
                 self._warned.add(problem)
                 warn(problem)
         return stored
 
-    def store(self, key: str, value: str) -> None:
+    def store(self, key: str, value: str, queue: str = "") -> None:
         """Set one key."""
 
         def work(c: Connection) -> None:
-            queries.clear_setting(c, queue="", key=key)
-            queries.add_setting(c, [queries.SettingRow(queue="", key=key, value=value)])
+            queries.clear_setting(c, queue=queue, key=key)
+            queries.add_setting(c, [queries.SettingRow(queue=queue, key=key, value=value)])
 
         self._database.write(work)
 
-    def clear(self, key: str) -> None:
+    def clear(self, key: str, queue: str = "") -> None:
         """Back to the default; no effect when it was not set."""
-        self._database.write(lambda c: queries.clear_setting(c, queue="", key=key))
+        self._database.write(lambda c: queries.clear_setting(c, queue=queue, key=key))
 
 
 def stored_settings(c: Connection) -> StoredSettings:
@@ -116,10 +120,12 @@ def unreadable_rows(database: Database) -> Iterator[Finding]:
     """
 
     def work(c: Connection) -> list[Finding]:
-        found = [
-            Finding(subject="settings", grade=Grade.WARN, message=problem, hint=f"queuectl config set {key} VALUE")
-            for key, problem in unreadable_settings(stored_settings(c).get("", {})).items()
-        ]
+        found = []
+        for queue, texts in stored_settings(c).items():
+            of_queue, command = (f"queue {queue}: ", f"set --queue {queue}") if queue else ("", "set")
+            for key, problem in unreadable_settings(texts).items():
+                hint = f"queuectl config {command} {key} VALUE"
+                found.append(Finding(subject="settings", grade=Grade.WARN, message=of_queue + problem, hint=hint))
         for worker, _ in queries.live_workers(c):
             if worker.unreadable:
                 message = f"the row of worker {worker.id} cannot be read, only its lease counts: {worker.unreadable}"
