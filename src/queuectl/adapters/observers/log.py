@@ -69,7 +69,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             how = "forced: stopping and releasing" if event.forced else "finishing"
             _write(INFO, f"worker {event.worker} stopping, {how} {event.jobs} job{'' if event.jobs == 1 else 's'}")
         case events.WorkerSignalled():
-            _write(WARNING, f"worker {event.worker} was sent {event.signal}, not by its supervisor: it is replaced")
+            said = f"worker {event.worker} was sent {event.signal}, and not by its supervisor: it finishes its jobs"
+            _write(WARNING, f"{said} and is replaced")
         case events.WorkerStopped():
             _write(INFO, f"worker {event.worker} stopped")
         case events.CancelReceived():
@@ -91,9 +92,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
         case events.WorkerInTrouble():
             _write(ERROR, f"worker {event.worker} gives jobs back, and claims more rarely: {event.error}")
         case events.KeysRepaired():
-            _write(
-                WARNING, f"jobs waited for keys that were free, and go on now: {', '.join(map(escaped, event.keys))}"
-            )
+            _write(WARNING, f"jobs waited for free keys, and go on: {', '.join(map(escaped, event.keys))}")
         case _:
             assert_never(event)
 
