@@ -11,14 +11,15 @@ from typing import Any
 
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
-from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State, WaitsFor
+from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, TERMINAL, Job, State, Terms, WaitsFor
 from queuectl.domain.limits import Candidate, Rate, Room, Start, choose, parked_behind
 from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy, StoredSettings
 from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.queues import DecideSettings
-from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement, Sweep
 from queuectl.domain.queues import EVERY, QueueSettings, Starts, check_forgettable
+from queuectl.domain.unique import Added, admit, not_regained, regain
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
 Chosen = Collection[str]
@@ -110,6 +111,14 @@ class Memory:
         parked = [it for it in self.jobs.values() if it.waits_for is WaitsFor.KEY and it.spec.key in keys]
         self.store(it._replace(waits_for=None) for it in parked)
 
+    def unique_holders(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.unique_held is not None]
+
+    def regained(self, changes: Sequence[tuple[Job, Job]]) -> Mapping[str, Job]:
+        decided = regain(changes, self.unique_holders())
+        self.store(job._replace(unique_held=None) for job in decided.expired)
+        return decided.refused
+
     def found(self, job_id: str) -> Job:
         if job_id not in self.jobs:
             raise JobNotFound(job_id)
@@ -167,36 +176,53 @@ def _in_transaction(method: Callable[..., object]) -> Callable[..., object]:
 
 
 class InMemoryJobs(InMemory):
-    def add(self, jobs: Iterable[Job]) -> None:
-        new = list(jobs)
-        given = Counter(job.id for job in new)
-        taken = [job_id for job_id in given if job_id in self._memory.jobs]
+    def add(self, jobs: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Added]:
+        memory = self._memory
+        admission = admit(list(jobs), terms, holders=memory.unique_holders(), stored=memory.jobs.values())
+        given = Counter(job.id for job in admission.new)
+        taken = [job_id for job_id in given if job_id in memory.jobs]
         repeated = [job_id for job_id, times in given.items() if times > 1]
         if taken or repeated:
             raise DuplicateJob(taken, repeated=repeated)
-        self._memory.store(parked_behind(new))
+        memory.store(job._replace(unique_held=None) for job in admission.expired)
+        memory.expose(before for before, _ in admission.replaced)
+        memory.store([*parked_behind(admission.new), *(after for _, after in admission.replaced)])
+        return admission.added
 
     def find(self, job_id: str) -> Job:
         return self._memory.found(job_id)
 
     def search(
-        self, *, states: Chosen = (), queues: Chosen = (), limit: int | None = None, by_end: bool = False
+        self,
+        *,
+        states: Chosen = (),
+        queues: Chosen = (),
+        keys: Chosen = (),
+        tags: Chosen = (),
+        limit: int | None = None,
+        by_end: bool = False,
     ) -> Sequence[Job]:
         newest_first = reversed(list(self._memory.jobs.values()))
         found = [job for job in newest_first if _among(job.state, states) and _among(job.queue, queues)]
+        found = [job for job in found if _among(job.key, keys) and (not tags or set(job.tags) & set(tags))]
         if by_end:
             found.sort(key=lambda job: job.finished_at or job.updated_at, reverse=True)
         return found[:limit]
 
     def change(self, job_id: str, decide: Decide) -> Job:
         before = self._memory.found(job_id)
-        self._memory.store([job := decide(before)])
+        job = decide(before)
+        if job_id in (refused := self._memory.regained([(before, job)])):
+            raise not_regained(job, refused[job_id])
+        self._memory.store([job])
         self._memory.expose([before])
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         due = [job for job in self._memory.dead() if job.updated_at <= until]
-        changed = [decide(job) for job in due[:limit]]
+        changes = [(job, decide(job)) for job in due[:limit]]
+        refused = self._memory.regained(changes)
+        changed = [job._replace(updated_at=until + MICROSECOND) if job.id in refused else it for job, it in changes]
         self._memory.store(changed)
         return changed
 
@@ -267,6 +293,9 @@ class InMemoryWork(InMemory):
 
     def settle_and_claim(self, ends: Ends, decide: DecideEnd, claim: Claim) -> tuple[Sequence[Settled], Sequence[Run]]:
         return self.settle(ends, decide), self.claim(claim)
+
+    def sweep_keys(self, after: str, *, limit: int) -> Sweep:
+        return Sweep([], "")
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         return self._memory.held_by(worker_id)

@@ -117,6 +117,7 @@ class Container(containers.DeclarativeContainer):
     elapsed = _function("adapters.host.clock", "elapsed")
     machine_id = providers.Callable(identity.machine_id)
     host_name = providers.Callable(identity.host_name)
+    machine_labels = providers.Callable(identity.machine_labels)
     current_process = providers.Callable(identity.current_process)
     new_worker_id = providers.Callable(ids.new_worker_id)
     own_directory = providers.Object(files.own_directory)
@@ -213,6 +214,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         watch=_one("application.duties.lease_watch", "LeaseWatch", elapsed),
     )
+    key_sweep = _call("application.duties.keys", "KeySweep", work=work, events=events)
     clear_leftovers = _call(
         "application.duties.machine",
         "clear_leftovers",
@@ -234,7 +236,7 @@ class Container(containers.DeclarativeContainer):
             elapsed=elapsed,
             chance=providers.Object(random.random),
         ),
-        fleet=providers.List(rescue),
+        fleet=providers.List(rescue, key_sweep),
     )
 
 

@@ -19,6 +19,7 @@ from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import DatabaseUnreachable, InvalidSetting, QueueError, nearest, reason_of
 from queuectl.domain.formats import COLORS, FORMATS
 from queuectl.domain.policy import SETTINGS
+from queuectl.domain.worker import labels_of
 
 SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 """URL schemes, and the backend that each means."""
@@ -42,6 +43,8 @@ class Settings:
     """The longest wait of a command for a database that others have locked, or that is about to serve again."""
     output: str = "auto"
     color: str = "auto"
+    labels: tuple[str, ...] = ()
+    """The labels of the workers that are started here."""
 
     @property
     def backend(self) -> str:
@@ -105,6 +108,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, /, **flags: str | Non
         busy_timeout=parse_duration(texts["busy-timeout"]),
         output=texts["output"],
         color=texts["color"],
+        labels=tuple(filter(None, texts["labels"].split(","))),
     )
 
 
@@ -295,6 +299,10 @@ def _duration(text: str, _here: bool) -> str:
         raise ValueError(f"{error}, not {text!r}") from None
 
 
+def _labels(text: str, _here: bool) -> str:
+    return ",".join(labels_of(filter(None, map(str.strip, text.split(",")))))
+
+
 def _path(text: str, here: bool) -> str:
     if not text or "\0" in text:
         raise ValueError(f"must be a path, not {text!r}")
@@ -413,5 +421,12 @@ LOCAL: Mapping[str, LocalSetting] = {
         range="a path",
         meaning="the directory of outcomes that the database cannot take",
         normal=_path,
+    ),
+    "labels": LocalSetting(
+        variable="QUEUECTL_LABELS",
+        default=lambda: "",
+        range="labels such as gpu,zone=eu",
+        meaning="the labels of the workers that are started here",
+        normal=_labels,
     ),
 }

@@ -30,6 +30,10 @@ SELECT id, 1, queue, 'filler-' || (seq % 3), 'host-1', 'lease-' || seq, started_
 FROM jobs WHERE attempts > 0
 """
 
+TAGS = """
+INSERT INTO tags (tag, seq) SELECT queue, seq FROM jobs WHERE state <> 'pending'
+"""
+
 WORKERS = """
 INSERT INTO workers (id, host, machine, pid, pid_started, supervisor_pid, supervisor_started, queues, concurrency,
                      state, started_at, renewed_at, lease_expires_at)
@@ -52,6 +56,7 @@ def fill(database: Database) -> None:
         _jobs("due", "pending", DUE, 3, f"{noon} - {hour} - n", attempts=0),
         _jobs("later", "pending", SCHEDULED, 10, f"{noon} + {day} + n", attempts=0),
         ATTEMPTS,
+        TAGS,
         NUMBERS.format(count=3) + WORKERS.format(noon=noon, hour=hour),
     ]
 
@@ -66,7 +71,7 @@ def fill(database: Database) -> None:
 def looked_over(database: Database) -> None:
     """As the server's autovacuum does by itself. On SQLite nobody does: there the planner knows nothing of the data."""
     if database.dialect.language == "postgresql":
-        database.outside_transactions(lambda it: it.execute("VACUUM (ANALYZE) jobs, attempts, workers, config"))
+        database.outside_transactions(lambda it: it.execute("VACUUM (ANALYZE) jobs, attempts, tags, workers, config"))
 
 
 def _jobs(

@@ -17,7 +17,7 @@ from queuectl.application.operate.queues import pause_queue, queues_of
 from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
 from queuectl.container import Container
 from queuectl.domain.attempt import AttemptEnd
-from queuectl.domain.job import PRIORITIES, Job, JobRequest, State
+from queuectl.domain.job import PRIORITIES, Job, JobRequest, OnDuplicate, State
 from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, WorkerState
 from queuectl.settings import Settings
@@ -52,6 +52,7 @@ class QueueHarness:
         self.close: Callable[[], None] = container.storage().close
         self._ids = (f"own-{number:06}" for number in count())
         self._leases = count(1)
+        self.batches = count()
         self.workers.register(a_worker(WORKER))
 
     @staticmethod
@@ -97,6 +98,19 @@ Operation: TypeAlias = Callable[[QueueHarness], Ask]
 def enqueue(harness: QueueHarness, number: int) -> Ask:
     requests = [JobRequest(command="true")] * number
     return lambda: enqueue_jobs(harness.queue, requests, cwd="/")
+
+
+def enqueue_unique(harness: QueueHarness, number: int, *, held: int = 0, **said: OnDuplicate) -> Ask:
+    """Jobs with unique keys, of which the first so many are held."""
+    batch = next(harness.batches)
+
+    def requests(count: int) -> Sequence[JobRequest]:
+        keys = [f"key-{batch}-{each}" for each in range(count)]
+        return [JobRequest(command="true", queue="unique", unique=key, **said) for key in keys]
+
+    if held:
+        enqueue_jobs(harness.queue, requests(held), cwd="/")
+    return lambda: enqueue_jobs(harness.queue, requests(number), cwd="/")
 
 
 def claim(harness: QueueHarness, number: int, *, due: bool = True, queues: Sequence[str] = ()) -> Ask:
@@ -184,11 +198,11 @@ def pause(harness: QueueHarness) -> Ask:
     return lambda: pause_queue(harness.queue, "mail")
 
 
-def list_jobs(harness: QueueHarness, *states: State, queues: Sequence[str] = ()) -> Ask:
+def list_jobs(harness: QueueHarness, *states: State, **asked: Sequence[str]) -> Ask:
     """`queuectl list`, as JSON."""
 
     def ask() -> object:
-        return outputs_of(harness.queue, search_jobs(harness.queue, states=states, queues=queues, limit=51))
+        return outputs_of(harness.queue, search_jobs(harness.queue, states=states, limit=51, **asked))
 
     return ask
 
@@ -235,6 +249,10 @@ WRITING: Mapping[str, Operation] = {
     "enqueue 1 job": partial(enqueue, number=1),
     "enqueue 1000 jobs": partial(enqueue, number=1000),
     "enqueue 20000 jobs": partial(enqueue, number=20_000),
+    "enqueue a unique job": partial(enqueue_unique, number=1),
+    "enqueue one whose key is held": partial(enqueue_unique, number=1, held=1),
+    "enqueue one that replaces": partial(enqueue_unique, number=1, held=1, on_duplicate=OnDuplicate.REPLACE),
+    "enqueue 1000 unique jobs": partial(enqueue_unique, number=1000, held=500),
     "claim 1 job": partial(claim, number=1),
     "claim 10 jobs": partial(claim, number=10),
     "claim, nothing due": partial(claim, number=10, due=False),
@@ -276,6 +294,10 @@ READING: Mapping[str, Operation] = {
     "list --state --queue": lambda harness: list_jobs(harness, State.COMPLETED, queues=["rare"]),
     "list --state --state --queue": lambda harness: list_jobs(harness, State.COMPLETED, State.FAILED, queues=["rare"]),
     "list --queue --queue": lambda harness: list_jobs(harness, queues=["rare", "none"]),
+    "list --key": lambda harness: list_jobs(harness, keys=["none"]),
+    "list --tag": lambda harness: list_jobs(harness, tags=["rare"]),
+    "list --tag --tag": lambda harness: list_jobs(harness, tags=["rare", "none"]),
+    "list --state --tag": lambda harness: list_jobs(harness, State.COMPLETED, tags=["rare"]),
     "dlq list": lambda harness: list_jobs(harness, State.DEAD),
     "info": info,
     "metrics": partial(metrics, detailed=False),

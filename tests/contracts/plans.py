@@ -25,6 +25,7 @@ PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 DECIDED = 6
 """The use of a prepared statement at which PostgreSQL decides whether it keeps one plan for all values."""
 
+_KEY = re.compile(r'jobs\."?key"? =')
 _SUBQUERY = re.compile(r"(?:CO-ROUTINE|MATERIALIZE) (\S+)")
 _SCAN = re.compile(r"SCAN (?!.*(?:CONSTANT ROW|VALUES CLAUSE|VIRTUAL TABLE))(\S+)(?: USING INDEX (\S+))?")
 
@@ -61,8 +62,9 @@ def findings(dialect: Dialect, calls: Iterable[Call]) -> set[Finding]:
 
 
 def _name_of_search(text: str) -> str:
-    """A search is composed for each call: it is named for how many states and queues it asks for, and its order."""
-    return f"search {text.count('jobs.state =')} {text.count('jobs.queue =')} {'jobs.finished_at DESC' in text}"
+    """A search is composed for each call: named for its order, and how many states, queues, keys and tags it is for."""
+    name = f"search {text.count('jobs.state =')} {text.count('jobs.queue =')} {'jobs.finished_at DESC' in text}"
+    return name + " key" * len(_KEY.findall(text)) + " tags" * text.count("FROM tags")
 
 
 def _of_sqlite(driver: Driver, call: Call, _is_reading: bool) -> Iterator[str]:

@@ -17,6 +17,10 @@ COSTS = """
 enqueue 1 job                    2   7      3      2   8      4
 enqueue 1000 jobs                2  46     42      2   8   1003
 enqueue 20000 jobs               2 806    802      2   9  20003
+enqueue a unique job             2   8      4      2  10      6
+enqueue one whose key is held    2   6      2      2   7      3
+enqueue one that replaces        2   9      5      2  11      7
+enqueue 1000 unique jobs         2  27     23      2  10    505
 claim 1 job                      1   6      4      1   3      1
 claim 10 jobs                    1   6      4      1   3      1
 claim, nothing due               1  13     11      1   3      1
@@ -55,6 +59,10 @@ list --queue                     2   6      2      2   6      2
 list --state --queue             2   6      2      2   6      2
 list --state --state --queue     2   6      2      2   6      2
 list --queue --queue             2   6      2      2   6      2
+list --key                       2   6      2      2   6      2
+list --tag                       2   6      2      2   6      2
+list --tag --tag                 2   6      2      2   6      2
+list --state --tag               2   6      2      2   6      2
 dlq list                         2   6      2      2   6      2
 info                             2   6      2      2   6      2
 metrics                          1   8      6      1   8      6

@@ -1,13 +1,16 @@
 """What every `Work` promises of jobs with a key, and of jobs that need labels."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
+from functools import partial
 
 import pytest
 
 from queuectl.domain.job import Job, State, WaitsFor
 from queuectl.domain.ports.jobs import Jobs
-from queuectl.domain.ports.work import Claim, Run, Work
+from queuectl.domain.ports.work import Claim, Run, Sweep, Work
 from tests.builders import (
     ANN,
     HOUR,
@@ -24,6 +27,7 @@ from tests.builders import (
     settled,
 )
 from tests.contracts.conftest import QueueStore
+from tests.postgres import servers
 
 KEY = {"key": "db-main", "key_limit": 1}
 TWO = {"key": "db-main", "key_limit": 2}
@@ -47,6 +51,22 @@ class Claims:
 @pytest.fixture
 def claims(work: Work) -> Claims:
     return Claims(work)
+
+
+@pytest.fixture
+def run_sql(store: QueueStore) -> Callable[[str], object]:
+    """Runs a statement of somebody who has opened the database by hand."""
+    if store.url is None:
+        pytest.skip("no other process can reach it")
+    if store.url.startswith("sqlite"):
+        path = store.url.removeprefix("sqlite:///")
+
+        def in_file(text: str) -> None:
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute(text)
+
+        return in_file
+    return partial(servers.execute, store.url)
 
 
 def end(work: Work, run: Run, *, at: datetime = NOON + SECOND, **failure: object) -> Job:
@@ -165,6 +185,24 @@ def test_a_rescue_leaves_the_key_of_a_lost_job_to_the_next(store: QueueStore, cl
     assert work.claim(Claim(a_lease(10, worker="w-2"), 10, NOON + MINUTE)) == []
 
 
+def test_ends_at_once_let_as_many_go_as_they_leave_places(jobs: Jobs, work: Work, claims: Claims) -> None:
+    jobs.add([a_job(f"{number}", **TWO) for number in range(5)])
+    runs = claims()
+    assert claims() == []
+    work.settle([run.ended(a_result(), NOON + SECOND) for run in runs], settled)
+    assert claims.ids() == ["2", "3"]
+
+
+def test_a_rescue_lets_as_many_go_as_it_takes_back(store: QueueStore, claims: Claims) -> None:
+    store.jobs.add([a_job(f"{number}", **TWO) for number in range(5)])
+    claims()
+    assert claims() == []
+    store.work.rescue("w-1", lost, at=NOON + SECOND, proved_dead=True)
+    store.workers.register(a_worker("w-2"))
+    taken = store.work.claim(Claim(a_lease(9, worker="w-2"), 10, NOON + MINUTE, suspects=False))
+    assert [run.job.id for run in taken] == ["2", "3"]
+
+
 def test_a_key_is_held_until_a_cancelled_command_has_ended(jobs: Jobs, work: Work, claims: Claims) -> None:
     jobs.add([a_job("one", **KEY), a_job("two", **KEY)])
     [run] = claims()
@@ -225,6 +263,32 @@ def test_what_waits_for_a_key_is_not_due(jobs: Jobs, work: Work, claims: Claims)
     claims()
     claims()
     assert work.first_due(queues=()).job is None
+
+
+class TestSweep:
+    """What somebody has changed by hand is put right; of all else there is nothing to repair."""
+
+    def test_it_finds_nothing_where_all_is_right(self, jobs: Jobs, work: Work, claims: Claims) -> None:
+        jobs.add([a_job(f"{key}-{number}", key=key, key_limit=2) for key in "abc" for number in range(4)])
+        claims(limit=4)
+        assert work.sweep_keys("", limit=100) == Sweep([], "")
+
+    def test_it_lets_a_job_go_that_nothing_else_would(
+        self, store: QueueStore, claims: Claims, run_sql: Callable[[str], object]
+    ) -> None:
+        store.jobs.add([a_job("one", **KEY), a_job("two", **KEY), a_job("three", **KEY)])
+        run_sql("DELETE FROM jobs WHERE id = 'one'")
+        assert claims() == []
+        assert store.work.sweep_keys("", limit=100) == Sweep(["db-main"], "")
+        assert store.work.sweep_keys("", limit=100) == Sweep([], "")
+        assert claims.ids() == ["two"]
+
+    def test_it_goes_over_the_keys_piece_by_piece(self, store: QueueStore, run_sql: Callable[[str], object]) -> None:
+        store.jobs.add([a_job(f"{number}{key}", key=key, key_limit=1) for key in "abc" for number in range(2)])
+        run_sql("DELETE FROM jobs WHERE id LIKE '0%'")
+        first = store.work.sweep_keys("", limit=2)
+        assert first == Sweep(["a", "b"], "b")
+        assert store.work.sweep_keys(first.last, limit=2) == Sweep(["c"], "")
 
 
 class TestNeeds:

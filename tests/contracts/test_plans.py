@@ -19,6 +19,7 @@ from tests.contracts.operations import OPERATIONS, QueueHarness
 from tests.contracts.plans import DECIDED, Finding, findings
 
 OF_QUEUE = "an index for what an operator asks now and then would be written with every job"
+OF_TAGS = "all jobs with the tag are found first, by its index"
 OF_STATES = "the newest are at the end of the walk, which stops at the limit"
 
 LEGITIMATE = {
@@ -29,6 +30,7 @@ LEGITIMATE = {
     Finding("search 1 1 False", "walks jobs"): OF_QUEUE,
     Finding("search 2 1 False", "walks jobs"): OF_QUEUE,
     Finding("search 2 0 False", "walks jobs"): OF_STATES,
+    Finding("search 0 0 False key", "walks jobs"): OF_QUEUE,
     Finding("claim_jobs", "sorts"): "of each queue there are no more jobs to merge than are to be claimed",
     Finding("first_suspects", "sorts"): "suspects are few",
     Finding("oldest_dead", "sorts"): "where PostgreSQL knows that there are not many more than the limit",
@@ -58,6 +60,7 @@ MORE_TO_DO = {
     "dlq retry --all": "there are more dead jobs",
     "dlq list": "it sorts the dead jobs by the time of their death",
     "list --queue": OF_QUEUE,
+    "list --key": OF_QUEUE,
     "list --queue --queue": OF_QUEUE,
     "list --state --queue": OF_QUEUE,
     "list --state --state --queue": OF_QUEUE,

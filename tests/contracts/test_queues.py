@@ -128,6 +128,12 @@ def test_what_waits_already_is_held_by_a_new_limit(shop: Shop) -> None:
     assert shop.starts() == [first]
 
 
+def test_what_waits_for_other_jobs_goes_on_waiting_in_a_queue_that_gets_a_limit(shop: Shop) -> None:
+    shop.add(1, waits_for=WaitsFor.JOBS)
+    shop.set(concurrency=2)
+    assert shop.starts() == []
+
+
 def test_each_end_lets_the_next_job_start(shop: Shop) -> None:
     shop.set(concurrency=2)
     jobs = shop.add(4)
@@ -535,7 +541,7 @@ def meanwhile(harness: QueueHarness, change: Callable[[], object]) -> None:
         lanes = Lanes(c)
         has_read.set()
         may_store.wait(10)
-        queries.add_jobs(c, _by_columns([a_job("late", queue="gpu")], lanes))
+        queries.add_jobs(c, _by_columns([a_job("late", queue="gpu")], [lanes.of("gpu", ())]))
 
     with ThreadPoolExecutor() as pool:
         storing = pool.submit(harness.database.write, store)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from queuectl.domain.attempt import AttemptEnd, Outcome
 from queuectl.domain.errors import Conflict, JobNotFound
-from queuectl.domain.job import CLAIMABLE, TERMINAL, Job, State
+from queuectl.domain.job import CLAIMABLE, ENDED, STARTED, TERMINAL, Job, OnDuplicate, State, Terms
 from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
@@ -40,6 +40,7 @@ from tests.contracts.conftest import QueueStore, in_memory
 
 JOB_IDS = st.sampled_from([f"job-{number}" for number in range(8)])
 WORKER_IDS = st.sampled_from(["w-0", "w-1", "w-2"])
+UNIQUE_KEYS = st.sampled_from(["k-1", "k-2"])
 QUEUES = st.sampled_from(["a", "b"])
 QUEUE_CHOICES = st.sampled_from([(), ("a",), ("b", "a"), ("c",)])
 
@@ -106,6 +107,29 @@ class QueueHistory(RuleBasedStateMachine):
             for job_id in job_ids
         ]
         self.both(lambda store: store.jobs.add(jobs))
+
+    @rule(
+        jobs=st.lists(
+            st.tuples(JOB_IDS, UNIQUE_KEYS, st.sampled_from([ENDED, STARTED, "20m"])), min_size=1, max_size=3
+        ),
+        rule=st.sampled_from([None, *OnDuplicate]),
+        queue=QUEUES,
+    )
+    def enqueue_unique(self, jobs: list[tuple[str, str, str]], rule: OnDuplicate | None, queue: str) -> None:
+        new = [
+            a_job(
+                job_id,
+                queue=queue,
+                created_at=self.now,
+                unique_key=key,
+                unique_until=until,
+                unique_held=key,
+                unique_expires_at=self.now + 20 * MINUTE if until == "20m" else None,
+            )
+            for job_id, key, until in jobs
+        ]
+        terms = {job.id: Terms(rule) for job in new} if rule else {}
+        self.both(lambda store: store.jobs.add(new, terms))
 
     @rule(worker_id=WORKER_IDS)
     def start_worker(self, worker_id: str) -> None:
@@ -219,6 +243,14 @@ class QueueHistory(RuleBasedStateMachine):
         self.both(lambda store: store.measurements.metrics(since=self.now - window, detailed=True))
         self.both(lambda store: store.work.first_due(queues=queues))
 
+    @invariant()
+    def a_unique_key_has_one_holder_which_has_not_given_it_up(self) -> None:
+        holders = [job for job in self.model.jobs.search() if job.unique_held is not None]
+        assert len({job.unique_held for job in holders}) == len(holders)
+        for job in holders:
+            assert job.state not in TERMINAL or job.unique_expires_at is not None
+            assert not job.attempts or job.spec.unique_until != STARTED
+
     # What follows holds for both, as the first of these holds them together; the model answers faster.
 
     @invariant()
@@ -269,7 +301,8 @@ class QueueHistory(RuleBasedStateMachine):
             if job is None or job.created_at != before.created_at:
                 continue
             assert job.attempts >= before.attempts
-            assert before.state not in TERMINAL or job == before or job_id in self.operated
+            is_left_alone = job._replace(unique_held=before.unique_held) == before  # its span may be over
+            assert before.state not in TERMINAL or is_left_alone or job_id in self.operated
         self.seen = jobs
         self.operated.clear()
 

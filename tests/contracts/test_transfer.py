@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -49,7 +48,13 @@ def source(opened: Opened, urls: tuple[str, str]) -> Container:
     source = opened(urls[0])
     jobs, work = source.jobs(), source.work()
     odd = a_job(
-        "odd", command=("printf", "\x1b[1mü\u2028\udce9"), env={"A": "ß\udce9"}, cwd="/\udce9", timeout=None, priority=9
+        "odd",
+        command=("printf", "\x1b[1mü\u2028\udce9"),
+        env={"A": "ß\udce9"},
+        cwd="/\udce9",
+        timeout=None,
+        priority=9,
+        tags=("odd", "ü"),
     )
     jobs.add([odd, *(a_job(f"job-{number:04}") for number in range(600))])
     source.workers().register(a_worker("w-1"))
@@ -87,7 +92,7 @@ def test_everything_arrives(source: Container, target: Container) -> None:
         "jobs": 604,
         "attempts": 2,
         "dependencies": 0,
-        "tags": 0,
+        "tags": 2,
         "config": 1,
         "queues": 1,
         "lanes": 2,
@@ -95,6 +100,7 @@ def test_everything_arrives(source: Container, target: Container) -> None:
         "batches": 0,
     }
     assert target.jobs().search() == source.jobs().search()
+    assert [job.id for job in target.jobs().search(tags=["ü"])] == ["odd"]
     assert target.attempts().attempts_of("odd") == source.attempts().attempts_of("odd")
     assert target.config().stored() == {"max-retries": "7"}
 
@@ -116,7 +122,7 @@ def test_limits_pauses_and_lanes_hold_there(source: Container, target: Container
     work = target.work()
     target.workers().register(a_worker("w-2", lease_expires_at=NOON + 3 * DAY))
 
-    def claimed(number: int, at: datetime, **asked: Any) -> list[str]:  # noqa: ANN401 - fields of a claim
+    def claimed(number: int, at: datetime, **asked: object) -> list[str]:
         lease = a_lease(number, worker="w-2")
         return [run.job.id for run in work.claim(Claim(lease, limit=1000, at=at, **asked))]
 

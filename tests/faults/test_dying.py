@@ -42,6 +42,7 @@ rescue(policy)
 WORKER_ELSEWHERE = """
 import sys
 from datetime import timedelta
+from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease
 from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 from queuectl.settings import load_settings

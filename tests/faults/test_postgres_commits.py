@@ -19,7 +19,7 @@ from queuectl.application.operate.retry import (
     retry_job,
 )
 from queuectl.container import Container
-from queuectl.domain.job import JobRequest
+from queuectl.domain.job import JobRequest, OnDuplicate
 from queuectl.settings import Settings
 from tests.faults.probe import FaultProbe
 from tests.faults.tracing import strace
@@ -134,6 +134,31 @@ def test_an_operators_change_is_made_once_and_told_rightly(
     assert cut.happened.is_set()
     found = {job.id: job.state for job in search_jobs(queue)}
     assert found.get("a") == after
+
+
+@made
+@pytest.mark.parametrize(
+    ("rule", "writes", "answers"),
+    [
+        (OnDuplicate.SKIP, b"COPY jobs", ["existing", "new", "new"]),
+        (OnDuplicate.REPLACE, b"COPY jobs", ["replaced", "new", "new"]),
+        (OnDuplicate.REPLACE, b"UPDATE jobs", ["replaced"]),
+    ],
+    ids=["skip", "replace", "replace one"],
+)
+def test_unique_jobs_are_stored_once_and_told_rightly(
+    queue: Queue, proxy: Proxy, is_made: bool, rule: OnDuplicate, writes: bytes, answers: list[str]
+) -> None:
+    keys = ["held", "free", "free too"][: len(answers)]
+    [(holder, _)] = enqueue_jobs(queue, [JobRequest(command="old", unique="held")], cwd="/")
+    cut = proxy.cut_commit(writes, is_made=is_made)
+    requests = [JobRequest(command="new", unique=key, on_duplicate=rule) for key in keys]
+    added = enqueue_jobs(queue, requests, cwd="/")
+    assert cut.happened.is_set()
+    assert [it.how for it in added] == answers
+    assert added[0].job.id == holder.id
+    stored = {job.unique_held: (job.id, job.command) for job in search_jobs(queue)}
+    assert stored == {it.job.unique_held: (it.job.id, it.job.command) for it in added}
 
 
 @made

@@ -101,6 +101,18 @@ def test_jobs_whose_rows_cannot_be_read_are_set_aside_and_all_others_run(cli: Cl
     probe.check(faultless=True)
 
 
+def test_a_job_that_is_set_aside_gives_its_unique_key_up(cli: Cli, probe: FaultProbe) -> None:
+    cli.enqueue_all([{"id": "bad", "command": "echo never", "unique": "k"}])
+    tell(probe.url, "UPDATE jobs SET env = '[1]'")
+    cli.start_workers()
+    wait_until(lambda: [job["id"] for job in cli.json("dlq", "list")] == ["bad"], every=0.2)
+    assert cli.json("enqueue", "--unique", "k", "--", "true")["enqueued"] == "new"
+    probe.enqueue()
+    cli.run("dlq", "remove", "bad")
+    probe.healed()
+    probe.check(faultless=True)
+
+
 def test_a_row_in_a_state_that_is_none_is_shown_and_can_be_removed(cli: Cli, probe: FaultProbe) -> None:
     [job_id] = cli.enqueue_all([{"id": "paused", "command": "true"}])
     tell(probe.url, "UPDATE jobs SET state = 'paused'")

@@ -6,7 +6,8 @@ from tests.integration.driver import Cli
 
 JOB = [
     "id", "queue", "command", "state", "priority", "max_retries", "timeout", "run_at", "created_at", "updated_at",
-    "started_at", "finished_at", "cwd", "env", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
+    "started_at", "finished_at", "cwd", "env", "stdin", "key", "key_limit", "needs", "tags", "waits_for", "slot",
+    "unique", "unique_until", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
     "last_error", "output", "cancel_requested_at", "cancel_requested_by",
     "suspect",
 ]  # fmt: skip
@@ -16,10 +17,10 @@ ATTEMPT = [
 ]  # fmt: skip
 STATES = ["pending", "processing", "completed", "failed", "dead", "cancelled"]
 WORKER = ["id", "host", "pid", "supervisor_pid", "state", "jobs", "heartbeat_age", "concurrency", "queues"]
-WORKER += ["started_at", "lease_expires_at", "lost", "lost_since"]
+WORKER += ["labels", "started_at", "lease_expires_at", "lost", "lost_since"]
 SETTINGS = ["max-retries", "backoff-base", "backoff-max", "backoff-jitter", "default-timeout", "output-limit"]
 SETTINGS += ["max-losses", "lease", "kill-grace"]
-LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir"]
+LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir", "spool-dir", "labels"]
 
 
 def test_a_job_has_all_its_keys_whether_it_waits_or_has_ended(working: Cli) -> None:
@@ -90,8 +91,10 @@ def test_config_gives_all_settings_and_where_they_are_from(cli: Cli) -> None:
 
 
 def test_worker_start_and_enqueue_tell_what_they_made(cli: Cli) -> None:
-    job = cli.json("enqueue", "--", "true")
-    assert list(job) == JOB
+    job = cli.json("enqueue", "--unique", "k", "--", "true")
+    assert list(job) == [*JOB, "enqueued"]
+    again = cli.json("enqueue", "--unique", "k", "--", "true")
+    assert [(it["id"], it["enqueued"]) for it in (job, again)] == [(job["id"], "new"), (job["id"], "existing")]
     started = cli.json("worker", "start", "--count", "2")
     assert list(started) == ["supervisor_pid", "log", "workers", "running"]
     assert [list(worker) for worker in started["workers"]] == [["pid", "id"]] * 2

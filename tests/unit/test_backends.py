@@ -42,7 +42,7 @@ LIFE_OF_A_JOB = """if True:
 
     container = Container(settings=load_settings(database_url=sys.argv[1]))
     container.storage().open(create=True)
-    [job] = enqueue_jobs(container.queue(), [{"command": "true"}], cwd="/")
+    [(job, _)] = enqueue_jobs(container.queue(), [{"command": "true"}], cwd="/")
     container.workers().register(a_worker("w-1", started_at=container.clock()()))
     lease = Lease(id="1" * 32, worker="w-1")
     runs = container.work().claim(Claim(lease, queues=(), limit=2, at=container.clock()() + timedelta(seconds=1)))

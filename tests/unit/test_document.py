@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain.document import FIELDS, MAX_ARGUMENT, MAX_ARGUMENTS, decode, parse_request
+from queuectl.domain.document import FIELDS, MAX_ARGUMENT, MAX_ARGUMENTS, MAX_INPUT, decode, parse_request
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.job import JobRequest, jobs_of
 from tests.builders import HOUR, MINUTE, NOON, SECOND, a_policy
@@ -59,11 +59,18 @@ class TestWhatIsAskedFor:
             run_at="2031-01-01T00:00:00Z",
             env={"NAME": "", "Ü": "ü"},
             cwd="/tmp",
+            stdin="in\n",
+            key="db main",
+            key_limit=3,
+            needs=["zone=eu", "gpu"],
+            tags=["nightly", "ü:42"],
         )
         [job] = jobs_of([asked], ["new"], policy_of=lambda _: a_policy(), cwd="/here", at=NOON)
         assert (job.id, job.command, job.queue, job.priority) == ("A.b_c:d-1", ("printf", "", "ü"), "mail-1", 10)
         assert (job.max_retries, job.timeout, job.run_at) == (0, 90 * SECOND, datetime(2031, 1, 1, tzinfo=UTC))
         assert (job.env, job.cwd) == ({"NAME": "", "Ü": "ü"}, "/tmp")
+        assert (job.stdin, job.key, job.key_limit) == ("in\n", "db main", 3)
+        assert (job.needs, job.tags) == (("gpu", "zone=eu"), ("nightly", "ü:42"))
 
     def test_null_is_no_timeout_and_the_workers_own_directory(self) -> None:
         [job] = jobs_of(
@@ -93,6 +100,84 @@ class TestWhatIsAskedFor:
         assert parsed('{"command": "ü"}'.encode())["command"] == "ü"
 
 
+class TestKey:
+    def test_one_job_of_a_key_runs_at_a_time_unless_it_says_more(self) -> None:
+        asked = [request(key="db"), request(key="db", key_limit=100), request()]
+        jobs = jobs_of(asked, "abc", policy_of=lambda _: a_policy(), cwd="/", at=NOON)
+        assert [(job.key, job.key_limit) for job in jobs] == [("db", 1), ("db", 100), (None, None)]
+
+    @pytest.mark.parametrize("limit", [0, 101, "2", True])
+    def test_a_limit_is_a_number_from_1_to_100(self, limit: object) -> None:
+        assert the_problem(key="db", key_limit=limit).startswith("key_limit must be an integer from 1 to 100, not")
+
+    def test_a_limit_without_a_key_is_refused(self) -> None:
+        assert the_problem(key_limit=2).startswith("key_limit needs a key: ")
+
+    def test_a_key_has_as_many_bytes_as_fit(self) -> None:
+        assert request(key="é" * 100)["key"] == "é" * 100
+        assert the_problem(key="é" * 100 + "x") == "key must have 1 to 200 bytes, not 201"
+        assert the_problem(key="") == "key must have 1 to 200 bytes, not 0"
+
+    @given(st.text(min_size=1, max_size=50))
+    def test_a_key_is_taken_as_it_is_or_refused_for_a_character_that_nobody_could_read(self, key: str) -> None:
+        if any(character < " " or "\x7f" <= character < "\xa0" for character in key):
+            assert re.match("key must not contain (a NUL|control) character", the_problem(key=key))
+        else:
+            assert request(key=key)["key"] == key
+
+
+class TestNeeds:
+    LABELS = st.from_regex(r"[A-Za-z0-9._-]{1,64}(=[A-Za-z0-9._-]{1,64})?", fullmatch=True)
+
+    @given(st.lists(LABELS, max_size=20))
+    def test_labels_come_in_one_order_and_once(self, labels: list[str]) -> None:
+        asked = request(needs=labels)["needs"]
+        assert asked == request(needs=[*reversed(labels), *labels])["needs"] == tuple(sorted(set(labels)))
+
+    @given(st.text(max_size=150).filter(lambda it: not re.fullmatch(r"[A-Za-z0-9._-]+(=[A-Za-z0-9._-]+)?", it)))
+    def test_what_is_no_label_is_refused_on_one_line(self, text: str) -> None:
+        problem = the_problem(needs=["gpu", text])
+        assert problem.startswith("needs must be labels such as gpu or zone=eu, of letters, digits and ._-, not ")
+        assert problem.isprintable()
+
+    def test_there_are_at_most_twenty(self) -> None:
+        assert the_problem(needs=[str(number) for number in range(21)]) == "needs must be at most 20, not 21"
+
+    @pytest.mark.parametrize("value", ["gpu", None, {"gpu": 1}, [1], [["gpu"]]])
+    def test_they_are_a_list_of_texts(self, value: object) -> None:
+        assert the_problem(needs=value).startswith('needs must be a list of labels such as ["gpu", "zone=eu"], not ')
+
+
+class TestTags:
+    @given(st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=16), max_size=20))
+    def test_they_stay_as_they_are_each_once(self, tags: list[str]) -> None:
+        assert request(tags=[*tags, *tags])["tags"] == tuple(dict.fromkeys(tags))
+
+    def test_each_has_64_bytes_and_there_are_20_at_most(self) -> None:
+        assert request(tags=["é" * 32])
+        assert the_problem(tags=["é" * 32 + "x"]) == "tags must have 1 to 64 bytes, not 65"
+        assert the_problem(tags=[str(number) for number in range(21)]) == "tags must be at most 20, not 21"
+        assert the_problem(tags=["a\nb"]) == r'tags must not contain control characters: "a\nb"'
+
+
+class TestInput:
+    @given(st.text(max_size=100))
+    def test_any_text_is_taken_but_a_nul(self, text: str) -> None:
+        if "\0" in text:
+            assert the_problem(stdin=text) == "stdin must not contain a NUL character"
+        else:
+            assert request(stdin=text)["stdin"] == text
+
+    def test_it_has_64_kib_at_most(self) -> None:
+        assert request(stdin="é" * (MAX_INPUT // 2))
+        problem = "stdin must not be longer than 65,536 bytes: 65,537; a command can read more from a file"
+        assert the_problem(stdin="é" * (MAX_INPUT // 2) + "x") == problem
+
+    def test_none_at_all_differs_from_an_empty_one(self) -> None:
+        jobs = jobs_of([request(), request(stdin="")], "ab", policy_of=lambda _: a_policy(), cwd="/", at=NOON)
+        assert [job.stdin for job in jobs] == [None, ""]
+
+
 class TestBytesThatAreNoText:
     """U+DC80 to U+DCFF are the bytes 0x80 to 0xFF, as Python escapes them (PEP 383)."""
 
@@ -111,6 +196,10 @@ class TestBytesThatAreNoText:
         assert the_problem(command="\udce9" * (MAX_ARGUMENT + 1)).endswith(": 131,072")
         assert the_problem(cwd="/" + "\udce9" * 4095) == "cwd must not be longer than 4,095 bytes"
         assert the_problem(env={"A": "\udce9" * (MAX_ARGUMENT - 1)}).startswith("env has a variable longer than")
+
+    @pytest.mark.parametrize(("field", "value"), [("key", "\udce9"), ("stdin", "\udce9"), ("tags", ["\udce9"])])
+    def test_text_has_none(self, field: str, value: object) -> None:
+        assert the_problem(**{field: value}) == f"{field} must be UTF-8: it has the byte 0xe9"
 
     @pytest.mark.parametrize("field", ["id", "queue"])
     def test_a_name_has_none(self, field: str) -> None:
@@ -305,3 +394,40 @@ def test_any_run_at_is_a_moment_or_told_to_be_none(text: str) -> None:
     with suppress(InvalidJob):
         moment = parse_request({"command": "true", "run_at": text}, local=INDIA)["run_at"]
         assert moment.tzinfo is UTC
+
+
+class TestUnique:
+    """`unique`, `unique_until` and `on_duplicate`."""
+
+    @pytest.mark.parametrize("said", ["k", "sync:42", "ü" * 100, "a b", True])
+    def test_a_key_is_text_or_the_command_itself(self, said: object) -> None:
+        assert request(unique=said)["unique"] == said
+
+    @pytest.mark.parametrize("said", ["", "x" * 201, "ü" * 101, "a\nb", "a\0b", "\udce9", False, 1, None, ["k"]])
+    def test_anything_else_is_no_key(self, said: object) -> None:
+        assert the_problem(unique=said).startswith("unique must ")
+
+    @given(st.one_of(st.text(), st.integers(), st.booleans(), st.none()))
+    def test_a_key_that_is_taken_can_be_stored(self, said: object) -> None:
+        with suppress(InvalidJob):
+            key = request(unique=said)["unique"]
+            assert key is True or (isinstance(key, str) and 1 <= len(key.encode()) <= 200 and "\0" not in key)
+
+    @pytest.mark.parametrize(
+        ("said", "taken"), [("ended", "ended"), ("started", "started"), ("60m", "1h"), (90, "1m30s"), ("1.5", "1.5s")]
+    )
+    def test_it_is_held_until_a_moment_of_the_job_or_for_a_span(self, said: object, taken: str) -> None:
+        assert request(unique="k", unique_until=said)["unique_until"] == taken
+
+    @pytest.mark.parametrize("said", ["end", "", 0, "0s", -1, None, True])
+    def test_no_other_word_and_no_empty_span_is_an_end(self, said: object) -> None:
+        assert the_problem(unique="k", unique_until=said).startswith("unique_until must be ")
+
+    def test_a_rule_is_one_of_three_words(self) -> None:
+        assert [request(unique="k", on_duplicate=said)["on_duplicate"] for said in ("skip", "replace", "reject")]
+        assert the_problem(on_duplicate="ignore") == 'on_duplicate must be skip, replace, reject, not "ignore"'
+
+    def test_what_is_about_a_key_needs_one(self) -> None:
+        for said in ({"unique_until": "1h"}, {"on_duplicate": "replace"}):
+            assert the_problem(**said).endswith("is about the unique key, and there is none: give unique too")
+        assert request(id="a", on_duplicate="skip")["on_duplicate"] == "skip"

@@ -9,7 +9,7 @@ from queuectl.application.operate import retry
 from queuectl.application.operate.cancel import cancel_job, ended_job, is_watched_by_others, silent_holder
 from queuectl.application.operate.configure import policy_of, set_setting, stored_settings, unset_setting
 from queuectl.application.operate.enqueue import enqueue_jobs
-from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
+from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of, unmet
 from queuectl.application.operate.metrics import metrics_of
 from queuectl.application.operate.queue import Queue
 from queuectl.application.operate.retry import (
@@ -23,6 +23,7 @@ from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
 from queuectl.domain.job import TERMINAL, Job, JobRequest, State
 from queuectl.domain.ports.work import Claim
+from queuectl.domain.worker import WorkerState
 from tests.builders import (
     ANN,
     HOUR,
@@ -73,7 +74,8 @@ def queue(memory: Memory) -> Queue:
 
 
 def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> None:
-    jobs = enqueue_jobs(queue, [JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
+    added = enqueue_jobs(queue, [JobRequest(command="a"), JobRequest(command="b", id="mine")], cwd="/here")
+    jobs = [it.job for it in added]
     assert [(job.id, job.command, job.cwd, job.created_at) for job in jobs] == [
         ("new-1", "a", "/here", NOON + HOUR),
         ("mine", "b", "/here", NOON + HOUR),
@@ -84,7 +86,7 @@ def test_requests_become_jobs_with_an_id_each(queue: Queue, memory: Memory) -> N
 def test_a_new_job_takes_the_policy_of_the_moment(queue: Queue) -> None:
     set_setting(queue, "max-retries", "7")
     set_setting(queue, "default-timeout", "90s")
-    [job] = enqueue_jobs(queue, [JobRequest(command="a")], cwd="/")
+    [(job, _)] = enqueue_jobs(queue, [JobRequest(command="a")], cwd="/")
     unset_setting(queue, "max-retries")
     assert (find_job(queue, job.id).max_retries, job.timeout) == (7, 90 * SECOND)
 
@@ -215,11 +217,11 @@ def test_a_job_that_says_nothing_takes_what_its_queue_says_before_what_all_say(q
         JobRequest(command="b"),
         JobRequest(command="c", queue="api", max_retries=1),
     ]
-    jobs = enqueue_jobs(queue, requests, cwd="/")
+    jobs = [it.job for it in enqueue_jobs(queue, requests, cwd="/")]
     assert [(job.max_retries, job.timeout) for job in jobs] == [(9, 90 * SECOND), (7, None), (1, 90 * SECOND)]
     unset_setting(queue, "max-retries", "api")
-    [job] = enqueue_jobs(queue, requests[:1], cwd="/")
-    assert job.max_retries == 7
+    [added] = enqueue_jobs(queue, requests[:1], cwd="/")
+    assert added.job.max_retries == 7
 
 
 @pytest.mark.parametrize("key", ["lease", "kill-grace"])
@@ -265,3 +267,29 @@ def test_outputs_are_asked_for_by_job(queue: Queue, memory: Memory) -> None:
     work.settle([run.ended(a_result(output=b"hello"), NOON)], settled)
     assert outputs_of(queue, [run.job]) == {"job-1": b"hello"}
     assert [attempt.number for attempt in attempts_of(queue, "job-1")] == [1]
+
+
+def test_needs_are_unmet_where_no_live_worker_of_the_queue_has_all_of_them(queue: Queue) -> None:
+    for worker in (
+        a_worker("w-1", started_at=NOON + HOUR, queues=("mail",), labels=("gpu",)),
+        a_worker("w-2", started_at=NOON + HOUR, labels=("zone=eu",)),
+        a_worker("w-3", started_at=NOON + HOUR, labels=("gpu", "zone=eu"), state=WorkerState.STOPPING),
+        a_worker("w-4", labels=("gpu", "zone=eu")),  # its lease is over
+    ):
+        queue.workers.register(worker)
+    asked = [("mail", ("gpu",)), ("mail", ("zone=eu",)), ("default", ("zone=eu",)), ("default", ())]
+    assert unmet(queue, asked) == []
+    assert unmet(queue, [("default", ("gpu",)), *asked]) == [("default", ("gpu",))]
+    assert unmet(queue, [("mail", ("gpu", "zone=eu"))]) == [("mail", ("gpu", "zone=eu"))]
+
+
+def test_a_queue_that_nobody_serves_is_not_named_for_its_needs(queue: Queue) -> None:
+    queue.workers.register(a_worker("w-1", started_at=NOON + HOUR, queues=("mail",)))
+    assert unmet(queue, [("default", ("gpu",))]) == []
+
+
+def test_jobs_are_searched_by_key_and_tag(queue: Queue) -> None:
+    requests = [JobRequest(command="true", id="a", key="db", tags=("x",)), JobRequest(command="true", id="b")]
+    enqueue_jobs(queue, requests, cwd="/")
+    found = search_jobs(queue, keys=["db"]), search_jobs(queue, tags=["x", "y"]), search_jobs(queue, tags=["y"])
+    assert [[job.id for job in jobs] for jobs in found] == [["a"], ["a"], []]

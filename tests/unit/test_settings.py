@@ -283,3 +283,16 @@ def test_a_home_that_is_empty_or_relative_counts_as_unset(monkeypatch: pytest.Mo
 def test_every_default_fits() -> None:
     for key, setting in LOCAL.items():
         assert setting.normal(setting.default(), False) == setting.default(), key
+
+
+def test_labels_are_listed_with_commas_and_kept_in_one_order(config: WriteConfig) -> None:
+    environ = config('labels = " zone=eu,gpu, gpu"')
+    assert load_settings(environ).labels == ("gpu", "zone=eu")
+    assert load_settings({**environ, "QUEUECTL_LABELS": "fast"}).labels == ("fast",)
+    assert load_settings({}).labels == ()
+
+
+def test_what_is_no_label_is_refused_where_it_stands() -> None:
+    error = refused({"QUEUECTL_LABELS": "gpu,zone eu"})
+    assert error.message.startswith("QUEUECTL_LABELS must be labels such as gpu or zone=eu")
+    assert error.message.endswith("not 'zone eu'")

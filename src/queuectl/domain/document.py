@@ -2,15 +2,17 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-from queuectl.domain.duration import parse_duration
+from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidJob, nearest
-from queuectl.domain.job import Command, JobRequest
+from queuectl.domain.job import ENDED, STARTED, Command, JobRequest, OnDuplicate
+from queuectl.domain.worker import labels_of
 
 MAX_ARGUMENT = 131_071
 """Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""
@@ -20,6 +22,15 @@ MAX_ARGUMENTS = 1_048_576
 
 MAX_PATH = 4095
 """Bytes of a path that Linux takes: PATH_MAX less the closing NUL."""
+
+MAX_INPUT = 65_536
+"""Bytes that a command may be given on its standard input; what is longer belongs into a file."""
+
+MAX_KEY = 200
+"""Bytes of a key, or of a unique key."""
+
+MAX_TAGS, MAX_TAG = 20, 64
+"""Tags of a job, and bytes of each."""
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 QUEUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -74,11 +85,23 @@ def parse_request(document: Mapping[str, object], *, local: tzinfo) -> JobReques
         unknown.append("command is missing")
     if "run_at" in document and "delay" in document:
         unknown.append("run_at and delay exclude each other")
+    unknown += _pointless(document)
+    if "key_limit" in document and "key" not in document:
+        unknown.append("key_limit needs a key: it is the number of jobs with that key that run at a time")
     if unknown or problems:
         raise InvalidJob(unknown + problems)
     if "run_at" in fields:
         fields["run_at"] = _in_utc(fields["run_at"], local)
     return cast("JobRequest", fields)
+
+
+def _pointless(document: Mapping[str, object]) -> list[str]:
+    """Fields that say something about a unique key, where there is none."""
+    if "unique" in document:
+        return []
+    replaces = document.get("on_duplicate") == OnDuplicate.REPLACE
+    said = (["unique_until"] if "unique_until" in document else []) + (["on_duplicate replace"] if replaces else [])
+    return [f"{each} is about the unique key, and there is none: give unique too" for each in said]
 
 
 def _command(value: object) -> Command:
@@ -160,15 +183,90 @@ def _cwd(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f"must be an absolute path, not {_shown(value) if isinstance(value, str) else _kind(value)}")
+        raise ValueError(f"must be an absolute path, not {_said(value)}")
     if len(_bytes(value)) > MAX_PATH:
         raise ValueError(f"must not be longer than {MAX_PATH:,} bytes")
     return value
 
 
+def _unique(value: object) -> str | bool:
+    if value is True:
+        return True
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, or true for the command itself, not {_kind(value)}")
+    return _line(value, MAX_KEY)
+
+
+def _unique_until(value: object) -> str:
+    if value in (ENDED, STARTED):
+        return str(value)
+    try:
+        span = parse_duration(value)
+    except ValueError:
+        raise ValueError(f'must be {ENDED}, {STARTED}, or a duration such as "1h", not {_said(value)}') from None
+    if not span:
+        raise ValueError("must be longer than 0 seconds")
+    return format_duration(span)
+
+
+def _on_duplicate(value: object) -> OnDuplicate:
+    if not isinstance(value, str) or value not in list(OnDuplicate):
+        raise ValueError(f"must be {', '.join(OnDuplicate)}, not {_said(value)}")
+    return OnDuplicate(value)
+
+
+def _key(value: object) -> str:
+    return _line(value, MAX_KEY)
+
+
+def _needs(value: object) -> tuple[str, ...]:
+    return labels_of(_texts(value, 'of labels such as ["gpu", "zone=eu"]'))
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(_line(tag, MAX_TAG) for tag in _texts(value, 'of texts such as ["nightly"]')))
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"must be at most {MAX_TAGS}, not {len(tags):,}")
+    return tags
+
+
+def _input(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {_kind(value)}")
+    if (size := len(_utf8(value))) > MAX_INPUT:
+        raise ValueError(f"must not be longer than {MAX_INPUT:,} bytes: {size:,}; a command can read more from a file")
+    return value
+
+
+def _texts(value: object, which: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"must be a list {which}, not {_kind(value)}" + " of others" * isinstance(value, list))
+    return value
+
+
+def _line(value: object, limit: int) -> str:
+    """Text to name a thing by: short, and on one line."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {_kind(value)}")
+    if not 1 <= (size := len(_utf8(value))) <= limit:
+        raise ValueError(f"must have 1 to {limit} bytes, not {size:,}")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError(f"must not contain control characters: {_shown(value)}")
+    return value
+
+
+def _utf8(value: str) -> bytes:
+    """The bytes of text that is no name of a file, and so has no bytes but those of UTF-8."""
+    _bytes(value)
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"must be UTF-8: it has the byte {ord(value[error.start]) - 0xDC00:#04x}") from None
+
+
 def _matching(value: object, pattern: re.Pattern[str], meaning: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise ValueError(f"must be {meaning}, not {_shown(value) if isinstance(value, str) else _kind(value)}")
+        raise ValueError(f"must be {meaning}, not {_said(value)}")
     return value
 
 
@@ -203,6 +301,8 @@ class Field(NamedTuple):
     is_number: bool = False
     is_many: bool = False
     """The option may be given more than once."""
+    option: str = ""
+    """The option's name, if it is not the field's."""
     remark: str = ""
     """Words beside the field's name in the help."""
 
@@ -226,6 +326,25 @@ FIELDS: Mapping[str, Field] = {
     "delay": Field(parse_duration, 'Not before this time has passed: "30s", "1h30m".', "DURATION"),
     "env": Field(_env, "A variable for the command; repeatable.", "NAME=VALUE", is_many=True),
     "cwd": Field(_cwd, "Where it runs; else the present directory.", "DIR"),
+    "stdin": Field(_input, "What the command reads from its standard input: a text, or a file's.", "TEXT|@FILE"),
+    "key": Field(_key, "Jobs with this key never run at the same time, whatever their queue.", "KEY"),
+    "key_limit": Field(partial(_integer, 1, 100), "Jobs with its key that run at a time; else 1.", "N", is_number=True),
+    "needs": Field(_needs, "A label that its worker must have: gpu, zone=eu; repeatable.", "LABEL", is_many=True),
+    "tags": Field(_tags, "A word to find it by; repeatable.", "TAG", is_many=True, option="--tag"),
+    "unique": Field(
+        _unique,
+        "A key that one job at a time holds: while another one has it, nothing is added.",
+        "TEXT",
+        remark="text, or true for the command itself",
+    ),
+    "unique_until": Field(
+        _unique_until, "It holds the key until it has ended, which is usual, has started, or for so long.", "WHEN"
+    ),
+    "on_duplicate": Field(
+        _on_duplicate,
+        "Where the key is held: skip the new job, which is usual, replace one that has not run yet, or reject.",
+        "RULE",
+    ),
 }
 """The one table of fields: `enqueue` declares its options by it."""
 
@@ -250,9 +369,13 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refused_c
 
 MEANT = {
     **dict.fromkeys(("cmd", "args", "argv", "exec", "run", "script", "shell"), "command"),
-    **dict.fromkeys(("name", "job_id", "key"), "id"),
+    **dict.fromkeys(("name", "job_id"), "id"),
     **dict.fromkeys(("retries", "max_attempts", "attempts"), "max_retries"),
     **dict.fromkeys(("at", "when", "eta", "scheduled_at"), "run_at"),
+    **dict.fromkeys(("unique_key", "job_key", "dedup_key", "deduplication_id", "singleton_key"), "unique"),
+    **dict.fromkeys(("input",), "stdin"),
+    **dict.fromkeys(("mutex", "lock", "concurrency_key"), "key"),
+    **dict.fromkeys(("label", "labels", "requires", "host"), "needs"),
     **dict.fromkeys(("dir", "directory", "workdir", "working_dir"), "cwd"),
 }
 """Words of other tools for a field, which are too unlike it to be found by likeness."""
@@ -272,6 +395,10 @@ def _located(error: json.JSONDecodeError) -> str:
 def _shown(text: str) -> str:
     """A user's text inside a message: quoted, on one line, never long."""
     return json.dumps(text if len(text) <= 60 else text[:59] + "…", ensure_ascii=not text.isprintable())
+
+
+def _said(value: object) -> str:
+    return _shown(value) if isinstance(value, str) else _kind(value)
 
 
 def _kind(value: object) -> str:

@@ -8,6 +8,7 @@
     ├── QueueNotFound         no queue has that name
     ├── Conflict
     │   ├── DuplicateJob      an id that exists already, or is given twice
+    │   ├── UniqueKeyTaken    another job holds the unique key
     │   └── WrongState        the job's state does not allow what was asked
     └── DatabaseUnavailable   the queue's database cannot serve now
         ├── DatabaseUnreachable   it is missing, refused, broken or not ours
@@ -21,7 +22,7 @@
 A message says what happened to which thing, in lower case; `hint` is the next step, where there is one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class QueueError(Exception):
@@ -94,6 +95,16 @@ class DuplicateJob(Conflict):
         message = "; ".join(said) or "an id was taken, until a moment ago"  # its job has been removed since
         super().__init__(message, hint="choose another id, or leave it out to get one")
         self.taken, self.repeated = tuple(taken), tuple(repeated)
+
+
+class UniqueKeyTaken(Conflict):
+    """Another job holds the unique key; nothing was changed. `refused` says so by the place of what was asked for."""
+
+    code = "unique_key_taken"
+
+    def __init__(self, refused: Mapping[int, str]) -> None:
+        super().__init__("; ".join(refused.values()), hint="`queuectl info` shows that job")
+        self.refused = refused
 
 
 class WrongState(Conflict):

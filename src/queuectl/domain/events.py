@@ -125,6 +125,13 @@ class WorkerInTrouble:
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysRepaired:
+    """Jobs waited for keys that were free, and nothing would have let them go: it should never be."""
+
+    keys: tuple[str, ...]
+
+
 Event = (
     WorkerStarted
     | WorkerStopping
@@ -141,6 +148,7 @@ Event = (
     | DatabaseLost
     | DatabaseBack
     | WorkerInTrouble
+    | KeysRepaired
 )
 
 EventSink = Callable[[Event], None]

@@ -55,7 +55,9 @@ EXIT_CODES = (
     ),
     ExitCode(USAGE, "the command line cannot be understood"),
     ExitCode(3, "there is no such job, or queue", (JobNotFound, QueueNotFound)),
-    ExitCode(CONFLICT, "conflict: the id is taken, or the job's state does not allow it", (Conflict,)),
+    ExitCode(
+        CONFLICT, "conflict: the id or the unique key is taken, or the job's state does not\nallow it", (Conflict,)
+    ),
     ExitCode(5, "the job document or a setting is not valid", (InvalidJob, InvalidSetting)),
     ExitCode(
         UNAVAILABLE,

@@ -106,6 +106,22 @@ class OnDuplicate(StrEnum):
     """An error, and nothing is stored of the whole batch."""
 
 
+class Terms(NamedTuple):
+    """The terms on which a job is enqueued, where they are not the usual ones."""
+
+    on_duplicate: OnDuplicate | None = None
+    """None: as SKIP where the unique key is held, as REJECT where the id is taken."""
+    after: Sequence[Dependency] = ()
+
+
+USUAL = Terms()
+
+NO_TERMS: Mapping[str, Terms] = MappingProxyType({})
+"""By the ids of jobs: all are enqueued on the usual terms."""
+
+ENDED, STARTED = "ended", "started"
+"""The ends of holding a unique key, besides a span of time: the end of the job, the start of its first run."""
+
 CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
@@ -237,6 +253,31 @@ class Job(NamedTuple):
         return self.spec.env
 
     @property
+    def stdin(self) -> str | None:
+        """The text that its command reads from its standard input; None: there is nothing to read."""
+        return self.spec.stdin
+
+    @property
+    def key(self) -> str | None:
+        """The key of which no more than `key_limit` jobs run at a time; None: it has none."""
+        return self.spec.key
+
+    @property
+    def key_limit(self) -> int | None:
+        """From 1 to 100; None exactly when it has no key."""
+        return self.spec.key_limit
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The labels that its worker must have, in order."""
+        return self.spec.needs
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The words that it is found by."""
+        return self.spec.tags
+
+    @property
     def claim_order(self) -> tuple[int, datetime]:
         """Jobs are claimed in this order, those of equal rank in order of arrival."""
         return -self.priority, self.run_at
@@ -247,9 +288,15 @@ class Job(NamedTuple):
 
     def claimed(self, lease: Lease, at: datetime, slot: int | None = None) -> "Job":
         """A worker starts the next attempt under `lease`, in that slot of its queue."""
-        attempt = self.attempts + 1
         return self._moved(
-            State.PROCESSING, at, lease=lease, slot=slot, attempts=attempt, started_at=at, finished_at=None
+            State.PROCESSING,
+            at,
+            lease=lease,
+            slot=slot,
+            attempts=self.attempts + 1,
+            started_at=at,
+            finished_at=None,
+            unique_held=None if self.spec.unique_until == STARTED else self.unique_held,
         )
 
     def settled(self, result: RunResult, at: datetime, policy: Policy, chance: float, *, alone: bool = False) -> "Job":
@@ -288,7 +335,10 @@ class Job(NamedTuple):
         return self.cancel_requested_at is not None and self.updated_at > self.cancel_requested_at
 
     def retried(self, at: datetime) -> "Job":
-        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""
+        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState.
+
+        It takes the unique key again that it gave up at its end.
+        """
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
         return self._moved(
@@ -302,6 +352,7 @@ class Job(NamedTuple):
             last_error=None,
             cancel_requested_at=None,
             cancel_requested_by=None,
+            unique_held=self.spec.unique_key if self.spec.unique_until == ENDED else self.unique_held,
         )
 
     def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float, *, alone: bool) -> "Job":
@@ -333,12 +384,22 @@ class Job(NamedTuple):
         return job._finished(State.DEAD, at, last_error=reason)
 
     def _finished(self, state: State, at: datetime, **changes: object) -> "Job":
-        return self._moved(state, at, finished_at=at, suspect=False, **changes)
+        held = None if self.unique_expires_at is None else self.unique_held
+        return self._moved(state, at, finished_at=at, suspect=False, unique_held=held, **changes)
 
     def _moved(self, state: State, at: datetime, **changes: object) -> "Job":
         if state not in MOVES[self.state]:
             raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
         return self._replace(state=state, updated_at=at, **{"waits_for": None} | changes)  # type: ignore[arg-type]
+
+
+def terms_of(jobs: Iterable[Job], requests: Iterable[JobRequest]) -> Mapping[str, Terms]:
+    """The terms of the jobs that these requests have made, where they say any."""
+    return {
+        job.id: Terms(request.get("on_duplicate"), request.get("after", ()))
+        for job, request in zip(jobs, requests, strict=True)
+        if "on_duplicate" in request or "after" in request
+    }
 
 
 def jobs_of(
@@ -355,7 +416,7 @@ def jobs_of(
     """
 
     @cache
-    def defaults(queue: str) -> Mapping[str, object]:
+    def defaults(queue: str, *, has_key: bool) -> Mapping[str, object]:
         policy = policy_of(queue)
         return Spec(
             id="",
@@ -366,14 +427,15 @@ def jobs_of(
             timeout=policy.default_timeout,
             created_at=at,
             cwd=cwd,
+            key_limit=1 if has_key else None,
         )._asdict()
 
+    def spec_of(request: JobRequest, new_id: str) -> Spec:
+        unsaid = defaults(request.get("queue", DEFAULT_QUEUE), has_key="key" in request)
+        return _spec_of({**unsaid, "id": new_id, **request})
+
     return [
-        Job(
-            spec=_spec_of({**defaults(request.get("queue", DEFAULT_QUEUE)), "id": new_id, **request}),
-            run_at=_first_run_at(request, at),
-            updated_at=at,
-        )
+        Job(spec=spec_of(request, new_id), run_at=_first_run_at(request, at), updated_at=at)
         for request, new_id in zip(requests, new_ids, strict=True)
     ]
 

@@ -1,5 +1,10 @@
-"""Workers, their processes and their leases."""
+"""Workers, their processes, their leases and their labels.
 
+A job may need labels, all of which its worker must have: names, some with a value, such as `gpu` and `zone=eu`.
+"""
+
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -57,3 +62,35 @@ class WorkerRecord:
     lease_expires_at: datetime
     labels: tuple[str, ...] = ()
     jobs: int = 0
+
+
+LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}(=[A-Za-z0-9._-]{1,64})?")
+
+MAX_LABELS = 20
+"""Labels that a job may need, or that a worker is given."""
+
+BUILT_IN = frozenset({"host", "os", "arch"})
+"""The names of the labels that every worker has: those of its machine."""
+
+
+def labels_of(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in their one order, none twice. Raises ValueError, with words that fit after the name of such a list."""
+    found = sorted(set(labels))
+    for label in found:
+        if not LABEL.fullmatch(label):
+            raise ValueError(f"must be labels such as gpu or zone=eu, of letters, digits and ._-, not {label[:140]!a}")
+    if len(found) > MAX_LABELS:
+        raise ValueError(f"must be at most {MAX_LABELS}, not {len(found):,}")
+    return tuple(found)
+
+
+def with_built_in(labels: Collection[str], built_in: Iterable[str]) -> tuple[str, ...]:
+    """The labels that a worker was given, and those of its machine whose names none of them has."""
+    given = {name_of(label) for label in labels}
+    own = [it for it in built_in if name_of(it) not in given and LABEL.fullmatch(it)]  # a host may have any name
+    return tuple(sorted({*labels, *own}))
+
+
+def name_of(label: str) -> str:
+    """The name of a label, without its value."""
+    return label.partition("=")[0]

@@ -4,7 +4,7 @@ A new field of a job is a line of `JOB`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
@@ -12,16 +12,19 @@ from queuectl.application.operate.inspect import LostWorker, Status
 from queuectl.application.operate.queues import QueueNow
 from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.duration import format_duration
-from queuectl.domain.job import CLAIMABLE, DEFAULT_QUEUE, TERMINAL, Job, State
+from queuectl.domain.job import CLAIMABLE, DEFAULT_QUEUE, TERMINAL, Job, State, WaitsFor
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.ports.storage import Finding
 from queuectl.domain.queues import Pause
-from queuectl.domain.worker import WorkerRecord
+from queuectl.domain.worker import BUILT_IN, WorkerRecord, name_of
 from queuectl.presentation.formatting import Mark, counted, escaped, local_time, relative, shown_command, span
 
 Row = TypeVar("Row")
 
 HIDDEN = "***"
+
+ALWAYS_SHOWN = object()
+"""The usual value of a column that no table leaves out."""
 
 APART = "it runs apart from other jobs: its worker was lost"
 
@@ -41,7 +44,7 @@ class Column(NamedTuple, Generic[Row]):
     """Its name on the page that shows one row to people."""
     fact: Callable[[Row], str] | None = None
     """Its text there, empty to leave it out; else its text in a table."""
-    usual: object = None
+    usual: object = ALWAYS_SHOWN
     """The column is left out of a table whose rows all have this value."""
     for_people: bool = False
     """JSON has no such key."""
@@ -82,6 +85,7 @@ class JobRow(NamedTuple):
     lost: Collection[str] = ()
     """The ids of the workers that are lost."""
     show_env: bool = False
+    """Show the values of `env`, and `stdin`."""
 
     @property
     def holder(self) -> str | None:
@@ -173,6 +177,14 @@ def _losses(it: JobRow) -> str:
     return f"{it.job.losses} of the runs, alone with their worker" if it.job.losses else ""
 
 
+def _unique(it: JobRow) -> str:
+    key, until = it.job.spec.unique_key, it.job.spec.unique_until
+    if key is None or until is None:
+        return ""
+    lasts = f"until it has {until}" if it.job.unique_expires_at is None else f"for {until}"
+    return f"{escaped(key)}, {lasts}{'' if it.job.unique_held else ', given up'}"
+
+
 def _cancel(it: JobRow) -> str:
     asked_at = it.job.cancel_requested_at
     if asked_at is None:
@@ -180,12 +192,32 @@ def _cancel(it: JobRow) -> str:
     return f"asked for by {escaped(it.job.cancel_requested_by or '')}, {relative(asked_at, it.now or asked_at)}"
 
 
+WAITS: Mapping[WaitsFor, str] = {
+    WaitsFor.KEY: "its key: as many jobs with it run as may",
+    WaitsFor.JOBS: "other jobs",
+}
+
+
+def _stdin(it: JobRow) -> str | None:
+    return it.job.stdin if it.show_env or it.job.stdin is None else HIDDEN
+
+
+def _tags(it: JobRow) -> str:
+    return ", ".join(map(escaped, it.job.tags))
+
+
+def _key(it: JobRow) -> str:
+    if it.job.key is None:
+        return ""
+    return escaped(it.job.key) + (f", {it.job.key_limit} at a time" if it.job.key_limit != 1 else "")
+
+
 def _field(
     key: str,
     title: str = "",
     *,
     text: Callable[[JobRow], str] | None = None,
-    usual: object = None,
+    usual: object = ALWAYS_SHOWN,
     label: str = "",
     fact: Callable[[JobRow], str] | None = None,
 ) -> Column[JobRow]:
@@ -209,6 +241,15 @@ JOB: Result[JobRow] = Result(
         _field("finished_at"),
         _field("cwd", label="directory", fact=lambda it: escaped(it.job.cwd or "the worker's own")),
         Column("env", lambda it: {name: text if it.show_env else HIDDEN for name, text in it.job.env.items()}),
+        Column("stdin", _stdin),
+        _field("key", "KEY", text=lambda it: escaped(it.job.key or ""), usual=None, label="key", fact=_key),
+        _field("key_limit"),
+        _field("needs", label="needs", fact=lambda it: ", ".join(map(escaped, it.job.needs))),
+        _field("tags", "TAGS", text=_tags, usual=(), label="tags"),
+        _field("waits_for", label="waits for", fact=lambda it: WAITS[it.job.waits_for] if it.job.waits_for else ""),
+        _field("slot", label="slot"),
+        Column("unique", lambda it: it.job.spec.unique_key, label="unique", fact=_unique),
+        Column("unique_until", lambda it: it.job.spec.unique_until),
         _field("attempts", "RUNS", label="runs", fact=_runs),
         _field("failures"),
         _field("losses", label="lost", fact=_losses),
@@ -223,10 +264,10 @@ JOB: Result[JobRow] = Result(
         Column("when", _when, "WHEN", _when, "when", for_people=True),
     ),
     plain=("id", "state", "queue", "priority", "attempts", "run_at", "command"),
-    table=("id", "state", "queue", "priority", "attempts", "when", "command"),
+    table=("id", "state", "queue", "priority", "key", "tags", "attempts", "when", "command"),
     page=(
-        *("id", "state", "when", "command", "last_error", "queue", "attempts", "losses", "suspect", "timeout"),
-        *("cwd", "created_at", "run_at", "worker", "cancel_requested_at"),
+        *("id", "state", "when", "waits_for", "command", "last_error", "queue", "key", "needs", "tags"),
+        *("attempts", "losses", "suspect", "timeout", "cwd", "created_at", "run_at", "worker", "cancel_requested_at"),
     ),
 )
 
@@ -268,6 +309,12 @@ ATTEMPT: Result[Attempt] = Result(
     table=("attempt", "outcome", "exit_code", "started_at", "finished_at", "host", "error"),
 )
 
+
+def _own_labels(it: WorkerRow) -> tuple[str, ...]:
+    """The labels that it was given, without those that every worker has."""
+    return tuple(escaped(label) for label in it.worker.labels if name_of(label) not in BUILT_IN)
+
+
 WORKER: Result[WorkerRow] = Result(
     (
         Column("id", lambda it: it.worker.id, "WORKER"),
@@ -284,6 +331,8 @@ WORKER: Result[WorkerRow] = Result(
         ),
         Column("concurrency", lambda it: it.worker.concurrency),
         Column("queues", lambda it: it.worker.queues, "QUEUES", lambda it: ", ".join(it.worker.queues) or "all"),
+        Column("labels", lambda it: it.worker.labels),
+        Column("own labels", _own_labels, "LABELS", lambda it: ", ".join(_own_labels(it)), usual=(), for_people=True),
         Column("started_at", lambda it: it.worker.started_at),
         Column("lease_expires_at", lambda it: it.worker.lease_expires_at),
         Column("lost", lambda it: it.lost is not None),
@@ -291,7 +340,7 @@ WORKER: Result[WorkerRow] = Result(
         Column("state or lost", lambda it: Mark("lost" if it.lost else it.worker.state), "STATE", for_people=True),
     ),
     plain=("id", "host", "pid", "state or lost", "jobs", "heartbeat_age"),
-    table=("id", "state or lost", "jobs", "heartbeat_age", "pid", "host", "queues"),
+    table=("id", "state or lost", "jobs", "heartbeat_age", "pid", "host", "queues", "own labels"),
 )
 
 

@@ -11,6 +11,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
 from queuectl.domain.ports.storage import Finding
 from queuectl.presentation.columns import (
+    ALWAYS_SHOWN,
     ATTEMPT,
     DEAD_JOB,
     FINDING,
@@ -60,7 +61,7 @@ def grid_of(result: Result[Row], rows: Sequence[Row], *, first: str | None = Non
     columns = [
         column
         for column in result.chosen(result.table)
-        if column.usual is None or any(column.value(row) != column.usual for row in rows)
+        if column.usual is ALWAYS_SHOWN or any(column.value(row) != column.usual for row in rows)
     ]
     titles = [column.title for column in columns]
     return Grid([first or titles[0], *titles[1:]], [[column.shown(row) for column in columns] for row in rows])
@@ -86,6 +87,8 @@ def info_parts(
     """One job for people: its settings, its attempts, and the output of the last one that has ended."""
     facts = [*page_of(JOB, JobRow(job, now, lost=lost))]
     facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
+    if job.stdin is not None:
+        facts.append(("stdin", escaped(job.stdin) if show_env else HIDDEN))
     parts: list[Grid | str] = [_page(facts)]
     if history:
         parts += ["", grid_of(ATTEMPT, history)._replace(wrap=True)]

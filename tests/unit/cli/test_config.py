@@ -283,6 +283,8 @@ log-dir       /var/log/queuectl                                 QUEUECTL_LOG_DIR
   the directory of the logs of workers in the background; QUEUECTL_LOG_DIR
 spool-dir     /home/nobody-at-all/.local/state/queuectl/spool   default
   the directory of outcomes that the database cannot take; QUEUECTL_SPOOL_DIR
+labels                                                          default
+  the labels of the workers that are started here; QUEUECTL_LABELS
 config file   /home/nobody-at-all/.config/queuectl/config.toml  default
   the file of these settings; QUEUECTL_CONFIG; there is none, and none is needed"""
     )

@@ -13,7 +13,7 @@ from queuectl.domain.document import FIELDS
 from queuectl.domain.errors import InvalidJob
 from queuectl.domain.worker import WorkerRecord, WorkerState
 from queuectl.entrypoints.cli.batch import LocalTime, lines_of, requests_of
-from tests.builders import NOON, a_worker
+from tests.builders import NOON, SECOND, a_failure, a_worker
 from tests.unit.cli.conftest import CommandLine
 
 PRETTY = b'{\n  "command": "true",\n  "env": {\n    "A": "b"\n  }\n}\n'
@@ -256,6 +256,46 @@ def test_a_queue_that_no_live_worker_serves_is_told(
     assert answer.err == ("" if is_served else said)
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--needs", "gpu"], "has gpu: `queuectl worker start --label gpu` starts one"),
+        (["--on", "db-1"], "has host=db-1: `queuectl worker start` on such a machine starts one"),
+        (["--needs", "zone=eu", "--needs", "fast"], ""),
+    ],
+)
+def test_needs_that_no_live_worker_of_the_queue_meets_are_told(
+    queuectl: CommandLine, args: list[str], said: str
+) -> None:
+    queuectl.workers.register(a_worker(labels=("fast", "host=web-1", "zone=eu")))
+    assert queuectl("enqueue", *args, "-c", "true").err == (f"no live worker of queue default {said}\n" if said else "")
+
+
+def test_the_options_of_lists_replace_those_of_the_document(queuectl: CommandLine) -> None:
+    document = '{"command": "true", "needs": ["slow"], "tags": ["old"], "key": "other"}'
+    options = ["--needs", "gpu", "--on", "web-1", "--tag", "b", "--tag", "a", "--key", "db", "--key-limit", "2"]
+    queuectl("enqueue", "--id", "j", *options, document)
+    job = find_job(queuectl.queue, "j")
+    assert (job.needs, job.tags, job.key, job.key_limit) == (("gpu", "host=web-1"), ("b", "a"), "db", 2)
+
+
+def test_a_job_on_a_host_needs_no_other_option(queuectl: CommandLine) -> None:
+    queuectl("enqueue", "--id", "j", "--on", "web-1", "-c", "true")
+    assert find_job(queuectl.queue, "j").needs == ("host=web-1",)
+
+
+def test_what_a_command_reads_is_a_text_or_a_files(queuectl: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "in"
+    file.write_text("a\nü")
+    for job_id, said in (("text", "one line"), ("file", f"@{file}"), ("empty", "")):
+        queuectl("enqueue", "--id", job_id, "--stdin", said, "--", "cat")
+    assert [find_job(queuectl.queue, it).stdin for it in ("text", "file", "empty")] == ["one line", "a\nü", ""]
+    file.write_bytes(b"caf\xe9")
+    refused = queuectl("enqueue", "--stdin", f"@{file}", "--", "cat")
+    assert (refused.err, refused.code) == ("error: stdin must be UTF-8: it has the byte 0xe9\n", 5)
+    assert f"cannot read the file '{file}x'" in queuectl("enqueue", "--stdin", f"@{file}x", "--", "cat").err
+
+
 def test_a_command_line_for_the_shell_needs_no_json(queuectl: CommandLine) -> None:
     queuectl("enqueue", "-c", "zcat x | wc -l", "--id", "a")
     queuectl("enqueue", "--command=echo {}", "--id", "b", "--priority", "9")
@@ -453,5 +493,114 @@ def test_a_home_directory_that_the_shell_has_not_expanded_is_expanded(
 
 def test_every_field_of_the_document_has_an_option(queuectl: CommandLine) -> None:
     page = queuectl("enqueue", "--help").out
-    assert [name for name in FIELDS if f"--{name.replace('_', '-')} " not in page] == []
+    options = {name: field.option or f"--{name.replace('_', '-')}" for name, field in FIELDS.items()}
+    assert [name for name, option in options.items() if f"{option} " not in page] == []
     assert [name for name in FIELDS if not re.search(rf"\b{name}\b", page[page.index("Fields: ") :])] == []
+
+
+def said(queuectl: CommandLine, *args: str, stdin: bytes = b"") -> str:
+    answer = queuectl("enqueue", "--output", "table", *args, stdin=stdin)
+    assert answer.code == 0, answer.err
+    return answer.out.strip()
+
+
+class TestUnique:
+    """What people and programs hear of a unique key."""
+
+    def test_the_holder_is_named_with_what_it_does_and_nothing_is_added(self, queuectl: CommandLine) -> None:
+        assert said(queuectl, "--unique", "sync:42", "--id", "a", "-c", "x").startswith("enqueued job a ")
+        assert said(queuectl, "--unique", "sync:42", "-c", "x") == (
+            "job a has the unique key sync:42 and waits: nothing was added"
+        )
+        queuectl.start_next()
+        assert said(queuectl, "--unique", "sync:42", "--on-duplicate", "replace", "-c", "y") == (
+            "job a has the unique key sync:42 and runs: nothing was added"
+        )
+        assert len(queuectl.jobs.search()) == 1
+
+    def test_a_pipe_gets_the_id_of_the_holder(self, queuectl: CommandLine) -> None:
+        for _ in range(2):
+            assert queuectl("enqueue", "--unique", "k", "-c", "x").lines == ["made-1"]
+
+    def test_json_says_what_became_of_each_job(self, queuectl: CommandLine) -> None:
+        first = queuectl("enqueue", "--unique", "k", "--unique-until", "60m", "-c", "x", "--output", "json").document
+        assert [first[key] for key in ("id", "unique", "unique_until", "enqueued")] == ["made-1", "k", "1h", "new"]
+        batch = b"""{"command": "y", "unique": "k", "on_duplicate": "replace"}
+            {"command": "z", "unique": "k"}
+            {"command": "z"}"""
+        answer = queuectl("enqueue", "-", "--output", "json", stdin=batch)
+        assert [(job["id"], job["enqueued"], job["command"]) for job in answer.document] == [
+            ("made-1", "replaced", "y"),
+            ("made-1", "existing", "y"),
+            ("made-4", "new", "z"),
+        ]
+
+    def test_a_replaced_job_is_told_as_it_is_now(self, queuectl: CommandLine) -> None:
+        queuectl("enqueue", "--unique", "build", "-c", "make")
+        queuectl.clock.advance(SECOND)
+        answer = said(
+            queuectl, *("--unique", "build", "--on-duplicate", "replace", "--priority", "9", "-c", "make all")
+        )
+        assert answer == (
+            "job made-1 has the unique key build and waits: it is now as this one (queue default, priority 9, due now)"
+        )
+
+    def test_a_batch_is_told_in_numbers(self, queuectl: CommandLine) -> None:
+        queuectl("enqueue", "--unique", "a", "-c", "x")
+        batch = b"""{"command": "x", "unique": "a"}
+            {"command": "y", "unique": "a", "on_duplicate": "replace"}
+            {"command": "z", "unique": "b"}
+            {"command": "z", "unique": "b"}"""
+        assert said(queuectl, "-", stdin=batch) == (
+            "enqueued 1 job: made-4; replaced 1 job, which waited: made-1; "
+            "2 jobs were not added: others have the same unique key or id"
+        )
+
+    def test_a_rejected_job_is_a_conflict_that_names_the_holder(self, queuectl: CommandLine) -> None:
+        queuectl("enqueue", "--unique", "k", "-c", "x")
+        answer = queuectl("enqueue", "--unique", "k", "--on-duplicate", "reject", "-c", "x", "--output", "json")
+        assert (answer.code, answer.error["code"]) == (4, "unique_key_taken")
+        assert answer.error["message"] == "job made-1 has the unique key k and waits"
+        batch = b'{"command": "y"}\n{"command": "z", "unique": "k"}'
+        answer = queuectl("enqueue", "--on-duplicate", "reject", "-", stdin=batch)
+        assert (answer.code, answer.err.splitlines()[0]) == (
+            4,
+            "error: line 2: job made-1 has the unique key k and waits",
+        )
+        assert len(queuectl.jobs.search()) == 1
+
+    def test_the_command_itself_may_be_the_key(self, queuectl: CommandLine) -> None:
+        ids = [queuectl("enqueue", "--unique-command", *more, "--", "sync").out for more in ([], [], ["--queue", "b"])]
+        assert ids == ["made-1\n", "made-1\n", "made-3\n"]
+        answer = queuectl("enqueue", "--unique-command", "--unique", "k", "-c", "x")
+        assert (answer.code, "two ways to say the key" in answer.err) == (2, True)
+
+    def test_a_script_may_enqueue_the_same_id_again(self, queuectl: CommandLine) -> None:
+        again = ("--id", "import", "--on-duplicate", "skip", "-c", "x")
+        assert said(queuectl, *again).startswith("enqueued job import")
+        assert said(queuectl, *again) == "job import is there already: nothing was added"
+        assert queuectl("enqueue", *again[:4], "-c", "another").code == 4
+        assert queuectl("enqueue", "--id", "import", "-c", "x").code == 4
+
+    def test_info_says_what_the_key_is_and_whether_it_is_held(self, queuectl: CommandLine) -> None:
+        queuectl("enqueue", "--unique", "k", "-c", "x", "--id", "a")
+        assert re.search(
+            "unique +k, until it has ended *$", queuectl("info", "a", "--output", "table").out, re.MULTILINE
+        )
+        queuectl("cancel", "a")
+        assert "k, until it has ended, given up" in queuectl("info", "a", "--output", "table").out
+
+    def test_a_retry_that_meets_the_key_is_refused_and_of_all_dead_jobs_passed_over(
+        self, queuectl: CommandLine
+    ) -> None:
+        for job_id in ("old", "free"):
+            queuectl("enqueue", "--unique", job_id, "--max-retries", "0", "--id", job_id, "-c", "x")
+            queuectl.run_next(a_failure())
+        queuectl("enqueue", "--unique", "old", "--id", "new", "-c", "x")
+        for command in (["retry"], ["dlq", "retry"]):
+            answer = queuectl(*command, "old")
+            assert answer.code == 4
+            assert answer.err.startswith("error: job old cannot run again: job new has its unique key old and waits")
+        answer = queuectl("dlq", "retry", "--all", "--output", "table")
+        assert (answer.code, answer.out) == (0, "1 dead job will run again\n")
+        assert answer.err == "1 job stays dead, as others hold their unique keys: old\n"

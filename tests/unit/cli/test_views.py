@@ -11,7 +11,7 @@ from queuectl.application.operate.queues import Overview, QueueNow
 from queuectl.domain.attempt import Attempt, Outcome, Output
 from queuectl.domain.errors import DuplicateJob, InvalidJob, InvalidSetting, JobNotFound, QueueError, SchemaMismatch
 from queuectl.domain.exit_codes import exit_code
-from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.job import Job, Spec, State, WaitsFor
 from queuectl.domain.limits import Rate
 from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
 from queuectl.domain.queues import Pause, QueueSettings, Starts
@@ -33,8 +33,9 @@ from queuectl.presentation.columns import (
     Column,
     JobRow,
     Result,
+    WorkerRow,
 )
-from queuectl.presentation.tables import page_of
+from queuectl.presentation.tables import Grid, grid_of, info_parts, jobs_grid, page_of
 from queuectl.presentation.views import View, flat, info_view, metrics_view, seconds, setting_row, status_view, view_of
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
 
@@ -65,6 +66,15 @@ def test_a_new_job() -> None:
         ("finished_at", None),
         ("cwd", "/srv"),
         ("env", {"TOKEN": "***"}),
+        ("stdin", None),
+        ("key", None),
+        ("key_limit", None),
+        ("needs", []),
+        ("tags", []),
+        ("waits_for", None),
+        ("slot", None),
+        ("unique", None),
+        ("unique_until", None),
         ("attempts", 0),
         ("failures", 0),
         ("losses", 0),
@@ -94,6 +104,35 @@ def test_a_job_that_is_to_be_cancelled_says_since_when_and_by_whom() -> None:
 def test_values_of_env_are_shown_only_on_demand() -> None:
     job = a_job(env={"TOKEN": "secret"})
     assert job_view(job, show_env=True)["env"] == {"TOKEN": "secret"}
+
+
+def test_what_it_reads_is_shown_only_on_demand() -> None:
+    job = a_job(stdin="secret\n")
+    assert [job_view(job, show_env=shown)["stdin"] for shown in (False, True)] == ["***", "secret\n"]
+    pages = [info_parts(job, [], NOON, show_env=shown)[0] for shown in (False, True)]
+    assert [page.rows[-1] for page in pages if isinstance(page, Grid)] == [("stdin", "***"), ("stdin", "secret\\n")]
+
+
+def test_a_job_says_what_it_has_and_needs_and_waits_for() -> None:
+    job = a_job(key="db", key_limit=2, needs=("gpu", "zone=eu"), tags=("nightly", "a\x1b"), waits_for=WaitsFor.KEY)
+    view = job_view(job)
+    assert [view[key] for key in ("key", "key_limit", "waits_for", "slot")] == ["db", 2, "key", None]
+    assert (view["needs"], view["tags"]) == (["gpu", "zone=eu"], ["nightly", "a\x1b"])
+    facts = dict(page_of(JOB, JobRow(job, NOON)))
+    assert (facts["key"], facts["needs"], facts["tags"]) == ("db, 2 at a time", "gpu, zone=eu", r"nightly, a\x1b")
+    assert facts["waits for"] == "its key: as many jobs with it run as may"
+
+
+def test_a_table_has_keys_and_tags_where_a_job_has_one() -> None:
+    columns = [jobs_grid([a_job(**had)], NOON).columns for had in ({}, {"key": "db", "key_limit": 1}, {"tags": ("a",)})]
+    assert [sorted({"KEY", "TAGS"} & set(each)) for each in columns] == [[], ["KEY"], ["TAGS"]]
+
+
+def test_a_table_of_workers_has_the_labels_that_not_every_worker_has() -> None:
+    workers = [a_worker(labels=("arch=x86_64", "gpu", "host=a", "os=linux")), a_worker("w-2", labels=("os=linux",))]
+    grids = [grid_of(WORKER, [WorkerRow(each, NOON, None) for each in some]) for some in (workers, workers[1:])]
+    assert [row[-1] for row in grids[0].rows] == ["gpu", ""]
+    assert [grid.columns[-1] for grid in grids] == ["LABELS", "QUEUES"]
 
 
 def test_output_that_is_not_utf_8_is_replaced() -> None:
@@ -136,7 +175,7 @@ def test_info_has_the_output_of_the_last_attempt_that_ended_and_the_history() ->
 
 
 def test_status() -> None:
-    worker = a_worker(queues=("mail",), jobs=2, process=a_process(pid=4242))
+    worker = a_worker(queues=("mail",), labels=("gpu", "os=linux"), jobs=2, process=a_process(pid=4242))
     status = Status(at=NOON + 2.5 * SECOND, jobs=dict.fromkeys(State, 7), workers=[worker], lost={})
     overview = Overview(at=status.at, pause=Pause(NOON, ANN), queues=[])
     assert status_view(status, overview) == {
@@ -154,6 +193,7 @@ def test_status() -> None:
                 "heartbeat_age": 2.5,
                 "concurrency": 1,
                 "queues": ["mail"],
+                "labels": ["gpu", "os=linux"],
                 "started_at": "2030-01-31T12:00:00.000000Z",
                 "lease_expires_at": "2030-01-31T13:00:00.000000Z",
                 "lost": False,
@@ -319,7 +359,9 @@ def test_the_plain_form_of_a_document_has_one_value_on_a_line() -> None:
 
 def test_every_field_of_a_job_is_a_key_of_its_json() -> None:
     fields = {*Job._fields, *Spec._fields} - {"spec"}
-    assert fields - job_view(a_job()).keys() == {"lease"}  # whose worker is one
+    of_unique = {"unique_key", "unique_held", "unique_expires_at"}  # they are `unique` and `unique_until`
+    inner = {"lease", "has_dependents"}  # the lease's worker is a key
+    assert fields - job_view(a_job()).keys() == inner | of_unique | {"batch", "blockers"}
 
 
 @pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TOTALS, SETTING, LOCAL_SETTING, FINDING])
@@ -330,7 +372,7 @@ def test_what_a_table_and_a_plain_line_show_is_declared(result: Result[Any]) -> 
 
 
 def test_a_new_column_is_a_key_of_the_json_and_the_last_fact_of_the_page() -> None:
-    tags: Column[JobRow] = Column("tags", lambda _: ("a", "b"), label="tags", fact=lambda _: "a, b")
-    result = JOB._replace(columns=(*JOB.columns, tags))
-    assert view_of(result, JobRow(a_job()))["tags"] == ["a", "b"]
-    assert page_of(result, JobRow(a_job(), NOON))[-1] == ("tags", "a, b")
+    words: Column[JobRow] = Column("words", lambda _: ("a", "b"), label="words", fact=lambda _: "a, b")
+    result = JOB._replace(columns=(*JOB.columns, words))
+    assert view_of(result, JobRow(a_job()))["words"] == ["a", "b"]
+    assert page_of(result, JobRow(a_job(), NOON))[-1] == ("words", "a, b")

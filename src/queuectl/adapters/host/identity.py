@@ -22,6 +22,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 """The unit of a process's start time: so many are a second."""
 
 
+def machine_labels() -> tuple[str, ...]:
+    """The labels that every worker of this machine has."""
+    system = os.uname()
+    return f"host={host_name()}", f"os={system.sysname.lower()}", f"arch={system.machine}"
+
+
 def host_name() -> str:
     """The name that this machine has for itself."""
     return printable(socket.gethostname())

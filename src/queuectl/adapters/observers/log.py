@@ -92,6 +92,10 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(INFO, f"worker {event.worker} can use the database again")
         case events.WorkerInTrouble():
             _write(ERROR, f"worker {event.worker} gives jobs back, and claims more rarely: {event.error}")
+        case events.KeysRepaired():
+            _write(
+                WARNING, f"jobs waited for keys that were free, and go on now: {', '.join(map(escaped, event.keys))}"
+            )
         case _:
             assert_never(event)
 

@@ -21,17 +21,20 @@ def inherited(environ: Mapping[str, str], handed_on: Mapping[str, str]) -> dict[
     return variables | _present_directory(said)
 
 
-def variables_of(run: Run) -> dict[bytes, bytes]:
-    """Return what this command alone gets: its job's variables, and the marks by which it is known."""
+def variables_of(run: Run, slot: int) -> dict[bytes, bytes]:
+    """Return what this command alone gets: its job's variables, its slots, and the marks by which it is known."""
     job = run.job
     variables = ({} if job.cwd is None else {"PWD": job.cwd}) | dict(job.env)
     variables |= {
         JOB_MARK: job.id,
         "QUEUECTL_ATTEMPT": str(job.attempts),
         "QUEUECTL_QUEUE": job.queue,
+        "QUEUECTL_SLOT": str(slot),
         "QUEUECTL_LEASE_ID": _mark(run),
         WORKER_MARK: run.lease.worker,
     }
+    if job.slot is not None:
+        variables["QUEUECTL_QUEUE_SLOT"] = str(job.slot)
     return {encoded(name): encoded(text) for name, text in variables.items()}
 
 

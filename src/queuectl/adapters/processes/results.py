@@ -9,6 +9,7 @@ from pathlib import Path
 from queuectl.adapters.host.files import printable
 from queuectl.adapters.host.identity import EXHAUSTED
 from queuectl.adapters.processes import program_trouble
+from queuectl.adapters.processes.input import NoInput
 from queuectl.domain.attempt import Outcome, Output, RunResult
 from queuectl.domain.duration import format_duration
 from queuectl.domain.errors import reason_of
@@ -31,6 +32,8 @@ def start_failed(run: Run, error: OSError | ValueError | MemoryError) -> RunResu
     if isinstance(error, ValueError):  # a row that was written by hand
         return RunResult(outcome=Outcome.FAILED, exit_code=126, error=f"exit code 126 (cannot be executed): {error}")
     reason = reason_of(error)
+    if isinstance(error, NoInput):
+        return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not make a file for its stdin: {reason}")
     if error.errno in EXHAUSTED:
         return RunResult(outcome=Outcome.RELEASED, error=f"the worker could not start the command: {reason}")
     cwd = run.job.cwd

@@ -49,16 +49,22 @@ class Spawn:
         directory: bytes | None,
         descriptors: Mapping[int, int],
     ) -> None:
-        self._said = (args, environ, directory, descriptors)
+        self._said = (args, environ, directory)
         self._args = _strings(args)
         self._environ = _strings([name + b"=" + value for name, value in environ.items()])
         self._attributes = _attributes()
         self._actions = ctypes.create_string_buffer(SIZE)
         _c.posix_spawn_file_actions_init(self._actions)
+        self._descriptors: dict[int, int] = {}
         for theirs, ours in descriptors.items():
-            _c.posix_spawn_file_actions_adddup2(self._actions, ours, theirs)
+            self.give(theirs, ours)
         if directory is not None and _add_directory is not None:
             _add_directory(self._actions, directory)
+
+    def give(self, theirs: int, ours: int) -> None:
+        """Have one of our descriptors be that one of its own, from the start on."""
+        self._descriptors[theirs] = ours
+        _c.posix_spawn_file_actions_adddup2(self._actions, ours, theirs)
 
     def start(self, program: bytes) -> int:
         """Execute the program; its pid. Raises OSError, `filename` being the program."""
@@ -72,7 +78,7 @@ class Spawn:
 
     def _start_there(self, program: bytes) -> int:
         """The same by an older library: the child is given the directory of this process, which nothing else needs."""
-        args, environ, directory, descriptors = self._said
+        args, environ, directory = self._said
         with _one_directory_at_a_time, opened(Path(), os.O_RDONLY | os.O_DIRECTORY) as here:
             try:
                 os.chdir(directory or b".")
@@ -80,7 +86,7 @@ class Spawn:
                     program,
                     list(args),
                     environ,
-                    file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()],
+                    file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in self._descriptors.items()],
                     setsid=True,
                     setsigmask=(),
                     setsigdef=IGNORED_BY_PYTHON,

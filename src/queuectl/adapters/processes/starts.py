@@ -11,11 +11,11 @@ from queuectl.adapters.processes import results
 from queuectl.adapters.processes.blocking_calls import BlockingCalls
 from queuectl.adapters.processes.child import Child
 from queuectl.adapters.processes.environment import encoded, variables_of
+from queuectl.adapters.processes.input import opened_input
 from queuectl.adapters.processes.slots import Slots
 from queuectl.adapters.processes.spawn import Spawn
 from queuectl.adapters.processes.watch import Bell
 from queuectl.domain.attempt import RunResult
-from queuectl.domain.ports.work import Run
 
 
 class Starts:
@@ -34,7 +34,7 @@ class Starts:
 
         Raises OSError when no thread is to be had, and ValueError for what no program can be given.
         """
-        self._calls.begin(partial(self._start, child, self._prepared(child.run, output), output))
+        self._calls.begin(partial(self._start, child, self._prepared(child, output), output))
 
     def take(self) -> Iterator[tuple[Child, RunResult | None]]:
         """Yield the commands whose start is over, each with why it has failed, or None."""
@@ -46,18 +46,20 @@ class Starts:
         self._bell.close()
         os.close(self._nothing)
 
-    def _prepared(self, run: Run, output: int) -> Callable[[], int]:
+    def _prepared(self, child: Child, output: int) -> Callable[[], int]:
         """Make the command ready: what is returned starts it, and returns its pid."""
-        command, cwd = run.job.command, run.job.cwd
+        job = child.run.job
+        command, cwd = job.command, job.cwd
         args = [encoded(arg) for arg in (("/bin/sh", "-c", command) if isinstance(command, str) else command)]
-        environ = {**self._environ, **variables_of(run)}
+        environ = {**self._environ, **variables_of(child.run, child.slot)}
         spawn = Spawn(
             args,
             environ,
             directory=None if cwd is None else encoded(cwd),
             descriptors={0: self._nothing, 1: output, 2: output},
         )
-        return partial(_start_first, spawn, _paths(args[0], environ), encoded(cwd or "."))
+        start = partial(_start_first, spawn, _paths(args[0], environ), encoded(cwd or "."))
+        return start if job.stdin is None else partial(_start_with_input, spawn, job.stdin, start)
 
     def _start(self, child: Child, start: Callable[[], int], output: int) -> None:
         child.thread = threading.get_native_id()
@@ -78,6 +80,13 @@ class Starts:
                 child.started(pid)
         self._over.append((child, failure))
         self._bell.ring()
+
+
+def _start_with_input(spawn: Spawn, text: str, start: Callable[[], int]) -> int:
+    """Start it with that text to read; its pid. Raises OSError."""
+    with opened_input(text) as descriptor:
+        spawn.give(0, descriptor)
+        return start()
 
 
 def _start_first(spawn: Spawn, paths: Sequence[bytes], cwd: bytes) -> int:

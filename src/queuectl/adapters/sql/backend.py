@@ -74,6 +74,9 @@ class Claiming(Protocol):
     def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
         """The same of the keys that these jobs have."""
 
+    def hold_unique_keys(self, c: Connection, keys: Collection[str]) -> None:
+        """Have nobody else enqueue jobs with these unique keys until the transaction ends; before any key is held."""
+
     def lane_readers(self, c: Connection) -> Collection[str]:
         """Name the other transactions under way that have read the lanes, and so may store jobs by what they read."""
 

@@ -129,7 +129,9 @@ _partial_index("jobs_in_slots", f"{_RUNS} AND slot IS NOT NULL", jobs.c.queue, j
 _partial_index("jobs_one_of_a_key", f"{_RUNS} AND key_limit = 1", jobs.c.key, unique=True)
 _partial_index("jobs_of_a_key", f"{_RUNS} AND key_limit > 1", jobs.c.key)
 _partial_index(
-    "jobs_parked", "waits_for = 'key'", jobs.c.key, jobs.c.lane, jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq
+    "jobs_of_a_waiting_key",
+    f"key IS NOT NULL AND {_WAITING}",
+    *(jobs.c.waits_for, jobs.c.key, jobs.c.lane, jobs.c.priority.desc(), jobs.c.run_at, jobs.c.seq),
 )
 
 _partial_index("jobs_unique", "unique_held IS NOT NULL", jobs.c.unique_held, unique=True)

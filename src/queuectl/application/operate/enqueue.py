@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from queuectl.application.operate.queue import Queue
-from queuectl.domain.job import Job, JobRequest, jobs_of
+from queuectl.domain.job import JobRequest, jobs_of, terms_of
 from queuectl.domain.policy import Policy
+from queuectl.domain.unique import Added, with_unique_keys
 
 
-def enqueue_jobs(queue: Queue, requests: Sequence[JobRequest], *, cwd: str) -> Sequence[Job]:
-    """Store a job for each request, all or none. Raises DuplicateJob."""
+def enqueue_jobs(queue: Queue, requests: Sequence[JobRequest], *, cwd: str) -> Sequence[Added]:
+    """Store a job for each request, all or none; the answer for each. Raises DuplicateJob, UniqueKeyTaken."""
     at, stored = queue.clock(), queue.config.by_queue()
     new_ids = queue.new_job_ids(len(requests))
     jobs = jobs_of(requests, new_ids, policy_of=partial(Policy.of_queue, stored=stored), cwd=cwd, at=at)
-    queue.jobs.add(jobs)
-    return jobs
+    return queue.jobs.add(with_unique_keys(jobs, requests), terms_of(jobs, requests))

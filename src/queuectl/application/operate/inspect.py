@@ -43,10 +43,20 @@ def attempts_of(queue: Queue, job_id: str) -> Sequence[Attempt]:
 
 
 def search_jobs(
-    queue: Queue, *, states: Sequence[State] = (), queues: Sequence[str] = (), limit: int | None = None
+    queue: Queue,
+    *,
+    states: Sequence[State] = (),
+    queues: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Sequence[Job]:
-    """Jobs of those states and queues (empty: all), the newest first; if only dead ones, the latest death first."""
-    return queue.jobs.search(states=states, queues=queues, limit=limit, by_end=list(states) == [State.DEAD])
+    """Jobs of those states, queues and keys, with any of those tags (empty: all), the newest first.
+
+    If only dead ones, the latest death first.
+    """
+    by_end = list(states) == [State.DEAD]
+    return queue.jobs.search(states=states, queues=queues, keys=keys, tags=tags, limit=limit, by_end=by_end)
 
 
 def outputs_of(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, bytes]:
@@ -67,13 +77,6 @@ def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
     return {worker: lost[worker] for worker in lost if worker in holders}
 
 
-def working(queue: Queue) -> Sequence[WorkerRecord]:
-    """The workers that take jobs now."""
-    workers = queue.workers.live()
-    lost = _lost(queue, workers, queue.clock())
-    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
-
-
 def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
     """The queues, of those named, from which no worker takes jobs now."""
     workers, settings = working(queue), queue.queues.all()
@@ -81,10 +84,31 @@ def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
     return [it.name for it in named if not any(it.is_served_by(worker.queues) for worker in workers)]
 
 
+def unmet(queue: Queue, asked: Collection[tuple[str, Sequence[str]]]) -> Sequence[tuple[str, Sequence[str]]]:
+    """The queues that are served now, with the labels of which no worker that serves them has all: of those asked."""
+    if not any(needs for _, needs in asked):
+        return []
+    workers, settings = working(queue), queue.queues.all()
+    found = []
+    for name, needs in asked:
+        own = settings.get(name, QueueSettings(name))
+        serving = [set(it.labels) for it in workers if own.is_served_by(it.queues)]
+        if serving and not any(labels.issuperset(needs) for labels in serving):
+            found.append((name, needs))
+    return sorted(found)
+
+
 def unserved_due(queue: Queue) -> Mapping[str, int]:
     """The queues from which no worker takes jobs now, and how many in each are due."""
     due = queue.measurements.due(at=queue.clock())
     return {name: due[name] for name in unserved(queue, due)} if due else {}
+
+
+def working(queue: Queue) -> Sequence[WorkerRecord]:
+    """The workers that claim jobs now."""
+    workers = queue.workers.live()
+    lost = _lost(queue, workers, queue.clock())
+    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
 
 
 def _lost(queue: Queue, workers: Sequence[WorkerRecord], at: datetime) -> Mapping[str, LostWorker]:

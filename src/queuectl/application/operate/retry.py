@@ -11,19 +11,25 @@ BATCH = 500
 
 
 def retry_job(queue: Queue, job_id: str) -> Job:
-    """Have a job that has ended run again. Raises JobNotFound, WrongState."""
+    """Have a job that has ended run again. Raises JobNotFound, WrongState, UniqueKeyTaken."""
     at = queue.clock()
     return queue.jobs.change(job_id, lambda job: job.retried(at))
 
 
 def retry_dead_job(queue: Queue, job_id: str) -> Job:
-    """Have a job of the dead letter queue run again. Raises JobNotFound, WrongState when it is not in there."""
+    """Have a job of the dead letter queue run again.
+
+    Raises JobNotFound, UniqueKeyTaken, WrongState when it is not in there.
+    """
     at = queue.clock()
     return queue.jobs.change(job_id, lambda job: _dead(job).retried(at))
 
 
 def retry_all_dead(queue: Queue) -> Iterator[Sequence[Job]]:
-    """Have every job that is in the dead letter queue now run again; yields those of each transaction."""
+    """Have every job that is in the dead letter queue now run again; yields those of each transaction.
+
+    One whose unique key another job holds is still dead.
+    """
     at = queue.clock()
     while jobs := queue.jobs.change_dead(lambda job: job.retried(at), until=at, limit=BATCH):
         yield jobs

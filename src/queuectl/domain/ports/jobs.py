@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from queuectl.domain.attempt import Attempt
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import NO_TERMS, Job, State, Terms
+from queuectl.domain.unique import Added
 
 Decide = Callable[[Job], Job]
 """A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
@@ -14,8 +15,12 @@ Decide = Callable[[Job], Job]
 class Jobs(Protocol):
     """The jobs."""
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
+    def add(self, jobs: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Added]:
+        """Store new jobs, all or none, on these terms by their ids; the answer for each, in their order.
+
+        A job whose unique key another one holds is not stored: `unique.admit` decides. Raises DuplicateJob naming every
+        id that is taken, or given twice; UniqueKeyTaken naming the holder of every key that was to be free.
+        """
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
@@ -25,19 +30,28 @@ class Jobs(Protocol):
         *,
         states: Collection[State] = (),
         queues: Collection[str] = (),
+        keys: Collection[str] = (),
+        tags: Collection[str] = (),
         limit: int | None = None,
         by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states and queues (empty: all), the newest first, at most `limit`.
+        """Jobs of those states, queues and keys, with any of those tags; empty: all. The newest first, at most `limit`.
 
         With `by_end`, those that ended last come first; it is for states in which a job has ended.
         """
 
     def change(self, job_id: str, decide: Decide) -> Job:
-        """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""
+        """Read, decide and write one job in one transaction; the job as written.
+
+        Raises JobNotFound, and UniqueKeyTaken when the job would take a unique key again that another one holds.
+        """
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
-        """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
+        """The same for up to `limit` dead jobs that last changed by `until`, the oldest first.
+
+        Those that would take a unique key again that another one holds stay dead, and count as changed just after
+        `until`.
+        """
 
     def remove(self, job_id: str, *, allow: Decide) -> None:
         """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""

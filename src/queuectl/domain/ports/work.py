@@ -64,6 +64,13 @@ class Claim(NamedTuple):
     """Only those (True), all but those (False), or any job (None)."""
 
 
+class Sweep(NamedTuple):
+    """The keys whose jobs were stranded, and the last key that was looked at; "" when there are no more."""
+
+    repaired: Sequence[str]
+    last: str
+
+
 class FirstDue(NamedTuple):
     """The earliest moment, past or to come, at which a waiting job may start; None: there is none."""
 
@@ -100,6 +107,12 @@ class Work(Protocol):
         claim: Claim,
     ) -> tuple[Sequence[Settled], Sequence[Run]]:
         """`settle`, then `claim`: all in one transaction, for a worker that has much to do."""
+
+    def sweep_keys(self, after: str, *, limit: int) -> Sweep:
+        """Look at up to `limit` keys after that one for which jobs wait, and let go what nothing else would.
+
+        Nothing is stranded so but by a hand that changed the rows: whoever ends or changes a job sees to its key.
+        """
 
     def held_by(self, worker_id: str) -> Sequence[Job]:
         """The jobs that run under any lease of this worker."""

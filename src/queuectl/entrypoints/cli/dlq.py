@@ -13,6 +13,9 @@ from queuectl.entrypoints.cli.commands import Group
 from queuectl.entrypoints.cli.jobs import limit_option, list_matching, queues_option, write_changed
 from queuectl.presentation.formatting import DLQ_EMPTY, counted
 
+MAX_NAMED = 5
+"""Jobs that are named in the sentence about those that stay dead."""
+
 
 @click.group("dlq", cls=Group)
 def dlq() -> None:
@@ -47,7 +50,8 @@ def list_dead(app: App, queues: Sequence[str], limit: int) -> None:
 def retry_dead(app: App, job_ids: Sequence[str], all_: bool) -> int:
     """Run dead jobs again.
 
-    They are due at once, with all their retries; their history stays.
+    They are due at once, with all their retries; their history stays. One whose
+    unique key another job holds by now stays dead, and is named.
 
     Examples:
       queuectl dlq retry nightly-backup
@@ -55,9 +59,11 @@ def retry_dead(app: App, job_ids: Sequence[str], all_: bool) -> int:
     """
     _either(job_ids, all_)
     if all_:
-        retried = [job for some in retry_all_dead(app.queue) for job in some]
+        all_dead = [job for some in retry_all_dead(app.queue) for job in some]
+        retried = [job for job in all_dead if job.state is not State.DEAD]
         write_changed(app, retried, lambda: [f"{counted(len(retried), 'dead job')} will run again"])
-        _tell_if_empty(app, retried)
+        _tell_if_empty(app, all_dead)
+        _tell_if_refused(app, [job.id for job in all_dead if job.state is State.DEAD])
         return 0
     jobs, code = app.each(job_ids, lambda job_id: retry_dead_job(app.queue, job_id))
     write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
@@ -113,6 +119,14 @@ def _remove(app: App, job_id: str) -> str:
 def _write_removed(app: App, removed: Sequence[str], said: Sequence[str]) -> None:
     if removed or app.out.is_json:
         app.out.done([{"id": job_id} for job_id in removed], said=lambda: said, ids=removed)
+
+
+def _tell_if_refused(app: App, job_ids: Sequence[str]) -> None:
+    """Name the jobs that stay dead."""
+    if job_ids:
+        others = f" and {len(job_ids) - MAX_NAMED:,} more" if len(job_ids) > MAX_NAMED else ""
+        stay = "1 job stays" if len(job_ids) == 1 else f"{len(job_ids):,} jobs stay"
+        app.note(f"{stay} dead, as others hold their unique keys: {', '.join(job_ids[:MAX_NAMED])}{others}")
 
 
 def _tell_if_empty(app: App, changed: Sequence[object]) -> None:

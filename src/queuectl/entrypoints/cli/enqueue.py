@@ -12,11 +12,13 @@ from pathlib import Path
 import click
 
 from queuectl.application.operate.enqueue import enqueue_jobs
-from queuectl.application.operate.inspect import unserved
+from queuectl.application.operate.inspect import unmet, unserved
 from queuectl.domain.document import FIELDS
 from queuectl.domain.duration import format_duration
-from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob
+from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob, UniqueKeyTaken
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
+from queuectl.domain.unique import Added, Enqueued, held_by
+from queuectl.domain.worker import BUILT_IN, name_of
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.batch import MAX_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
@@ -29,6 +31,8 @@ COMMAND_OPTION = ("-c", "--command")
 
 FIRST_OPTIONS = ("command", "id", "queue", "priority", "delay", "run_at")
 """The fields whose options the help lists first; the others follow in the order of the document."""
+
+SAME_COMMAND = "As --unique, of a text that its command, queue, directory, variables and input make."
 
 MAX_NAMED = 5
 """Jobs of a batch that are named in the sentence about it."""
@@ -115,7 +119,9 @@ def _declared_options(command: Callable[..., None]) -> Callable[..., None]:
     names = [*FIRST_OPTIONS, *(name for name in FIELDS if name not in FIRST_OPTIONS)]
     for name in reversed(names):  # as decorators are applied from below
         field = FIELDS[name]
-        flags = COMMAND_OPTION if name == "command" else (f"--{name.replace('_', '-')}",)
+        flags = COMMAND_OPTION if name == "command" else (field.option or f"--{name.replace('_', '-')}",)
+        if name == "unique":
+            command = click.option("--unique-command", is_flag=True, help=SAME_COMMAND)(command)
         command = click.option(
             *flags,
             name,
@@ -131,6 +137,7 @@ def _declared_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("enqueue", cls=EnqueueCommand, options_metavar="[OPTIONS]")
 @click.argument("documents", metavar="-c COMMAND | -- PROG ARG… | JSON | @FILE | -", nargs=-1)
 @_declared_options
+@click.option("--on", multiple=True, metavar="HOST", help="The same as --needs host=HOST.")
 @pass_app
 def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
     """Add jobs to the queue.
@@ -144,6 +151,7 @@ def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
       queuectl enqueue --timeout 1h -- rsync -a "My Files/" host:/backup
       queuectl enqueue --priority 9 --delay 30m '{"command": "make backup"}'
       queuectl enqueue @jobs.jsonl
+      queuectl enqueue --key db-main --stdin @report.sql -- psql main
       ls *.gz | jq -Rc '{command: ["gunzip", .]}' | queuectl enqueue -
 
     Fields: {fields}.
@@ -157,14 +165,19 @@ def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
         if "id" in fields and len(lines) > 1:
             raise click.UsageError(f"--id is for one job, and the input has {len(lines):,}")
         requests = requests_of(lines, fields)
-        jobs = _store(app, lines, requests)
-        limited = [job for job, it in zip(jobs, requests, strict=True) if job.timeout and "timeout" not in it]
-        _report(app, jobs, limited, is_batch=lines[0].number is not None)
+        added = _store(app, lines, requests)
+        limited = [it.job for it, said in zip(added, requests, strict=True) if _is_limited(it, said)]
+        _report(app, added, limited, is_batch=lines[0].number is not None)
 
 
 enqueue.help = str(enqueue.help).replace(
     "{fields}", ", ".join(f"{name} ({field.remark})" if field.remark else name for name, field in FIELDS.items())
 )
+
+
+def _is_limited(added: Added, said: JobRequest) -> bool:
+    """Say whether its time limit is the policy's."""
+    return added.how is not Enqueued.EXISTING and bool(added.job.timeout) and "timeout" not in said
 
 
 @contextmanager
@@ -241,11 +254,35 @@ def _content(path: str) -> bytes:
 def _fields(options: Mapping[str, object]) -> dict[str, object]:
     """The fields of a document that the options say."""
     fields = {name: value for name, value in options.items() if value is not None and value != ()}
+    if hosts := fields.pop("on", ()):
+        fields["needs"] = (*_texts(fields.get("needs", ())), *(f"host={host}" for host in _texts(hosts)))
+    fields |= {name: _texts(fields[name]) for name in ("needs", "tags") if name in fields}
+    if "key" in fields:
+        fields["key"] = _in_utf8(str(fields["key"]))
+    if "stdin" in fields:
+        fields["stdin"] = _input(str(fields["stdin"]))
+    is_unique_command = fields.pop("unique_command")
+    if is_unique_command and "unique" in fields:
+        raise click.UsageError("--unique and --unique-command are two ways to say the key: give one, not both")
+    if is_unique_command:
+        fields["unique"] = True
+    elif "unique" in fields:
+        fields["unique"] = _in_utf8(str(fields["unique"]))
     if "cwd" in fields:
         fields["cwd"] = _absolute(str(fields["cwd"]))
     if isinstance(variables := fields.get("env"), tuple):
         fields["env"] = dict(_variable(each) for each in variables)
     return fields
+
+
+def _texts(values: object) -> list[str]:
+    """The values of an option that may be given more than once."""
+    return [_in_utf8(str(each)) for each in values] if isinstance(values, tuple | list) else []
+
+
+def _input(said: str) -> str:
+    """The text that `--stdin` says, or that of the file."""
+    return _content(said[1:]).decode(errors="surrogateescape") if said.startswith("@") else _in_utf8(said)
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -255,7 +292,7 @@ def _variable(text: str) -> tuple[str, str]:
     return _in_utf8(name), _in_utf8(value)
 
 
-def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Job]:
+def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> Sequence[Added]:
     queue = app.queue_made_if_absent
     try:
         with _spinner(app, len(requests)):
@@ -264,6 +301,11 @@ def _store(app: App, lines: Sequence[Line], requests: Sequence[JobRequest]) -> S
         if lines[0].number is None:
             raise
         raise _located(error, lines, requests) from error
+    except UniqueKeyTaken as error:
+        if lines[0].number is None:
+            raise
+        said = [f"line {lines[place].number}: {each}" for place, each in error.refused.items()]
+        raise UniqueKeyTaken(dict(enumerate(_listed(said)))) from error
 
 
 def _located(error: DuplicateJob, lines: Sequence[Line], requests: Sequence[JobRequest]) -> DuplicateJob | InvalidJob:
@@ -337,26 +379,44 @@ def _spinner(app: App, count: int) -> AbstractContextManager[object]:
     return spinner(f"enqueueing {counted(count, 'job')}")
 
 
-def _report(app: App, jobs: Sequence[Job], limited: Sequence[Job], *, is_batch: bool) -> None:
+def _report(app: App, added: Sequence[Added], limited: Sequence[Job], *, is_batch: bool) -> None:
     """Say what was stored; `limited` are the jobs whose time limit is the policy's."""
-    views = (view_of(JOB, JobRow(job)) for job in jobs)
+    views = ({**view_of(JOB, JobRow(it.job)), "enqueued": str(it.how)} for it in added)
     view = views if is_batch else next(views)
-    app.out.done(view, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
+    app.out.done(view, said=lambda: [_sentence(added, limited)], ids=[it.job.id for it in added])
     if limited and not app.out.is_table:
         app.note(f"{_some([job.id for job in limited])}: {_limit(limited)}")
-    _warn_if_unserved(app, jobs)
+    _warn_if_unserved(app, [it.job for it in added])
 
 
-def _sentence(jobs: Sequence[Job], limited: Sequence[Job]) -> str:
-    if len(jobs) > 1:
-        limit = f"; {counted(len(limited), 'job')}: {_limit(limited)}" if limited else ""
-        return f"enqueued {counted(len(jobs), 'job')}: {_some([job.id for job in jobs])}{limit}"
-    job = jobs[0]
-    due = when(job, job.created_at)
-    if job.run_at > job.created_at:
+def _sentence(added: Sequence[Added], limited: Sequence[Job]) -> str:
+    if len(added) > 1:
+        return _sentence_of_many(added, limited)
+    [(job, how)] = added
+    if how is Enqueued.EXISTING:
+        return f"{held_by(job) if job.unique_held else f'job {job.id} is there already'}: nothing was added"
+    due = when(job, job.updated_at)
+    if job.run_at > job.updated_at:
         due += f", at {local_moment(job.run_at)}"
     limit = f", {_limit(limited)}" if limited else ""
-    return f"enqueued job {job.id} (queue {job.queue}, priority {job.priority}, {due}{limit})"
+    said = f"(queue {job.queue}, priority {job.priority}, {due}{limit})"
+    if how is Enqueued.REPLACED:
+        return f"{held_by(job)}: it is now as this one {said}"
+    return f"enqueued job {job.id} {said}"
+
+
+def _sentence_of_many(added: Sequence[Added], limited: Sequence[Job]) -> str:
+    ids = {how: list(dict.fromkeys(it.job.id for it in added if it.how is how)) for how in Enqueued}
+    said = []
+    if new := ids[Enqueued.NEW]:
+        limit = f"; {counted(len(limited), 'job')}: {_limit(limited)}" if limited else ""
+        said.append(f"enqueued {counted(len(new), 'job')}: {_some(new)}{limit}")
+    if replaced := [job_id for job_id in ids[Enqueued.REPLACED] if job_id not in set(new)]:
+        said.append(f"replaced {counted(len(replaced), 'job')}, which waited: {_some(replaced)}")
+    if existing := sum(it.how is Enqueued.EXISTING for it in added):
+        jobs = "1 job was" if existing == 1 else f"{existing:,} jobs were"
+        said.append(f"{jobs} not added: others have the same unique key or id")
+    return "; ".join(said)
 
 
 def _some(ids: Sequence[str]) -> str:
@@ -376,3 +436,12 @@ def _warn_if_unserved(app: App, jobs: Sequence[Job]) -> None:
         for queue in unserved(app.queue_made_if_absent, {job.queue for job in jobs}):
             only = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
             app.note(f"no live worker serves queue {queue}: `queuectl worker start{only}` starts one")
+        for queue, needs in unmet(app.queue_made_if_absent, {(job.queue, tuple(job.needs)) for job in jobs}):
+            app.note(f"no live worker of queue {queue} has {' and '.join(needs)}: {_where(needs)}")
+
+
+def _where(needs: Sequence[str]) -> str:
+    """The way to a worker with these labels."""
+    options = "".join(f" --label {label}" for label in needs if name_of(label) not in BUILT_IN)
+    there = " on such a machine" if any(name_of(label) in BUILT_IN for label in needs) else ""
+    return f"`queuectl worker start{options}`{there} starts one"

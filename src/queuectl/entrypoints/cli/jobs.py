@@ -46,25 +46,37 @@ limit_option = click.option(
     help="Only the jobs in this state. Repeatable.",
 )
 @queues_option
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only the jobs with this tag. Repeatable.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="Only the jobs with this key. Repeatable.")
 @limit_option
-@click.option("--show-env", is_flag=True, help="Show the values of env in JSON, which may be secrets.")
+@click.option("--show-env", is_flag=True, help="Show in JSON the values of env, and stdin, which may be secrets.")
 @pass_app
-def list_jobs(app: App, states: Sequence[str], queues: Sequence[str], limit: int, show_env: bool) -> None:
+def list_jobs(
+    app: App,
+    states: Sequence[str],
+    queues: Sequence[str],
+    tags: Sequence[str],
+    keys: Sequence[str],
+    limit: int,
+    show_env: bool,
+) -> None:
     """List jobs, the newest first.
 
     Examples:
       queuectl list --state failed --state dead
       queuectl list --queue mail --queue reports
+      queuectl list --tag nightly --key db-main
       queuectl list --queue mail --limit 0 --output jsonl | jq .last_error
 
     Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
     """
-    list_matching(app, [State(state) for state in dict.fromkeys(states)], queues, limit, show_env=show_env)
+    chosen = [State(state) for state in dict.fromkeys(states)]
+    list_matching(app, chosen, queues, limit, keys=keys, tags=tags, show_env=show_env)
 
 
 @click.command("info", cls=Command)
 @click.argument("job_id", metavar="ID")
-@click.option("--show-env", is_flag=True, help="Show the values of env, which may be secrets.")
+@click.option("--show-env", is_flag=True, help="Show the values of env, and stdin, which may be secrets.")
 @click.option("--raw", is_flag=True, help="Only what the last ended attempt wrote, byte for byte.")
 @click.option("--attempt", type=Whole(1, MAX_LIMIT), metavar="N", help="Only what that attempt wrote, as with --raw.")
 @pass_app
@@ -100,7 +112,8 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 def retry(app: App, job_ids: Sequence[str]) -> int:
     """Run jobs again that have ended: completed, dead or cancelled.
 
-    They are due at once, with all their retries; their history stays.
+    They are due at once, with all their retries; their history stays. One whose
+    unique key another job holds by now is refused.
 
     Examples:
       queuectl retry nightly-backup
@@ -112,14 +125,23 @@ def retry(app: App, job_ids: Sequence[str]) -> int:
 
 
 def list_matching(
-    app: App, states: Sequence[State], queues: Sequence[str], limit: int, *, show_env: bool = False, dlq: bool = False
+    app: App,
+    states: Sequence[State],
+    queues: Sequence[str],
+    limit: int,
+    *,
+    keys: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    show_env: bool = False,
+    dlq: bool = False,
 ) -> None:
-    """Write the jobs of those states and queues; a note on stderr says when there are more, or none.
+    """Write the jobs of those states, queues, keys and tags; a note on stderr says when there are more, or none.
 
     The plain lines of the dead letter queue, `dlq`, say of what each job died, and when.
     """
+    one_more = limit + 1 if limit else None
     found = search_jobs(
-        app.queue, states=states, queues=list(dict.fromkeys(queues)), limit=limit + 1 if limit else None
+        app.queue, states=states, queues=list(dict.fromkeys(queues)), keys=keys, tags=tags, limit=one_more
     )
     jobs = found[:limit] if limit else found
     lost = lost_holders(app.queue, jobs)
@@ -130,7 +152,7 @@ def list_matching(
         ids=(job.id for job in jobs),
     )
     if app.out.is_table and not jobs:
-        app.note(_nothing_found(states, queues))
+        app.note(_nothing_found(states, is_narrow=bool(queues or keys or tags)))
     tell_lost(app, lost)
     if len(found) > len(jobs) and not app.out.is_json:
         app.note(f"there are more: these are the newest {limit:,}; --limit 0 shows all")
@@ -142,10 +164,10 @@ def write_changed(app: App, jobs: Sequence[Job], said: Callable[[], Sequence[str
         app.out.done(_views(app, jobs), said=said, ids=[job.id for job in jobs])
 
 
-def _nothing_found(states: Sequence[State], queues: Sequence[str]) -> str:
-    if list(states) == [State.DEAD] and not queues:
+def _nothing_found(states: Sequence[State], *, is_narrow: bool) -> str:
+    if list(states) == [State.DEAD] and not is_narrow:
         return DLQ_EMPTY
-    return "no jobs match" if states or queues else "no jobs yet; `queuectl enqueue` adds one"
+    return "no jobs match" if states or is_narrow else "no jobs yet; `queuectl enqueue` adds one"
 
 
 def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_env: bool = False) -> Iterator[View]:

@@ -13,7 +13,7 @@ from queuectl.application.operate.configure import policy_of
 from queuectl.application.operate.inspect import status_of
 from queuectl.domain.errors import DatabaseUnavailable, QueueError
 from queuectl.domain.ports.host import LocalProcess
-from queuectl.domain.worker import JOB_MARK, WORKER_MARK
+from queuectl.domain.worker import JOB_MARK, WORKER_MARK, labels_of
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Duration, Group, QueueName, Whole
 from queuectl.entrypoints.cli.status import tell_lost
@@ -46,6 +46,13 @@ def worker() -> None:
     """
 
 
+def _labels(_ctx: click.Context, _param: click.Parameter, labels: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return labels_of(labels)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @worker.command("start", short_help="Start workers on this machine.")
 @click.option("--count", type=Whole(1, 256), default=1, metavar="N", help="Worker processes, 1 to 256; else 1.")
 @click.option(
@@ -64,6 +71,14 @@ def worker() -> None:
     callback=lambda _ctx, _param, names: tuple(dict.fromkeys(names)),
     help="Only this queue, also if it is reserved. Repeatable.",
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="LABEL",
+    callback=_labels,
+    help="A label that jobs may need: gpu, zone=eu. Repeatable. [QUEUECTL_LABELS]",
+)
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, stop gracefully on Ctrl-C or SIGTERM.")
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--secrets-fd", type=int, hidden=True)
@@ -73,6 +88,7 @@ def start(
     count: int,
     concurrency: int,
     queues: tuple[str, ...],
+    labels: tuple[str, ...],
     foreground: bool,
     ready_fd: int | None,
     secrets_fd: int | None,
@@ -86,26 +102,27 @@ def start(
     Examples:
       queuectl worker start --count 2
       queuectl worker start --concurrency 8 --queue mail --queue reports
+      queuectl worker start --label gpu --label zone=eu
       queuectl worker start --foreground
 
     Plain output: pid and id of each worker.
     """
-    from queuectl.entrypoints.worker import background, passwords  # a command's entry: its help needs none of it
+    from queuectl.entrypoints.worker import background  # a command's entry: its help needs none of it
 
     _refuse_in_a_job()
-    if secrets_fd is not None:
-        passwords.take_secrets(secrets_fd)
-    elif foreground:
-        passwords.hide_secrets(app.args)
+    _guard_passwords(app, secrets_fd, foreground=foreground)
     policy_of(app.queue_made_if_absent)  # what is wrong with the database is told here, not in a log file
     app.storage.close()  # SQLite's locks would not survive the fork
     if foreground:
         from queuectl.entrypoints.worker.foreground import supervise  # loads all that workers need
+        from queuectl.entrypoints.worker.process import WorkerOptions  # the same
 
-        raise SystemExit(supervise(app.settings, app.container, count, queues, concurrency, ready_fd=ready_fd))
-    arguments = [f"--count={count}", f"--concurrency={concurrency}", *(f"--queue={name}" for name in queues)]
-    own_directory = app.container.own_directory()
-    _write_started(app, background.start_supervisor(app.settings, arguments, count=count, own_directory=own_directory))
+        options = WorkerOptions(queues=queues, labels=labels or app.settings.labels, concurrency=concurrency)
+        raise SystemExit(supervise(app.settings, app.container, count, options, ready_fd=ready_fd))
+    numbers = [f"--count={count}", f"--concurrency={concurrency}"]
+    names = [*(f"--queue={name}" for name in queues), *(f"--label={label}" for label in labels)]
+    own = app.container.own_directory()
+    _write_started(app, background.start_supervisor(app.settings, numbers + names, count=count, own_directory=own))
 
 
 @worker.command("stop", short_help="Stop the workers of this machine when their jobs are done.")
@@ -171,6 +188,16 @@ def status(app: App) -> None:
         ids=[each.id for each in now.workers],
     )
     tell_lost(app, now.lost)
+
+
+def _guard_passwords(app: App, secrets_fd: int | None, *, foreground: bool) -> None:
+    """Have passwords nowhere where the commands of jobs could read them."""
+    from queuectl.entrypoints.worker import passwords  # a command's entry: its help needs none of it
+
+    if secrets_fd is not None:
+        passwords.take_secrets(secrets_fd)
+    elif foreground:
+        passwords.hide_secrets(app.args)
 
 
 def _refuse_in_a_job() -> None:

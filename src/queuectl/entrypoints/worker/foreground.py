@@ -1,8 +1,9 @@
 """Workers in the foreground: this process becomes their supervisor."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from queuectl.container import Container, load_for_workers
+from queuectl.domain.worker import with_built_in
 from queuectl.entrypoints.worker.deadlines import Deadlines
 from queuectl.entrypoints.worker.process import WorkerOptions, rescue_once, run_worker
 from queuectl.entrypoints.worker.readiness import report_to, report_to_systemd
@@ -14,15 +15,14 @@ def supervise(
     settings: Settings,
     container: Container,
     count: int,
-    queues: Sequence[str],
-    concurrency: int,
+    options: WorkerOptions,
     *,
     ready_fd: int | None,
 ) -> int:
     """Supervise `count` workers until they have ended; the exit code. `ready_fd`: see `report_to`."""
     load_for_workers(settings)
-    options = WorkerOptions(queues=queues, concurrency=concurrency)
-    container.make_room_for(concurrency)
+    options = replace(options, labels=with_built_in(options.labels, container.machine_labels()))
+    container.make_room_for(options.concurrency)
     container.take_over_logging()
     container.unblock_stderr()
     local, log = container.local_processes(), container.log_line()

@@ -49,6 +49,8 @@ class WorkerOptions:
     """The options that the workers of one `worker start` have in common; no queues means every queue."""
 
     queues: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    """Those of the machine included."""
     concurrency: int = 1
 
 
@@ -93,7 +95,11 @@ def _worker(container: Container, options: WorkerOptions, worker_id: str, lease:
 
     heartbeat: Heartbeat = container.heartbeat(worker_id, lease=lease, sign_of_life=sign_of_life)
     worker: Worker = container.worker(
-        worker_id, queues=options.queues, concurrency=options.concurrency, heartbeat=heartbeat
+        worker_id,
+        queues=options.queues,
+        labels=options.labels,
+        concurrency=options.concurrency,
+        heartbeat=heartbeat,
     )
     sign_of_life(lease.ends_at)
     return worker, heartbeat
@@ -154,6 +160,7 @@ def _registered(settings: Settings, options: WorkerOptions, worker_id: str, loca
         started_at=now,
         renewed_at=now,
         lease_expires_at=now + lease,
+        labels=tuple(options.labels),
     )
     container.workers().register(record)
     container.storage().close()

@@ -186,9 +186,9 @@ SCHEMA: Mapping[str, Sequence[str]] = {
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL""",
         """CREATE INDEX jobs_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit > 1""",
+        """CREATE INDEX jobs_of_a_waiting_key ON jobs (waits_for, "key", lane, priority DESC, run_at, seq) WHERE key IS NOT NULL AND state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit = 1""",
-        """CREATE INDEX jobs_parked ON jobs ("key", lane, priority DESC, run_at, seq) WHERE waits_for = 'key'""",
         """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
         """CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL""",
         """CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled')""",
@@ -337,9 +337,9 @@ SCHEMA: Mapping[str, Sequence[str]] = {
         """CREATE INDEX jobs_held ON jobs (worker) WHERE worker IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processing' AND slot IS NOT NULL""",
         """CREATE INDEX jobs_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit > 1""",
+        """CREATE INDEX jobs_of_a_waiting_key ON jobs (waits_for, key, lane, priority DESC, run_at, seq) WHERE key IS NOT NULL AND state IN ('pending', 'failed')""",
         """CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL""",
         """CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs (key) WHERE state = 'processing' AND key_limit = 1""",
-        """CREATE INDEX jobs_parked ON jobs (key, lane, priority DESC, run_at, seq) WHERE waits_for = 'key'""",
         """CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect""",
         """CREATE UNIQUE INDEX jobs_unique ON jobs (unique_held) WHERE unique_held IS NOT NULL""",
         """CREATE INDEX jobs_unresolved ON jobs (seq) WHERE has_dependents AND state IN ('completed', 'dead', 'cancelled')""",
@@ -594,6 +594,49 @@ def add_jobs(c: Connection, groups: Iterable[AddJobs]) -> None:
     c.load(_ADD_JOBS, ([it.id, written(_command, it.command), it.queue, it.priority, it.max_retries, written(_limit, it.timeout), written(_moment, it.run_at), written(_moment, it.created_at), written(_moment, it.updated_at), written(_path, it.cwd), written(_environment, it.env), written(_state, it.state), it.attempts, it.failures, it.losses, written(_moment, it.started_at), written(_moment, it.finished_at), it.exit_code, it.last_error, written(_moment, it.cancel_requested_at), it.cancel_requested_by, written(_flag, it.suspect), it.stdin, written(_texts, it.tags), written(_texts, it.needs), it.lane, it.slot, it.key, it.key_limit, written(_waits_for, it.waits_for), it.unique_key, it.unique_until, it.unique_held, written(_moment, it.unique_expires_at), it.batch, it.blockers, written(_flag, it.has_dependents)] for it in groups))
 
 
+_ADD_TAG = Query(
+    'add_tag',
+    {
+        'sqlite': """INSERT INTO tags (tag, seq) SELECT ? AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = ?""",
+        'postgresql': """INSERT INTO tags (tag, seq) SELECT %s::VARCHAR AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+class AddTag(NamedTuple):
+    """The parameters of one run of `add_tag`."""
+
+    tag: str
+    job_id: str
+
+
+def add_tag(c: Connection, rows: Iterable[AddTag]) -> None:
+    """A tag of a job, which is found by it from then on."""
+    c.run_each(_ADD_TAG, [(it.tag, it.job_id,) for it in rows])
+
+
+_FORGET_TAGS = Query(
+    'forget_tags',
+    {
+        'sqlite': """DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?)))""",
+        'postgresql': """DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[]))""",
+    },
+)
+
+
+def forget_tags(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """These jobs are found by no tag any more."""
+    return c.run(_FORGET_TAGS, (_list_of_texts(ids),))
+
+
 _JOB = Query(
     'job',
     {
@@ -702,8 +745,8 @@ def delete_jobs(c: Connection, *, seqs: Sequence[int | None]) -> int:
 _SET_ASIDE = Query(
     'set_aside',
     {
-        'sqlite': """UPDATE jobs SET updated_at=?, state='dead', attempts=(jobs.attempts - ?), finished_at=?, worker=NULL, lease_id=NULL, last_error=? WHERE jobs.seq = ?""",
-        'postgresql': """UPDATE jobs SET updated_at=%s::BIGINT, state='dead', attempts=(jobs.attempts - %s::INTEGER), finished_at=%s::BIGINT, worker=NULL, lease_id=NULL, last_error=%s::VARCHAR WHERE jobs.seq = %s::BIGINT""",
+        'sqlite': """UPDATE jobs SET updated_at=?, state='dead', attempts=(jobs.attempts - ?), finished_at=?, worker=NULL, lease_id=NULL, last_error=?, unique_held=CASE WHEN (jobs.unique_expires_at IS NULL) THEN NULL ELSE jobs.unique_held END WHERE jobs.seq = ?""",
+        'postgresql': """UPDATE jobs SET updated_at=%s::BIGINT, state='dead', attempts=(jobs.attempts - %s::INTEGER), finished_at=%s::BIGINT, worker=NULL, lease_id=NULL, last_error=%s::VARCHAR, unique_held=CASE WHEN (jobs.unique_expires_at IS NULL) THEN NULL ELSE jobs.unique_held END WHERE jobs.seq = %s::BIGINT""",
     },
 )
 
@@ -798,6 +841,38 @@ _QUEUE_IS = Query(
 def queue_is(*, queue: str) -> Piece:
     """Jobs of that queue."""
     return Piece(_QUEUE_IS, (queue,))
+
+
+_KEY_IS = Query(
+    'key_is',
+    {
+        'sqlite': """jobs."key" = ?""",
+        'postgresql': """jobs.key = %s::VARCHAR""",
+    },
+)
+
+
+def key_is(*, key: str) -> Piece:
+    """Jobs with that key."""
+    return Piece(_KEY_IS, (key,))
+
+
+_HAS_TAG = Query(
+    'has_tag',
+    {
+        'sqlite': """jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag IN (SELECT value FROM json_each(?)))""",
+        'postgresql': """jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag = ANY (%s::TEXT[]))""",
+    },
+)
+
+
+def has_tag(*, tags: Sequence[str | None]) -> Piece:
+    """Jobs with one of these tags."""
+    return Piece(_HAS_TAG, (_list_of_texts(tags),))
 
 
 _NEWEST_FIRST = Query(
@@ -1375,26 +1450,128 @@ def park(c: Connection, *, seqs: Sequence[int | None]) -> int:
 _EXPOSE = Query(
     'expose',
     {
-        'sqlite': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
-FROM jobs AS parked
-WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
-LIMIT 1 OFFSET 0) AS anon_1
-FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
-FROM lanes) AS every_lane)""",
-        'postgresql': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
-FROM jobs AS parked
-WHERE parked.waits_for = 'key' AND parked.key = %s::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
-LIMIT 1) AS anon_1
-FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
-FROM lanes) AS every_lane)""",
+        'sqlite': """UPDATE jobs SET waits_for = NULL
+WHERE waits_for = 'key' AND seq IN (
+SELECT (
+SELECT parked.seq FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+)""",
+        'postgresql': """UPDATE jobs SET waits_for = NULL
+WHERE waits_for = 'key' AND seq IN (
+SELECT (
+SELECT parked.seq FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = %s::VARCHAR AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+)""",
     },
 )
 
 
 def expose(c: Connection, *, key: str) -> int:
-    """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
-    elsewhere."""
+    """Of the jobs that are parked for that key, the first of each lane may be claimed."""
     return c.run(_EXPOSE, (key,))
+
+
+_PARKED_KEYS = Query(
+    'parked_keys',
+    {
+        'sqlite': """WITH RECURSIVE listed ("key", number) AS (
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > ? AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), 1
+UNION ALL
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > listed."key" AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), number + 1 FROM listed WHERE listed."key" IS NOT NULL AND number < ?
+)
+SELECT running."key", EXISTS (
+SELECT 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+WHERE (
+SELECT parked.key_limit FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = running."key" AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) > running.jobs + (
+SELECT count(*) FROM (
+SELECT 1 FROM jobs AS exposed
+WHERE exposed.waits_for IS NULL AND exposed."key" = running."key" AND exposed.lane = lane.id
+AND exposed.state IN ('pending', 'failed')
+LIMIT 100
+) AS those
+)
+) AS is_stranded
+FROM (
+SELECT listed."key", (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS jobs
+FROM listed WHERE listed."key" IS NOT NULL
+) AS running""",
+        'postgresql': """WITH RECURSIVE listed ("key", number) AS (
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > %s::VARCHAR AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), 1
+UNION ALL
+SELECT (
+SELECT jobs."key" FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" > listed."key" AND jobs.state IN ('pending', 'failed')
+ORDER BY jobs."key" LIMIT 1
+), number + 1 FROM listed WHERE listed."key" IS NOT NULL AND number < %s::INTEGER
+)
+SELECT running."key", EXISTS (
+SELECT 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+WHERE (
+SELECT parked.key_limit FROM jobs AS parked
+WHERE parked.waits_for = 'key' AND parked."key" = running."key" AND parked.lane = lane.id
+AND parked.state IN ('pending', 'failed')
+ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+) > running.jobs + (
+SELECT count(*) FROM (
+SELECT 1 FROM jobs AS exposed
+WHERE exposed.waits_for IS NULL AND exposed."key" = running."key" AND exposed.lane = lane.id
+AND exposed.state IN ('pending', 'failed')
+LIMIT 100
+) AS those
+)
+) AS is_stranded
+FROM (
+SELECT listed."key", (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit = 1
+) + (
+SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit > 1
+) AS jobs
+FROM listed WHERE listed."key" IS NOT NULL
+) AS running""",
+    },
+)
+
+
+class ParkedKeysRow(NamedTuple):
+    """A row of `parked_keys`."""
+
+    key: str
+    is_stranded: bool
+    unreadable: str = ""
+
+
+_PARKED_KEYS_ROWS = Rows(ParkedKeysRow._make, {'key': 'text', 'is_stranded': 'flag'})
+
+
+def parked_keys(c: Connection, *, after: str, limit: int) -> list[ParkedKeysRow]:
+    """Keys for which jobs are parked, and whether nothing would ever let these go."""
+    return c.fetch(_PARKED_KEYS, (after, limit,), _PARKED_KEYS_ROWS)
 
 
 _ALL_LANES = Query(
@@ -1502,7 +1679,7 @@ _MOVE_TO_LANE = Query(
 
 
 def move_to_lane(c: Connection, *, lane: int, seqs: Sequence[int | None]) -> int:
-    """These jobs stand in that lane from now on."""
+    """These jobs stand in that lane from now on; those that were parked are free to be claimed there."""
     return c.run(_MOVE_TO_LANE, (lane, _list_of_numbers(seqs),))
 
 
@@ -2838,6 +3015,147 @@ _LANE_READERS_ROWS = Rows[str](itemgetter(0), {'reader': 'text'})
 def lane_readers(c: Connection) -> list[str]:
     """The transactions under way that have read the lanes: they may store jobs by what they read."""
     return c.fetch(_LANE_READERS, (), _LANE_READERS_ROWS)
+
+
+_HOLD_UNIQUE_KEYS = Query(
+    'hold_unique_keys',
+    {
+        'postgresql': """SELECT count(pg_advisory_xact_lock(7106, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM unnest(%s::TEXT[]) AS listed (key) ORDER BY 1) AS locks""",
+    },
+)
+
+
+_HOLD_UNIQUE_KEYS_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def hold_unique_keys(c: Connection, *, keys: Sequence[str | None]) -> int:
+    """Have nobody else enqueue jobs with these unique keys until the transaction ends.
+
+    By locks like those of `hold_keys`, which are taken after them."""
+    return c.fetch_only(_HOLD_UNIQUE_KEYS, (_list_of_texts(keys),), _HOLD_UNIQUE_KEYS_ROWS)
+
+
+_UNIQUE_HOLDERS = Query(
+    'unique_holders',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.unique_held IS NOT NULL AND jobs.unique_held IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.unique_held IS NOT NULL AND jobs.unique_held = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def unique_holders(c: Connection, *, keys: Sequence[str | None]) -> list[JobRow]:
+    """The jobs that hold these unique keys."""
+    return c.fetch(_UNIQUE_HOLDERS, (_list_of_texts(keys),), JOBS_ROWS)
+
+
+_JOBS_TO_REPLACE = Query(
+    'jobs_to_replace',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.seq IN (SELECT value FROM json_each(?)) ORDER BY jobs.seq""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.seq = ANY (%s::BIGINT[]) ORDER BY jobs.seq FOR UPDATE""",
+    },
+)
+
+
+def jobs_to_replace(c: Connection, *, seqs: Sequence[int | None]) -> list[JobRow]:
+    """These jobs, locked in the order in which all that lock several do it."""
+    return c.fetch(_JOBS_TO_REPLACE, (_list_of_numbers(seqs),), JOBS_ROWS)
+
+
+_JOBS_OF_IDS = Query(
+    'jobs_of_ids',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def jobs_of_ids(c: Connection, *, ids: Sequence[str | None]) -> list[JobRow]:
+    """The jobs of these ids."""
+    return c.fetch(_JOBS_OF_IDS, (_list_of_texts(ids),), JOBS_ROWS)
+
+
+_GIVE_UP_UNIQUE_KEYS = Query(
+    'give_up_unique_keys',
+    {
+        'sqlite': """UPDATE jobs SET unique_held=NULL WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE jobs SET unique_held=NULL WHERE jobs.id = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def give_up_unique_keys(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """These jobs hold their unique keys no more."""
+    return c.run(_GIVE_UP_UNIQUE_KEYS, (_list_of_texts(ids),))
+
+
+_REPLACE_JOB = Query(
+    'replace_job',
+    {
+        'sqlite': """UPDATE jobs SET command=?, queue=?, priority=?, max_retries=?, timeout=?, run_at=?, updated_at=?, cwd=?, env=?, state=?, attempts=?, failures=?, losses=?, started_at=?, finished_at=?, exit_code=?, last_error=?, cancel_requested_at=?, cancel_requested_by=?, suspect=?, stdin=?, tags=?, needs=?, lane=?, slot=?, "key"=?, key_limit=?, waits_for=?, unique_key=?, unique_until=?, unique_held=?, unique_expires_at=?, batch=?, blockers=?, has_dependents=? WHERE jobs.id = ?""",
+        'postgresql': """UPDATE jobs SET command=%s::VARCHAR, queue=%s::VARCHAR, priority=%s::INTEGER, max_retries=%s::INTEGER, timeout=%s::BIGINT, run_at=%s::BIGINT, updated_at=%s::BIGINT, cwd=%s::VARCHAR, env=%s::VARCHAR, state=%s::VARCHAR, attempts=%s::INTEGER, failures=%s::INTEGER, losses=%s::INTEGER, started_at=%s::BIGINT, finished_at=%s::BIGINT, exit_code=%s::INTEGER, last_error=%s::VARCHAR, cancel_requested_at=%s::BIGINT, cancel_requested_by=%s::VARCHAR, suspect=%s, stdin=%s::VARCHAR, tags=%s::VARCHAR, needs=%s::VARCHAR, lane=%s::INTEGER, slot=%s::INTEGER, key=%s::VARCHAR, key_limit=%s::INTEGER, waits_for=%s::VARCHAR, unique_key=%s::VARCHAR, unique_until=%s::VARCHAR, unique_held=%s::VARCHAR, unique_expires_at=%s::BIGINT, batch=%s::VARCHAR, blockers=%s::INTEGER, has_dependents=%s WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+class ReplaceJob(NamedTuple):
+    """The parameters of one run of `replace_job`."""
+
+    command: Command
+    queue: str
+    priority: int
+    max_retries: int
+    timeout: timedelta | None
+    run_at: datetime
+    updated_at: datetime
+    cwd: str | None
+    env: Mapping[str, str]
+    state: State
+    attempts: int
+    failures: int
+    losses: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    exit_code: int | None
+    last_error: str | None
+    cancel_requested_at: datetime | None
+    cancel_requested_by: str | None
+    suspect: bool
+    stdin: str | None
+    tags: Sequence[str]
+    needs: Sequence[str]
+    lane: int
+    slot: int | None
+    key: str | None
+    key_limit: int | None
+    waits_for: WaitsFor | None
+    unique_key: str | None
+    unique_until: str | None
+    unique_held: str | None
+    unique_expires_at: datetime | None
+    batch: str | None
+    blockers: int
+    has_dependents: bool
+    job_id: str
+
+
+def replace_job(c: Connection, rows: Iterable[ReplaceJob]) -> None:
+    """Store another job under this one's number."""
+    c.run_each(_REPLACE_JOB, [(_command(it.command), it.queue, it.priority, it.max_retries, None if it.timeout is None else _limit(it.timeout), _moment(it.run_at), _moment(it.updated_at), None if it.cwd is None else _path(it.cwd), _environment(it.env), _state(it.state), it.attempts, it.failures, it.losses, None if it.started_at is None else _moment(it.started_at), None if it.finished_at is None else _moment(it.finished_at), it.exit_code, it.last_error, None if it.cancel_requested_at is None else _moment(it.cancel_requested_at), it.cancel_requested_by, _flag(it.suspect), it.stdin, _texts(it.tags), _texts(it.needs), it.lane, it.slot, it.key, it.key_limit, None if it.waits_for is None else _waits_for(it.waits_for), it.unique_key, it.unique_until, it.unique_held, None if it.unique_expires_at is None else _moment(it.unique_expires_at), it.batch, it.blockers, _flag(it.has_dependents), it.job_id,) for it in rows])
 
 
 _ADD_WORKER = Query(

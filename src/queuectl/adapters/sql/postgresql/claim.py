@@ -142,6 +142,11 @@ class PostgresClaiming:
         """Wait for the locks of these jobs' keys."""
         queries.hold_keys_of(c, ids=job_ids)
 
+    def hold_unique_keys(self, c: Connection, keys: Collection[str]) -> None:
+        """Wait for the unique keys' locks."""
+        if keys:
+            queries.hold_unique_keys(c, keys=sorted(keys))
+
     def lane_readers(self, c: Connection) -> Collection[str]:
         """The transactions that have a lock on the table of lanes: each keeps it until its end."""
         return queries.lane_readers(c)

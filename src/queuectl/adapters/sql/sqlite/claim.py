@@ -84,6 +84,9 @@ class SqliteClaiming:
     def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
         """Nothing, likewise."""
 
+    def hold_unique_keys(self, c: Connection, keys: Collection[str]) -> None:
+        """The same."""
+
     def lane_readers(self, c: Connection) -> Collection[str]:  # noqa: ARG002 - it has them all
         """None: who stores jobs is alone from the beginning."""
         return ()

@@ -157,11 +157,11 @@ CREATE UNIQUE INDEX jobs_in_slots ON jobs (queue, slot) WHERE state = 'processin
 
 CREATE INDEX jobs_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit > 1;
 
+CREATE INDEX jobs_of_a_waiting_key ON jobs (waits_for, "key", lane, priority DESC, run_at, seq) WHERE key IS NOT NULL AND state IN ('pending', 'failed');
+
 CREATE INDEX jobs_of_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
 
 CREATE UNIQUE INDEX jobs_one_of_a_key ON jobs ("key") WHERE state = 'processing' AND key_limit = 1;
-
-CREATE INDEX jobs_parked ON jobs ("key", lane, priority DESC, run_at, seq) WHERE waits_for = 'key';
 
 CREATE INDEX jobs_suspect ON jobs (priority DESC, run_at, seq) WHERE suspect;
 
@@ -183,6 +183,18 @@ INSERT INTO jobs (id, command, queue, priority, max_retries, timeout, run_at, cr
     :started_at, :finished_at, :exit_code, :last_error, :cancel_requested_at, :cancel_requested_by, :suspect, :stdin,
     :tags, :needs, :lane, :slot, :key, :key_limit, :waits_for, :unique_key, :unique_until, :unique_held,
     :unique_expires_at, :batch, :blockers, :has_dependents);
+
+-- name: add_tag :each
+-- A tag of a job, which is found by it from then on.
+INSERT INTO tags (tag, seq) SELECT :tag AS tag, jobs.seq
+FROM jobs
+WHERE jobs.id = :job_id;
+
+-- name: forget_tags :run
+-- These jobs are found by no tag any more.
+DELETE FROM tags WHERE tags.seq IN (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids)));
 
 -- name: job :one
 -- The job.
@@ -226,7 +238,8 @@ DELETE FROM jobs WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 -- name: set_aside :run
 -- Make the job of that number dead, for a reason that is no attempt's.
 UPDATE jobs SET updated_at=:at, state='dead', attempts=(jobs.attempts - :not_started), finished_at=:at, worker=NULL,
-    lease_id=NULL, last_error=:reason WHERE jobs.seq = :seq;
+    lease_id=NULL, last_error=:reason, unique_held=CASE WHEN (jobs.unique_expires_at IS NULL) THEN NULL ELSE
+    jobs.unique_held END WHERE jobs.seq = :seq;
 
 -- name: taken_ids :many
 -- Those of the ids that belong to jobs.
@@ -265,6 +278,16 @@ jobs.state = :state;
 -- name: queue_is :piece
 -- Jobs of that queue.
 jobs.queue = :queue;
+
+-- name: key_is :piece
+-- Jobs with that key.
+jobs."key" = :key;
+
+-- name: has_tag :piece
+-- Jobs with one of these tags.
+jobs.seq IN (SELECT tags.seq
+FROM tags
+WHERE tags.tag IN (SELECT value FROM json_each(:tags)));
 
 -- name: newest_first :piece
 -- The newest first.
@@ -456,15 +479,56 @@ WHERE queues.name = :queue) + :now) WHERE slots.queue = :queue AND slots.kind = 
 UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: expose :run
--- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
--- elsewhere.
-UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
-FROM jobs AS parked
-WHERE parked.waits_for = 'key' AND parked."key" = :key AND parked.lane = every_lane.id ORDER BY parked.priority DESC,
-    parked.run_at, parked.seq
- LIMIT 1 OFFSET 0) AS anon_1
-FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
-FROM lanes) AS every_lane);
+-- Of the jobs that are parked for that key, the first of each lane may be claimed.
+UPDATE jobs SET waits_for = NULL
+WHERE waits_for = 'key' AND seq IN (
+    SELECT (
+        SELECT parked.seq FROM jobs AS parked
+        WHERE parked.waits_for = 'key' AND parked."key" = :key AND parked.lane = lane.id
+            AND parked.state IN ('pending', 'failed')
+        ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+    ) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+);
+
+-- name: parked_keys :many
+-- Keys for which jobs are parked, and whether nothing would ever let these go.
+WITH RECURSIVE listed ("key", number) AS (
+    SELECT (
+        SELECT jobs."key" FROM jobs
+        WHERE jobs.waits_for = 'key' AND jobs."key" > :after AND jobs.state IN ('pending', 'failed')
+        ORDER BY jobs."key" LIMIT 1
+    ), 1
+    UNION ALL
+    SELECT (
+        SELECT jobs."key" FROM jobs
+        WHERE jobs.waits_for = 'key' AND jobs."key" > listed."key" AND jobs.state IN ('pending', 'failed')
+        ORDER BY jobs."key" LIMIT 1
+    ), number + 1 FROM listed WHERE listed."key" IS NOT NULL AND number < :limit
+)
+SELECT running."key", EXISTS (
+    SELECT 1 FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
+    WHERE (
+        SELECT parked.key_limit FROM jobs AS parked
+        WHERE parked.waits_for = 'key' AND parked."key" = running."key" AND parked.lane = lane.id
+            AND parked.state IN ('pending', 'failed')
+        ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
+    ) > running.jobs + (
+        SELECT count(*) FROM (
+            SELECT 1 FROM jobs AS exposed
+            WHERE exposed.waits_for IS NULL AND exposed."key" = running."key" AND exposed.lane = lane.id
+                AND exposed.state IN ('pending', 'failed')
+            LIMIT 100
+        ) AS those
+    )
+) AS is_stranded
+FROM (
+    SELECT listed."key", (
+        SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit = 1
+    ) + (
+        SELECT count(*) FROM jobs WHERE jobs."key" = listed."key" AND jobs.state = 'processing' AND jobs.key_limit > 1
+    ) AS jobs
+    FROM listed WHERE listed."key" IS NOT NULL
+) AS running;
 
 -- name: all_lanes :many
 -- The lanes, but for the one that every job is in of which nobody asks anything.
@@ -491,7 +555,7 @@ WHERE lanes.queue = :queue)) ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0;
 
 -- name: move_to_lane :run
--- These jobs stand in that lane from now on.
+-- These jobs stand in that lane from now on; those that were parked are free to be claimed there.
 UPDATE jobs SET lane=:lane, waits_for=nullif(jobs.waits_for, 'key') WHERE jobs.seq IN (SELECT value FROM
     json_each(:seqs));
 
@@ -828,6 +892,53 @@ UPDATE jobs SET queue=:queue, updated_at=:at WHERE jobs.seq IN (SELECT value FRO
 SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.queue = :queue AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing');
+
+-- name: unique_holders :many
+-- The jobs that hold these unique keys.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.unique_held IS NOT NULL AND jobs.unique_held IN (SELECT value FROM json_each(:keys));
+
+-- name: jobs_to_replace :many
+-- These jobs, locked in the order in which all that lock several do it.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.seq IN (SELECT value FROM json_each(:seqs)) ORDER BY jobs.seq;
+
+-- name: jobs_of_ids :many
+-- The jobs of these ids.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids));
+
+-- name: give_up_unique_keys :run
+-- These jobs hold their unique keys no more.
+UPDATE jobs SET unique_held=NULL WHERE jobs.id IN (SELECT value FROM json_each(:ids));
+
+-- name: replace_job :each
+-- Store another job under this one's number.
+UPDATE jobs SET command=:command, queue=:queue, priority=:priority, max_retries=:max_retries, timeout=:timeout,
+    run_at=:run_at, updated_at=:updated_at, cwd=:cwd, env=:env, state=:state, attempts=:attempts, failures=:failures,
+    losses=:losses, started_at=:started_at, finished_at=:finished_at, exit_code=:exit_code, last_error=:last_error,
+    cancel_requested_at=:cancel_requested_at, cancel_requested_by=:cancel_requested_by, suspect=:suspect, stdin=:stdin,
+    tags=:tags, needs=:needs, lane=:lane, slot=:slot, "key"=:key, key_limit=:key_limit, waits_for=:waits_for,
+    unique_key=:unique_key, unique_until=:unique_until, unique_held=:unique_held, unique_expires_at=:unique_expires_at,
+    batch=:batch, blockers=:blockers, has_dependents=:has_dependents WHERE jobs.id = :job_id;
 
 -- name: add_worker :each
 -- Workers, with their leases.

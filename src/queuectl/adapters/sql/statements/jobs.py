@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from queuectl.adapters.sql.schema import BigNumber, Moment, Number, Words, attempts, jobs
+from queuectl.adapters.sql.schema import BigNumber, Moment, Number, Words, attempts, jobs, tags
 from queuectl.adapters.sql.statements import (
     AnySelect,
     among,
@@ -36,6 +36,19 @@ def of_job(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 def add_jobs() -> sa.Insert:
     """New jobs, which nobody holds and whose numbers are counted on."""
     return inserted(jobs, [it for it in jobs.columns if it.name not in ("seq", "worker", "lease_id")])
+
+
+@each
+def add_tag() -> sa.Insert:
+    """A tag of a job, which is found by it from then on."""
+    of_it = sa.select(given(tags.c.tag).label("tag"), jobs.c.seq).where(of_job(jobs.c.id))
+    return sa.insert(tags).from_select([tags.c.tag, tags.c.seq], of_it)
+
+
+@run
+def forget_tags() -> sa.Delete:
+    """These jobs are found by no tag any more."""
+    return sa.delete(tags).where(tags.c.seq.in_(sa.select(jobs.c.seq).where(among(jobs.c.id, "ids"))))
 
 
 @one
@@ -84,6 +97,7 @@ def set_aside() -> sa.Update:
             updated_at=at,
             finished_at=at,
             last_error=sa.bindparam("reason", type_=Words),
+            unique_held=sa.case((jobs.c.unique_expires_at.is_(None), sa.null()), else_=jobs.c.unique_held),
         )
     )
 
@@ -128,6 +142,18 @@ def state_is() -> sa.ColumnElement[bool]:
 def queue_is() -> sa.ColumnElement[bool]:
     """Jobs of that queue."""
     return jobs.c.queue == given(jobs.c.queue)
+
+
+@piece
+def key_is() -> sa.ColumnElement[bool]:
+    """Jobs with that key."""
+    return jobs.c.key == sa.bindparam("key", type_=Words)
+
+
+@piece
+def has_tag() -> sa.ColumnElement[bool]:
+    """Jobs with one of these tags."""
+    return jobs.c.seq.in_(sa.select(tags.c.seq).where(among(tags.c.tag, "tags")))
 
 
 @piece

@@ -1,13 +1,16 @@
 """Lanes, the slots and starts of queues with limits, and keys. The claims that go by them are in each `claim.sql`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import TextClause
 
 from queuectl.adapters.sql.schema import (
     BigNumber,
     Count,
+    Flag,
     Moment,
     Number,
     Words,
@@ -27,6 +30,7 @@ from queuectl.adapters.sql.statements import (
     many,
     only,
     run,
+    written,
 )
 from queuectl.adapters.sql.statements.jobs import LIMIT
 from queuectl.domain.job import State, WaitsFor
@@ -34,7 +38,6 @@ from queuectl.domain.limits import SlotKind
 
 _IS_RUN = slots.c.kind == constant(SlotKind.RUN)
 _IS_START = slots.c.kind == constant(SlotKind.START)
-_IS_PARKED = jobs.c.waits_for == constant(WaitsFor.KEY)
 IN_SLOT = sa.and_(jobs.c.state == constant(State.PROCESSING), jobs.c.slot.is_not(None))
 
 _QUEUE = sa.bindparam("queue", type_=Words)
@@ -129,30 +132,21 @@ def park() -> sa.Update:
     return sa.update(jobs).where(among(jobs.c.seq, "seqs", BigNumber)).values(waits_for=constant(WaitsFor.KEY))
 
 
+def _written(name: str) -> TextClause:
+    return written(Path(__file__).with_name("keys.sql"), name, {"key": Words, "after": Words, "limit": Number})
+
+
 @run
-def expose() -> sa.Update:
-    """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
-    elsewhere."""
-    every_lane = sa.union_all(sa.select(sa.literal_column("0").label("id")), sa.select(lanes.c.id)).subquery(
-        "every_lane"
-    )
-    parked = jobs.alias("parked")
-    first = (
-        sa.select(parked.c.seq)
-        .where(
-            parked.c.waits_for == constant(WaitsFor.KEY),
-            parked.c.key == sa.bindparam("key", type_=Words),
-            parked.c.lane == every_lane.c.id,
-        )
-        .order_by(parked.c.priority.desc(), parked.c.run_at, parked.c.seq)
-        .limit(1)
-        .scalar_subquery()
-    )
-    return (
-        sa.update(jobs)
-        .where(_IS_PARKED, jobs.c.seq.in_(sa.select(first).select_from(every_lane)))
-        .values(waits_for=None)
-    )
+def expose() -> sa.ClauseElement:
+    """Of the jobs that are parked for that key, the first of each lane may be claimed."""
+    return _written("expose")
+
+
+@many
+def parked_keys() -> sa.ClauseElement:
+    """Keys for which jobs are parked, and whether nothing would ever let these go."""
+    is_stranded = sa.bindparam("is_stranded", type_=Flag).label("is_stranded")
+    return _written("parked_keys").columns(sa.bindparam("key", type_=Words).label("key"), is_stranded)
 
 
 # Lanes.
@@ -195,11 +189,10 @@ def waiting_elsewhere() -> AnySelect:
 
 @run
 def move_to_lane() -> sa.Update:
-    """These jobs stand in that lane from now on."""
+    """These jobs stand in that lane from now on; those that were parked are free to be claimed there."""
+    waits_for = sa.func.nullif(jobs.c.waits_for, constant(WaitsFor.KEY))
     return (
         sa.update(jobs)
         .where(among(jobs.c.seq, "seqs", BigNumber))
-        .values(
-            lane=sa.bindparam("lane", type_=Number), waits_for=sa.func.nullif(jobs.c.waits_for, constant(WaitsFor.KEY))
-        )
+        .values(lane=sa.bindparam("lane", type_=Number), waits_for=waits_for)
     )

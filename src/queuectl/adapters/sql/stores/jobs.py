@@ -2,25 +2,33 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Piece, compose
-from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
+from queuectl.adapters.sql.engine.transactions import Confirm, Connection, Database, Duplicate, Work
 from queuectl.adapters.sql.stores.lanes import Lanes, expose
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
+from queuectl.adapters.sql.stores.unique import admitted, foreseen, has_to_look, regained, store_replaced, store_tags
 from queuectl.domain.attempt import Attempt
-from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import CLAIMABLE, Job, Spec, State
+from queuectl.domain.errors import DatabaseBusy, DuplicateJob, JobNotFound, WrongState
+from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, Job, Spec, State, Terms
 from queuectl.domain.limits import parked_behind
 from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.unique import Added, Admission, not_regained
+
+T = TypeVar("T")
 
 ALL = 2**63 - 1
 """More rows than there can be."""
 
 GROUP = 25
 """Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
+
+MAX_RACES = 100
+"""Tries of a change whose unique keys others take at the same moment: each of them has been served by then."""
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -37,27 +45,48 @@ class SqlJobs:
         self._notify = notify
         self._own = claiming
 
-    def add(self, new: Iterable[Job]) -> None:
-        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
-        jobs = list(new)
-        if not jobs:
-            return
+    def add(self, jobs: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Added]:
+        """Store new jobs, all or none. Raises DuplicateJob, UniqueKeyTaken."""
+        asked = list(jobs)
+        if not asked:
+            return []
+        is_open = has_to_look(asked, terms)
+        all_new = Admission(list(map(Added, asked)), asked)
 
-        def is_stored(c: Connection, _: None) -> bool:
-            # All or none were stored, so the first one speaks for all.
-            stored = queries.job(c, job_id=jobs[0].id)
-            return stored is not None and stored.created_at == jobs[0].created_at
+        def work(c: Connection) -> Admission:
+            admission = admitted(c, asked, terms, self._own) if is_open else all_new
+            if admission.new or admission.replaced:
+                lanes = Lanes(c)
+                store_replaced(c, admission, lanes)
+                _store_new(c, admission.new, lanes)
+            return admission
 
-        try:
-            self._database.write(
-                lambda c: queries.add_jobs(c, _by_columns(parked_behind(jobs), Lanes(c))), confirm_commit=is_stored
-            )
-        except Duplicate as error:
-            ids = [job.id for job in jobs]
+        def refuse(error: Duplicate) -> None:
+            admission = self._database.read(lambda c: foreseen(c, asked, terms)) if is_open else all_new
+            ids = [job.id for job in admission.new]
             taken = set(self._database.read(lambda c: queries.taken_ids(c, ids=ids)))
             repeated = [job_id for job_id, count in Counter(ids).items() if count > 1]
-            raise DuplicateJob([it for it in dict.fromkeys(ids) if it in taken], repeated=repeated) from error
-        self._notify()
+            if taken or repeated or not is_open:
+                raise DuplicateJob([it for it in dict.fromkeys(ids) if it in taken], repeated=repeated) from error
+
+        admission = self._written(work, _is_admitted, refuse)
+        if admission.new or admission.replaced:
+            self._notify()
+        return admission.added
+
+    def _written(
+        self, work: Work[T], confirm_commit: Confirm[T], refuse: Callable[[Duplicate], None] = lambda _: None
+    ) -> T:
+        """The same as `write`, and again when others have taken a unique key meanwhile: then the next try sees it.
+
+        `refuse` raises an error for a duplicate of another kind.
+        """
+        for _ in range(MAX_RACES):
+            try:
+                return self._database.write(work, confirm_commit=confirm_commit)
+            except Duplicate as error:
+                refuse(error)
+        raise DatabaseBusy("others take the same unique keys at every try", hint="try again later")
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
@@ -68,13 +97,17 @@ class SqlJobs:
         *,
         states: Collection[State] = (),
         queues: Collection[str] = (),
+        keys: Collection[str] = (),
+        tags: Collection[str] = (),
         limit: int | None = None,
         by_end: bool = False,
     ) -> Sequence[Job]:
-        """Jobs of those states and queues, the newest first, or those that ended last."""
+        """Jobs of those states, queues, keys and tags, the newest first, or those that ended last."""
         conditions: Sequence[Sequence[Piece]] = [
             [queries.state_is(state=state) for state in states],
             [queries.queue_is(queue=_askable(queue)) for queue in queues],
+            [queries.key_is(key=_askable(key)) for key in keys],
+            [queries.has_tag(tags=list(map(_askable, tags)))] if tags else [],
         ]
         order = queries.last_ended_first() if by_end else queries.newest_first()
         query, values = compose(
@@ -89,6 +122,8 @@ class SqlJobs:
             self._own.hold_keys_of(c, [_askable(job_id)])
             before = _changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id))
             decided = decide(before)
+            if (holder := regained(c, [(before, decided)]).refused.get(job_id)) is not None:
+                raise not_regained(decided, holder)
             queries.store_job(c, changed([decided]))
             if before.state in CLAIMABLE and decided.state not in CLAIMABLE:
                 expose(c, [before.spec.key])
@@ -97,29 +132,35 @@ class SqlJobs:
         def is_stored(c: Connection, decided: Job) -> bool:
             return _found(queries.job(c, job_id=job_id), job_id).updated_at == decided.updated_at
 
-        job = self._database.write(work, confirm_commit=is_stored)
+        job = self._written(work, is_stored)
         self._notify()
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
-        """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
+        """The same for up to `limit` dead jobs that last changed by `until`, the oldest first.
+
+        Those whose unique key another job holds stay dead, and count as changed just after `until`.
+        """
 
         def work(c: Connection) -> Sequence[Job]:
             decided: list[Job] = []
             while not decided and (rows := queries.oldest_dead(c, until=until, limit=limit)):
                 good, bad = runnable(rows)
-                decided = list(map(decide, good))
                 # So that they are not among the oldest of the next call.
-                set_aside(c, bad, until + timedelta(microseconds=1))
+                passed = until + MICROSECOND
+                set_aside(c, bad, passed)
+                changes = [(job, decide(job)) for job in good]
+                refused = regained(c, changes).refused
+                decided = [job._replace(updated_at=passed) if job.id in refused else it for job, it in changes]
             queries.store_job(c, changed(decided))
             return decided
 
         def is_stored(c: Connection, decided: Sequence[Job]) -> bool:
             # All or none were changed, so the first one speaks for all.
             row = queries.job(c, job_id=decided[0].id) if decided else None
-            return row is not None and row.state is not State.DEAD
+            return row is not None and (row.state is not State.DEAD or row.updated_at > until)
 
-        decided = self._database.write(work, confirm_commit=is_stored)
+        decided = self._written(work, is_stored)
         self._notify()
         return decided
 
@@ -176,6 +217,20 @@ def set_aside(c: Connection, bad: Sequence[Unrunnable], at: datetime, *, not_sta
     ]
 
 
+def _is_admitted(c: Connection, admission: Admission) -> bool:
+    """All or nothing was stored, so one job speaks for all."""
+    if admission.new:
+        job = admission.new[0]
+        stored = queries.job(c, job_id=job.id)
+        return stored is not None and stored.created_at == job.created_at
+    if admission.replaced:
+        _, job = admission.replaced[0]
+        row = queries.job(c, job_id=job.id)
+        now = None if row is None else shown_job(row)
+        return now is not None and now.spec == job.spec and (now.attempts > 0 or now.run_at == job.run_at)
+    return True
+
+
 def _found(row: queries.JobRow | None, job_id: str) -> queries.JobRow:
     if row is None:
         raise JobNotFound(job_id)
@@ -195,11 +250,18 @@ def _askable(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _by_columns(jobs: Sequence[Job], lanes: Lanes) -> Iterator[queries.AddJobs]:
+def _store_new(c: Connection, jobs: Sequence[Job], lanes: Lanes) -> None:
+    if jobs:
+        of_each = [lanes.of(job.queue, job.needs) for job in jobs]  # first: PostgreSQL runs nothing else during a COPY
+        queries.add_jobs(c, _by_columns(parked_behind(jobs), of_each))
+        store_tags(c, jobs)
+
+
+def _by_columns(jobs: Sequence[Job], lanes: Sequence[int]) -> Iterator[queries.AddJobs]:
     """Groups of them, by columns: a batch has a hundred thousand, and a row of its own for each takes twice as long."""
     for start in range(0, len(jobs), GROUP):
         group = jobs[start : start + GROUP]
         columns = dict(zip(Job._fields, zip(*group, strict=True), strict=True))
         columns |= zip(Spec._fields, zip(*[job.spec for job in group], strict=True), strict=True)
-        columns["lane"] = tuple([lanes.of(job.queue, job.spec.needs) for job in group])
+        columns["lane"] = tuple(lanes[start : start + GROUP])
         yield queries.AddJobs._make(columns[name] for name in queries.AddJobs._fields)

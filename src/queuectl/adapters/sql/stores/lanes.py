@@ -6,6 +6,7 @@ that its worker serves: so what waits in others costs it nothing.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 
@@ -122,15 +123,19 @@ def _move_piece(database: Database, queue: str, state: State, after: int, hold_k
 
 
 def _moved(c: Connection, found: Sequence[queries.WaitingElsewhereRow], hold_keys: HoldKeys) -> None:
-    keys = {row.key for row in found if row.key is not None}
-    hold_keys(c, keys)
+    hold_keys(c, {row.key for row in found if row.key is not None})
     place_waiting(c, [row.seq for row in found])
-    expose(c, keys)
+    expose(c, [row.key for row in found])
 
 
 def expose(c: Connection, keys: Iterable[str | None]) -> bool:
-    """Let the next jobs go that are parked for these keys, which are held; True if there are any keys."""
-    freed = sorted({key for key in keys if key is not None})
-    for key in freed:  # not as a batch: see `PostgresClaiming.store_settled`
-        queries.expose(c, key=key)
-    return bool(freed)
+    """Let the next jobs go that are parked for these keys, which are held; True if there are any keys.
+
+    A key comes once for each job that has left its place to others: so as many go in each lane.
+    """
+    places = Counter(key for key in keys if key is not None)
+    for key, left in sorted(places.items()):  # not as a batch: see `PostgresClaiming.store_settled`
+        for _ in range(left):
+            if not queries.expose(c, key=key):
+                break
+    return bool(places)

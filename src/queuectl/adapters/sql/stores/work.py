@@ -17,7 +17,7 @@ from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
 from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy, StoredSettings
-from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
+from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement, Sweep
 from queuectl.domain.worker import Lease, WorkerState
 
 MAX_PLAIN = 1000
@@ -154,6 +154,20 @@ class SqlWork:
             Settled(Settlement.RECORDED, decided[end]) if end in decided else _late(c, end, rows, before.get(end))
             for end in ends
         ]
+
+    def sweep_keys(self, after: str, *, limit: int) -> Sweep:
+        """Look at up to `limit` keys after that one for which jobs wait, and let go what nothing else would."""
+        rows = self._database.read(lambda c: queries.parked_keys(c, after=after, limit=limit))
+        stranded = [row.key for row in rows if row.is_stranded]
+
+        def work(c: Connection) -> None:
+            self._own.hold_keys(c, stranded)
+            expose(c, stranded)
+
+        if stranded:
+            self._database.write(work)
+            self._notify()
+        return Sweep(stranded, rows[-1].key if len(rows) == limit else "")
 
     def rescue(
         self,

@@ -47,7 +47,11 @@ def _jobs() -> None:
     _index("jobs_in_slots", "state = 'processing' AND slot IS NOT NULL", "queue", "slot", unique=True)
     _index("jobs_one_of_a_key", "state = 'processing' AND key_limit = 1", "key", unique=True)
     _index("jobs_of_a_key", "state = 'processing' AND key_limit > 1", "key")
-    _index("jobs_parked", "waits_for = 'key'", "key", "lane", sa.text("priority DESC"), "run_at", "seq")
+    _index(
+        "jobs_of_a_waiting_key",
+        "key IS NOT NULL AND state IN ('pending', 'failed')",
+        *("waits_for", "key", "lane", sa.text("priority DESC"), "run_at", "seq"),
+    )
     _index("jobs_unique", "unique_held IS NOT NULL", "unique_held", unique=True)
     _index("jobs_of_batch", "batch IS NOT NULL", "batch", "state")
     _index("jobs_unresolved", ended, "seq")
