@@ -416,7 +416,7 @@ def jobs_of(
     """
 
     @cache
-    def defaults(queue: str, *, has_key: bool) -> Mapping[str, object]:
+    def defaults(queue: str, has_key: bool) -> Mapping[str, object]:
         policy = policy_of(queue)
         return Spec(
             id="",
@@ -430,12 +430,12 @@ def jobs_of(
             key_limit=1 if has_key else None,
         )._asdict()
 
-    def spec_of(request: JobRequest, new_id: str) -> Spec:
-        unsaid = defaults(request.get("queue", DEFAULT_QUEUE), has_key="key" in request)
-        return _spec_of({**unsaid, "id": new_id, **request})
-
     return [
-        Job(spec=spec_of(request, new_id), run_at=_first_run_at(request, at), updated_at=at)
+        Job(
+            spec=_spec_of({**defaults(request.get("queue", DEFAULT_QUEUE), "key" in request), "id": new_id, **request}),
+            run_at=_first_run_at(request, at),
+            updated_at=at,
+        )
         for request, new_id in zip(requests, new_ids, strict=True)
     ]
 

@@ -67,11 +67,9 @@ def log_event(event: events.Event) -> None:  # noqa: C901 - one case for each ev
             _write(INFO, f"worker {event.worker} started: queues {queues}, {event.concurrency} at a time")
         case events.WorkerStopping():
             how = "forced: stopping and releasing" if event.forced else "finishing"
-            jobs = f"{event.jobs} job" + ("" if event.jobs == 1 else "s")
-            _write(INFO, f"worker {event.worker} stopping, {how} {jobs}")
+            _write(INFO, f"worker {event.worker} stopping, {how} {event.jobs} job{'' if event.jobs == 1 else 's'}")
         case events.WorkerSignalled():
-            said = f"worker {event.worker} was sent {event.signal}, and not by its supervisor: it finishes its jobs"
-            _write(WARNING, f"{said} and is replaced")
+            _write(WARNING, f"worker {event.worker} was sent {event.signal}, not by its supervisor: it is replaced")
         case events.WorkerStopped():
             _write(INFO, f"worker {event.worker} stopped")
         case events.CancelReceived():

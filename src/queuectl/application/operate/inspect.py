@@ -77,25 +77,35 @@ def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
     return {worker: lost[worker] for worker in lost if worker in holders}
 
 
+def working(queue: Queue) -> Sequence[WorkerRecord]:
+    """The workers that take jobs now."""
+    workers = queue.workers.live()
+    lost = _lost(queue, workers, queue.clock())
+    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
+
+
 def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:
     """The queues, of those named, from which no worker takes jobs now."""
-    workers, settings = working(queue), queue.queues.all()
-    named = [settings.get(name, QueueSettings(name)) for name in sorted(names)]
-    return [it.name for it in named if not any(it.is_served_by(worker.queues) for worker in workers)]
+    return [name for name, workers in _serving(queue, names).items() if not workers]
 
 
 def unmet(queue: Queue, asked: Collection[tuple[str, Sequence[str]]]) -> Sequence[tuple[str, Sequence[str]]]:
     """The queues that are served now, with the labels of which no worker that serves them has all: of those asked."""
     if not any(needs for _, needs in asked):
         return []
+    serving = _serving(queue, {name for name, _ in asked})
+    return sorted(
+        (name, needs)
+        for name, needs in asked
+        if serving[name] and not any(set(needs) <= set(it.labels) for it in serving[name])
+    )
+
+
+def _serving(queue: Queue, names: Collection[str]) -> Mapping[str, Sequence[WorkerRecord]]:
+    """The workers that take jobs of each of these queues now."""
     workers, settings = working(queue), queue.queues.all()
-    found = []
-    for name, needs in asked:
-        own = settings.get(name, QueueSettings(name))
-        serving = [set(it.labels) for it in workers if own.is_served_by(it.queues)]
-        if serving and not any(labels.issuperset(needs) for labels in serving):
-            found.append((name, needs))
-    return sorted(found)
+    named = [settings.get(name, QueueSettings(name)) for name in sorted(names)]
+    return {it.name: [worker for worker in workers if it.is_served_by(worker.queues)] for it in named}
 
 
 def unserved_due(queue: Queue) -> Mapping[str, int]:
@@ -104,11 +114,15 @@ def unserved_due(queue: Queue) -> Mapping[str, int]:
     return {name: due[name] for name in unserved(queue, due)} if due else {}
 
 
-def working(queue: Queue) -> Sequence[WorkerRecord]:
+def _working(queue: Queue) -> Sequence[WorkerRecord]:
     """The workers that claim jobs now."""
     workers = queue.workers.live()
     lost = _lost(queue, workers, queue.clock())
     return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
+
+
+def _serves(worker: WorkerRecord, name: str) -> bool:
+    return name in (worker.queues or [name])
 
 
 def _lost(queue: Queue, workers: Sequence[WorkerRecord], at: datetime) -> Mapping[str, LostWorker]:
