@@ -128,6 +128,7 @@ def test_a_row_in_a_state_that_is_none_is_shown_and_can_be_removed(cli: Cli, pro
 
 def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
     evil = "a\x1b]0;owned\x07\u202eb\nc"
+    no = "false" if probe.url.startswith("postgresql") else "0"
     same = ", ".join(column.name for column in schema.jobs.columns if column.name not in {"seq", "id"})
     probe.enqueue()
     cli.enqueue_all([{"id": name, "command": "true"} for name in ("x", "y")])
@@ -138,7 +139,8 @@ def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
         *(f"UPDATE jobs SET {column} = '{evil}' WHERE id = 'x'" for column in ("queue", "cancel_requested_by")),
         f"UPDATE attempts SET host = '{evil}', worker = '{evil}'",
         f"UPDATE workers SET host = '{evil}', queues = '[\"a\\u001b[2J\"]'",
-        f"INSERT INTO config (key, value) VALUES ('max-losses', '{evil}')",
+        f"INSERT INTO config VALUES ('', 'max-losses', '{evil}'), ('{evil}', 'max-retries', '{evil}')",
+        f"INSERT INTO queues VALUES ('{evil}', 0, NULL, NULL, {no}, 1, NULL, '{evil}', '{evil}')",
         "UPDATE jobs SET state = 'dead' WHERE id = 'y'",
         f"INSERT INTO jobs (seq, id, {same}) SELECT 1000, '{evil}', {same} FROM jobs WHERE id = 'y'",
     )
@@ -148,18 +150,21 @@ def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
             "info x",
             f"info {evil}",
             "status",
+            "queue list",
+            f"queue show {evil}",
             "worker status",
             "dlq list",
             "config show",
             "doctor",
         ):
-            words = ["info", evil] if evil in command else command.split()
+            words = [*command.partition(evil)[0].split(), evil] if evil in command else command.split()
             said = cli.run("--output", output, *words, check=False)
             for text in (said.stdout, said.stderr):
                 assert {character for character in text if not character.isprintable()} <= {"\n", "\t"}, command
     for words in (["cancel", evil], ["dlq", "retry", evil], ["--output", "table", "dlq", "retry", "--all"]):
         said = cli.run(*words, check=False)
         assert "\x1b" not in said.stdout + said.stderr
+    tell(probe.url, "DELETE FROM queues", "DELETE FROM config")
     gone = "id IN ('x', 'y') OR seq = 1000"
     tell(
         probe.url,
@@ -172,13 +177,17 @@ def test_texts_of_rows_move_no_cursor(cli: Cli, probe: FaultProbe) -> None:
 
 def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli, probe: FaultProbe) -> None:
     cli.run("config", "set", "max-losses", "3")
-    tell(probe.url, "UPDATE config SET value = 'many'", "INSERT INTO config (key, value) VALUES ('lease', '')")
+    tell(
+        probe.url,
+        "UPDATE config SET value = 'many'",
+        "INSERT INTO config VALUES ('', 'lease', ''), ('api', 'max-retries', '-1')",
+    )
     workers = cli.start_workers()
     tell(
         probe.url,
         "INSERT INTO workers SELECT 'other', host, machine, -7, 0, 0, 0, '{', 1, 'running', -9223372036854775807,"
-        " 9223372036854775807, 9223372036854775807, NULL FROM workers",
-        "INSERT INTO workers SELECT 'older', host, machine, 1, 0, 0, 0, '5', 1, 'running', 0, 0, 0, NULL"
+        " 9223372036854775807, 9223372036854775807, NULL, '[]' FROM workers",
+        "INSERT INTO workers SELECT 'older', host, machine, 1, 0, 0, 0, '5', 1, 'running', 0, 0, 0, NULL, '[]'"
         " FROM workers WHERE id <> 'other'",
     )
     probe.enqueue()
@@ -186,6 +195,9 @@ def test_workers_and_settings_that_cannot_be_read_are_no_reason_to_stop(cli: Cli
     for line in ("the stored max-losses must be an integer", "the stored lease "):
         workers.log.wait_for(line)
         assert line in cli.run("doctor", check=False).stdout
+    found = {finding["message"]: finding["hint"] for finding in cli.json("doctor")["findings"]}
+    problem = "queue api: the stored max-retries must be an integer from 0 to 1000, not '-1': the default 3 is used"
+    assert found[problem] == "queuectl config set --queue api max-retries VALUE"
     assert "worker other" in cli.run("doctor", check=False).stdout
     workers.log.wait_for("attempt 1 succeeded")
     cli.log.assert_without("Traceback", "crashed")
