@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from queuectl.adapters.host import files, identity, ids, signals
+from queuectl.adapters.sql.stores.dependencies import SqlBatches, SqlDependencies
 from queuectl.adapters.sql.stores.jobs import SqlAttempts, SqlJobs
 from queuectl.adapters.sql.stores.metrics import SqlMeasurements
 from queuectl.adapters.sql.stores.workers import SqlConfigRepository, SqlWorkerRegistry
@@ -108,6 +109,8 @@ class Container(containers.DeclarativeContainer):
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
     measurements = providers.Singleton(SqlMeasurements, database)
+    job_dependencies = providers.Singleton(SqlDependencies, database, notify)
+    batches = providers.Singleton(SqlBatches, database)
     archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
     # The machine.
@@ -171,6 +174,8 @@ class Container(containers.DeclarativeContainer):
         Queue,
         jobs=jobs,
         attempts=attempts,
+        dependencies=job_dependencies,
+        batches=batches,
         workers=workers,
         config=config,
         measurements=measurements,
@@ -194,7 +199,16 @@ class Container(containers.DeclarativeContainer):
         clear=kill_commands,
         elapsed=elapsed,
     )
-    settle_spooled = _call("application.work.settle", "settle_spooled", work=work, spool=spool, events=events)
+    look_after = _call("application.duties.dependencies", "look_after", dependencies=job_dependencies, clock=clock)
+    settle_spooled = _call(
+        "application.work.settle",
+        "settle_spooled",
+        work=work,
+        spool=spool,
+        events=events,
+        look_after=look_after.provider,
+    )
+    leftovers = _one("application.duties.dependencies", "Leftovers", job_dependencies, clock)
     rescue = _call(
         "application.duties.rescue",
         "Rescue",
@@ -205,6 +219,7 @@ class Container(containers.DeclarativeContainer):
         events=events,
         clock=clock,
         watch=_one("application.duties.lease_watch", "LeaseWatch", elapsed),
+        look_after=look_after.provider,
     )
     clear_leftovers = _call(
         "application.duties.machine",
@@ -226,8 +241,9 @@ class Container(containers.DeclarativeContainer):
             clock=clock,
             elapsed=elapsed,
             chance=providers.Object(random.random),
+            look_after=look_after.provider,
         ),
-        fleet=providers.List(rescue),
+        fleet=providers.List(rescue, leftovers),
     )
 
 

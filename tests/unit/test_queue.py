@@ -40,7 +40,9 @@ from tests.builders import (
 from tests.fakes import ManualClock
 from tests.memory import (
     InMemoryAttempts,
+    InMemoryBatches,
     InMemoryConfig,
+    InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryWork,
@@ -60,6 +62,8 @@ def queue(memory: Memory) -> Queue:
     return Queue(
         jobs=InMemoryJobs(memory),
         attempts=InMemoryAttempts(memory),
+        dependencies=InMemoryDependencies(memory),
+        batches=InMemoryBatches(memory),
         workers=InMemoryWorkers(memory),
         config=InMemoryConfig(memory),
         measurements=InMemoryMeasurements(memory),

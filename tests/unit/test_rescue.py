@@ -10,7 +10,7 @@ from queuectl.application.work.settle import settle_spooled
 from queuectl.domain.attempt import AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import EndLate, Event, JobRescued, JobSettled
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.ports.work import Claim
@@ -56,6 +56,7 @@ class RescueHarness:
     def __init__(self, process: Process = THERE) -> None:
         self.memory = Memory()
         self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
+        self.looked_after: list[Job] = []
         self.work = InMemoryWork(self.memory)
         self.workers.register(a_worker("w-1", process=process, supervisor=SUPERVISOR))
         self.jobs.add([a_job()])
@@ -99,6 +100,7 @@ class RescueHarness:
             events=self.events.append,
             clock=lambda: at,
             watch=watch or WatchedForLong(at),
+            look_after=self.looked_after.extend,
         )
         return rescue(a_policy(max_losses=max_losses, lease=lease))
 
@@ -121,7 +123,8 @@ class RescueHarness:
         self.noted = noted
 
     def settle_spooled(self, policy: Policy) -> None:
-        settle_spooled(policy, work=self.work, spool=self.spool, events=self.events.append)
+        look_after = self.looked_after.extend
+        settle_spooled(policy, work=self.work, spool=self.spool, events=self.events.append, look_after=look_after)
 
     def keep(self, result: RunResult, *, lease: Lease | None = None) -> None:
         """Spool an end that `w-1` knew and could not store."""
@@ -400,7 +403,7 @@ class TestKeptOutcomes:
     def test_an_outcome_of_a_job_that_is_gone_is_forgotten(self) -> None:
         harness = RescueHarness()
         harness.keep(a_result())
-        harness.jobs.remove("job-1", allow=lambda job: job)
+        harness.jobs.remove("job-1", allow=lambda job: job, at=NOON)
         harness.rescue(at=NOON + MINUTE)
         assert (harness.spool.spooled(), harness.events) == ([], [])
 

@@ -3,7 +3,7 @@
 import signal
 from typing import NamedTuple
 
-from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, JobNotFound, QueueError
+from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, NotFound, QueueError
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -46,7 +46,7 @@ EXIT_CODES = (
         "failed: doctor found something broken, worker stop --timeout ran out,\na file or pipe gave trouble",
     ),
     ExitCode(USAGE, "the command line cannot be understood"),
-    ExitCode(3, "there is no such job", (JobNotFound,)),
+    ExitCode(3, "there is no such job, or no such batch", (NotFound,)),
     ExitCode(CONFLICT, "conflict: the id is taken, or the job's state does not allow it", (Conflict,)),
     ExitCode(5, "the job document or a setting is not valid", (InvalidJob, InvalidSetting)),
     ExitCode(

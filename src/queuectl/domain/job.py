@@ -105,6 +105,19 @@ class OnDuplicate(StrEnum):
     """An error, and nothing is stored of the whole batch."""
 
 
+class Terms(NamedTuple):
+    """The terms on which a job is enqueued, where they are not the usual ones."""
+
+    on_duplicate: OnDuplicate | None = None
+    """None: as SKIP where the unique key is held, as REJECT where the id is taken."""
+    after: Sequence[Dependency] = ()
+
+
+USUAL = Terms()
+
+NO_TERMS: Mapping[str, Terms] = MappingProxyType({})
+"""By the ids of jobs: all are enqueued on the usual terms."""
+
 CLAIMABLE = frozenset(state for state, targets in MOVES.items() if State.PROCESSING in targets)
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
@@ -281,13 +294,26 @@ class Job(NamedTuple):
         asked = self._replace(updated_at=at, cancel_requested_at=at, cancel_requested_by=by).with_cancel_applied()
         return asked.cancelled(at, by) if now and asked.state is State.PROCESSING else asked
 
+    def with_parent_met(self, at: datetime) -> "Job":
+        """One of the ends that it waits for has come: after the last one it is due, but not before its `run_at`."""
+        if self.blockers > 1:
+            return self._replace(blockers=self.blockers - 1)
+        return self._replace(blockers=0, waits_for=None, run_at=max(self.run_at, at), updated_at=at)
+
+    def never_run(self, reason: str, at: datetime) -> "Job":
+        """An end that it waits for can never come."""
+        return self._finished(State.CANCELLED, at, last_error=f"never runs: {reason}")
+
     @property
     def is_to_be_killed(self) -> bool:
         """True if its cancel was asked for more than once, or with `now`: nothing else changes a job while it runs."""
         return self.cancel_requested_at is not None and self.updated_at > self.cancel_requested_at
 
     def retried(self, at: datetime) -> "Job":
-        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState."""
+        """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState.
+
+        It waits for no other jobs any more: `blockers` of a cancelled job are the ends that had not come.
+        """
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
         return self._moved(
@@ -301,6 +327,7 @@ class Job(NamedTuple):
             last_error=None,
             cancel_requested_at=None,
             cancel_requested_by=None,
+            blockers=0,
         )
 
     def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float, *, alone: bool) -> "Job":
@@ -338,6 +365,15 @@ class Job(NamedTuple):
         if state not in MOVES[self.state]:
             raise WrongState(f"job {self.id} is {self.state} and cannot become {state}")
         return self._replace(state=state, updated_at=at, **{"waits_for": None} | changes)  # type: ignore[arg-type]
+
+
+def terms_of(jobs: Iterable[Job], requests: Iterable[JobRequest]) -> Mapping[str, Terms]:
+    """The terms of the jobs that these requests have made, where they say any."""
+    return {
+        job.id: Terms(request.get("on_duplicate"), request.get("after", ()))
+        for job, request in zip(jobs, requests, strict=True)
+        if "on_duplicate" in request or "after" in request
+    }
 
 
 def jobs_of(

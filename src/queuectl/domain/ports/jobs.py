@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from queuectl.domain.attempt import Attempt
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import NO_TERMS, Job, State, Terms
 
 Decide = Callable[[Job], Job]
 """A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
@@ -14,8 +14,13 @@ Decide = Callable[[Job], Job]
 class Jobs(Protocol):
     """The jobs."""
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
+    def add(self, jobs: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Job]:
+        """Store new jobs, all or none, on these terms by their ids; as they are stored, in their order.
+
+        `dependency.place` decides about those that come after others: one that can never run is stored as cancelled.
+        Raises DuplicateJob naming every id that is taken, or given twice; InvalidJob for jobs that wait for each other;
+        NotFound for parents that are not there.
+        """
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
@@ -34,16 +39,22 @@ class Jobs(Protocol):
         """
 
     def change(self, job_id: str, decide: Decide) -> Job:
-        """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound."""
+        """Read, decide and write one job in one transaction; the job as written. Raises JobNotFound.
+
+        Its dependencies that are not met go with its `blockers`; a finished batch of which it runs again is open.
+        """
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
 
-    def remove(self, job_id: str, *, allow: Decide) -> None:
-        """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> None:
+        """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound.
 
-    def remove_dead(self, *, limit: int) -> Sequence[str]:
-        """Delete up to `limit` dead jobs with their attempts; the ids of those that were there."""
+        What waits for its success, or for that of its batch, is cancelled with it at that moment.
+        """
+
+    def remove_dead(self, *, limit: int, at: datetime) -> Sequence[str]:
+        """The same for up to `limit` dead jobs; the ids of those that were there."""
 
 
 class Attempts(Protocol):

@@ -106,8 +106,12 @@ def retry(app: App, job_ids: Sequence[str]) -> int:
       queuectl retry nightly-backup
       queuectl list --state cancelled --output id | xargs -r queuectl retry
     """
-    jobs, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
-    write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
+    retried, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
+    write_changed(app, [it.job for it in retried], lambda: [f"will run again: job {it.job.id}" for it in retried])
+    for it in retried:
+        if it.dropped:
+            what = "an end that has" if it.dropped == 1 else f"{it.dropped} ends that have"
+            app.note(f"job {it.job.id} does not wait any more for {what} not come")
     return code
 
 

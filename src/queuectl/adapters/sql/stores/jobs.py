@@ -2,16 +2,25 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
+from queuectl.adapters.sql.stores.dependencies import (
+    cancel_children,
+    is_linked,
+    locked_with_children,
+    placed,
+    store_links,
+)
 from queuectl.adapters.sql.stores.lanes import Lanes
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
+from queuectl.domain.dependency import Placed
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.job import CLAIMABLE, NO_TERMS, TERMINAL, Job, Spec, State, Terms
 from queuectl.domain.ports.jobs import Decide
 
 ALL = 2**63 - 1
@@ -31,25 +40,37 @@ class SqlJobs:
         self._database = database
         self._notify = notify
 
-    def add(self, new: Iterable[Job]) -> None:
-        """Store new jobs, all or none. Raises DuplicateJob naming every id that is taken, or given twice."""
+    def add(self, new: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Job]:
+        """Store new jobs, all or none, as they are from then on. Raises DuplicateJob, InvalidJob, NotFound."""
         jobs = list(new)
         if not jobs:
-            return
+            return jobs
+        has_links = any(it.after for it in terms.values()) or any(job.spec.batch is not None for job in jobs)
 
-        def is_stored(c: Connection, _: None) -> bool:
+        def work(c: Connection) -> Sequence[Job]:
+            placing = placed(c, jobs, terms) if has_links else Placed(jobs)
+            queries.add_jobs(c, _by_columns(placing.jobs, Lanes(c)))
+            if placing.links:
+                store_links(c, placing)
+            return placing.jobs
+
+        def is_stored(c: Connection, _: Sequence[Job]) -> bool:
             # All or none were stored, so the first one speaks for all.
             stored = queries.job(c, job_id=jobs[0].id)
             return stored is not None and stored.created_at == jobs[0].created_at
 
         try:
-            self._database.write(lambda c: queries.add_jobs(c, _by_columns(jobs, Lanes(c))), confirm_commit=is_stored)
+            stored = self._database.write(work, confirm_commit=is_stored)
         except Duplicate as error:
             ids = [job.id for job in jobs]
             taken = set(self._database.read(lambda c: queries.taken_ids(c, ids=ids)))
             repeated = [job_id for job_id, count in Counter(ids).items() if count > 1]
             raise DuplicateJob([it for it in dict.fromkeys(ids) if it in taken], repeated=repeated) from error
         self._notify()
+        if not has_links:
+            return jobs
+        by_id = {job.id: job for job in stored}
+        return [by_id[job.id] for job in jobs]
 
     def find(self, job_id: str) -> Job:
         """The job. Raises JobNotFound."""
@@ -78,8 +99,12 @@ class SqlJobs:
         """Read, decide and write one job in one transaction. Raises JobNotFound."""
 
         def work(c: Connection) -> Job:
-            decided = decide(_changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))
+            before = _changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id))
+            decided = decide(before)
             queries.store_job(c, changed([decided]))
+            _open_batches(c, [before], [decided])
+            if before.blockers and not decided.blockers:
+                queries.drop_open(c, job_id=job_id)
             return decided
 
         def is_stored(c: Connection, decided: Job) -> bool:
@@ -93,13 +118,14 @@ class SqlJobs:
         """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
 
         def work(c: Connection) -> Sequence[Job]:
-            decided: list[Job] = []
+            good, decided = list[Job](), list[Job]()
             while not decided and (rows := queries.oldest_dead(c, until=until, limit=limit)):
                 good, bad = runnable(rows)
                 decided = list(map(decide, good))
                 # So that they are not among the oldest of the next call.
                 set_aside(c, bad, until + timedelta(microseconds=1))
             queries.store_job(c, changed(decided))
+            _open_batches(c, good, decided)
             return decided
 
         def is_stored(c: Connection, decided: Sequence[Job]) -> bool:
@@ -111,27 +137,48 @@ class SqlJobs:
         self._notify()
         return decided
 
-    def remove(self, job_id: str, *, allow: Decide) -> None:
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> None:
         """Delete a job and its attempts, unless `allow` raises for it. Raises JobNotFound."""
 
-        def work(c: Connection) -> None:
-            allow(shown_job(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))
-            queries.delete_job(c, job_id=job_id)
+        def work(c: Connection) -> bool:
+            row = _found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)
+            allow(shown_job(row))
+            if not is_linked(row):
+                queries.delete_job(c, job_id=job_id)
+            return is_linked(row)
 
-        self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
+        if self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None):
+            self._remove_linked(job_id, allow, at)
 
-    def remove_dead(self, *, limit: int) -> Sequence[str]:
+    def remove_dead(self, *, limit: int, at: datetime) -> Sequence[str]:
         """Delete up to `limit` dead jobs with their attempts; their ids."""
 
         def work(c: Connection) -> Sequence[queries.JobRow]:
             rows = queries.oldest_dead(c, until=LATEST, limit=limit)
-            queries.delete_jobs(c, seqs=[row.seq for row in rows])
+            queries.delete_jobs(c, seqs=[row.seq for row in rows if not is_linked(row)])
             return rows
 
         def are_gone(c: Connection, rows: Sequence[queries.JobRow]) -> bool:
-            return not rows or queries.id_at(c, seq=rows[0].seq) is None
+            return all(queries.id_at(c, seq=row.seq) is None for row in rows if not is_linked(row))
 
-        return [shown_job(row).id for row in self._database.write(work, confirm_commit=are_gone)]
+        removed = []
+        for row in self._database.write(work, confirm_commit=are_gone):
+            if is_linked(row):
+                with suppress(JobNotFound):
+                    self._remove_linked(row.id, lambda job: job, at)
+            removed.append(shown_job(row).id)
+        return removed
+
+    def _remove_linked(self, job_id: str, allow: Decide, at: datetime) -> None:
+        """Delete a job for which others wait, or for whose batch."""
+
+        def work(c: Connection) -> None:
+            row = _found(locked_with_children(c, job_id), job_id)
+            allow(shown_job(row))
+            cancel_children(c, row, at)
+            queries.delete_job(c, job_id=job_id)
+
+        self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
 
 
 class SqlAttempts:
@@ -162,6 +209,14 @@ def set_aside(c: Connection, bad: Sequence[Unrunnable], at: datetime, *, not_sta
         each.job._replace(state=State.DEAD, updated_at=at, finished_at=at, last_error=each.reason, lease=None)
         for each in bad
     ]
+
+
+def _open_batches(c: Connection, before: Sequence[Job], after: Sequence[Job]) -> None:
+    """Open the batches again of jobs that had ended and wait now."""
+    waiting = [job for old, job in zip(before, after, strict=True) if old.state in TERMINAL and job.state in CLAIMABLE]
+    if names := {job.spec.batch for job in waiting if job.spec.batch is not None}:
+        queries.hold_batches(c, names=sorted(names))
+        queries.open_batches(c, names=sorted(names))
 
 
 def _found(row: queries.JobRow | None, job_id: str) -> queries.JobRow:
