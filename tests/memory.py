@@ -28,17 +28,16 @@ from queuectl.domain.errors import (
     DatabaseUnreachable,
     DuplicateJob,
     JobNotFound,
-    WrongState,
 )
 from queuectl.domain.job import CLAIMABLE, NO_TERMS, TERMINAL, Job, On, State, Terms, WaitsFor
-from queuectl.domain.limits import Candidate, Rate, Room, Start, choose
+from queuectl.domain.limits import Candidate, Rate, Room, Start, choose, parked_behind
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.dependencies import Resolved, Unresolved
 from queuectl.domain.ports.jobs import Decide
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
-from queuectl.domain.queues import EVERY, QueueSettings
+from queuectl.domain.queues import EVERY, QueueSettings, check_forgettable
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
 Chosen = Collection[str]
@@ -239,7 +238,7 @@ class InMemoryJobs(InMemory):
         memory = self._memory
         states = {job.id: job.state for job in memory.jobs.values()}
         placing = place(new, terms, states, {name: memory.counts(name) for name in memory.batches})
-        memory.store(placing.jobs)
+        memory.store(parked_behind(placing.jobs))
         memory.store(memory.jobs[it]._replace(has_dependents=True) for it in placing.awaited)
         memory.open_batches(new)
         for link in placing.links:
@@ -484,13 +483,17 @@ class InMemoryQueues(InMemory):
         return dict(self._memory.queues)
 
     def change(self, name: str, decide: DecideSettings) -> QueueSettings:
-        self._memory.queues[name] = decide(self._memory.queue(name))
-        return self._memory.queues[name]
+        decided = self._memory.queues[name] = decide(self._memory.queue(name))
+        counting = decided.rate.starts if decided.rate else 0
+        self._memory.used[name] = sorted(self._memory.used[name])[-counting:] if counting else []
+        return decided
 
     def forget(self, name: str) -> None:
-        if any(job.queue == name and job.state not in TERMINAL for job in self._memory.jobs.values()):
-            raise WrongState(f"queue {name} has jobs that wait or run")
-        self._memory.queues.pop(name, None)
+        unfinished = [it for it in self._memory.jobs.values() if it.queue == name and it.state not in TERMINAL]
+        live = [it.queues for it in self._memory.workers.values() if it.state in LIVE]
+        check_forgettable(name, len(unfinished), live)
+        for each in (self._memory.queues, self._memory.used, self._memory.settings):
+            each.pop(name, None)
 
 
 class InMemoryMeasurements(InMemory):

@@ -97,17 +97,20 @@ class Container(containers.DeclarativeContainer):
     listen = backend.provided.listen
     scratch = backend.provided.scratch.call()
 
-    jobs = providers.Singleton(SqlJobs, database, notify)
+    claiming = backend.provided.claiming
+
+    jobs = providers.Singleton(SqlJobs, database, notify, claiming)
     attempts = providers.Singleton(SqlAttempts, database)
     work = _one(
         "adapters.sql.stores.work",
         "SqlWork",
         database,
         notify,
-        claiming=backend.provided.claiming,
+        claiming=claiming,
     )
     workers = providers.Singleton(SqlWorkerRegistry, database)
     config = providers.Singleton(SqlConfigRepository, database)
+    queues = _one("adapters.sql.stores.queues", "SqlQueues", database, notify, claiming)
     measurements = providers.Singleton(SqlMeasurements, database)
     job_dependencies = providers.Singleton(SqlDependencies, database, notify)
     batches = providers.Singleton(SqlBatches, database)
@@ -178,6 +181,7 @@ class Container(containers.DeclarativeContainer):
         batches=batches,
         workers=workers,
         config=config,
+        queues=queues,
         measurements=measurements,
         clock=clock,
         is_gone=providers.Object(identity.is_gone),
@@ -199,7 +203,7 @@ class Container(containers.DeclarativeContainer):
         clear=kill_commands,
         elapsed=elapsed,
     )
-    look_after = _call("application.duties.dependencies", "look_after", dependencies=job_dependencies, clock=clock)
+    look_after = _call("application.ends", "look_after", dependencies=job_dependencies, clock=clock)
     settle_spooled = _call(
         "application.work.settle",
         "settle_spooled",

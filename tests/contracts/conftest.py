@@ -16,6 +16,7 @@ from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.dependencies import Batches, Dependencies
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
+from queuectl.domain.ports.queues import Queues
 from queuectl.domain.ports.work import Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from tests.builders import a_worker
@@ -26,6 +27,7 @@ from tests.memory import (
     InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
+    InMemoryQueues,
     InMemoryWork,
     InMemoryWorkers,
     Memory,
@@ -44,6 +46,7 @@ class QueueStore:
     work: Work
     workers: WorkerRegistry
     config: ConfigRepository
+    queues: Queues
     measurements: Measurements
     close: Callable[[], None]
     url: str | None = None
@@ -75,6 +78,7 @@ def in_memory(_directory: Path) -> QueueStore:
         work=InMemoryWork(memory),
         workers=InMemoryWorkers(memory),
         config=InMemoryConfig(memory),
+        queues=InMemoryQueues(memory),
         measurements=InMemoryMeasurements(memory),
         close=lambda: None,
     )
@@ -95,6 +99,7 @@ def at_url(url: str, log_dir: Path) -> QueueStore:
         work=container.work(),
         workers=container.workers(),
         config=container.config(),
+        queues=container.queues(),
         measurements=container.measurements(),
         close=container.storage().close,
         url=url,
@@ -162,6 +167,11 @@ def workers(store: QueueStore) -> WorkerRegistry:
 @pytest.fixture
 def config(store: QueueStore) -> ConfigRepository:
     return store.config
+
+
+@pytest.fixture
+def queues(store: QueueStore) -> Queues:
+    return store.queues
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from queuectl.adapters.sql.engine.query import Query
 from queuectl.adapters.sql.engine.transactions import Dialect, Driver
 from tests.contracts.recording import Call
 
-SMALL = {"workers", "config", "jobs_suspect"}
+SMALL = {"workers", "config", "lanes", "queues", "jobs_suspect"}
 """Tables and indexes that stay small, however much there is to do."""
 
 MANY = 100
@@ -41,13 +41,20 @@ def findings(dialect: Dialect, calls: Iterable[Call]) -> set[Finding]:
     made = [it for it in vars(queries).values() if isinstance(it, Query) and dialect.language in it.texts]
     names = {query.texts[dialect.language]: query.name for query in made}
     first: dict[str, Call] = {}
+    is_reading = set[str]()
+    begin = ""
     for each in calls:
         if each.text.startswith(PLANNED):
             first.setdefault(each.text, each)
+            is_reading |= {each.text} if begin == dialect.begin_reading else set()
+        elif each.text.startswith("BEGIN"):
+            begin = each.text
     questionable = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}[dialect.language]
     driver = dialect.connect()
     try:
-        found = [(text, plan) for text, each in first.items() for plan in questionable(driver, each)]
+        found = [
+            (text, plan) for text, each in first.items() for plan in questionable(driver, each, text in is_reading)
+        ]
         return {Finding(names.get(text) or _name_of_search(text), plan) for text, plan in found}
     finally:
         driver.close()
@@ -58,7 +65,7 @@ def _name_of_search(text: str) -> str:
     return f"search {text.count('jobs.state =')} {text.count('jobs.queue =')} {'jobs.finished_at DESC' in text}"
 
 
-def _of_sqlite(driver: Driver, call: Call) -> Iterator[str]:
+def _of_sqlite(driver: Driver, call: Call, _is_reading: bool) -> Iterator[str]:
     lines = [str(row[3]) for row in _rows(driver, f"EXPLAIN QUERY PLAN {call.text}", call.values[0])]
     subqueries = {found[1] for line in lines if (found := _SUBQUERY.match(line))}
     for line in lines:
@@ -68,7 +75,9 @@ def _of_sqlite(driver: Driver, call: Call) -> Iterator[str]:
             yield f"walks {found[1]}"
 
 
-def _of_postgresql(driver: Driver, call: Call) -> Iterator[str]:
+def _of_postgresql(driver: Driver, call: Call, is_reading: bool) -> Iterator[str]:
+    """Whoever writes has plans for any values, whoever reads for the values that are asked for."""
+    _rows(driver, f"SET plan_cache_mode = {'auto' if is_reading else 'force_generic_plan'}")
     numbers = iter(range(1, call.text.count("%s") + 1))
     _rows(driver, "PREPARE looked_at AS " + re.sub("%s", lambda _: f"${next(numbers)}", call.text))
     values = ", ".join(sql.Literal(value).as_string(None) for value in call.values[0])

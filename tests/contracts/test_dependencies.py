@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from queuectl.application.duties.dependencies import Leftovers, look_after
+from queuectl.application.duties.dependencies import Leftovers
+from queuectl.application.ends import look_after
 from queuectl.domain.dependency import BATCH
 from queuectl.domain.errors import BatchNotFound, InvalidJob, JobNotFound, NotFound
 from queuectl.domain.job import Dependency, Job, On, State, Terms, WaitsFor

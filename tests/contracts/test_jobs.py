@@ -17,7 +17,7 @@ from queuectl.domain.document import MAX_ARGUMENT
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import Job, State
 from queuectl.domain.ports.jobs import Attempts, Jobs
-from queuectl.domain.ports.work import Claim, FirstDue, Settlement, Work
+from queuectl.domain.ports.work import Claim, FirstDue, Settled, Settlement, Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
@@ -435,6 +435,22 @@ class TestSettle:
                 error=ODD_TEXT,
                 output=result.output,
             )
+        ]
+
+    @pytest.mark.parametrize("size", [256, 256 * 4096], ids=["small", "large"])
+    def test_many_outcomes_at_once_are_recorded_as_each_alone(
+        self, work: Work, attempts: Attempts, jobs: Jobs, size: int
+    ) -> None:
+        output = Output(content=bytes(range(256)) * (size // 256))
+        results = [RunResult(outcome=it, exit_code=-1, signal=9, error=ODD_TEXT, output=output) for it in Outcome]
+        results += [RunResult(outcome=Outcome.SUCCEEDED, output=Output(truncated=True))]
+        jobs.add(some_jobs(len(results)))
+        ends = [an_end(job, result) for job, result in zip(claim(work), results, strict=True)]
+        settled = work.settle(ends, decide)
+        assert settled == [Settled(Settlement.RECORDED, jobs.find(end.job_id)) for end in ends]
+        stored = [attempt for end in ends for attempt in attempts.attempts_of(end.job_id)]
+        assert [(it.outcome, it.exit_code, it.signal, it.error, it.output) for it in stored] == [
+            (it.outcome, it.exit_code, it.signal, it.error, it.output) for it in results
         ]
 
     def test_a_resend_is_recorded_and_changes_nothing(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:

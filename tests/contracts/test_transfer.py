@@ -1,7 +1,9 @@
 """Copying a whole queue, in both directions."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +11,11 @@ from queuectl.application.transfer import refuse_if_working, transfer
 from queuectl.container import Container
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import State
+from queuectl.domain.limits import Rate
 from queuectl.domain.ports.work import Claim
+from queuectl.domain.queues import Pause
 from queuectl.settings import Settings
-from tests.builders import ANN, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker, settled
+from tests.builders import ANN, DAY, HOUR, NOON, SECOND, a_failure, a_job, a_lease, a_loss, a_policy, a_worker, settled
 
 Opened = Callable[[str], Container]
 
@@ -57,6 +61,15 @@ def source(opened: Opened, urls: tuple[str, str]) -> Container:
     assert held.job.id == "job-0000"
     jobs.change("job-0000", lambda job: job.cancelled(NOON + SECOND, ANN))
     source.config().store("max-retries", "7")
+    jobs.add(
+        [
+            a_job("gpu", needs=("gpu",), run_at=NOON + DAY),
+            *(a_job(it, key="k", key_limit=1, run_at=NOON + DAY) for it in "ab"),
+        ]
+    )
+    source.queues().change(
+        "api", lambda it: it._replace(concurrency=2, rate=Rate(3, HOUR), pause=Pause(NOON, ANN, NOON + HOUR, "upgrade"))
+    )
     return source
 
 
@@ -68,9 +81,19 @@ def target(opened: Opened, urls: tuple[str, str]) -> Container:
 def test_everything_arrives(source: Container, target: Container) -> None:
     copied: list[int] = []
     done = transfer(source.archive(), target.archive(), copied=copied.append)
-    assert done.jobs == 601
-    assert sum(copied) == 2 * 601
-    assert {table: digest.rows for table, digest in done.digests.items()} == {"jobs": 601, "attempts": 2, "config": 1}
+    assert done.jobs == 604
+    assert sum(copied) == 2 * 604
+    assert {table: digest.rows for table, digest in done.digests.items()} == {
+        "jobs": 604,
+        "attempts": 2,
+        "dependencies": 0,
+        "tags": 0,
+        "config": 1,
+        "queues": 1,
+        "lanes": 2,
+        "slots": 5,
+        "batches": 0,
+    }
     assert target.jobs().search() == source.jobs().search()
     assert target.attempts().attempts_of("odd") == source.attempts().attempts_of("odd")
     assert target.config().stored() == {"max-retries": "7"}
@@ -86,10 +109,29 @@ def test_the_jobs_of_a_dead_worker_can_be_rescued_there(source: Container, targe
     assert [(job.id, job.state, job.cancel_requested_by) for job in rescued] == [("job-0000", State.CANCELLED, ANN)]
 
 
+def test_limits_pauses_and_lanes_hold_there(source: Container, target: Container) -> None:
+    transfer(source.archive(), target.archive(), copied=_nobody)
+    assert target.queues().all() == source.queues().all()
+    target.jobs().add([a_job("api", queue="api"), a_job("cpu", needs=("cpu",), run_at=NOON + DAY)])
+    work = target.work()
+    target.workers().register(a_worker("w-2", lease_expires_at=NOON + 3 * DAY))
+
+    def claimed(number: int, at: datetime, **asked: Any) -> list[str]:
+        lease = a_lease(number, worker="w-2")
+        return [run.job.id for run in work.claim(Claim(lease, limit=1000, at=at, **asked))]
+
+    assert claimed(3, NOON, queues=["api"]) == []
+    assert claimed(4, NOON + HOUR, queues=["api"]) == ["api"]
+    rest = claimed(5, NOON + DAY, labels=["gpu"])
+    assert {"gpu", "a"} <= set(rest)
+    assert not {"b", "cpu"} & set(rest)
+    assert claimed(6, NOON + DAY, labels=["cpu"]) == ["cpu"]
+
+
 def test_new_jobs_come_after_those_that_were_copied(source: Container, target: Container) -> None:
     transfer(source.archive(), target.archive(), copied=_nobody)
     target.jobs().add([a_job("new")])
-    assert [job.id for job in target.jobs().search(limit=2)] == ["new", "job-0599"]
+    assert [job.id for job in target.jobs().search(limit=2)] == ["new", "b"]
 
 
 def test_an_interrupted_transfer_goes_on_where_it_was(source: Container, target: Container) -> None:
@@ -102,8 +144,8 @@ def test_an_interrupted_transfer_goes_on_where_it_was(source: Container, target:
 
     with pytest.raises(Interrupted):
         transfer(source.archive(), target.archive(), copied=interrupt)
-    assert 0 < target.archive().size() < 601
-    assert transfer(source.archive(), target.archive(), copied=_nobody).jobs == 601
+    assert 0 < target.archive().size() < 604
+    assert transfer(source.archive(), target.archive(), copied=_nobody).jobs == 604
     assert target.jobs().search() == source.jobs().search()
 
 

@@ -28,7 +28,7 @@ def test_the_queue_goes_on_in_the_other_database(cli: Cli, other: str) -> None:
     before = cli.jobs()
 
     told = cli.json("transfer", "--from", source_of(cli), "--to", other)
-    assert {table["table"]: table["rows"] for table in told["tables"]} == {"jobs": 2, "attempts": 1, "config": 1}
+    assert {it["table"]: it["rows"] for it in told["tables"] if it["rows"]} == {"jobs": 2, "attempts": 1, "config": 1}
     assert cli.jobs() == before
     there = {"QUEUECTL_DATABASE_URL": other}
     assert cli.json("info", ended, env=there)["history"][0]["output"] == "over\n"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from queuectl.application.duties.dependencies import look_after
 from queuectl.application.duties.lease_watch import LeaseWatch
 from queuectl.application.duties.machine import ThisMachine
 from queuectl.application.duties.rescue import Rescue
+from queuectl.application.ends import look_after
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.queue import Queue
@@ -36,6 +36,7 @@ from tests.memory import (
     InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
+    InMemoryQueues,
     InMemoryWork,
     InMemoryWorkers,
 )
@@ -148,6 +149,7 @@ class SimCluster:
         self.workers = parts.workers(self.memory)
         self.config = InMemoryConfig(self.memory)
         self.dependencies = InMemoryDependencies(self.memory)
+        self.queues = InMemoryQueues(self.memory)
         self.scripts = {order.job: order.scripts for order in plan.orders}
         self._trace = trace
         self._pids = 100
@@ -516,6 +518,7 @@ class Operator:
             batches=network.reach(InMemoryBatches(cluster.memory)),
             workers=network.reach(cluster.workers),
             config=network.reach(cluster.config),
+            queues=network.reach(cluster.queues),
             measurements=network.reach(InMemoryMeasurements(cluster.memory)),
             clock=lambda: cluster.clock(cluster.hosts[0]),
             is_gone=lambda _process: False,

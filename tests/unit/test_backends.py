@@ -35,6 +35,7 @@ LIFE_OF_A_JOB = """if True:
     from queuectl.application.operate.enqueue import enqueue_jobs
     from queuectl.application.operate.inspect import find_job
     from queuectl.container import Container
+    from queuectl.domain.ports.work import Claim
     from queuectl.domain.worker import Lease
     from queuectl.settings import load_settings
     from tests.builders import a_worker

@@ -6,7 +6,7 @@ from itertools import count, pairwise
 
 import pytest
 
-from queuectl.application.duties.dependencies import look_after
+from queuectl.application.ends import look_after
 from queuectl.application.work.claim import POLL
 from queuectl.application.work.duty import WorkerPorts
 from queuectl.application.work.lease import Heartbeat, LeaseTerm
@@ -48,7 +48,7 @@ class WorkerHarness:
     policy: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.memory = Memory(config=self.policy)
+        self.memory = Memory(settings={"": self.policy})
         self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
         self.work = InMemoryWork(self.memory)
         self.clock = ManualClock(NOON)

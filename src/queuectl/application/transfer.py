@@ -21,7 +21,7 @@ class Transferred:
 
 
 def transfer(source: Archive, target: Archive, *, copied: Callable[[int], None]) -> Transferred:
-    """Copy jobs, attempts and settings, and verify every value of them; changes nothing at the source.
+    """Copy the jobs and all beside them, and verify every value of them; changes nothing at the source.
 
     Goes on where an earlier transfer of the same queue was interrupted; with nothing new to copy, it only verifies.
     `copied` hears how many jobs each step copied or verified (twice `source.size()` in all). Raises Conflict when the
@@ -39,7 +39,7 @@ def transfer(source: Archive, target: Archive, *, copied: Callable[[int], None])
         target.store(page)
         copied_to = page.last
         copied(len(page.jobs))
-    target.store_settings_and_workers(source.settings_and_workers())
+    target.store_beside_jobs(source.beside_jobs())
     theirs = source.digests(up_to=copied_to, seen=copied)
     ours = target.digests(up_to=copied_to, seen=_nobody)
     if source.last() != copied_to:
@@ -69,7 +69,8 @@ def refuse_if_working(name: str, workers: Sequence[WorkerRecord], at: datetime) 
 def _same_jobs(source: Archive, target: Archive, *, up_to: int) -> bool:
     """True if both hold the same jobs up to that number; settings come last in a transfer, and may still differ."""
     theirs, ours = source.digests(up_to=up_to, seen=_nobody), target.digests(up_to=up_to, seen=_nobody)
-    return all(theirs[table] == ours[table] for table in ("jobs", "attempts"))
+    of_jobs = source.page(0, up_to=0, limit=0).rows
+    return all(theirs[table] == ours[table] for table in of_jobs)
 
 
 def _nobody(_count: int) -> None:

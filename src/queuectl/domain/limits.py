@@ -5,12 +5,14 @@ of which is usable again that span after its last use: so no span has more than 
 that what a claim sees free is free for it alone. A key has no rows: a claim counts the jobs that run with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from queuectl.domain.duration import format_duration, parse_duration
+from queuectl.domain.job import Job, WaitsFor
 
 MAX_CONCURRENCY = 10_000
 
@@ -63,7 +65,7 @@ class Candidate(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a claim has locked of a queue's limits, the next to be used first; None: the queue has no such limit."""
+    """The free slots and starts of a queue that a claim has locked, the next one first; None: it has no such limit."""
 
     slots: tuple[int, ...] | None = None
     starts: tuple[int, ...] | None = None
@@ -133,3 +135,20 @@ def choose(
         left[each.queue] = room.without_first()
         choice.starts.append(Start(each.seq, each.queue, *(it[0] if it else None for it in room)))
     return choice
+
+
+def parked_behind(jobs: Sequence[Job]) -> Sequence[Job]:
+    """The new jobs as they are stored: of each key only as many may be claimed as may run, the first in claim order.
+
+    The others wait for those. So no claim has to park them one by one.
+    """
+    exposed: Counter[tuple[str, str, Sequence[str]]] = Counter()
+    parked: dict[str, Job] = {}
+    keyed = [job for job in jobs if job.spec.key is not None and job.is_due(job.created_at)]
+    for job in sorted(keyed, key=lambda it: it.claim_order):
+        place = str(job.spec.key), job.queue, tuple(job.spec.needs)
+        if exposed[place] >= (job.spec.key_limit or 1):
+            parked[job.id] = job._replace(waits_for=WaitsFor.KEY)
+        else:
+            exposed[place] += 1
+    return [parked.get(job.id, job) for job in jobs] if parked else jobs

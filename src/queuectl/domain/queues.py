@@ -1,8 +1,10 @@
 """A queue's settings: its limits, whether only workers that name it serve it, and its pause."""
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from queuectl.domain.errors import WrongState
 from queuectl.domain.limits import Rate
 
 EVERY = ""
@@ -23,7 +25,7 @@ class Pause(NamedTuple):
 
 
 class QueueSettings(NamedTuple):
-    """What was set of a queue; of others all is as here: no limits, open to all workers, not paused."""
+    """The settings of a queue; one of which nothing was set has these: no limits, open to all workers, not paused."""
 
     name: str
     concurrency: int | None = None
@@ -45,3 +47,14 @@ class QueueSettings(NamedTuple):
     def resumed(self) -> "QueueSettings":
         """The same, open."""
         return self._replace(pause=None)
+
+
+def check_forgettable(name: str, unfinished: int, served: Iterable[Collection[str]]) -> None:
+    """Raise WrongState if jobs of the queue wait or run, or a worker names it; `served` has the queues of each."""
+    if unfinished:
+        jobs = "1 of its jobs waits or runs" if unfinished == 1 else f"{unfinished} of its jobs wait or run"
+        hint = f"`queuectl queue move {name} --to QUEUE` moves those that wait"
+        raise WrongState(f"queue {name} cannot be forgotten: {jobs}", hint=hint)
+    if any(name in queues for queues in served):
+        hint = "`queuectl worker list` shows the workers and their queues"
+        raise WrongState(f"queue {name} cannot be forgotten: a worker that runs was started for it", hint=hint)

@@ -111,7 +111,7 @@ KNOW_THE_SETTINGS = ("config", "init", "doctor", "transfer")
 def test_the_help_of_commands_loads_no_library_that_they_work_with() -> None:
     others = [line for line in lines_of_all(program) if line.split()[0] not in SPEAKS_JSON + KNOW_THE_SETTINGS]
     loaded = loaded_by(*(f"{line} --help" for line in others))
-    loaded.assert_within(modules=48, kib=190)
+    loaded.assert_within(modules=52, kib=200)
     assert loaded.libraries <= CLICKS_OWN | BY_DECLARATIONS
 
 
@@ -150,7 +150,7 @@ def test_a_usage_error_loads_the_settings_too_which_know_the_output(line: str) -
 def test_a_command_loads_what_it_asks_the_queue_with_and_nothing_of_a_workers(line: str, tmp_path: Path) -> None:
     loaded_by("init", database=tmp_path / "queue.db")
     loaded = loaded_by(line, database=tmp_path / "queue.db")
-    loaded.assert_within(modules=75, kib=490)
+    loaded.assert_within(modules=84, kib=560)
     assert not {name for name in loaded.ours if name.startswith(("queuectl.adapters.processes", "queuectl.drill"))}
     assert loaded.libraries <= BY_CONTAINER | BY_SETTINGS | {"json"}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from queuectl.adapters.sql.engine.queries import JobRow
+from queuectl.adapters.sql.engine.queries import EndAttempt, JobRow
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.domain.job import Job
 from queuectl.domain.limits import Candidate, Start
@@ -71,8 +71,14 @@ class Claiming(Protocol):
         Before any job is locked: who has a key's lock may wait for one.
         """
 
-    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
-        """Store what has become of locked jobs."""
+    def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
+        """The same of the keys that these jobs have."""
+
+    def lane_readers(self, c: Connection) -> Collection[str]:
+        """Name the other transactions under way that have read the lanes, and so may store jobs by what they read."""
+
+    def store_settled(self, c: Connection, jobs: Sequence[Job], ends: Sequence[EndAttempt]) -> None:
+        """Store ends of attempts, and what they have made of their locked jobs."""
 
 
 class Backend(NamedTuple):

@@ -155,7 +155,7 @@ attempts = sa.Table(
     sa.Column("error", Words),
     sa.Column("late", OfOutcome),
     sa.Column("output_truncated", Flag, nullable=False),
-    sa.Column("output", Stored("bytes", sa.LargeBinary())),
+    sa.Column("output", Stored("content", sa.LargeBinary())),
     sa.PrimaryKeyConstraint("job_id", "number"),
 )
 

@@ -1,6 +1,6 @@
 """Cancel jobs, and follow what becomes of those that run."""
 
-from queuectl.application.duties.dependencies import look_after
+from queuectl.application.ends import look_after
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.job import Job, State
 from queuectl.domain.worker import WorkerRecord

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from queuectl.application.duties.dependencies import look_after
+from queuectl.application.ends import look_after
 from queuectl.application.operate.configure import policy_of
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.job import Job, JobRequest, jobs_of, terms_of

@@ -8,6 +8,7 @@ from queuectl.domain.ports.dependencies import Batches, Dependencies
 from queuectl.domain.ports.host import Clock
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
+from queuectl.domain.ports.queues import Queues
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process
 
@@ -21,6 +22,7 @@ class Queue(NamedTuple):
     batches: Batches
     workers: WorkerRegistry
     config: ConfigRepository
+    queues: Queues
     measurements: Measurements
     clock: Clock
     is_gone: Callable[[Process], bool]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from queuectl.application.duties.dependencies import look_after_all
+from queuectl.application.ends import look_after_all
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Job, State

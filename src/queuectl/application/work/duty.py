@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from queuectl.application.duties.dependencies import LookAfter
+from queuectl.application.ends import LookAfter
 from queuectl.domain.events import EventSink
 from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import Clock, Elapsed, OutcomeSpool

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from queuectl.application.duties.dependencies import LookAfter, is_awaited
+from queuectl.application.ends import LookAfter, is_awaited
 from queuectl.application.work.duty import WorkerPorts
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import DatabaseFull, ValueRefused

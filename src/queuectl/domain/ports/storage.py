@@ -81,11 +81,15 @@ class Scratch(Protocol):
 
 
 class Page(NamedTuple):
-    """Some jobs of a queue with all their attempts, as rows to be stored elsewhere; `last` is the last job's number."""
+    """Some jobs of a queue with all that belongs to them, as rows by table; `last` is the last job's number."""
 
-    jobs: Sequence[Row]
-    attempts: Sequence[Row]
+    rows: Mapping[str, Sequence[Row]]
     last: int
+
+    @property
+    def jobs(self) -> Sequence[Row]:
+        """The jobs themselves."""
+        return self.rows["jobs"]
 
 
 class Digest(NamedTuple):
@@ -116,14 +120,14 @@ class Archive(Protocol):
     def store(self, page: Page) -> None:
         """Add the rows of a page of another queue, with their numbers. Raises Conflict when one of them is taken."""
 
-    def settings_and_workers(self) -> Mapping[str, Sequence[Row]]:
-        """The rows, by table, that belong to no job: the settings that were set, and the workers not yet given up."""
+    def beside_jobs(self) -> Mapping[str, Sequence[Row]]:
+        """The rows, by table, that belong to no job: what was set, queues, lanes, batches, the workers not given up."""
 
-    def store_settings_and_workers(self, rows: Mapping[str, Sequence[Row]]) -> None:
-        """Have those settings and no others; put those workers in place of the ones with the same ids."""
+    def store_beside_jobs(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Have those rows and no others; but put workers in place of the ones with the same ids."""
 
     def digests(self, *, up_to: int, seen: Callable[[int], None]) -> Mapping[str, Digest]:
-        """The digests, by table, of the jobs up to that number, their attempts, and the settings.
+        """The digests, by table, of the jobs up to that number, what belongs to them, and what was set.
 
         `seen` hears how many jobs each step has read.
         """

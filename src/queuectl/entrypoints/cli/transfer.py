@@ -55,7 +55,7 @@ def transfer(app: App, source_url: str, target_url: str, drain: bool) -> None:
     tables = [{"table": table, "rows": each.rows, "checksum": each.checksum} for table, each in done.digests.items()]
     view = {"from": source.storage().name, "to": target.storage().name, "jobs": done.jobs, "tables": tables}
     plain = [list(row.values()) for row in tables]
-    rows = ", ".join(f"{row['rows']:,} {row['table']}" for row in tables)
+    rows = ", ".join(f"{row['rows']:,} {row['table']}" for row in tables if row["rows"])
     app.out.done(view, plain=plain, said=lambda: [f"{target.storage().name} has it all, verified: {rows}"])
     for side in (source, target):
         side.storage().close()

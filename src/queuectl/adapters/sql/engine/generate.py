@@ -26,6 +26,7 @@ from queuectl.adapters.sql.statements import (  # noqa: F401 - they fill SOURCES
     jobs,
     limits,
     metrics,
+    queues,
     work,
     workers,
 )
@@ -265,7 +266,7 @@ def _kinds(values: Iterable[_Value]) -> str:
 def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
     name, form = statement.name, statement.source.form
     query = f"_{name.upper()}"
-    texts = "".join(f'        {each!r}: """{statement.text(each)}""",\n' for each in statement.elements)
+    texts = "".join(f'        {each!r}: """{_dense(statement.text(each))}""",\n' for each in statement.elements)
     yield f"\n\n{query} = Query(\n    {name!r},\n    {{\n{texts}    }},\n)\n"
     takes = ", ".join(f"{it.name}: {it.annotation}" for it in statement.signature)
     values = _tuple(it.written(it.name) for it in statement.parameters)
@@ -286,6 +287,11 @@ def _function(statement: _Statement, shapes: _Shapes) -> Iterator[str]:
             yield from _for_many(statement, query, doc)
         case Form.PIECE:
             yield f"\n\ndef {name}({takes and f'*, {takes}'}) -> Piece:\n{doc}    return Piece({query}, {values})\n"
+
+
+def _dense(text: str) -> str:
+    """The text without what is there for people: psycopg looks up again and again what is longer than 4096 bytes."""
+    return "\n".join(line.strip() for line in text.splitlines())
 
 
 def _tuple(code: Iterable[str]) -> str:

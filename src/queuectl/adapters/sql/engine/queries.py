@@ -31,13 +31,17 @@ _outcome = writer("outcome")
 _worker_state = writer("worker state")
 _waits_for = writer("waits for")
 _end = writer("end")
+_slot_kind = writer("slot kind")
 _list_of_moments = writer("list of moments")
+_list_of_spans = writer("list of spans")
 _list_of_numbers = writer("list of numbers")
 _list_of_counts = writer("list of counts")
 _list_of_texts = writer("list of texts")
 _list_of_names = writer("list of names")
 _list_of_flags = writer("list of flags")
+_list_of_contents = writer("list of contents")
 _list_of_states = writer("list of states")
+_list_of_outcomes = writer("list of outcomes")
 
 SCHEMA_VERSION = '0003'
 
@@ -511,7 +515,7 @@ class AttemptRow(NamedTuple):
     unreadable: str = ""
 
 
-ATTEMPTS_ROWS = Rows(AttemptRow._make, {'job_id': 'name', 'number': 'number', 'queue': 'text', 'worker': 'text', 'host': 'text', 'lease_id': 'text', 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': 'number', 'signal': 'number', 'error': 'text', 'late': 'outcome', 'output_truncated': 'flag', 'output': 'bytes'})
+ATTEMPTS_ROWS = Rows(AttemptRow._make, {'job_id': 'name', 'number': 'number', 'queue': 'text', 'worker': 'text', 'host': 'text', 'lease_id': 'text', 'started_at': 'moment', 'waited': 'span', 'finished_at': 'moment', 'ran': 'span', 'outcome': 'outcome', 'exit_code': 'number', 'signal': 'number', 'error': 'text', 'late': 'outcome', 'output_truncated': 'flag', 'output': 'content'})
 
 
 class DependencyRow(NamedTuple):
@@ -740,11 +744,11 @@ _OLDEST_DEAD = Query(
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.state = 'dead' AND jobs.updated_at <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0 FOR UPDATE""",
+LIMIT %s::BIGINT + 0 FOR UPDATE""",
     },
 )
 
@@ -885,7 +889,7 @@ class LastOutputsRow(NamedTuple):
     unreadable: str = ""
 
 
-_LAST_OUTPUTS_ROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'bytes'})
+_LAST_OUTPUTS_ROWS = Rows(LastOutputsRow._make, {'job_id': 'name', 'output': 'content'})
 
 
 def last_outputs(c: Connection, *, ids: Sequence[str | None]) -> list[LastOutputsRow]:
@@ -926,11 +930,11 @@ _PAGE_OF_JOBS = Query(
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
 WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -947,12 +951,12 @@ _PAGE_OF_ATTEMPTS = Query(
 FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
 FROM jobs
 WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
         'postgresql': """SELECT attempts.job_id, attempts.number, attempts.queue, attempts.worker, attempts.host, attempts.lease_id, attempts.started_at, attempts.waited, attempts.finished_at, attempts.ran, attempts.outcome, attempts.exit_code, attempts.signal, attempts.error, attempts.late, attempts.output_truncated, attempts.output
 FROM attempts JOIN (SELECT jobs.seq AS seq, jobs.id AS id
 FROM jobs
 WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
+LIMIT %s::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number""",
     },
 )
 
@@ -960,6 +964,50 @@ WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
 def page_of_attempts(c: Connection, *, after: int, up_to: int, limit: int) -> list[AttemptRow]:
     """The attempts of these jobs."""
     return c.fetch(_PAGE_OF_ATTEMPTS, (after, up_to, limit,), ATTEMPTS_ROWS)
+
+
+_PAGE_OF_DEPENDENCIES = Query(
+    'page_of_dependencies',
+    {
+        'sqlite': """SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child, dependencies.parent""",
+        'postgresql': """SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child, dependencies.parent""",
+    },
+)
+
+
+def page_of_dependencies(c: Connection, *, after: int, up_to: int, limit: int) -> list[DependencyRow]:
+    """The dependencies of these jobs."""
+    return c.fetch(_PAGE_OF_DEPENDENCIES, (after, up_to, limit,), DEPENDENCIES_ROWS)
+
+
+_PAGE_OF_TAGS = Query(
+    'page_of_tags',
+    {
+        'sqlite': """SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq""",
+        'postgresql': """SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq""",
+    },
+)
+
+
+def page_of_tags(c: Connection, *, after: int, up_to: int, limit: int) -> list[TagRow]:
+    """The tags of these jobs."""
+    return c.fetch(_PAGE_OF_TAGS, (after, up_to, limit,), TAGS_ROWS)
 
 
 _ID_AT = Query(
@@ -1011,6 +1059,178 @@ def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
     c.run_each(_COPY_ATTEMPT, [(it.job_id, it.number, it.queue, it.worker, it.host, it.lease_id, _moment(it.started_at), _span(it.waited), None if it.finished_at is None else _moment(it.finished_at), None if it.ran is None else _span(it.ran), None if it.outcome is None else _outcome(it.outcome), it.exit_code, it.signal, it.error, None if it.late is None else _outcome(it.late), _flag(it.output_truncated), it.output,) for it in rows])
 
 
+_COPY_DEPENDENCY = Query(
+    'copy_dependency',
+    {
+        'sqlite': """INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s)""",
+    },
+)
+
+
+def copy_dependency(c: Connection, rows: Iterable[DependencyRow]) -> None:
+    """Dependencies as they are in another database."""
+    c.run_each(_COPY_DEPENDENCY, [(it.child, it.parent, _end(it.met_by), _flag(it.is_met),) for it in rows])
+
+
+_COPY_TAG = Query(
+    'copy_tag',
+    {
+        'sqlite': """INSERT INTO tags (tag, seq) VALUES (?, ?)""",
+        'postgresql': """INSERT INTO tags (tag, seq) VALUES (%s::VARCHAR, %s::BIGINT)""",
+    },
+)
+
+
+def copy_tag(c: Connection, rows: Iterable[TagRow]) -> None:
+    """Tags as they are in another database."""
+    c.run_each(_COPY_TAG, [(it.tag, it.seq,) for it in rows])
+
+
+_ALL_SLOTS = Query(
+    'all_slots',
+    {
+        'sqlite': """SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots""",
+        'postgresql': """SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots""",
+    },
+)
+
+
+def all_slots(c: Connection) -> list[SlotRow]:
+    """The slots and the starts of all queues."""
+    return c.fetch(_ALL_SLOTS, (), SLOTS_ROWS)
+
+
+_ALL_BATCHES = Query(
+    'all_batches',
+    {
+        'sqlite': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches""",
+        'postgresql': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches""",
+    },
+)
+
+
+def all_batches(c: Connection) -> list[BatchRow]:
+    """The batches."""
+    return c.fetch(_ALL_BATCHES, (), BATCHES_ROWS)
+
+
+_COPY_QUEUE = Query(
+    'copy_queue',
+    {
+        'sqlite': """INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by, pause_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by, pause_reason) VALUES (%s::VARCHAR, %s::INTEGER, %s::INTEGER, %s::BIGINT, %s, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s::VARCHAR)""",
+    },
+)
+
+
+def copy_queue(c: Connection, rows: Iterable[QueueRow]) -> None:
+    """Queues as they are in another database."""
+    c.run_each(_COPY_QUEUE, [(it.name, it.concurrency, it.rate_count, None if it.rate_period is None else _limit(it.rate_period), _flag(it.reserved), None if it.paused_at is None else _moment(it.paused_at), None if it.paused_until is None else _moment(it.paused_until), it.paused_by, it.pause_reason,) for it in rows])
+
+
+_COPY_LANE = Query(
+    'copy_lane',
+    {
+        'sqlite': """INSERT INTO lanes (id, queue, needs) VALUES (?, ?, ?)""",
+        'postgresql': """INSERT INTO lanes (id, queue, needs) VALUES (%s::INTEGER, %s::VARCHAR, %s::VARCHAR)""",
+    },
+)
+
+
+def copy_lane(c: Connection, rows: Iterable[LaneRow]) -> None:
+    """Lanes as they are in another database."""
+    c.run_each(_COPY_LANE, [(it.id, it.queue, _texts(it.needs),) for it in rows])
+
+
+_COPY_SLOT = Query(
+    'copy_slot',
+    {
+        'sqlite': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::BIGINT)""",
+    },
+)
+
+
+def copy_slot(c: Connection, rows: Iterable[SlotRow]) -> None:
+    """Slots as they are in another database."""
+    c.run_each(_COPY_SLOT, [(it.queue, _slot_kind(it.kind), it.slot, _moment(it.free_at),) for it in rows])
+
+
+_COPY_BATCH = Query(
+    'copy_batch',
+    {
+        'sqlite': """INSERT INTO batches (name, created_at, finished_at) VALUES (?, ?, ?)""",
+        'postgresql': """INSERT INTO batches (name, created_at, finished_at) VALUES (%s::VARCHAR, %s::BIGINT, %s::BIGINT)""",
+    },
+)
+
+
+def copy_batch(c: Connection, rows: Iterable[BatchRow]) -> None:
+    """Batches as they are in another database."""
+    c.run_each(_COPY_BATCH, [(it.name, _moment(it.created_at), None if it.finished_at is None else _moment(it.finished_at),) for it in rows])
+
+
+_CLEAR_QUEUES = Query(
+    'clear_queues',
+    {
+        'sqlite': """DELETE FROM queues""",
+        'postgresql': """DELETE FROM queues""",
+    },
+)
+
+
+def clear_queues(c: Connection) -> int:
+    """The settings of all queues."""
+    return c.run(_CLEAR_QUEUES, ())
+
+
+_CLEAR_LANES = Query(
+    'clear_lanes',
+    {
+        'sqlite': """DELETE FROM lanes""",
+        'postgresql': """DELETE FROM lanes""",
+    },
+)
+
+
+def clear_lanes(c: Connection) -> int:
+    """All lanes."""
+    return c.run(_CLEAR_LANES, ())
+
+
+_CLEAR_SLOTS = Query(
+    'clear_slots',
+    {
+        'sqlite': """DELETE FROM slots""",
+        'postgresql': """DELETE FROM slots""",
+    },
+)
+
+
+def clear_slots(c: Connection) -> int:
+    """All slots and starts."""
+    return c.run(_CLEAR_SLOTS, ())
+
+
+_CLEAR_BATCHES = Query(
+    'clear_batches',
+    {
+        'sqlite': """DELETE FROM batches""",
+        'postgresql': """DELETE FROM batches""",
+    },
+)
+
+
+def clear_batches(c: Connection) -> int:
+    """All batches."""
+    return c.run(_CLEAR_BATCHES, ())
+
+
 _PARENTS = Query(
     'parents',
     {
@@ -1045,10 +1265,10 @@ _NEWEST_IDS = Query(
     {
         'sqlite': """SELECT jobs.id
 FROM jobs ORDER BY jobs.seq DESC
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.id
 FROM jobs ORDER BY jobs.seq DESC
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1108,11 +1328,11 @@ _WAITING_FOR = Query(
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents, dependencies.met_by
 FROM jobs, dependencies
 WHERE dependencies.child = jobs.seq AND dependencies.parent = ? AND NOT dependencies.is_met AND jobs.waits_for = 'jobs' AND dependencies.met_by IN (SELECT value FROM json_each(?)) ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents, dependencies.met_by
 FROM jobs, dependencies
 WHERE dependencies.child = jobs.seq AND dependencies.parent = %s::VARCHAR AND NOT dependencies.is_met AND jobs.waits_for = 'jobs' AND dependencies.met_by = ANY (%s::TEXT[]) ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0 FOR UPDATE OF jobs""",
+LIMIT %s::BIGINT + 0 FOR UPDATE OF jobs""",
     },
 )
 
@@ -1138,11 +1358,11 @@ _AWAITED = Query(
         'sqlite': """SELECT jobs.id
 FROM jobs, dependencies
 WHERE dependencies.child = jobs.seq AND dependencies.parent = ? AND NOT dependencies.is_met AND jobs.waits_for = 'jobs'
- LIMIT 1 OFFSET 0""",
+LIMIT 1 OFFSET 0""",
         'postgresql': """SELECT jobs.id
 FROM jobs, dependencies
 WHERE dependencies.child = jobs.seq AND dependencies.parent = %s::VARCHAR AND NOT dependencies.is_met AND jobs.waits_for = 'jobs'
- LIMIT 1""",
+LIMIT 1""",
     },
 )
 
@@ -1230,13 +1450,13 @@ FROM jobs
 WHERE jobs.has_dependents AND jobs.state IN ('completed', 'dead', 'cancelled') AND (jobs.state != 'dead' OR (EXISTS (SELECT child.seq
 FROM jobs AS child, dependencies
 WHERE child.seq = dependencies.child AND dependencies.parent = jobs.id AND NOT dependencies.is_met AND child.waits_for = 'jobs' AND dependencies.met_by != 'success'))) ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.id
 FROM jobs
 WHERE jobs.has_dependents AND jobs.state IN ('completed', 'dead', 'cancelled') AND (jobs.state != 'dead' OR (EXISTS (SELECT child.seq
 FROM jobs AS child, dependencies
 WHERE child.seq = dependencies.child AND dependencies.parent = jobs.id AND NOT dependencies.is_met AND child.waits_for = 'jobs' AND dependencies.met_by != 'success'))) ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1366,11 +1586,11 @@ _OPEN_IN_BATCH = Query(
         'sqlite': """SELECT jobs.id
 FROM jobs
 WHERE jobs.batch = ? AND jobs.state IN ('failed', 'pending', 'processing')
- LIMIT 1 OFFSET 0""",
+LIMIT 1 OFFSET 0""",
         'postgresql': """SELECT jobs.id
 FROM jobs
 WHERE jobs.batch = %s::VARCHAR AND jobs.state IN ('failed', 'pending', 'processing')
- LIMIT 1""",
+LIMIT 1""",
     },
 )
 
@@ -1435,13 +1655,13 @@ FROM batches
 WHERE batches.finished_at IS NULL AND NOT (EXISTS (SELECT jobs.seq
 FROM jobs
 WHERE jobs.batch = batches.name AND jobs.state IN ('failed', 'pending', 'processing'))) ORDER BY batches.name
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT batches.name
 FROM batches
 WHERE batches.finished_at IS NULL AND NOT (EXISTS (SELECT jobs.seq
 FROM jobs
 WHERE jobs.batch = batches.name AND jobs.state IN ('failed', 'pending', 'processing'))) ORDER BY batches.name
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1464,7 +1684,7 @@ FROM dependencies, jobs AS child
 WHERE dependencies.parent = ('batch:' || batches.name) AND NOT dependencies.is_met AND child.seq = dependencies.child AND child.waits_for = 'jobs' AND (NOT (EXISTS (SELECT jobs.seq
 FROM jobs, batches
 WHERE jobs.batch = batches.name AND jobs.state = 'dead')) OR dependencies.met_by != 'success'))) ORDER BY batches.name
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT batches.name
 FROM batches
 WHERE batches.finished_at IS NOT NULL AND (EXISTS (SELECT dependencies.child
@@ -1472,7 +1692,7 @@ FROM dependencies, jobs AS child
 WHERE dependencies.parent = ('batch:' || batches.name) AND NOT dependencies.is_met AND child.seq = dependencies.child AND child.waits_for = 'jobs' AND (NOT (EXISTS (SELECT jobs.seq
 FROM jobs, batches
 WHERE jobs.batch = batches.name AND jobs.state = 'dead')) OR dependencies.met_by != 'success'))) ORDER BY batches.name
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1508,10 +1728,10 @@ _NEWEST_BATCHES = Query(
     {
         'sqlite': """SELECT batches.name, batches.created_at, batches.finished_at
 FROM batches ORDER BY batches.created_at DESC, batches.name
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT batches.name, batches.created_at, batches.finished_at
 FROM batches ORDER BY batches.created_at DESC, batches.name
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1529,7 +1749,7 @@ FROM slots
 WHERE slots.queue = ? AND slots.kind = 'run' AND slots.slot < ? AND NOT (EXISTS (SELECT jobs.seq
 FROM jobs
 WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL)) ORDER BY slots.slot
- LIMIT ? + 0 + (SELECT count(*) AS count_1
+LIMIT ? + 0 + (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.queue = ? AND jobs.slot >= ? AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) OFFSET 0""",
         'postgresql': """SELECT slots.slot
@@ -1537,7 +1757,7 @@ FROM slots
 WHERE slots.queue = %s::VARCHAR AND slots.kind = 'run' AND slots.slot < %s::INTEGER AND NOT (EXISTS (SELECT jobs.seq
 FROM jobs
 WHERE jobs.queue = slots.queue AND jobs.slot = slots.slot AND jobs.state = 'processing' AND jobs.slot IS NOT NULL)) ORDER BY slots.slot
- LIMIT %s::BIGINT + 0 + (SELECT count(*) AS count_1
+LIMIT %s::BIGINT + 0 + (SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.queue = %s::VARCHAR AND jobs.slot >= %s::INTEGER AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) FOR UPDATE SKIP LOCKED""",
     },
@@ -1582,11 +1802,11 @@ _FREE_STARTS = Query(
         'sqlite': """SELECT slots.slot
 FROM slots
 WHERE slots.queue = ? AND slots.kind = 'start' AND slots.free_at <= ? ORDER BY slots.free_at
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT slots.slot
 FROM slots
 WHERE slots.queue = %s::VARCHAR AND slots.kind = 'start' AND slots.free_at <= %s::BIGINT ORDER BY slots.free_at
- LIMIT %s::BIGINT + 0 FOR UPDATE SKIP LOCKED""",
+LIMIT %s::BIGINT + 0 FOR UPDATE SKIP LOCKED""",
     },
 )
 
@@ -1636,6 +1856,22 @@ def hold_keys(c: Connection, *, keys: Sequence[str | None]) -> int:
     return c.fetch_only(_HOLD_KEYS, (_list_of_texts(keys),), _HOLD_KEYS_ROWS)
 
 
+_HOLD_KEYS_OF = Query(
+    'hold_keys_of',
+    {
+        'postgresql': """SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM jobs WHERE id = ANY (%s::TEXT[]) AND key IS NOT NULL ORDER BY 1) AS locks""",
+    },
+)
+
+
+_HOLD_KEYS_OF_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def hold_keys_of(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """Wait for the locks of the keys that these jobs have."""
+    return c.fetch_only(_HOLD_KEYS_OF, (_list_of_texts(ids),), _HOLD_KEYS_OF_ROWS)
+
+
 _PARK = Query(
     'park',
     {
@@ -1656,29 +1892,23 @@ _EXPOSE = Query(
         'sqlite': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
 FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
- LIMIT 1 OFFSET 0) AS anon_1
+LIMIT 1 OFFSET 0) AS anon_1
 FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
 FROM lanes) AS every_lane)""",
         'postgresql': """UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
 FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked.key = %s::VARCHAR AND parked.lane = every_lane.id ORDER BY parked.priority DESC, parked.run_at, parked.seq
- LIMIT 1) AS anon_1
+LIMIT 1) AS anon_1
 FROM (SELECT 0 AS id UNION ALL SELECT lanes.id AS id
 FROM lanes) AS every_lane)""",
     },
 )
 
 
-class Expose(NamedTuple):
-    """The parameters of one run of `expose`."""
-
-    key: str
-
-
-def expose(c: Connection, rows: Iterable[Expose]) -> None:
+def expose(c: Connection, *, key: str) -> int:
     """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
     elsewhere."""
-    c.run_each(_EXPOSE, [(it.key,) for it in rows])
+    return c.run(_EXPOSE, (key,))
 
 
 _ALL_LANES = Query(
@@ -1737,7 +1967,7 @@ _NEEDS_OF_ROWS = Rows(NeedsOfRow._make, {'seq': 'number', 'queue': 'text', 'need
 
 
 def needs_of(c: Connection, *, seqs: Sequence[int | None]) -> list[NeedsOfRow]:
-    """What decides about the lanes of these jobs."""
+    """The queues of these jobs, and the labels that they need: by these they have their lanes."""
     return c.fetch(_NEEDS_OF, (_list_of_numbers(seqs),), _NEEDS_OF_ROWS)
 
 
@@ -1746,16 +1976,16 @@ _WAITING_ELSEWHERE = Query(
     {
         'sqlite': """SELECT jobs.seq, jobs."key"
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = ? AND jobs.seq > ? AND (jobs.lane NOT IN (SELECT lanes.id
+WHERE jobs.state = ? AND jobs.seq > ? AND jobs.queue = ? AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = ?)) ORDER BY jobs.seq
- LIMIT ? + 0 OFFSET 0""",
+LIMIT ? + 0 OFFSET 0""",
         'postgresql': """SELECT jobs.seq, jobs.key
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = %s::VARCHAR AND jobs.seq > %s::BIGINT AND (jobs.lane NOT IN (SELECT lanes.id
+WHERE jobs.state = %s::VARCHAR AND jobs.seq > %s::BIGINT AND jobs.queue = %s::VARCHAR AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = %s::VARCHAR)) ORDER BY jobs.seq
- LIMIT %s::BIGINT + 0""",
+LIMIT %s::BIGINT + 0""",
     },
 )
 
@@ -1771,9 +2001,9 @@ class WaitingElsewhereRow(NamedTuple):
 _WAITING_ELSEWHERE_ROWS = Rows(WaitingElsewhereRow._make, {'seq': 'number', 'key': 'text'})
 
 
-def waiting_elsewhere(c: Connection, *, queue: str, after: int, limit: int) -> list[WaitingElsewhereRow]:
-    """Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number."""
-    return c.fetch(_WAITING_ELSEWHERE, (queue, after, queue, limit,), _WAITING_ELSEWHERE_ROWS)
+def waiting_elsewhere(c: Connection, *, state: State, after: int, queue: str, limit: int) -> list[WaitingElsewhereRow]:
+    """Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number."""
+    return c.fetch(_WAITING_ELSEWHERE, (_state(state), after, queue, queue, limit,), _WAITING_ELSEWHERE_ROWS)
 
 
 _MOVE_TO_LANE = Query(
@@ -1908,14 +2138,14 @@ _RANKED_WAIT = Query(
 FROM (SELECT attempts.waited AS span
 FROM attempts
 WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET ?""",
+LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET ?""",
         'postgresql': """SELECT latest.span
 FROM (SELECT attempts.waited AS span
 FROM attempts
 WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET %s::BIGINT""",
+LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET %s::BIGINT""",
     },
 )
 
@@ -1935,14 +2165,14 @@ _RANKED_RUN = Query(
 FROM (SELECT attempts.ran AS span
 FROM attempts
 WHERE attempts.finished_at >= ? AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET ?""",
+LIMIT ? + 0 OFFSET 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET ?""",
         'postgresql': """SELECT latest.span
 FROM (SELECT attempts.ran AS span
 FROM attempts
 WHERE attempts.finished_at >= %s::BIGINT AND attempts.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY attempts.finished_at DESC
- LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
- LIMIT 1 OFFSET %s::BIGINT""",
+LIMIT %s::BIGINT + 0) AS latest ORDER BY latest.span
+LIMIT 1 OFFSET %s::BIGINT""",
     },
 )
 
@@ -2008,69 +2238,66 @@ _CLAIM_JOBS = Query(
     'claim_jobs',
     {
         'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
-        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
-            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-        ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-        ) THEN 9223372036854775807 ELSE 0 END
-    ) AS opens_at
-    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
-        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''
+WHERE CASE WHEN %s::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS needs_more
-    FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
-        SELECT probe.*, served.concurrency, served.rate_count,
-            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
-        FROM served CROSS JOIN LATERAL (
-            SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
-            FROM unnest(%s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::BIGINT[])
-                AS position (lane, priority, run_at, seq)
-            WHERE position.lane = served.id AND position.priority = level.priority
-        ) AS start CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-                AND jobs.priority = level.priority AND jobs.run_at <= %s::BIGINT
-                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (%s OR NOT jobs.suspect)
-                AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
-            ORDER BY jobs.run_at, jobs.seq
-            LIMIT %s::INTEGER
-            FOR UPDATE SKIP LOCKED
-        ) AS probe
-        WHERE served.opens_at <= %s::BIGINT AND served.queue <> ALL (%s::TEXT[])
-        ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
-    ) AS merged
-    LIMIT %s::INTEGER
+SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS needs_more
+FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+SELECT probe.*, concurrency, rate_count, served.queue = ''
+AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+FROM served CROSS JOIN LATERAL (
+SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
+FROM unnest(%s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::BIGINT[])
+AS position (lane, priority, run_at, seq)
+WHERE position.lane = served.id AND position.priority = level.priority
+) AS start CROSS JOIN LATERAL (
+SELECT seq, run_at, priority, lane, queue, key, key_limit FROM jobs
+WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = served.id
+AND priority = level.priority AND run_at <= %s::BIGINT AND (run_at, seq) >= (start.run_at, start.seq)
+AND (%s OR NOT suspect) AND (key IS NULL OR key <> ALL (%s::TEXT[]))
+ORDER BY run_at, seq
+LIMIT %s::INTEGER
+FOR UPDATE SKIP LOCKED
+) AS probe
+WHERE served.opens_at <= %s::BIGINT AND served.queue <> ALL (%s::TEXT[])
+ORDER BY probe.run_at, probe.seq LIMIT %s::INTEGER
+) AS merged
+LIMIT %s::INTEGER
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
-        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND %s
-        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
+UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+AND EXISTS (SELECT FROM owner) AND %s
+AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT id, attempts, queue, worker,
+host,
+lease_id, started_at,
+started_at - greatest(run_at, -30610224000000000),
+false
+FROM claimed CROSS JOIN owner
+ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout, claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts, claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id, claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect, claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit, claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at, claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
-    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
+due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT %s OR EXISTS (SELECT FROM due WHERE needs_more)""",
     },
@@ -2094,10 +2321,11 @@ class ClaimJobsRow(NamedTuple):
     concurrency: int | None
     rate_count: int | None
     is_stray: bool
+    needs_more: bool
     is_key_locked: bool
 
 
-_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag', 'is_taken': 'flag', 'due_seq': 'number', 'due_run_at': 'number', 'due_priority': 'number', 'due_lane': 'number', 'due_queue': 'text', 'due_key': 'text', 'due_key_limit': 'number', 'concurrency': 'number', 'rate_count': 'number', 'is_stray': 'flag', 'is_key_locked': 'flag'})
+_CLAIM_JOBS_ROWS = Joined(ClaimJobsRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag', 'is_taken': 'flag', 'due_seq': 'number', 'due_run_at': 'number', 'due_priority': 'number', 'due_lane': 'number', 'due_queue': 'text', 'due_key': 'text', 'due_key_limit': 'number', 'concurrency': 'number', 'rate_count': 'number', 'is_stray': 'flag', 'needs_more': 'flag', 'is_key_locked': 'flag'})
 
 
 def claim_jobs(c: Connection, *, by_worker: str, now: datetime, queues: Sequence[str | None] | None, labels: Sequence[str | None], cursor_lanes: Sequence[int | None], cursor_priorities: Sequence[int | None], cursor_run_ats: Sequence[int | None], cursor_seqs: Sequence[int | None], with_suspects: bool, busy_keys: Sequence[str | None], limit: int, full_queues: Sequence[str | None], by_lease: str, at_once: bool) -> list[ClaimJobsRow]:
@@ -2109,54 +2337,52 @@ _CLAIM_SUSPECTS = Query(
     'claim_suspects',
     {
         'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
-        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
-            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-        ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-        ) THEN 9223372036854775807 ELSE 0 END
-    ) AS opens_at
-    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
-        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''
+WHERE CASE WHEN %s::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 ), due AS MATERIALIZED (
-    SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency, rate_count,
-        served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
-        jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
-            OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
-    FROM jobs JOIN served ON served.id = jobs.lane
-    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= %s::BIGINT AND opens_at <= %s::BIGINT
-        AND served.queue <> ALL (%s::TEXT[]) AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
-    ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT %s::INTEGER FOR UPDATE OF jobs SKIP LOCKED
+SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit, concurrency, rate_count,
+served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS is_stray,
+jobs.key IS NOT NULL OR concurrency IS NOT NULL OR rate_count IS NOT NULL
+OR served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = jobs.queue) AS needs_more
+FROM jobs JOIN served ON served.id = jobs.lane
+WHERE suspect AND worker IS NULL AND waits_for IS NULL AND jobs.run_at <= %s::BIGINT AND opens_at <= %s::BIGINT
+AND served.queue <> ALL (%s::TEXT[]) AND (jobs.key IS NULL OR jobs.key <> ALL (%s::TEXT[]))
+ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq LIMIT %s::INTEGER FOR UPDATE OF jobs SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
-        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND %s
-        AND NOT EXISTS (SELECT FROM due WHERE needs_more)
-    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
+UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+AND EXISTS (SELECT FROM owner) AND %s
+AND NOT EXISTS (SELECT FROM due WHERE needs_more)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT id, attempts, queue, worker,
+host,
+lease_id, started_at,
+started_at - greatest(run_at, -30610224000000000),
+false
+FROM claimed CROSS JOIN owner
+ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout, claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts, claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id, claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect, claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit, claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at, claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
-    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
+due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT %s OR EXISTS (SELECT FROM due WHERE needs_more)""",
     },
@@ -2172,27 +2398,26 @@ _TAKE_CHOSEN = Query(
     'take_chosen',
     {
         'postgresql': """WITH owner AS (
-    SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
+SELECT host FROM workers WHERE id = %s::VARCHAR AND state = 'running' AND lease_expires_at > %s::BIGINT FOR KEY SHARE
 ), claimed AS (
-    UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
-        finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = chosen.slot
-    FROM unnest(%s::BIGINT[], %s::INTEGER[]) AS chosen (chosen_seq, slot)
-    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
-    RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+UPDATE jobs SET state = 'processing', worker = %s::VARCHAR, lease_id = %s::VARCHAR, started_at = %s::BIGINT, updated_at = %s::BIGINT,
+finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = (%s::INTEGER[])[array_position(%s::BIGINT[], seq)]
+WHERE seq = ANY (%s::BIGINT[]) AND EXISTS (SELECT FROM owner)
+RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
-    INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
-    SELECT id, attempts, queue, worker,
-        host,
-        lease_id, started_at,
-        started_at - greatest(run_at, -30610224000000000),
-        false
-    FROM claimed CROSS JOIN owner
-    ON CONFLICT DO NOTHING RETURNING job_id
+INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
+SELECT id, attempts, queue, worker,
+host,
+lease_id, started_at,
+started_at - greatest(run_at, -30610224000000000),
+false
+FROM claimed CROSS JOIN owner
+ON CONFLICT DO NOTHING RETURNING job_id
 ), used AS (
-    UPDATE slots SET free_at = %s::BIGINT + rate_period
-    FROM unnest(%s::TEXT[], %s::INTEGER[]) AS chosen (of_queue, start) JOIN queues ON name = of_queue
-    WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
+UPDATE slots SET free_at = %s::BIGINT + rate_period
+FROM unnest(%s::TEXT[], %s::INTEGER[]) AS chosen (of_queue, start) JOIN queues ON name = of_queue
+WHERE slots.queue = of_queue AND kind = 'start' AND slots.slot = start AND EXISTS (SELECT FROM owner)
 )
 SELECT seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT NULL AS is_started FROM claimed LEFT JOIN started ON job_id = id""",
     },
@@ -2210,28 +2435,28 @@ class TakeChosenRow(NamedTuple):
 _TAKE_CHOSEN_ROWS = Joined(TakeChosenRow._make, JOBS_ROWS, {'settings': 'settings', 'is_started': 'flag'})
 
 
-def take_chosen(c: Connection, *, by_worker: str, now: datetime, by_lease: str, seqs: Sequence[int | None], slots: Sequence[int | None], start_queues: Sequence[str | None], starts: Sequence[int | None]) -> list[TakeChosenRow]:
+def take_chosen(c: Connection, *, by_worker: str, now: datetime, by_lease: str, slots: Sequence[int | None], seqs: Sequence[int | None], start_queues: Sequence[str | None], starts: Sequence[int | None]) -> list[TakeChosenRow]:
     """The chosen of the candidates, taken by a worker, and their attempts, started."""
-    return c.fetch(_TAKE_CHOSEN, (by_worker, _moment(now), by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(seqs), _list_of_numbers(slots), _moment(now), _list_of_texts(start_queues), _list_of_numbers(starts),), _TAKE_CHOSEN_ROWS)
+    return c.fetch(_TAKE_CHOSEN, (by_worker, _moment(now), by_worker, by_lease, _moment(now), _moment(now), _list_of_numbers(slots), _list_of_numbers(seqs), _list_of_numbers(seqs), _moment(now), _list_of_texts(start_queues), _list_of_numbers(starts),), _TAKE_CHOSEN_ROWS)
 
 
 _SERVED_LANES = Query(
     'served_lanes',
     {
         'sqlite': """SELECT lane.id, lane.queue, own.concurrency, own.rate_count, max(
-    CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-    CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-    CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
-        SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-    ) END,
-    CASE WHEN own.concurrency <= (
-        SELECT count(*) FROM jobs WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-    ) THEN 9223372036854775807 ELSE 0 END
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
 ) AS opens_at,
-    CASE WHEN ? IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue IN (SELECT value FROM json_each(?)) END
-        AND NOT EXISTS (
-            SELECT 1 FROM json_each(lane.needs) AS need WHERE need.value NOT IN (SELECT value FROM json_each(?))
-        ) AS is_served
+CASE WHEN ? IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue IN (SELECT value FROM json_each(?)) END
+AND NOT EXISTS (
+SELECT 1 FROM json_each(lane.needs) AS need WHERE need.value NOT IN (SELECT value FROM json_each(?))
+) AS is_served
 FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
 LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
 LEFT JOIN queues AS every ON every.name = ''""",
@@ -2264,7 +2489,7 @@ _DUE_JOBS = Query(
     {
         'sqlite': """SELECT seq, run_at, queue, "key", key_limit FROM jobs
 WHERE state IN ('pending', 'failed') AND waits_for IS NULL
-    AND lane = ? AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
+AND lane = ? AND priority = ? AND run_at <= ? AND (? OR NOT suspect)
 ORDER BY run_at, seq LIMIT ? + 0""",
     },
 )
@@ -2294,7 +2519,7 @@ _DUE_SUSPECTS = Query(
     {
         'sqlite': """SELECT lane, seq, run_at, queue, "key", key_limit FROM jobs
 WHERE suspect AND worker IS NULL AND waits_for IS NULL AND run_at <= ?
-    AND lane IN (SELECT value FROM json_each(?))
+AND lane IN (SELECT value FROM json_each(?))
 ORDER BY priority DESC, run_at, seq LIMIT ? + 0""",
     },
 )
@@ -2324,12 +2549,12 @@ _TAKE_JOBS = Query(
     'take_jobs',
     {
         'sqlite': """UPDATE jobs SET state = 'processing', worker = ?, lease_id = ?, started_at = ?,
-    updated_at = ?, finished_at = NULL, slot = json_extract(?, '$[' || chosen."key" || ']'),
-    attempts = min(attempts, 2147483646) + 1,
-    unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
+updated_at = ?, finished_at = NULL, slot = json_extract(?, '$[' || chosen."key" || ']'),
+attempts = min(attempts, 2147483646) + 1,
+unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
 FROM json_each(?) AS chosen
 WHERE seq = chosen.value AND EXISTS (
-    SELECT 1 FROM workers WHERE id = ? AND state = 'running' AND lease_expires_at > ?
+SELECT 1 FROM workers WHERE id = ? AND state = 'running' AND lease_expires_at > ?
 )
 RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state, attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at, cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until, unique_held, unique_expires_at, batch, blockers, has_dependents, (SELECT json_group_array(json_array(queue, "key", value)) FROM config) AS settings""",
     },
@@ -2375,15 +2600,15 @@ _RUNNING_WITH_KEYS = Query(
     'running_with_keys',
     {
         'sqlite': """SELECT listed.value AS "key", (
-    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit = 1
+SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit = 1
 ) + (
-    SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit > 1
+SELECT count(*) FROM jobs WHERE jobs."key" = listed.value AND jobs.state = 'processing' AND jobs.key_limit > 1
 ) AS running
 FROM json_each(?) AS listed""",
         'postgresql': """SELECT listed.key, (
-    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
+SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit = 1
 ) + (
-    SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
+SELECT count(*) FROM jobs WHERE jobs.key = listed.key AND jobs.state = 'processing' AND jobs.key_limit > 1
 ) AS running
 FROM unnest(%s::TEXT[]) AS listed (key)""",
     },
@@ -2410,36 +2635,34 @@ _FIRST_DUE = Query(
     'first_due',
     {
         'postgresql': """WITH served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
-        CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
-        CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
-            SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
-        ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
-        ) THEN 9223372036854775807 ELSE 0 END
-    ) AS opens_at
-    FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN %s::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
-        AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
+SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
+CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
+CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
+CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
+SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
+) END,
+CASE WHEN own.concurrency <= (
+SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
+) THEN 9223372036854775807 ELSE 0 END
+) AS opens_at
+FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
+LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+LEFT JOIN queues AS every ON every.name = ''
+WHERE CASE WHEN %s::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (%s::TEXT[]) END
+AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (%s::TEXT[]))
 )
 SELECT (
-    SELECT min(greatest(earliest.run_at, served.opens_at))
-    FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
-        SELECT jobs.run_at FROM jobs
-        WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-            AND jobs.priority = level.priority AND NOT jobs.suspect
-        ORDER BY jobs.run_at LIMIT 1
-    ) AS earliest
-    WHERE served.opens_at < 9223372036854775807
+SELECT min(greatest(earliest.run_at, served.opens_at))
+FROM served CROSS JOIN generate_series(1, 10) AS level (priority) CROSS JOIN LATERAL (
+SELECT jobs.run_at FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
+AND jobs.priority = level.priority AND NOT jobs.suspect
+ORDER BY jobs.run_at LIMIT 1
+) AS earliest
+WHERE served.opens_at < 9223372036854775807
 ) AS run_at, (
-    SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
-    WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
+SELECT min(greatest(jobs.run_at, served.opens_at)) FROM jobs JOIN served ON served.id = jobs.lane
+WHERE suspect AND worker IS NULL AND waits_for IS NULL AND served.opens_at < 9223372036854775807
 ) AS suspect_run_at""",
     },
 )
@@ -2466,12 +2689,12 @@ _FIRST_RUN_AT = Query(
     {
         'sqlite': """SELECT min(run_at) AS run_at
 FROM (
-    SELECT (
-        SELECT run_at FROM jobs
-        WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = ? AND priority = level.value
-            AND NOT suspect
-        ORDER BY run_at LIMIT 1
-    ) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level
+SELECT (
+SELECT run_at FROM jobs
+WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = ? AND priority = level.value
+AND NOT suspect
+ORDER BY run_at LIMIT 1
+) AS run_at FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]') AS level
 )""",
     },
 )
@@ -2592,12 +2815,12 @@ _STORE_SETTLED = Query(
     'store_settled',
     {
         'postgresql': """UPDATE jobs SET state = ended.state, run_at = ended.run_at, updated_at = ended.updated_at, failures = ended.failures,
-    losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
-    last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL, lease_id = NULL
+losses = ended.losses, finished_at = ended.finished_at, exit_code = ended.exit_code,
+last_error = ended.last_error, suspect = ended.suspect, unique_held = ended.unique_held, slot = NULL, worker = NULL, lease_id = NULL
 FROM unnest(
-    %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::TEXT[]
+%s::TEXT[], %s::TEXT[], %s::BIGINT[], %s::BIGINT[], %s::INTEGER[], %s::INTEGER[], %s::BIGINT[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::TEXT[]
 ) AS ended (id, state, run_at, updated_at, failures, losses, finished_at, exit_code, last_error, suspect,
-    unique_held)
+unique_held)
 WHERE jobs.id = ended.id""",
     },
 )
@@ -2606,6 +2829,25 @@ WHERE jobs.id = ended.id""",
 def store_settled(c: Connection, *, id: Sequence[str | None], state: Sequence[State | None], run_at: Sequence[datetime | None], updated_at: Sequence[datetime | None], failures: Sequence[int | None], losses: Sequence[int | None], finished_at: Sequence[datetime | None], exit_code: Sequence[int | None], last_error: Sequence[str | None], suspect: Sequence[bool | None], unique_held: Sequence[str | None]) -> int:
     """Store locked jobs as the ends of their attempts have made them."""
     return c.run(_STORE_SETTLED, (_list_of_names(id), _list_of_states(state), _list_of_moments(run_at), _list_of_moments(updated_at), _list_of_counts(failures), _list_of_counts(losses), _list_of_moments(finished_at), _list_of_numbers(exit_code), _list_of_texts(last_error), _list_of_flags(suspect), _list_of_texts(unique_held),))
+
+
+_END_ATTEMPTS = Query(
+    'end_attempts',
+    {
+        'postgresql': """UPDATE attempts SET finished_at = ended.finished_at, ran = ended.ran, outcome = ended.outcome,
+exit_code = ended.exit_code, signal = ended.signal, error = ended.error,
+output_truncated = ended.output_truncated, output = ended.output
+FROM unnest(
+%s::BIGINT[], %s::BIGINT[], %s::TEXT[], %s::INTEGER[], %s::INTEGER[], %s::TEXT[], %s::BOOLEAN[], %s::BYTEA[], %s::TEXT[], %s::INTEGER[]
+) AS ended (finished_at, ran, outcome, exit_code, signal, error, output_truncated, output, job_id, number)
+WHERE attempts.job_id = ended.job_id AND attempts.number = ended.number AND attempts.outcome IS NULL""",
+    },
+)
+
+
+def end_attempts(c: Connection, *, finished_at: Sequence[datetime | None], ran: Sequence[timedelta | None], outcome: Sequence[Outcome | None], exit_code: Sequence[int | None], signal: Sequence[int | None], error: Sequence[str | None], output_truncated: Sequence[bool | None], output: Sequence[bytes | None], job_id: Sequence[str | None], number: Sequence[int | None]) -> int:
+    """Store the ends of attempts, unless they have ended."""
+    return c.run(_END_ATTEMPTS, (_list_of_moments(finished_at), _list_of_spans(ran), _list_of_outcomes(outcome), _list_of_numbers(exit_code), _list_of_numbers(signal), _list_of_texts(error), _list_of_flags(output_truncated), _list_of_contents(output), _list_of_names(job_id), _list_of_numbers(number),))
 
 
 _END_ATTEMPT = Query(
@@ -2660,7 +2902,7 @@ class OwnAttemptRow(NamedTuple):
     unreadable: str = ""
 
 
-_OWN_ATTEMPT_ROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_at': 'moment', 'output': 'bytes', 'output_truncated': 'flag'})
+_OWN_ATTEMPT_ROWS = Rows(OwnAttemptRow._make, {'outcome': 'outcome', 'finished_at': 'moment', 'output': 'content', 'output_truncated': 'flag'})
 
 
 def own_attempt(c: Connection, *, job_id: str, number: int, lease_id: str) -> OwnAttemptRow | None:
@@ -2745,11 +2987,11 @@ _LOST_BY = Query(
         'sqlite': """SELECT attempts.job_id
 FROM attempts
 WHERE attempts.finished_at >= ? AND attempts.worker = ? AND attempts.outcome = 'lost'
- LIMIT 1 OFFSET 0""",
+LIMIT 1 OFFSET 0""",
         'postgresql': """SELECT attempts.job_id
 FROM attempts
 WHERE attempts.finished_at >= %s::BIGINT AND attempts.worker = %s::VARCHAR AND attempts.outcome = 'lost'
- LIMIT 1""",
+LIMIT 1""",
     },
 )
 
@@ -2778,6 +3020,241 @@ WHERE jobs.worker = workers.id AND jobs.state = 'processing'))""",
 def end_worker(c: Connection, *, state: WorkerState, ended_at: datetime, worker: str) -> int:
     """Mark a worker as ended, if it holds nothing: a worker that has ended is never rescued."""
     return c.run(_END_WORKER, (_worker_state(state), _moment(ended_at), worker,))
+
+
+_QUEUES_SET = Query(
+    'queues_set',
+    {
+        'sqlite': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name""",
+        'postgresql': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name""",
+    },
+)
+
+
+def queues_set(c: Connection) -> list[QueueRow]:
+    """The settings of all queues of which something was set."""
+    return c.fetch(_QUEUES_SET, (), QUEUES_ROWS)
+
+
+_ADD_QUEUE = Query(
+    'add_queue',
+    {
+        'sqlite': """INSERT INTO queues (name) VALUES (?) ON CONFLICT DO NOTHING""",
+        'postgresql': """INSERT INTO queues (name) VALUES (%s::VARCHAR) ON CONFLICT DO NOTHING""",
+    },
+)
+
+
+def add_queue(c: Connection, *, name: str) -> int:
+    """The row of a queue, unless it is there."""
+    return c.run(_ADD_QUEUE, (name,))
+
+
+_QUEUE_TO_CHANGE = Query(
+    'queue_to_change',
+    {
+        'sqlite': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = ?""",
+        'postgresql': """SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at, queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = %s::VARCHAR FOR UPDATE""",
+    },
+)
+
+
+def queue_to_change(c: Connection, *, name: str) -> QueueRow | None:
+    """The settings of a queue, locked."""
+    return c.fetch_one(_QUEUE_TO_CHANGE, (name,), QUEUES_ROWS)
+
+
+_STORE_QUEUE = Query(
+    'store_queue',
+    {
+        'sqlite': """UPDATE queues SET concurrency=?, rate_count=?, rate_period=?, reserved=?, paused_at=?, paused_until=?, paused_by=?, pause_reason=? WHERE queues.name = ?""",
+        'postgresql': """UPDATE queues SET concurrency=%s::INTEGER, rate_count=%s::INTEGER, rate_period=%s::BIGINT, reserved=%s, paused_at=%s::BIGINT, paused_until=%s::BIGINT, paused_by=%s::VARCHAR, pause_reason=%s::VARCHAR WHERE queues.name = %s::VARCHAR""",
+    },
+)
+
+
+def store_queue(c: Connection, *, concurrency: int | None, rate_count: int | None, rate_period: timedelta | None, reserved: bool, paused_at: datetime | None, paused_until: datetime | None, paused_by: str | None, pause_reason: str | None, name: str) -> int:
+    """The settings of a queue."""
+    return c.run(_STORE_QUEUE, (concurrency, rate_count, None if rate_period is None else _limit(rate_period), _flag(reserved), None if paused_at is None else _moment(paused_at), None if paused_until is None else _moment(paused_until), paused_by, pause_reason, name,))
+
+
+_DELETE_QUEUE = Query(
+    'delete_queue',
+    {
+        'sqlite': """DELETE FROM queues WHERE queues.name = ?""",
+        'postgresql': """DELETE FROM queues WHERE queues.name = %s::VARCHAR""",
+    },
+)
+
+
+def delete_queue(c: Connection, *, queue: str) -> int:
+    """The row of a queue."""
+    return c.run(_DELETE_QUEUE, (queue,))
+
+
+_SLOTS_OF = Query(
+    'slots_of',
+    {
+        'sqlite': """SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = ? AND slots.kind = ? ORDER BY slots.slot""",
+        'postgresql': """SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = %s::VARCHAR AND slots.kind = %s::VARCHAR ORDER BY slots.slot FOR UPDATE""",
+    },
+)
+
+
+class SlotsOfRow(NamedTuple):
+    """A row of `slots_of`."""
+
+    slot: int
+    free_at: datetime
+    unreadable: str = ""
+
+
+_SLOTS_OF_ROWS = Rows(SlotsOfRow._make, {'slot': 'number', 'free_at': 'moment'})
+
+
+def slots_of(c: Connection, *, queue: str, kind: SlotKind) -> list[SlotsOfRow]:
+    """The slots of a queue, or its starts, locked."""
+    return c.fetch(_SLOTS_OF, (queue, _slot_kind(kind),), _SLOTS_OF_ROWS)
+
+
+_ADD_SLOTS = Query(
+    'add_slots',
+    {
+        'sqlite': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO slots (queue, kind, slot, free_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::INTEGER, %s::BIGINT)""",
+    },
+)
+
+
+class AddSlots(NamedTuple):
+    """Rows of `add_slots`, by columns."""
+
+    queue: Sequence[str]
+    kind: Sequence[SlotKind]
+    slot: Sequence[int]
+    free_at: Sequence[datetime]
+
+
+def add_slots(c: Connection, groups: Iterable[AddSlots]) -> None:
+    """More slots or starts of a queue."""
+    c.load(_ADD_SLOTS, ([it.queue, written(_slot_kind, it.kind), it.slot, written(_moment, it.free_at)] for it in groups))
+
+
+_DELETE_STARTS = Query(
+    'delete_starts',
+    {
+        'sqlite': """DELETE FROM slots WHERE slots.queue = ? AND slots.kind = ? AND slots.slot IN (SELECT value FROM json_each(?))""",
+        'postgresql': """DELETE FROM slots WHERE slots.queue = %s::VARCHAR AND slots.kind = %s::VARCHAR AND slots.slot = ANY (%s::INTEGER[])""",
+    },
+)
+
+
+def delete_starts(c: Connection, *, queue: str, kind: SlotKind, slots: Sequence[int | None]) -> int:
+    """These starts of a queue."""
+    return c.run(_DELETE_STARTS, (queue, _slot_kind(kind), _list_of_numbers(slots),))
+
+
+_SHIFT_STARTS = Query(
+    'shift_starts',
+    {
+        'sqlite': """UPDATE slots SET free_at=(slots.free_at + ?) WHERE slots.queue = ? AND slots.kind = ?""",
+        'postgresql': """UPDATE slots SET free_at=(slots.free_at + %s::BIGINT) WHERE slots.queue = %s::VARCHAR AND slots.kind = %s::VARCHAR""",
+    },
+)
+
+
+def shift_starts(c: Connection, *, by: timedelta, queue: str, kind: SlotKind) -> int:
+    """All starts of a queue are free so much later than they were."""
+    return c.run(_SHIFT_STARTS, (_span(by), queue, _slot_kind(kind),))
+
+
+_DELETE_SLOTS = Query(
+    'delete_slots',
+    {
+        'sqlite': """DELETE FROM slots WHERE slots.queue = ?""",
+        'postgresql': """DELETE FROM slots WHERE slots.queue = %s::VARCHAR""",
+    },
+)
+
+
+def delete_slots(c: Connection, *, queue: str) -> int:
+    """All slots and starts of a queue."""
+    return c.run(_DELETE_SLOTS, (queue,))
+
+
+_DELETE_LANES = Query(
+    'delete_lanes',
+    {
+        'sqlite': """DELETE FROM lanes WHERE lanes.queue = ?""",
+        'postgresql': """DELETE FROM lanes WHERE lanes.queue = %s::VARCHAR""",
+    },
+)
+
+
+def delete_lanes(c: Connection, *, queue: str) -> int:
+    """The lanes of a queue."""
+    return c.run(_DELETE_LANES, (queue,))
+
+
+_CLEAR_SETTINGS_OF = Query(
+    'clear_settings_of',
+    {
+        'sqlite': """DELETE FROM config WHERE config.queue = ?""",
+        'postgresql': """DELETE FROM config WHERE config.queue = %s::VARCHAR""",
+    },
+)
+
+
+def clear_settings_of(c: Connection, *, queue: str) -> int:
+    """The policy of a queue: that of all counts for it again."""
+    return c.run(_CLEAR_SETTINGS_OF, (queue,))
+
+
+_UNFINISHED = Query(
+    'unfinished',
+    {
+        'sqlite': """SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = ? AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing')""",
+        'postgresql': """SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = %s::VARCHAR AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing')""",
+    },
+)
+
+
+_UNFINISHED_ROWS = Rows[int](itemgetter(0), {'None': 'count'})
+
+
+def unfinished(c: Connection, *, queue: str) -> int:
+    """The number of jobs of a queue that wait or run."""
+    return c.fetch_only(_UNFINISHED, (queue,), _UNFINISHED_ROWS)
+
+
+_LANE_READERS = Query(
+    'lane_readers',
+    {
+        'postgresql': """SELECT DISTINCT virtualtransaction AS reader FROM pg_locks WHERE locktype = 'relation' AND relation = 'lanes'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()""",
+    },
+)
+
+
+_LANE_READERS_ROWS = Rows[str](itemgetter(0), {'reader': 'text'})
+
+
+def lane_readers(c: Connection) -> list[str]:
+    """The transactions under way that have read the lanes: they may store jobs by what they read."""
+    return c.fetch(_LANE_READERS, (), _LANE_READERS_ROWS)
 
 
 _ADD_WORKER = Query(

@@ -68,7 +68,7 @@ class Dialect(NamedTuple):
     `write_lock`. `expect_answers_within` says from when on a connection without an answer is taken for broken.
     `forget_plans` is the statement that makes a connection plan its statements anew, where it keeps plans: one that was
     good for thirty jobs would walk over a million. `after_begin` is what a connection's transactions must begin with,
-    where it does not keep its settings from one to the next. `count_on` has the numbers of jobs go on after
+    where it does not keep its settings from one to the next. `count_on` has the numbers of jobs and lanes go on after
     those that were given, where a database does not see to that. `hold` follows `begin_writing` where nobody else is
     to write. `identity` says which database is at its place now, where that can be told from outside, and `replaced` is
     the error when that is not the one that was opened.
@@ -91,7 +91,7 @@ class Dialect(NamedTuple):
     forget_plans: str = ""
     after_begin: Callable[[Driver], str] = lambda _: ""
     replaced: Callable[[], DatabaseReplaced] = lambda: DatabaseReplaced("another database is in its place")
-    count_on: str = ""
+    count_on: str = "SELECT 1"
 
 
 class Duplicate(Exception):

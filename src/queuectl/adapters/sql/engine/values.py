@@ -225,7 +225,7 @@ KINDS: dict[str, Kind] = {
     "path": Kind("str", _as_path, _path, lambda _: None),
     "texts": Kind("Sequence[str]", _as_texts, _texts, lambda _: ()),
     "flag": Kind("bool", bool, bool, bool),  # SQLite gives 0 and 1
-    "bytes": Kind("bytes", None, _bytes, _any_bytes),
+    "content": Kind("bytes", None, _bytes, _any_bytes),
     "state": _word(State, State.DEAD),
     "outcome": _word(Outcome, Outcome.LOST),
     "worker state": _word(WorkerState, WorkerState.LOST),

@@ -17,7 +17,7 @@ from typing import Any
 from queuectl.adapters.host.clock import microseconds
 from queuectl.adapters.sql.backend import Due, Found, Taken
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.queries import ClaimJobsRow, first_due
+from queuectl.adapters.sql.engine.queries import ClaimJobsRow, EndAttempt
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.lanes import SHARED
 from queuectl.adapters.sql.stores.rows import changed
@@ -30,6 +30,9 @@ LONG_WALK = 0.01
 
 RESCAN_FACTOR, RESCAN_LIMIT = 100, 5.0
 """A walk from the beginning is made again after so many times what it took, and after so many seconds at the latest."""
+
+MAX_OUTPUT = 1_000_000
+"""Bytes of output that a statement stores for several attempts: in a list, they take twice the room of their own."""
 
 LATE = timedelta(seconds=1)
 """Positions end so long before the moment of a claim: an enqueue may be under way with its job's `run_at`."""
@@ -127,7 +130,7 @@ class PostgresClaiming:
 
     def first_due(self, c: Connection, *, queues: Collection[str], labels: Collection[str]) -> FirstDue:
         """The moments at which the first waiting jobs may start."""
-        first = first_due(c, queues=list(queues) or None, labels=list(labels))
+        first = queries.first_due(c, queues=list(queues) or None, labels=list(labels))
         return FirstDue(job=first.run_at, suspect=first.suspect_run_at)
 
     def hold_keys(self, c: Connection, keys: Collection[str]) -> None:
@@ -135,8 +138,22 @@ class PostgresClaiming:
         if keys:
             queries.hold_keys(c, keys=sorted(keys))
 
-    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
-        """Store what the ends of their attempts have made of these jobs, by one statement for all."""
+    def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
+        """Wait for the locks of these jobs' keys."""
+        queries.hold_keys_of(c, ids=job_ids)
+
+    def lane_readers(self, c: Connection) -> Collection[str]:
+        """The transactions that have a lock on the table of lanes: each keeps it until its end."""
+        return queries.lane_readers(c)
+
+    def store_settled(self, c: Connection, jobs: Sequence[Job], ends: Sequence[EndAttempt]) -> None:
+        """Store these ends of attempts, and what they have made of the jobs: each by one statement for all.
+
+        psycopg sends a batch run by run, and at last that this was all. In between the server keeps the jobs locked,
+        and as it has yet to receive something, does not count `idle_in_transaction_session_timeout`. When a container
+        is paused just then, its host's system goes on answering the probes of TCP, and nobody can rescue the jobs until
+        it goes on.
+        """
         if len(jobs) == 1:
             queries.store_job(c, changed(jobs))
         elif jobs:
@@ -154,6 +171,7 @@ class PostgresClaiming:
                 suspect=[job.suspect for job in jobs],
                 unique_held=[job.unique_held for job in jobs],
             )
+        _end_attempts(c, ends)
 
 
 def _found(rows: Sequence[ClaimJobsRow], *, is_all: bool) -> Found:
@@ -200,3 +218,23 @@ def _cursor_after(
 def _end(at: datetime) -> Position:
     """The last position of a claim at that moment."""
     return microseconds(at - LATE), 0
+
+
+def _end_attempts(c: Connection, ends: Sequence[EndAttempt]) -> None:
+    if len(ends) < 2 or sum(len(end.output or b"") for end in ends) > MAX_OUTPUT:
+        for end in ends:
+            queries.end_attempt(c, [end])
+    else:
+        queries.end_attempts(
+            c,
+            finished_at=[end.finished_at for end in ends],
+            ran=[end.ran for end in ends],
+            outcome=[end.outcome for end in ends],
+            exit_code=[end.exit_code for end in ends],
+            signal=[end.signal for end in ends],
+            error=[end.error for end in ends],
+            output_truncated=[end.output_truncated for end in ends],
+            output=[end.output for end in ends],
+            job_id=[end.job_id for end in ends],
+            number=[end.number for end in ends],
+        )

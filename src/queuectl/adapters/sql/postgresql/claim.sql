@@ -13,22 +13,20 @@ owner AS (
 served AS MATERIALIZED (
     -- The lanes that the worker serves, and when each is open: not while its queue, or every one, is paused, has no
     -- start left of its rate, or as many jobs run as its concurrency.
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind = 'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL (:labels))
 )
 
@@ -52,20 +50,17 @@ state = 'processing', worker = :by_worker, lease_id = :by_lease, started_at = :n
 -- part: settings
 (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings
 
--- part: candidate
-due.seq AS due_seq, due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count, due.is_stray,
-    -- one of 1024 locks: a transaction that decides about a key has it until its end
-    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
-
 -- part: at_once
 claimed AS (
     UPDATE jobs SET {taken}
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due)) -- of an array the planner expects ten: so it asks the primary key
+        AND EXISTS (SELECT FROM owner) AND :at_once
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING {columns}
 ), {started}
-SELECT {job_columns}, {settings}, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, {candidate}
+SELECT claimed.*, {settings}, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
+    -- One of 1024 locks: who decides about a key has it until the transaction ends.
+    due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more)
 
@@ -75,8 +70,8 @@ WITH {owner}, {served}, due AS MATERIALIZED (
     -- One walk for each priority and lane, high first. The LIMIT at the end stops them: so jobs that are scheduled for
     -- later cost nothing, however many.
     FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
-        SELECT probe.*, served.concurrency, served.rate_count,
-            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+        SELECT probe.*, concurrency, rate_count, served.queue = ''
+                AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
         FROM served CROSS JOIN LATERAL (
             -- From where an earlier claim left off.
             SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS seq
@@ -84,12 +79,11 @@ WITH {owner}, {served}, due AS MATERIALIZED (
                 AS position (lane, priority, run_at, seq)
             WHERE position.lane = served.id AND position.priority = level.priority
         ) AS start CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-                AND jobs.priority = level.priority AND jobs.run_at <= :now
-                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
-                AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys))
-            ORDER BY jobs.run_at, jobs.seq
+            SELECT seq, run_at, priority, lane, queue, key, key_limit FROM jobs
+            WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = served.id
+                AND priority = level.priority AND run_at <= :now AND (run_at, seq) >= (start.run_at, start.seq)
+                AND (:with_suspects OR NOT suspect) AND (key IS NULL OR key <> ALL (:busy_keys))
+            ORDER BY run_at, seq
             LIMIT :limit -- a merge takes, and so locks, all that a probe gives: no more than is asked for
             FOR UPDATE SKIP LOCKED
         ) AS probe
@@ -115,10 +109,9 @@ WITH {owner}, {served}, due AS MATERIALIZED (
 -- name: take_chosen
 -- The chosen of the candidates, each in its slot, and the starts of their queues' rates.
 WITH {owner}, claimed AS (
-    UPDATE jobs SET {taken}, slot = chosen.slot
-    FROM unnest(:seqs, :slots) AS chosen (chosen_seq, slot)
-    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
-    RETURNING {job_columns_of_jobs}
+    UPDATE jobs SET {taken}, slot = (:slots)[array_position(:seqs, seq)]
+    WHERE seq = ANY (:seqs) AND EXISTS (SELECT FROM owner)
+    RETURNING {columns}
 ), {started}, used AS (
     UPDATE slots SET free_at = :now + rate_period
     FROM unnest(:start_queues, :starts) AS chosen (of_queue, start) JOIN queues ON name = of_queue

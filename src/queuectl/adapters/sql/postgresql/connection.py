@@ -52,11 +52,12 @@ TIMEOUTS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transact
 """No call waits for ever; no transaction of a frozen or cut-off process holds its locks for long: its jobs cannot be
 rescued before, nor, when the network is back after a moment, its lease be renewed."""
 
-HOLD = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE jobs, attempts, workers, config IN SHARE MODE"
+HOLD = """SET LOCAL idle_in_transaction_session_timeout = 0;
+LOCK TABLE jobs, attempts, workers, config, queues IN SHARE MODE"""
 """A writer waits until the transaction ends, however long the server says nothing."""
 
-PLANNING = {"plan_cache_mode": "force_generic_plan"}
-"""A claim over several lanes is planned once, not each time: that took ten times as long as the claim."""
+COUNT_ON = """SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs;
+SELECT setval(pg_get_serial_sequence('lanes', 'id'), max(id)) FROM lanes"""
 
 MEANING = {
     "standard_conforming_strings": "on",
@@ -71,6 +72,9 @@ MEANING = {
 variables such as PGTZ and PGOPTIONS may set them, and ours prevail."""
 
 LASTING = {
+    # A claim over several lanes is planned once; to plan it each time took ten times as long as the claim. Whoever
+    # looks at jobs asks for one state or another, which need plans of their own.
+    "plan_cache_mode": "force_generic_plan",
     "idle_session_timeout": "0",
     # The server, too, notices in seconds that we have vanished. idle_in_transaction_session_timeout does not count
     # while it waits for the rest of a message, and a host that loses its power meanwhile sends no rest.
@@ -144,14 +148,16 @@ class ResponseTimeout:
 class _ArrayDumper(Dumper):
     """Makes the text of an array: in a third of the time that psycopg's own takes, which asks each element."""
 
-    def dump(self, obj: Sequence[str | int | None]) -> bytes:
+    def dump(self, obj: Sequence[str | int | bytes | None]) -> bytes:
         """`{"a","b",NULL}`: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
         return f"{{{','.join(map(_element, obj))}}}".encode()
 
 
-def _element(value: str | int | None) -> str:
+def _element(value: str | int | bytes | None) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
@@ -201,7 +207,7 @@ def postgres_dialect(url: str) -> Dialect:
         language="postgresql",
         connect=lambda: cast("Driver", connect(url, response_timeout)),
         # A writer locks what it decides on, so it needs no more than the default level; a reader sees one moment.
-        begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        begin_reading="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL plan_cache_mode = auto",
         begin_writing="BEGIN ISOLATION LEVEL READ COMMITTED",
         after_begin=lambda driver: cast("TimedConnection", driver).local_settings,
         error=(psycopg.Error, OSError, MemoryError),
@@ -213,7 +219,7 @@ def postgres_dialect(url: str) -> Dialect:
         load=lambda cursor, insert, groups: _copied(cast("psycopg.Cursor[object]", cursor), insert, groups),
         expect_answers_within=response_timeout.shorten,
         forget_plans="DISCARD PLANS",
-        count_on="SELECT setval(pg_get_serial_sequence('jobs', 'seq'), max(seq)) FROM jobs",
+        count_on=COUNT_ON,
     )
 
 
@@ -247,7 +253,7 @@ def connect(url: str, response_timeout: ResponseTimeout) -> TimedConnection:
     connection = TimedConnection.connect(make_conninfo(url, **CONNECTION, connect_timeout=timeout), autocommit=True)
     connection.response_timeout = response_timeout
     connection.adapters.register_dumper(list, _ArrayDumper)
-    settings = TIMEOUTS | PLANNING | MEANING
+    settings = TIMEOUTS | MEANING
     settings |= {name: ours for name, (since, ours) in WITHOUT_LIMIT.items() if connection.info.server_version >= since}
     if is_pooled(connection):
         # The next transaction may run in another session, which knows nothing of what was prepared or set in this one.

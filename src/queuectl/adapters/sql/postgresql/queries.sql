@@ -327,6 +327,22 @@ FROM jobs
 WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
  LIMIT :limit::BIGINT + 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
 
+-- name: page_of_dependencies :many
+-- The dependencies of these jobs.
+SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child, dependencies.parent;
+
+-- name: page_of_tags :many
+-- The tags of these jobs.
+SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq;
+
 -- name: id_at :one
 -- The id of the job of that number.
 SELECT jobs.id
@@ -355,6 +371,60 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     :queue::VARCHAR, :worker::VARCHAR, :host::VARCHAR, :lease_id::VARCHAR, :started_at::BIGINT, :waited::BIGINT,
     :finished_at::BIGINT, :ran::BIGINT, :outcome::VARCHAR, :exit_code::INTEGER, :signal::INTEGER, :error::VARCHAR,
     :late::VARCHAR, :output_truncated, :output);
+
+-- name: copy_dependency :each
+-- Dependencies as they are in another database.
+INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (:child::BIGINT, :parent::VARCHAR, :met_by::VARCHAR,
+    :is_met);
+
+-- name: copy_tag :each
+-- Tags as they are in another database.
+INSERT INTO tags (tag, seq) VALUES (:tag::VARCHAR, :seq::BIGINT);
+
+-- name: all_slots :many
+-- The slots and the starts of all queues.
+SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots;
+
+-- name: all_batches :many
+-- The batches.
+SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches;
+
+-- name: copy_queue :each
+-- Queues as they are in another database.
+INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by,
+    pause_reason) VALUES (:name::VARCHAR, :concurrency::INTEGER, :rate_count::INTEGER, :rate_period::BIGINT, :reserved,
+    :paused_at::BIGINT, :paused_until::BIGINT, :paused_by::VARCHAR, :pause_reason::VARCHAR);
+
+-- name: copy_lane :each
+-- Lanes as they are in another database.
+INSERT INTO lanes (id, queue, needs) VALUES (:id::INTEGER, :queue::VARCHAR, :needs::VARCHAR);
+
+-- name: copy_slot :each
+-- Slots as they are in another database.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue::VARCHAR, :kind::VARCHAR, :slot::INTEGER,
+    :free_at::BIGINT);
+
+-- name: copy_batch :each
+-- Batches as they are in another database.
+INSERT INTO batches (name, created_at, finished_at) VALUES (:name::VARCHAR, :created_at::BIGINT, :finished_at::BIGINT);
+
+-- name: clear_queues :run
+-- The settings of all queues.
+DELETE FROM queues;
+
+-- name: clear_lanes :run
+-- All lanes.
+DELETE FROM lanes;
+
+-- name: clear_slots :run
+-- All slots and starts.
+DELETE FROM slots;
+
+-- name: clear_batches :run
+-- All batches.
+DELETE FROM batches;
 
 -- name: parents :many
 -- These jobs, locked in the order of their numbers: an end waits for this transaction, or this one sees it.
@@ -559,11 +629,16 @@ WHERE queues.name = :queue::VARCHAR) + :now::BIGINT) WHERE slots.queue = :queue:
 SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM
     unnest(:keys::TEXT[]) AS listed (key) ORDER BY 1) AS locks;
 
+-- name: hold_keys_of :only
+-- Wait for the locks of the keys that these jobs have.
+SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM (SELECT DISTINCT hashtext(key) & 1023 AS lock FROM jobs
+    WHERE id = ANY (:ids::TEXT[]) AND key IS NOT NULL ORDER BY 1) AS locks;
+
 -- name: park :run
 -- These jobs wait until their key is free.
 UPDATE jobs SET waits_for='key' WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
--- name: expose :each
+-- name: expose :run
 -- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
 -- elsewhere.
 UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
@@ -584,17 +659,17 @@ FROM lanes;
 INSERT INTO lanes (queue, needs) VALUES (:queue::VARCHAR, :needs::VARCHAR) ON CONFLICT DO NOTHING;
 
 -- name: needs_of :many
--- What decides about the lanes of these jobs.
+-- The queues of these jobs, and the labels that they need: by these they have their lanes.
 SELECT jobs.seq, jobs.queue, jobs.needs
 FROM jobs
 WHERE jobs.seq = ANY (:seqs::BIGINT[]);
 
 -- name: waiting_elsewhere :many
--- Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number.
+-- Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number.
 SELECT jobs.seq, jobs.key
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = :queue::VARCHAR AND jobs.seq > :after::BIGINT AND (jobs.lane
-    NOT IN (SELECT lanes.id
+WHERE jobs.state = :state::VARCHAR AND jobs.seq > :after::BIGINT AND jobs.queue = :queue::VARCHAR AND (jobs.lane NOT IN
+    (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = :queue::VARCHAR)) ORDER BY jobs.seq
  LIMIT :limit::BIGINT + 0;
@@ -671,32 +746,29 @@ WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
     FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
     'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
-    own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
     (:labels::TEXT[]))
 ), due AS MATERIALIZED (
     SELECT merged.*, merged.key IS NOT NULL OR is_stray OR concurrency IS NOT NULL OR rate_count IS NOT NULL AS
     needs_more
     FROM generate_series(10, 1, -1) AS level (priority) CROSS JOIN LATERAL (
-        SELECT probe.*, served.concurrency, served.rate_count,
-            served.queue = '' AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
+        SELECT probe.*, concurrency, rate_count, served.queue = ''
+                AND EXISTS (SELECT FROM lanes WHERE lanes.queue = probe.queue) AS is_stray
         FROM served CROSS JOIN LATERAL (
             SELECT coalesce(max(run_at), -9223372036854775808) AS run_at, coalesce(max(seq), -9223372036854775808) AS
     seq
@@ -705,12 +777,11 @@ WITH owner AS (
                 AS position (lane, priority, run_at, seq)
             WHERE position.lane = served.id AND position.priority = level.priority
         ) AS start CROSS JOIN LATERAL (
-            SELECT jobs.seq, jobs.run_at, jobs.priority, jobs.lane, jobs.queue, jobs.key, jobs.key_limit FROM jobs
-            WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = served.id
-                AND jobs.priority = level.priority AND jobs.run_at <= :now::BIGINT
-                AND (jobs.run_at, jobs.seq) >= (start.run_at, start.seq) AND (:with_suspects OR NOT jobs.suspect)
-                AND (jobs.key IS NULL OR jobs.key <> ALL (:busy_keys::TEXT[]))
-            ORDER BY jobs.run_at, jobs.seq
+            SELECT seq, run_at, priority, lane, queue, key, key_limit FROM jobs
+            WHERE state IN ('pending', 'failed') AND waits_for IS NULL AND lane = served.id
+                AND priority = level.priority AND run_at <= :now::BIGINT AND (run_at, seq) >= (start.run_at, start.seq)
+                AND (:with_suspects OR NOT suspect) AND (key IS NULL OR key <> ALL (:busy_keys::TEXT[]))
+            ORDER BY run_at, seq
             LIMIT :limit::INTEGER
             FOR UPDATE SKIP LOCKED
         ) AS probe
@@ -723,7 +794,8 @@ WITH owner AS (
     :now::BIGINT, updated_at = :now::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
         unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+        AND EXISTS (SELECT FROM owner) AND :at_once
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
@@ -739,17 +811,8 @@ WITH owner AS (
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout,
-    claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts,
-    claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id,
-    claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect,
-    claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit,
-    claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at,
-    claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text
-    FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq,
-    due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count,
-    due.is_stray,
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT
+    NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
     due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more);
@@ -760,24 +823,21 @@ WITH owner AS (
     SELECT host FROM workers WHERE id = :by_worker::VARCHAR AND state = 'running' AND lease_expires_at > :now::BIGINT
     FOR KEY SHARE
 ), served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
     'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
-    own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
     (:labels::TEXT[]))
 ), due AS MATERIALIZED (
@@ -795,7 +855,8 @@ WITH owner AS (
     :now::BIGINT, updated_at = :now::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
         unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END
-    WHERE seq IN (SELECT seq FROM due) AND EXISTS (SELECT FROM owner) AND :at_once
+    WHERE seq = ANY (ARRAY(SELECT seq FROM due))
+        AND EXISTS (SELECT FROM owner) AND :at_once
         AND NOT EXISTS (SELECT FROM due WHERE needs_more)
     RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
     attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
@@ -811,17 +872,8 @@ WITH owner AS (
     FROM claimed CROSS JOIN owner
     ON CONFLICT DO NOTHING RETURNING job_id
 )
-SELECT claimed.seq, claimed.id, claimed.command, claimed.queue, claimed.priority, claimed.max_retries, claimed.timeout,
-    claimed.run_at, claimed.created_at, claimed.updated_at, claimed.cwd, claimed.env, claimed.state, claimed.attempts,
-    claimed.failures, claimed.losses, claimed.started_at, claimed.finished_at, claimed.worker, claimed.lease_id,
-    claimed.exit_code, claimed.last_error, claimed.cancel_requested_at, claimed.cancel_requested_by, claimed.suspect,
-    claimed.stdin, claimed.tags, claimed.needs, claimed.lane, claimed.slot, claimed.key, claimed.key_limit,
-    claimed.waits_for, claimed.unique_key, claimed.unique_until, claimed.unique_held, claimed.unique_expires_at,
-    claimed.batch, claimed.blockers, claimed.has_dependents, (SELECT json_agg(json_build_array(queue, key, value))::text
-    FROM config) AS settings, job_id IS NOT NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.seq AS due_seq,
-    due.run_at AS due_run_at, due.priority AS due_priority, due.lane AS due_lane,
-    due.queue AS due_queue, due.key AS due_key, due.key_limit AS due_key_limit, due.concurrency, due.rate_count,
-    due.is_stray,
+SELECT claimed.*, (SELECT json_agg(json_build_array(queue, key, value))::text FROM config) AS settings, job_id IS NOT
+    NULL AS is_started, claimed.seq IS NOT NULL AS is_taken, due.*,
     due.key IS NULL OR pg_try_advisory_xact_lock(7105, hashtext(due.key) & 1023) AS is_key_locked
 FROM due LEFT JOIN claimed ON claimed.seq = due.seq LEFT JOIN started ON job_id = claimed.id
 WHERE claimed.seq IS NOT NULL OR NOT :at_once OR EXISTS (SELECT FROM due WHERE needs_more);
@@ -835,15 +887,13 @@ WITH owner AS (
     UPDATE jobs SET state = 'processing', worker = :by_worker::VARCHAR, lease_id = :by_lease::VARCHAR, started_at =
     :now::BIGINT, updated_at = :now::BIGINT,
         finished_at = NULL, attempts = least(attempts, 2147483646) + 1,
-        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot = chosen.slot
-    FROM unnest(:seqs::BIGINT[], :slots::INTEGER[]) AS chosen (chosen_seq, slot)
-    WHERE seq = chosen_seq AND EXISTS (SELECT FROM owner)
-    RETURNING jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
-    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
-    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
-    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
-    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
-    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
+        unique_held = CASE WHEN unique_until = 'started' THEN NULL ELSE unique_held END, slot =
+    (:slots::INTEGER[])[array_position(:seqs::BIGINT[], seq)]
+    WHERE seq = ANY (:seqs::BIGINT[]) AND EXISTS (SELECT FROM owner)
+    RETURNING seq, id, command, queue, priority, max_retries, timeout, run_at, created_at, updated_at, cwd, env, state,
+    attempts, failures, losses, started_at, finished_at, worker, lease_id, exit_code, last_error, cancel_requested_at,
+    cancel_requested_by, suspect, stdin, tags, needs, lane, slot, key, key_limit, waits_for, unique_key, unique_until,
+    unique_held, unique_expires_at, batch, blockers, has_dependents
 ), started AS (
     INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at, waited, output_truncated)
     SELECT id, attempts, queue, worker,
@@ -877,24 +927,21 @@ FROM unnest(:keys::TEXT[]) AS listed (key);
 -- name: first_due :only
 -- The earliest moment at which a waiting job may start, and that of suspects.
 WITH served AS MATERIALIZED (
-    SELECT lane.id, lane.queue, concurrency, rate_count, greatest(
+    SELECT lane.id, lane.queue, own.concurrency, own.rate_count, greatest(
         CASE WHEN every.paused_at IS NULL THEN 0 ELSE coalesce(every.paused_until, 9223372036854775807) END,
         CASE WHEN own.paused_at IS NULL THEN 0 ELSE coalesce(own.paused_until, 9223372036854775807) END,
-        CASE WHEN rate_count IS NULL THEN 0 ELSE (
+        CASE WHEN own.rate_count IS NULL THEN 0 ELSE (
             SELECT coalesce(min(free_at), 9223372036854775807) FROM slots WHERE slots.queue = own.name AND kind =
     'start'
         ) END,
-        CASE WHEN concurrency <= (
-            SELECT count(*) FROM jobs
-            WHERE jobs.queue = own.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL
+        CASE WHEN own.concurrency <= (
+            SELECT count(*) FROM jobs WHERE queue = own.name AND state = 'processing' AND slot IS NOT NULL
         ) THEN 9223372036854775807 ELSE 0 END
     ) AS opens_at
     FROM (SELECT 0 AS id, '' AS queue, '[]' AS needs UNION ALL SELECT id, queue, needs FROM lanes) AS lane
-    LEFT JOIN (SELECT name, concurrency, rate_count, reserved, paused_at, paused_until FROM queues WHERE name <> '') AS
-    own
-        ON own.name = lane.queue
-    LEFT JOIN (SELECT paused_at, paused_until FROM queues WHERE name = '') AS every ON true
-    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
+    LEFT JOIN queues AS own ON own.name = lane.queue AND lane.queue <> ''
+    LEFT JOIN queues AS every ON every.name = ''
+    WHERE CASE WHEN :queues::TEXT[] IS NULL THEN own.reserved IS NOT TRUE ELSE lane.queue = ANY (:queues::TEXT[]) END
         AND NOT EXISTS (SELECT FROM json_array_elements_text(lane.needs::json) AS need WHERE need <> ALL
     (:labels::TEXT[]))
 )
@@ -972,6 +1019,17 @@ FROM unnest(
     unique_held)
 WHERE jobs.id = ended.id;
 
+-- name: end_attempts :run
+-- Store the ends of attempts, unless they have ended.
+UPDATE attempts SET finished_at = ended.finished_at, ran = ended.ran, outcome = ended.outcome,
+    exit_code = ended.exit_code, signal = ended.signal, error = ended.error,
+    output_truncated = ended.output_truncated, output = ended.output
+FROM unnest(
+    :finished_at::BIGINT[], :ran::BIGINT[], :outcome::TEXT[], :exit_code::INTEGER[], :signal::INTEGER[], :error::TEXT[],
+    :output_truncated::BOOLEAN[], :output::BYTEA[], :job_id::TEXT[], :number::INTEGER[]
+) AS ended (finished_at, ran, outcome, exit_code, signal, error, output_truncated, output, job_id, number)
+WHERE attempts.job_id = ended.job_id AND attempts.number = ended.number AND attempts.outcome IS NULL;
+
 -- name: end_attempt :each
 -- Store the end of an attempt, unless it has ended.
 UPDATE attempts SET finished_at=:finished_at::BIGINT, ran=:ran::BIGINT, outcome=:outcome::VARCHAR,
@@ -1028,6 +1086,77 @@ UPDATE workers SET state=:state::VARCHAR, ended_at=:ended_at::BIGINT WHERE worke
     workers.state IN ('running', 'stopping') AND NOT (EXISTS (SELECT jobs.id
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
+
+-- name: queues_set :many
+-- The settings of all queues of which something was set.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name;
+
+-- name: add_queue :run
+-- The row of a queue, unless it is there.
+INSERT INTO queues (name) VALUES (:name::VARCHAR) ON CONFLICT DO NOTHING;
+
+-- name: queue_to_change :one
+-- The settings of a queue, locked.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = :name::VARCHAR FOR UPDATE;
+
+-- name: store_queue :run
+-- The settings of a queue.
+UPDATE queues SET concurrency=:concurrency::INTEGER, rate_count=:rate_count::INTEGER, rate_period=:rate_period::BIGINT,
+    reserved=:reserved, paused_at=:paused_at::BIGINT, paused_until=:paused_until::BIGINT, paused_by=:paused_by::VARCHAR,
+    pause_reason=:pause_reason::VARCHAR WHERE queues.name = :name::VARCHAR;
+
+-- name: delete_queue :run
+-- The row of a queue.
+DELETE FROM queues WHERE queues.name = :queue::VARCHAR;
+
+-- name: slots_of :many
+-- The slots of a queue, or its starts, locked.
+SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = :queue::VARCHAR AND slots.kind = :kind::VARCHAR ORDER BY slots.slot FOR UPDATE;
+
+-- name: add_slots :load
+-- More slots or starts of a queue.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue::VARCHAR, :kind::VARCHAR, :slot::INTEGER,
+    :free_at::BIGINT);
+
+-- name: delete_starts :run
+-- These starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue::VARCHAR AND slots.kind = :kind::VARCHAR AND slots.slot = ANY
+    (:slots::INTEGER[]);
+
+-- name: shift_starts :run
+-- All starts of a queue are free so much later than they were.
+UPDATE slots SET free_at=(slots.free_at + :by::BIGINT) WHERE slots.queue = :queue::VARCHAR AND slots.kind =
+    :kind::VARCHAR;
+
+-- name: delete_slots :run
+-- All slots and starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue::VARCHAR;
+
+-- name: delete_lanes :run
+-- The lanes of a queue.
+DELETE FROM lanes WHERE lanes.queue = :queue::VARCHAR;
+
+-- name: clear_settings_of :run
+-- The policy of a queue: that of all counts for it again.
+DELETE FROM config WHERE config.queue = :queue::VARCHAR;
+
+-- name: unfinished :only
+-- The number of jobs of a queue that wait or run.
+SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = :queue::VARCHAR AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing');
+
+-- name: lane_readers :many
+-- The transactions under way that have read the lanes: they may store jobs by what they read.
+SELECT DISTINCT virtualtransaction AS reader FROM pg_locks WHERE locktype = 'relation' AND relation = 'lanes'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid();
 
 -- name: add_worker :each
 -- Workers, with their leases.

@@ -6,7 +6,6 @@ from datetime import datetime
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND, microseconds
 from queuectl.adapters.sql.backend import Due, Found, Taken
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.queries import first_run_at, first_suspects, served_lanes
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores.rows import changed
 from queuectl.domain.job import PRIORITIES, Job
@@ -31,7 +30,7 @@ class SqliteClaiming:
         full_queues: Collection[str],
     ) -> Found:
         """The first due jobs; they are taken at once where none needs more than a free worker."""
-        lanes = served_lanes(c, queues=list(claim.queues) or None, labels=list(claim.labels))
+        lanes = queries.served_lanes(c, queues=list(claim.queues) or None, labels=list(claim.labels))
         now = microseconds(claim.at)
         separate = {lane.queue for lane in lanes if lane.queue}
         is_open = {it.id: it for it in lanes if it.is_served and it.opens_at <= now and it.queue not in full_queues}
@@ -66,10 +65,10 @@ class SqliteClaiming:
 
     def first_due(self, c: Connection, *, queues: Collection[str], labels: Collection[str]) -> FirstDue:
         """The moments at which the first waiting jobs may start: the same walks."""
-        served = served_lanes(c, queues=list(queues) or None, labels=list(labels))
+        served = queries.served_lanes(c, queues=list(queues) or None, labels=list(labels))
         opening = {it.id: it.opens_at for it in served if it.is_served and it.opens_at < NEVER}
-        jobs = [(lane, first_run_at(c, lane=lane)) for lane in opening]
-        suspects = [(row.lane, row.run_at) for row in first_suspects(c)]
+        jobs = [(lane, queries.first_run_at(c, lane=lane)) for lane in opening]
+        suspects = [(row.lane, row.run_at) for row in queries.first_suspects(c)]
         earliest = (
             min(
                 (max(run_at, opening[lane]) for lane, run_at in those if run_at is not None and lane in opening),
@@ -82,9 +81,17 @@ class SqliteClaiming:
     def hold_keys(self, c: Connection, keys: Collection[str]) -> None:
         """Nothing: the transaction holds them all."""
 
-    def store_settled(self, c: Connection, jobs: Sequence[Job]) -> None:
-        """Store what the ends of their attempts have made of these jobs."""
+    def hold_keys_of(self, c: Connection, job_ids: Sequence[str]) -> None:
+        """Nothing, likewise."""
+
+    def lane_readers(self, c: Connection) -> Collection[str]:  # noqa: ARG002 - it has them all
+        """None: who stores jobs is alone from the beginning."""
+        return ()
+
+    def store_settled(self, c: Connection, jobs: Sequence[Job], ends: Sequence[queries.EndAttempt]) -> None:
+        """Store these ends of attempts, and what they have made of the jobs."""
         queries.store_job(c, changed(jobs))
+        queries.end_attempt(c, ends)
 
 
 def _due(c: Connection, claim: Claim, limit: int, lanes: Collection[int]) -> Iterator[tuple[int, queries.DueJobsRow]]:

@@ -322,6 +322,23 @@ FROM jobs
 WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.id = attempts.job_id ORDER BY chosen.seq, attempts.number;
 
+-- name: page_of_dependencies :many
+-- The dependencies of these jobs.
+SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
+FROM dependencies JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child,
+    dependencies.parent;
+
+-- name: page_of_tags :many
+-- The tags of these jobs.
+SELECT tags.tag, tags.seq
+FROM tags JOIN (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.seq > :after AND jobs.seq <= :up_to ORDER BY jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS chosen ON chosen.seq = tags.seq ORDER BY tags.tag, tags.seq;
+
 -- name: id_at :one
 -- The id of the job of that number.
 SELECT jobs.id
@@ -345,6 +362,58 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
     exit_code, signal, error, late, output_truncated, output) VALUES (:job_id, :number, :queue, :worker, :host,
     :lease_id, :started_at, :waited, :finished_at, :ran, :outcome, :exit_code, :signal, :error, :late,
     :output_truncated, :output);
+
+-- name: copy_dependency :each
+-- Dependencies as they are in another database.
+INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (:child, :parent, :met_by, :is_met);
+
+-- name: copy_tag :each
+-- Tags as they are in another database.
+INSERT INTO tags (tag, seq) VALUES (:tag, :seq);
+
+-- name: all_slots :many
+-- The slots and the starts of all queues.
+SELECT slots.queue, slots.kind, slots.slot, slots.free_at
+FROM slots;
+
+-- name: all_batches :many
+-- The batches.
+SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches;
+
+-- name: copy_queue :each
+-- Queues as they are in another database.
+INSERT INTO queues (name, concurrency, rate_count, rate_period, reserved, paused_at, paused_until, paused_by,
+    pause_reason) VALUES (:name, :concurrency, :rate_count, :rate_period, :reserved, :paused_at, :paused_until,
+    :paused_by, :pause_reason);
+
+-- name: copy_lane :each
+-- Lanes as they are in another database.
+INSERT INTO lanes (id, queue, needs) VALUES (:id, :queue, :needs);
+
+-- name: copy_slot :each
+-- Slots as they are in another database.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue, :kind, :slot, :free_at);
+
+-- name: copy_batch :each
+-- Batches as they are in another database.
+INSERT INTO batches (name, created_at, finished_at) VALUES (:name, :created_at, :finished_at);
+
+-- name: clear_queues :run
+-- The settings of all queues.
+DELETE FROM queues;
+
+-- name: clear_lanes :run
+-- All lanes.
+DELETE FROM lanes;
+
+-- name: clear_slots :run
+-- All slots and starts.
+DELETE FROM slots;
+
+-- name: clear_batches :run
+-- All batches.
+DELETE FROM batches;
 
 -- name: parents :many
 -- These jobs, locked in the order of their numbers: an end waits for this transaction, or this one sees it.
@@ -545,7 +614,7 @@ WHERE queues.name = :queue) + :now) WHERE slots.queue = :queue AND slots.kind = 
 -- These jobs wait until their key is free.
 UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
--- name: expose :each
+-- name: expose :run
 -- Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
 -- elsewhere.
 UPDATE jobs SET waits_for=NULL WHERE jobs.waits_for = 'key' AND jobs.seq IN (SELECT (SELECT parked.seq
@@ -566,17 +635,16 @@ FROM lanes;
 INSERT INTO lanes (queue, needs) VALUES (:queue, :needs) ON CONFLICT DO NOTHING;
 
 -- name: needs_of :many
--- What decides about the lanes of these jobs.
+-- The queues of these jobs, and the labels that they need: by these they have their lanes.
 SELECT jobs.seq, jobs.queue, jobs.needs
 FROM jobs
 WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: waiting_elsewhere :many
--- Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number.
+-- Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number.
 SELECT jobs.seq, jobs."key"
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.queue = :queue AND jobs.seq > :after AND (jobs.lane NOT IN (SELECT
-    lanes.id
+WHERE jobs.state = :state AND jobs.seq > :after AND jobs.queue = :queue AND (jobs.lane NOT IN (SELECT lanes.id
 FROM lanes
 WHERE lanes.queue = :queue)) ORDER BY jobs.seq
  LIMIT :limit + 0 OFFSET 0;
@@ -827,6 +895,70 @@ UPDATE workers SET state=:state, ended_at=:ended_at WHERE workers.id = :worker A
     'stopping') AND NOT (EXISTS (SELECT jobs.id
 FROM jobs
 WHERE jobs.worker = workers.id AND jobs.state = 'processing'));
+
+-- name: queues_set :many
+-- The settings of all queues of which something was set.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues ORDER BY queues.name;
+
+-- name: add_queue :run
+-- The row of a queue, unless it is there.
+INSERT INTO queues (name) VALUES (:name) ON CONFLICT DO NOTHING;
+
+-- name: queue_to_change :one
+-- The settings of a queue, locked.
+SELECT queues.name, queues.concurrency, queues.rate_count, queues.rate_period, queues.reserved, queues.paused_at,
+    queues.paused_until, queues.paused_by, queues.pause_reason
+FROM queues
+WHERE queues.name = :name;
+
+-- name: store_queue :run
+-- The settings of a queue.
+UPDATE queues SET concurrency=:concurrency, rate_count=:rate_count, rate_period=:rate_period, reserved=:reserved,
+    paused_at=:paused_at, paused_until=:paused_until, paused_by=:paused_by, pause_reason=:pause_reason WHERE queues.name
+    = :name;
+
+-- name: delete_queue :run
+-- The row of a queue.
+DELETE FROM queues WHERE queues.name = :queue;
+
+-- name: slots_of :many
+-- The slots of a queue, or its starts, locked.
+SELECT slots.slot, slots.free_at
+FROM slots
+WHERE slots.queue = :queue AND slots.kind = :kind ORDER BY slots.slot;
+
+-- name: add_slots :load
+-- More slots or starts of a queue.
+INSERT INTO slots (queue, kind, slot, free_at) VALUES (:queue, :kind, :slot, :free_at);
+
+-- name: delete_starts :run
+-- These starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue AND slots.kind = :kind AND slots.slot IN (SELECT value FROM
+    json_each(:slots));
+
+-- name: shift_starts :run
+-- All starts of a queue are free so much later than they were.
+UPDATE slots SET free_at=(slots.free_at + :by) WHERE slots.queue = :queue AND slots.kind = :kind;
+
+-- name: delete_slots :run
+-- All slots and starts of a queue.
+DELETE FROM slots WHERE slots.queue = :queue;
+
+-- name: delete_lanes :run
+-- The lanes of a queue.
+DELETE FROM lanes WHERE lanes.queue = :queue;
+
+-- name: clear_settings_of :run
+-- The policy of a queue: that of all counts for it again.
+DELETE FROM config WHERE config.queue = :queue;
+
+-- name: unfinished :only
+-- The number of jobs of a queue that wait or run.
+SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = :queue AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing');
 
 -- name: add_worker :each
 -- Workers, with their leases.

@@ -117,12 +117,10 @@ def inserted(table: sa.Table, columns: Iterable[sa.Column[Any]] | None = None) -
     return sa.insert(table).inline().values({it.name: given(it) for it in columns or table.columns})
 
 
-def written(
-    path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], lists: Mapping[str, str] | None = None
-) -> TextClause:
-    """A statement of a file that is written by hand; `{name}` in it stands for that list of columns, or for a part."""
+def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], columns: str = "") -> TextClause:
+    """A statement of a file that is written by hand; `{columns}` in it stands for these, `{part}` for a part."""
     sql = blocks(path, "-- name: ")[name]
-    parts = {**blocks(path, "-- part: "), **(lists or {})}
+    parts = {**blocks(path, "-- part: "), "columns": columns}
     while found := re.search(r"\{(\w+)\}", sql):
         sql = sql.replace(found[0], parts[found[1]])
     clause = sa.text(sql)

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from queuectl.adapters.sql.schema import (
-    WAITING,
     BigNumber,
     Count,
     Moment,
@@ -24,7 +23,6 @@ from queuectl.adapters.sql.statements import (
     AnySelect,
     among,
     constant,
-    each,
     given,
     many,
     only,
@@ -99,18 +97,30 @@ def use_starts() -> sa.Update:
 # Keys.
 
 
+def _held(keys: str, name: str) -> Mapping[str, sa.ClauseElement]:
+    text = (
+        "SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM ("
+        "SELECT DISTINCT hashtext(key) & 1023 AS lock FROM {keys} ORDER BY 1) AS locks"
+    )
+    total = sa.bindparam("total", type_=Count).label("total")
+    listed = sa.bindparam(name, type_=list_of(Words))
+    return {POSTGRESQL: sa.text(text.format(keys=keys)).bindparams(listed).columns(total)}
+
+
 @only
-def hold_keys() -> dict[str, sa.ClauseElement]:
+def hold_keys() -> Mapping[str, sa.ClauseElement]:
     """Wait for the locks of these keys, which are held until the transaction ends.
 
     There are 1024, so that no transaction can fill the server's table of locks; in their order, so that two
     transactions that need several do not wait for each other.
     """
-    text = sa.text(
-        "SELECT count(pg_advisory_xact_lock(7105, lock)) AS total FROM ("
-        "SELECT DISTINCT hashtext(key) & 1023 AS lock FROM unnest(:keys) AS listed (key) ORDER BY 1) AS locks"
-    ).bindparams(sa.bindparam("keys", type_=list_of(Words)))
-    return {POSTGRESQL: text.columns(sa.bindparam("total", type_=Count).label("total"))}
+    return _held("unnest(:keys) AS listed (key)", "keys")
+
+
+@only
+def hold_keys_of() -> Mapping[str, sa.ClauseElement]:
+    """Wait for the locks of the keys that these jobs have."""
+    return _held("jobs WHERE id = ANY (:ids) AND key IS NOT NULL", "ids")
 
 
 @run
@@ -119,7 +129,7 @@ def park() -> sa.Update:
     return sa.update(jobs).where(among(jobs.c.seq, "seqs", BigNumber)).values(waits_for=constant(WaitsFor.KEY))
 
 
-@each
+@run
 def expose() -> sa.Update:
     """Of the jobs that are parked for that key, the first of each lane: so that one that waits there holds up none
     elsewhere."""
@@ -166,17 +176,18 @@ def add_lane() -> Mapping[str, sa.ClauseElement]:
 
 @many
 def needs_of() -> AnySelect:
-    """What decides about the lanes of these jobs."""
+    """The queues of these jobs, and the labels that they need: by these they have their lanes."""
     return sa.select(jobs.c.seq, jobs.c.queue, jobs.c.needs).where(among(jobs.c.seq, "seqs", BigNumber))
 
 
 @many
 def waiting_elsewhere() -> AnySelect:
-    """Of the waiting jobs of a queue, those that stand in lanes of all queues, after a number."""
+    """Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number."""
     elsewhere = jobs.c.lane.not_in(sa.select(lanes.c.id).where(lanes.c.queue == _QUEUE))
+    is_next = jobs.c.seq > sa.bindparam("after", type_=BigNumber)
     return (
         sa.select(jobs.c.seq, jobs.c.key)
-        .where(WAITING, jobs.c.queue == _QUEUE, jobs.c.seq > sa.bindparam("after", type_=BigNumber), elsewhere)
+        .where(jobs.c.state == given(jobs.c.state), is_next, jobs.c.queue == _QUEUE, elsewhere)
         .order_by(jobs.c.seq)
         .limit(LIMIT)
     )

@@ -78,12 +78,7 @@ HOLDING = _HELD.scalar_subquery()
 
 def _claiming(language: str, name: str, *columns: sa.ColumnElement[Any]) -> dict[str, sa.ClauseElement]:
     names = [column.name for column in jobs.columns]
-    lists = {
-        "columns": ", ".join(names),
-        "job_columns": ", ".join(f"claimed.{name}" for name in names),
-        "job_columns_of_jobs": ", ".join(f"jobs.{name}" for name in names),
-    }
-    return {language: written(FOLDER / language / "claim.sql", name, CLAIMING, lists).columns(*columns)}
+    return {language: written(FOLDER / language / "claim.sql", name, CLAIMING, ", ".join(names)).columns(*columns)}
 
 
 def _labelled(name: str, column_type: TypeEngine[Any]) -> sa.ColumnElement[Any]:
@@ -109,6 +104,7 @@ _FOUND = (
     _labelled("due_key_limit", optional(Number)),
     *_LIMITS,
     _labelled("is_stray", Flag),
+    _labelled("needs_more", Flag),
     _labelled("is_key_locked", Flag),
 )
 
@@ -228,8 +224,17 @@ def jobs_to_settle() -> AnySelect:
 @run
 def store_settled() -> Mapping[str, sa.ClauseElement]:
     """Store locked jobs as the ends of their attempts have made them."""
-    columns = {column.name: list_of(column.type) for column in jobs.columns if isinstance(column.type, Stored)}
-    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", columns)}
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "store_settled", _lists(jobs))}
+
+
+@run
+def end_attempts() -> Mapping[str, sa.ClauseElement]:
+    """Store the ends of attempts, unless they have ended."""
+    return {POSTGRESQL: written(FOLDER / POSTGRESQL / "settle.sql", "end_attempts", _lists(attempts))}
+
+
+def _lists(table: sa.Table) -> Mapping[str, TypeEngine[Any]]:
+    return {column.name: list_of(column.type) for column in table.columns if isinstance(column.type, Stored)}
 
 
 _ATTEMPT = (attempts.c.job_id == given(attempts.c.job_id), attempts.c.number == given(attempts.c.number))

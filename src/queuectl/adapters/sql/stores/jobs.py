@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
@@ -15,18 +16,19 @@ from queuectl.adapters.sql.stores.dependencies import (
     placed,
     store_links,
 )
-from queuectl.adapters.sql.stores.lanes import Lanes
+from queuectl.adapters.sql.stores.lanes import Lanes, expose
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.dependency import Placed
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import CLAIMABLE, NO_TERMS, TERMINAL, Job, Spec, State, Terms
+from queuectl.domain.limits import parked_behind
 from queuectl.domain.ports.jobs import Decide
 
 ALL = 2**63 - 1
 """More rows than there can be."""
 
-GROUP = 40
+GROUP = 25
 """Rows of a batch that are made, and on SQLite inserted, together. An older SQLite takes 999 values in a statement."""
 
 LATEST = datetime.max.replace(tzinfo=UTC)
@@ -35,10 +37,14 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 class SqlJobs:
     """`Jobs` in SQL; a method is a transaction."""
 
-    def __init__(self, database: Database, notify: Callable[[], None]) -> None:
-        """`notify` tells idle workers, after a commit, that there may be work for them; it must not raise."""
+    def __init__(self, database: Database, notify: Callable[[], None], claiming: Claiming) -> None:
+        """`notify` tells idle workers, after a commit, that there may be work for them; it must not raise.
+
+        `claiming` has the database's own statements: see `Backend`.
+        """
         self._database = database
         self._notify = notify
+        self._own = claiming
 
     def add(self, new: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Job]:
         """Store new jobs, all or none, as they are from then on. Raises DuplicateJob, InvalidJob, NotFound."""
@@ -49,7 +55,7 @@ class SqlJobs:
 
         def work(c: Connection) -> Sequence[Job]:
             placing = placed(c, jobs, terms) if has_links else Placed(jobs)
-            queries.add_jobs(c, _by_columns(placing.jobs, Lanes(c)))
+            queries.add_jobs(c, _by_columns(parked_behind(placing.jobs), Lanes(c)))
             if placing.links:
                 store_links(c, placing)
             return placing.jobs
@@ -99,9 +105,12 @@ class SqlJobs:
         """Read, decide and write one job in one transaction. Raises JobNotFound."""
 
         def work(c: Connection) -> Job:
+            self._own.hold_keys_of(c, [_askable(job_id)])
             before = _changeable(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id))
             decided = decide(before)
             queries.store_job(c, changed([decided]))
+            if before.state in CLAIMABLE and decided.state not in CLAIMABLE:
+                expose(c, [before.spec.key])
             _open_batches(c, [before], [decided])
             if before.blockers and not decided.blockers:
                 queries.drop_open(c, job_id=job_id)

@@ -5,10 +5,15 @@ own has lanes of its own, and so has each set of labels that jobs need. A claim 
 that its worker serves: so what waits in others costs it nothing.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
 
+from queuectl.adapters.host.clock import elapsed
+from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.domain.job import CLAIMABLE, State
 
 SHARED = 0
 """The lane of all jobs of which nobody asks anything."""
@@ -18,6 +23,9 @@ HoldKeys = Callable[[Connection, Collection[str]], object]
 
 PIECE = 2000
 """Jobs that are moved to another lane in a transaction."""
+
+LONGEST_READER = timedelta(seconds=10)
+"""The time for which transactions that have read the lanes are waited for: a dump may take hours, and stores no job."""
 
 
 class Lanes:
@@ -36,12 +44,14 @@ class Lanes:
             self._add(*place)
         return self._ids[place]
 
-    def separate(self, queue: str) -> bool:
-        """Give a queue lanes of its own; True if it had none."""
-        is_new = queue not in self._separate
-        if is_new:
+    def are_separate(self, queue: str) -> bool:
+        """True if the queue has lanes of its own."""
+        return queue in self._separate
+
+    def separate(self, queue: str) -> None:
+        """Give a queue lanes of its own."""
+        if not self.are_separate(queue):
             self._add(queue, ())
-        return is_new
 
     def _add(self, queue: str, needs: Sequence[str]) -> None:
         queries.add_lane(self._c, queue=queue, needs=needs)
@@ -63,17 +73,48 @@ def place_waiting(c: Connection, seqs: Sequence[int]) -> None:
         queries.move_to_lane(c, lane=lane, seqs=those)
 
 
-def separate(database: Database, queue: str, hold_keys: HoldKeys) -> None:
-    """Give a queue lanes of its own, and move its waiting jobs there. Raises DatabaseUnavailable."""
-    database.write(lambda c: Lanes(c).separate(queue))
-    after: int | None = 0
-    while after is not None:
-        after = _move_piece(database, queue, after, hold_keys)
+def separate(database: Database, queue: str, own: Claiming) -> None:
+    """Give a queue lanes of its own, and move its waiting jobs there. Raises DatabaseUnavailable.
+
+    From the first commit on, claims see that it has them.
+    """
+    is_new = not database.read(lambda c: Lanes(c).are_separate(queue))
+    if is_new:
+        database.write(lambda c: Lanes(c).separate(queue))
+    place_all(database, queue, own, is_new=is_new)
 
 
-def _move_piece(database: Database, queue: str, after: int, hold_keys: HoldKeys) -> int | None:
+def place_all(database: Database, queue: str, own: Claiming, *, is_new: bool) -> None:
+    """Move the waiting jobs of a queue to its lanes, or, where it has none, to those of all queues.
+
+    `is_new`: its lanes were just made, or removed. Then jobs that are being enqueued may stand in the wrong one when
+    they are committed, as their transactions have read the lanes before: those are waited for, and moved as well.
+    """
+    _move_all(database, queue, own)
+    if is_new:
+        _wait_for_readers(database, own)
+        _move_all(database, queue, own)
+
+
+def _wait_for_readers(database: Database, own: Claiming) -> None:
+    """Wait for the end of the transactions that have read the lanes until now, but for those that take long."""
+    before = set(database.read(own.lane_readers))
+    deadline = elapsed() + LONGEST_READER
+    while before and elapsed() < deadline:
+        time.sleep(0.01)
+        before &= set(database.read(own.lane_readers))
+
+
+def _move_all(database: Database, queue: str, own: Claiming) -> None:
+    for state in CLAIMABLE:
+        after: int | None = 0
+        while after is not None:
+            after = _move_piece(database, queue, state, after, own.hold_keys)
+
+
+def _move_piece(database: Database, queue: str, state: State, after: int, hold_keys: HoldKeys) -> int | None:
     """Move the next jobs after that number; the last one's number, or None: there were none."""
-    found = database.read(lambda c: queries.waiting_elsewhere(c, queue=queue, after=after, limit=PIECE))
+    found = database.read(lambda c: queries.waiting_elsewhere(c, state=state, after=after, queue=queue, limit=PIECE))
     if not found:
         return None
     database.write(lambda c: _moved(c, found, hold_keys))
@@ -89,6 +130,7 @@ def _moved(c: Connection, found: Sequence[queries.WaitingElsewhereRow], hold_key
 
 def expose(c: Connection, keys: Iterable[str | None]) -> bool:
     """Let the next jobs go that are parked for these keys, which are held; True if there are any keys."""
-    freed = [queries.Expose(key=key) for key in sorted({key for key in keys if key is not None})]
-    queries.expose(c, freed)
+    freed = sorted({key for key in keys if key is not None})
+    for key in freed:  # not as a batch: see `PostgresClaiming.store_settled`
+        queries.expose(c, key=key)
     return bool(freed)

@@ -11,7 +11,7 @@ from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores.claims import claim_due
 from queuectl.adapters.sql.stores.jobs import set_aside
 from queuectl.adapters.sql.stores.lanes import expose, separate
-from queuectl.adapters.sql.stores.rows import Unrunnable, changed, filled, read_job, runnable, shown_job, unreadable
+from queuectl.adapters.sql.stores.rows import Unrunnable, filled, read_job, runnable, shown_job, unreadable
 from queuectl.adapters.sql.stores.workers import stored_settings
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
 from queuectl.domain.errors import DatabaseFull, QueueError, ValueRefused
@@ -94,7 +94,7 @@ class SqlWork:
         """Have lanes for the queues that workers name: at the first time, and then they are there."""
         for queue in queues:
             if queue not in self._separate:
-                separate(self._database, queue, self._own.hold_keys)
+                separate(self._database, queue, self._own)
                 self._separate.add(queue)
 
     def _settled(
@@ -147,8 +147,7 @@ class SqlWork:
         running = [(end, job) for end in ends if (job := held.pop((end.job_id, end.lease.id), None)) is not None]
         decided = {end: decide(job, end) for end, job in running}
         before.update(decided)
-        self._own.store_settled(c, list(decided.values()))
-        queries.end_attempt(c, [_ended(end, job) for end, job in running])
+        self._own.store_settled(c, list(decided.values()), [_ended(end, job) for end, job in running])
         expose(c, [job.spec.key for _, job in running])
         freed.update(job.id for _, job in running if job.slot is not None or job.spec.key is not None)
         return [
@@ -183,13 +182,13 @@ class SqlWork:
             held_one = worker.jobs == len(held) + len(bad) == 1
             alone = held_one and queries.lost_by(c, since=since, worker=worker_id) is None
             rescued = [decide(job, alone) for job in held]
-            queries.store_job(c, changed(rescued))
-            rescued += set_aside(c, bad, at)
+            gone = set_aside(c, bad, at)
             befores = [*held, *(each.job for each in bad)]
-            queries.end_attempt(c, [_lost(job, before) for job, before in zip(rescued, befores, strict=True)])
+            ends = [_lost(job, before) for job, before in zip([*rescued, *gone], befores, strict=True)]
+            self._own.store_settled(c, rescued, ends)
             expose(c, [row.key for row in rows])
             queries.end_worker(c, worker=worker_id, state=WorkerState.LOST, ended_at=at)
-            return rescued
+            return [*rescued, *gone]
 
         rescued = self._database.write(work)
         if rescued:
