@@ -34,7 +34,7 @@ from queuectl.domain.limits import Candidate, Rate, Room, Start, choose, parked_
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.dependencies import Resolved, Unresolved
-from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.ports.jobs import Decide, Removed
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement
 from queuectl.domain.queues import EVERY, QueueSettings, check_forgettable
@@ -192,14 +192,14 @@ class Memory:
                     cancelled.append(job)
         return Resolved(released, cancelled)
 
-    def cancel_children(self, job: Job, at: datetime) -> None:
-        for parent in [job.id, *([f"{BATCH}{job.spec.batch}"] if job.spec.batch else [])]:
-            self.look_after(
-                parent,
-                lambda on: Standing.NEVER if on is On.SUCCESS else Standing.WAITS,
-                lambda _: reason(job.id, None),
-                at,
-            )
+    def cancel_children(self, job: Job, at: datetime) -> list[Job]:
+        parents = [job.id, *([f"{BATCH}{job.spec.batch}"] if job.spec.batch else [])]
+        stands = {On.SUCCESS: Standing.NEVER, On.END: Standing.WAITS, On.FAILURE: Standing.WAITS}
+        return [
+            child
+            for parent in parents
+            for child in self.look_after(parent, lambda on: stands[on], lambda _: reason(job.id, None), at).cancelled
+        ]
 
     def remove(self, job_id: str) -> None:
         del self.jobs[job_id]
@@ -274,17 +274,16 @@ class InMemoryJobs(InMemory):
         self._memory.open_batches(job for job in changed if job.state in CLAIMABLE)
         return changed
 
-    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> None:
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> Removed:
         allow(job := self._memory.found(job_id))
-        self._memory.cancel_children(job, at)
+        cancelled = self._memory.cancel_children(job, at)
         self._memory.remove(job_id)
+        return Removed([job_id], cancelled)
 
-    def remove_dead(self, *, limit: int, at: datetime) -> Sequence[str]:
-        removed = self._memory.dead()[:limit]
-        for job in removed:
-            self._memory.cancel_children(job, at)
-            self._memory.remove(job.id)
-        return [job.id for job in removed]
+    def remove_dead(self, *, limit: int, at: datetime) -> Removed:
+        dead = self._memory.dead()[:limit]
+        removed = [self.remove(job.id, allow=lambda job: job, at=at) for job in dead]
+        return Removed([job.id for job in dead], [job for each in removed for job in each.cancelled])
 
 
 class InMemoryAttempts(InMemory):

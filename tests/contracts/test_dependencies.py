@@ -203,7 +203,8 @@ def test_the_removal_of_a_dead_job_cancels_those_that_wait_for_its_success(scene
     scene.add("b", "a")
     scene.add("c", "b")
     scene.end("a", dead=True)
-    scene.store.jobs.remove("a", allow=lambda job: job, at=LATER)
+    removed = scene.store.jobs.remove("a", allow=lambda job: job, at=LATER)
+    assert [job.id for job in removed.cancelled] == ["b"]
     assert (scene.state("b"), scene.job("b").last_error) == (CANCELLED, "never runs: job a was removed")
     assert scene.store.dependencies.unresolved(limit=10).jobs == ["b"]
     assert scene.store.dependencies.parents_of(["b"])["b"][0].state is None
@@ -215,7 +216,7 @@ def test_the_removal_of_all_dead_jobs_does_the_same(scene: Scene) -> None:
     scene.add("z", max_retries=0, priority=10)
     scene.end("z", dead=True)
     scene.end("a", dead=True)
-    assert sorted(scene.store.jobs.remove_dead(limit=10, at=LATER)) == ["a", "z"]
+    assert sorted(scene.store.jobs.remove_dead(limit=10, at=LATER).ids) == ["a", "z"]
     assert scene.state("b") == CANCELLED
 
 

@@ -730,7 +730,7 @@ class TestRemove:
     def test_a_refused_job_stays(self, jobs: Jobs) -> None:
         jobs.add([a_job()])
         with pytest.raises(WrongState):
-            jobs.remove("job-1", allow=refuse)
+            jobs.remove("job-1", allow=refuse, at=NOON)
         assert jobs.find("job-1") == a_job()
 
     def test_an_unknown_job_cannot_be_removed(self, jobs: Jobs) -> None:
@@ -739,7 +739,7 @@ class TestRemove:
 
     def test_some_are_removed_until_none_is_left(self, jobs: Jobs) -> None:
         jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
-        assert [jobs.remove_dead(limit=2, at=NOON) for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
+        assert [jobs.remove_dead(limit=2, at=NOON).ids for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
         assert ids(jobs.search()) == ["waits"]
 
 

@@ -7,9 +7,6 @@ from queuectl.domain.job import TERMINAL, Job
 from queuectl.domain.ports.dependencies import Dependencies, Resolved
 from queuectl.domain.ports.host import Clock
 
-MAX_LEFT = 100
-"""Jobs, and batches, that one look takes on."""
-
 LookAfter = Callable[[Sequence[Job]], None]
 """See `look_after`. Raises DatabaseUnavailable."""
 
@@ -36,10 +33,3 @@ def look_after(jobs: Iterable[Job], *, dependencies: Dependencies, clock: Clock)
         else:
             done = dependencies.finish(batches.popitem()[0], at=clock())
         ended += filter(is_awaited, done.cancelled)
-
-
-def look_after_all(*, dependencies: Dependencies, clock: Clock) -> None:
-    """Look after all ends that are left over. Raises DatabaseUnavailable."""
-    while (left := dependencies.unresolved(limit=MAX_LEFT)).jobs:
-        for job_id in left.jobs:
-            look_after(dependencies.resolve(job_id, at=clock()).cancelled, dependencies=dependencies, clock=clock)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from queuectl.domain.dependency import BATCH, MAX_PARENTS
 from queuectl.domain.duration import parse_duration
 from queuectl.domain.errors import InvalidJob, nearest
-from queuectl.domain.job import Command, JobRequest
+from queuectl.domain.job import Command, Dependency, JobRequest, On
 
 MAX_ARGUMENT = 131_071
 """Bytes that Linux takes in one argument of a program: MAX_ARG_STRLEN less the closing NUL (execve(2))."""
@@ -151,6 +152,47 @@ def _env(value: object) -> Mapping[str, str]:
     return value
 
 
+def _batch(value: object) -> str:
+    return _matching(value, QUEUE, "1 to 64 letters, digits and ._-")
+
+
+def _after(value: object) -> tuple[Dependency, ...]:
+    """The parents, each once."""
+    if not isinstance(value, list):
+        raise ValueError(f'must be a list such as ["ID", {{"job": "ID", "on": "end"}}], not {_kind(value)}')
+    after = tuple(dict.fromkeys(map(_dependency, value)))
+    if len(after) > MAX_PARENTS:
+        raise ValueError(f"must be at most {MAX_PARENTS} jobs, not {len(after):,}: a batch stands for any number")
+    parents = Counter(it.parent for it in after)
+    if twice := [parent for parent, count in parents.items() if count > 1]:
+        raise ValueError(f"names {_shown(twice[0])} for two ends: give one of them")
+    return after
+
+
+def _dependency(value: object) -> Dependency:
+    match value:
+        case str():
+            return Dependency(_parent_id(value))
+        case {"job": job, **rest} if not rest.keys() - {"on"}:
+            return Dependency(_parent_id(job), _on(rest.get("on", On.SUCCESS)))
+        case {"batch": batch, **rest} if not rest.keys() - {"on"}:
+            return Dependency(f"{BATCH}{_batch(batch)}", _on(rest.get("on", On.SUCCESS)))
+    example = '"ID", {"job": "ID", "on": "end"} or {"batch": "NAME", "on": "end"}'
+    raise ValueError(f"must have only {example}, not {_shown(json.dumps(value))}")
+
+
+def _parent_id(value: object) -> str:
+    if (job_id := _id(value)).startswith(BATCH):
+        raise ValueError(f'must say a batch as {{"batch": "{job_id.removeprefix(BATCH)}"}}, not {_shown(job_id)}')
+    return job_id
+
+
+def _on(value: object) -> On:
+    if value not in tuple(On):
+        raise ValueError(f"must have success, end or failure as its on, not {_shown(json.dumps(value))}")
+    return On(str(value))
+
+
 def _cwd(value: object) -> str | None:
     if value is None:
         return None
@@ -221,6 +263,14 @@ FIELDS: Mapping[str, Field] = {
     "delay": Field(parse_duration, 'Not before this time has passed: "30s", "1h30m".', "DURATION"),
     "env": Field(_env, "A variable for the command; repeatable.", "NAME=VALUE", is_many=True),
     "cwd": Field(_cwd, "Where it runs; else the present directory.", "DIR"),
+    "batch": Field(_batch, "The batch that it belongs to, which the first job of it makes.", "NAME"),
+    "after": Field(
+        _after,
+        "Runs after that job has completed; repeatable.",
+        "ID",
+        is_many=True,
+        remark="list of ids, or of objects with job or batch, and on: success, end, failure",
+    ),
 }
 """The one table of fields: `enqueue` declares its options by it."""
 

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 from queuectl.application.duties.rescue import LOOKS_PER_LEASE, MAX_PAUSE
-from queuectl.application.ends import MAX_LEFT, look_after
+from queuectl.application.ends import look_after
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.dependencies import Dependencies, Resolved
 from queuectl.domain.ports.host import Clock
+
+MAX_LEFT = 100
+"""Jobs, and batches, that one look takes on."""
 
 
 class Leftovers:

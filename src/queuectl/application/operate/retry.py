@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from queuectl.application.ends import look_after_all
+from queuectl.application.ends import look_after
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Job, State
@@ -49,15 +49,15 @@ def remove_dead_job(queue: Queue, job_id: str) -> None:
 
     Raises JobNotFound, WrongState.
     """
-    queue.jobs.remove(job_id, allow=_dead, at=queue.clock())
-    look_after_all(dependencies=queue.dependencies, clock=queue.clock)
+    removed = queue.jobs.remove(job_id, allow=_dead, at=queue.clock())
+    look_after(removed.cancelled, dependencies=queue.dependencies, clock=queue.clock)
 
 
 def remove_all_dead(queue: Queue) -> Iterator[Sequence[str]]:
     """Delete every job of the dead letter queue; yields the ids of those of each transaction."""
-    while job_ids := queue.jobs.remove_dead(limit=BATCH, at=queue.clock()):
-        look_after_all(dependencies=queue.dependencies, clock=queue.clock)
-        yield job_ids
+    while (removed := queue.jobs.remove_dead(limit=BATCH, at=queue.clock())).ids:
+        look_after(removed.cancelled, dependencies=queue.dependencies, clock=queue.clock)
+        yield removed.ids
 
 
 def waiting_for_dead(queue: Queue) -> int:

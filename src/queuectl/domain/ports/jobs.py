@@ -2,13 +2,20 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.job import NO_TERMS, Job, State, Terms
 
 Decide = Callable[[Job], Job]
 """A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
+
+
+class Removed(NamedTuple):
+    """The ids of jobs that are gone, and the jobs that are cancelled since they waited for the success of those."""
+
+    ids: Sequence[str] = ()
+    cancelled: Sequence[Job] = ()
 
 
 class Jobs(Protocol):
@@ -47,14 +54,14 @@ class Jobs(Protocol):
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
         """The same for up to `limit` dead jobs that last changed by `until`, the oldest first."""
 
-    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> None:
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> Removed:
         """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound.
 
         What waits for its success, or for that of its batch, is cancelled with it at that moment.
         """
 
-    def remove_dead(self, *, limit: int, at: datetime) -> Sequence[str]:
-        """The same for up to `limit` dead jobs; the ids of those that were there."""
+    def remove_dead(self, *, limit: int, at: datetime) -> Removed:
+        """The same for up to `limit` dead jobs that are there."""
 
 
 class Attempts(Protocol):

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from queuectl.application.operate.batches import parents_of
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.inspect import unserved
 from queuectl.domain.document import FIELDS
 from queuectl.domain.duration import format_duration
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob
-from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
+from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest, On, State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.batch import MAX_PROBLEMS, Line, lines_of, requests_of
 from queuectl.entrypoints.cli.commands import Command
@@ -128,9 +129,25 @@ def _declared_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+ENDS: Mapping[str, tuple[str, On, str]] = {
+    "--after-end": ("job", On.END, "Runs after that job has ended, however; repeatable."),
+    "--after-failure": ("job", On.FAILURE, "Runs after that job has died; repeatable."),
+    "--after-batch": ("batch", On.SUCCESS, "Runs after all jobs of that batch have completed; repeatable."),
+    "--after-batch-end": ("batch", On.END, "Runs after that batch has finished, however; repeatable."),
+}
+"""Options that stand for members of `after`: what they name, and its end."""
+
+
+def _options_of_ends(command: Callable[..., None]) -> Callable[..., None]:
+    for flag, (kind, _, help_) in reversed(list(ENDS.items())):
+        command = click.option(flag, multiple=True, metavar="NAME" if kind == "batch" else "ID", help=help_)(command)
+    return command
+
+
 @click.command("enqueue", cls=EnqueueCommand, options_metavar="[OPTIONS]")
 @click.argument("documents", metavar="-c COMMAND | -- PROG ARG… | JSON | @FILE | -", nargs=-1)
 @_declared_options
+@_options_of_ends
 @pass_app
 def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
     """Add jobs to the queue.
@@ -144,6 +161,7 @@ def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
       queuectl enqueue --timeout 1h -- rsync -a "My Files/" host:/backup
       queuectl enqueue --priority 9 --delay 30m '{"command": "make backup"}'
       queuectl enqueue @jobs.jsonl
+      queuectl enqueue --after nightly-backup -- rsync -a /backup host:/backup
       ls *.gz | jq -Rc '{command: ["gunzip", .]}' | queuectl enqueue -
 
     Fields: {fields}.
@@ -241,11 +259,24 @@ def _content(path: str) -> bytes:
 def _fields(options: Mapping[str, object]) -> dict[str, object]:
     """The fields of a document that the options say."""
     fields = {name: value for name, value in options.items() if value is not None and value != ()}
+    if after := _after(fields):
+        fields["after"] = after
     if "cwd" in fields:
         fields["cwd"] = _absolute(str(fields["cwd"]))
     if isinstance(variables := fields.get("env"), tuple):
         fields["env"] = dict(_variable(each) for each in variables)
     return fields
+
+
+def _after(fields: dict[str, object]) -> Sequence[object]:
+    """The member of `after` for each option that says one."""
+    after: list[object] = []
+    if isinstance(ids := fields.pop("after", ()), tuple):
+        after += map(_in_utf8, ids)
+    for flag, (kind, on, _) in ENDS.items():
+        if isinstance(names := fields.pop(flag.removeprefix("--").replace("-", "_"), ()), tuple):
+            after += [{kind: _in_utf8(name), "on": on} for name in names]
+    return after
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -339,7 +370,8 @@ def _spinner(app: App, count: int) -> AbstractContextManager[object]:
 
 def _report(app: App, jobs: Sequence[Job], limited: Sequence[Job], *, is_batch: bool) -> None:
     """Say what was stored; `limited` are the jobs whose time limit is the policy's."""
-    views = (view_of(JOB, JobRow(job)) for job in jobs)
+    parents = parents_of(app.queue_made_if_absent, jobs) if any(job.blockers for job in jobs) else {}
+    views = (view_of(JOB, JobRow(job, after=parents.get(job.id, ()))) for job in jobs)
     view = views if is_batch else next(views)
     app.out.done(view, said=lambda: [_sentence(jobs, limited)], ids=[job.id for job in jobs])
     if limited and not app.out.is_table:
@@ -352,6 +384,8 @@ def _sentence(jobs: Sequence[Job], limited: Sequence[Job]) -> str:
         limit = f"; {counted(len(limited), 'job')}: {_limit(limited)}" if limited else ""
         return f"enqueued {counted(len(jobs), 'job')}: {_some([job.id for job in jobs])}{limit}"
     job = jobs[0]
+    if job.state is State.CANCELLED:
+        return f"enqueued job {job.id}, and cancelled it: it {job.last_error}"
     due = when(job, job.created_at)
     if job.run_at > job.created_at:
         due += f", at {local_moment(job.run_at)}"

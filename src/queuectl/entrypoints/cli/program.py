@@ -66,6 +66,7 @@ class Program(Group):
         "show": ("jobs:info", ""),
         "cancel": ("cancel:cancel", "Cancel jobs, whether they wait or run."),
         "retry": ("jobs:retry", "Run jobs again that have ended."),
+        "batch": ("batches:batch", "Batches of jobs, and how far they have come."),
         "dlq": ("dlq:dlq", "The dead letter queue: jobs that used up their retries."),
         "config": ("config:config", "The settings: retries, timeouts; where the queue is."),
         "metrics": ("status:metrics", "What the queue got done lately, and how fast."),

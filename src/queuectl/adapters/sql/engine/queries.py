@@ -1647,8 +1647,8 @@ def counts_of_batches(c: Connection, *, names: Sequence[str | None]) -> list[Cou
     return c.fetch(_COUNTS_OF_BATCHES, (_list_of_texts(names),), _COUNTS_OF_BATCHES_ROWS)
 
 
-_UNFINISHED = Query(
-    'unfinished',
+_ENDED_BATCHES = Query(
+    'ended_batches',
     {
         'sqlite': """SELECT batches.name
 FROM batches
@@ -1666,12 +1666,12 @@ LIMIT %s::BIGINT + 0""",
 )
 
 
-_UNFINISHED_ROWS = Rows[str](itemgetter(0), {'name': 'text'})
+_ENDED_BATCHES_ROWS = Rows[str](itemgetter(0), {'name': 'text'})
 
 
-def unfinished(c: Connection, *, limit: int) -> list[str]:
+def ended_batches(c: Connection, *, limit: int) -> list[str]:
     """Batches of which no job waits or runs, and that are not finished."""
-    return c.fetch(_UNFINISHED, (limit,), _UNFINISHED_ROWS)
+    return c.fetch(_ENDED_BATCHES, (limit,), _ENDED_BATCHES_ROWS)
 
 
 _AWAITED_BATCHES = Query(

@@ -550,7 +550,7 @@ SELECT jobs.batch AS name, jobs.state, count(*) AS total
 FROM jobs
 WHERE jobs.batch = ANY (:names::TEXT[]) AND jobs.batch IS NOT NULL GROUP BY jobs.batch, jobs.state;
 
--- name: unfinished :many
+-- name: ended_batches :many
 -- Batches of which no job waits or runs, and that are not finished.
 SELECT batches.name
 FROM batches

@@ -232,7 +232,7 @@ def counts_of_batches() -> AnySelect:
 
 
 @many
-def unfinished() -> AnySelect:
+def ended_batches() -> AnySelect:
     """Batches of which no job waits or runs, and that are not finished."""
     is_open = sa.select(jobs.c.seq).where(_IN_BATCH, is_one_of(jobs.c.state, _OPEN_STATES)).exists()
     has_ended = batches.c.finished_at.is_(None) & ~is_open

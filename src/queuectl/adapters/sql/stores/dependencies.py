@@ -87,7 +87,7 @@ class SqlDependencies:
         """The jobs and batches that have ended and are still to be looked after."""
 
         def work(c: Connection) -> Unresolved:
-            batches = [*queries.unfinished(c, limit=limit), *queries.awaited_batches(c, limit=limit)]
+            batches = [*queries.ended_batches(c, limit=limit), *queries.awaited_batches(c, limit=limit)]
             return Unresolved(queries.unresolved(c, limit=limit), batches[:limit])
 
         return self._database.read(work)
@@ -178,13 +178,16 @@ def locked_with_children(c: Connection, job_id: str) -> queries.JobRow | None:
     return next((row for row in queries.jobs_to_settle(c, ids=[job_id, *children]) if row.id == job_id), None)
 
 
-def cancel_children(c: Connection, row: queries.JobRow, at: datetime) -> None:
+def cancel_children(c: Connection, row: queries.JobRow, at: datetime) -> Sequence[Job]:
     """Cancel those that wait for the success of a dead job, or of its batch: it is about to be removed."""
-    removed = reason(row.id, None)
+    removed, cancelled = reason(row.id, None), list[Job]()
     for parent in _parents(row):
         is_all = False
         while not is_all:
-            is_all = _look_after(c, parent, _without_success, lambda _: removed, at).is_all
+            piece = _look_after(c, parent, _without_success, lambda _: removed, at)
+            is_all = piece.is_all
+            cancelled += piece.cancelled
+    return cancelled
 
 
 def _parents(row: queries.JobRow) -> Sequence[str]:

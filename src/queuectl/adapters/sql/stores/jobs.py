@@ -23,7 +23,7 @@ from queuectl.domain.dependency import Placed
 from queuectl.domain.errors import DuplicateJob, JobNotFound, WrongState
 from queuectl.domain.job import CLAIMABLE, NO_TERMS, TERMINAL, Job, Spec, State, Terms
 from queuectl.domain.limits import parked_behind
-from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.ports.jobs import Decide, Removed
 
 ALL = 2**63 - 1
 """More rows than there can be."""
@@ -146,7 +146,7 @@ class SqlJobs:
         self._notify()
         return decided
 
-    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> None:
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> Removed:
         """Delete a job and its attempts, unless `allow` raises for it. Raises JobNotFound."""
 
         def work(c: Connection) -> bool:
@@ -157,10 +157,11 @@ class SqlJobs:
             return is_linked(row)
 
         if self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None):
-            self._remove_linked(job_id, allow, at)
+            return self._remove_linked(job_id, allow, at)
+        return Removed([job_id])
 
-    def remove_dead(self, *, limit: int, at: datetime) -> Sequence[str]:
-        """Delete up to `limit` dead jobs with their attempts; their ids."""
+    def remove_dead(self, *, limit: int, at: datetime) -> Removed:
+        """Delete up to `limit` dead jobs with their attempts."""
 
         def work(c: Connection) -> Sequence[queries.JobRow]:
             rows = queries.oldest_dead(c, until=LATEST, limit=limit)
@@ -168,26 +169,28 @@ class SqlJobs:
             return rows
 
         def are_gone(c: Connection, rows: Sequence[queries.JobRow]) -> bool:
-            return all(queries.id_at(c, seq=row.seq) is None for row in rows if not is_linked(row))
+            return all(is_linked(row) for row in rows) or queries.id_at(c, seq=_first_plain(rows).seq) is None
 
-        removed = []
+        ids, cancelled = [], list[Job]()
         for row in self._database.write(work, confirm_commit=are_gone):
             if is_linked(row):
-                with suppress(JobNotFound):
-                    self._remove_linked(row.id, lambda job: job, at)
-            removed.append(shown_job(row).id)
-        return removed
+                with suppress(JobNotFound, WrongState):  # others were quicker
+                    cancelled += self._remove_linked(row.id, _still_dead, at).cancelled
+            ids.append(shown_job(row).id)
+        return Removed(ids, cancelled)
 
-    def _remove_linked(self, job_id: str, allow: Decide, at: datetime) -> None:
+    def _remove_linked(self, job_id: str, allow: Decide, at: datetime) -> Removed:
         """Delete a job for which others wait, or for whose batch."""
 
-        def work(c: Connection) -> None:
+        def work(c: Connection) -> Sequence[Job]:
             row = _found(locked_with_children(c, job_id), job_id)
             allow(shown_job(row))
-            cancel_children(c, row, at)
+            cancelled = cancel_children(c, row, at)
             queries.delete_job(c, job_id=job_id)
+            return cancelled
 
-        self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
+        cancelled = self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
+        return Removed([job_id], cancelled)
 
 
 class SqlAttempts:
@@ -226,6 +229,16 @@ def _open_batches(c: Connection, before: Sequence[Job], after: Sequence[Job]) ->
     if names := {job.spec.batch for job in waiting if job.spec.batch is not None}:
         queries.hold_batches(c, names=sorted(names))
         queries.open_batches(c, names=sorted(names))
+
+
+def _first_plain(rows: Sequence[queries.JobRow]) -> queries.JobRow:
+    return next(row for row in rows if not is_linked(row))
+
+
+def _still_dead(job: Job) -> Job:
+    if job.state is not State.DEAD:
+        raise WrongState(f"job {job.id} is {job.state}")
+    return job
 
 
 def _found(row: queries.JobRow | None, job_id: str) -> queries.JobRow:
