@@ -10,12 +10,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queuectl.domain.attempt import RAN, Attempt, AttemptEnd, Outcome, RunResult
-from queuectl.domain.errors import CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
-from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, TERMINAL, Job, State, Terms, WaitsFor
+from queuectl.domain.batch import Batch
+from queuectl.domain.dependency import (
+    BATCH,
+    Link,
+    Parent,
+    Standing,
+    batch_reason,
+    place,
+    reason,
+    standing,
+    standing_after_batch,
+)
+from queuectl.domain.errors import BatchNotFound, CommitUnknown, DatabaseUnreachable, DuplicateJob, JobNotFound
+from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, TERMINAL, Job, On, State, Terms, WaitsFor
 from queuectl.domain.limits import Candidate, Rate, Room, Start, choose, parked_behind
 from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
 from queuectl.domain.policy import Policy, StoredSettings
-from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.ports.dependencies import Resolved, Unresolved
+from queuectl.domain.ports.jobs import Decide, Removed
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement, Sweep
 from queuectl.domain.queues import EVERY, QueueSettings, Starts, check_forgettable
@@ -44,6 +57,8 @@ class Memory:
     settings: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     queues: dict[str, QueueSettings] = field(default_factory=dict)
     used: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    links: dict[str, list[Link]] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
     outage: str | None = None
     answers_lost: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -150,8 +165,48 @@ class Memory:
     def end_attempt(self, key: tuple[str, int], at: datetime, result: RunResult) -> None:
         self.attempts[key] = self.attempts[key]._replace(finished_at=at, **result._asdict())
 
+    def children_of(self, parent: str) -> list[tuple[Job, Link]]:
+        """Those that wait for it, each with what is not met."""
+        waiting = [job for job in self.jobs.values() if job.waits_for is WaitsFor.JOBS]
+        links = [(job, link) for job in waiting for link in self.links.get(job.id, ())]
+        return [(job, link) for job, link in links if link.dependency.parent == parent and not link.is_met]
+
+    def counts(self, batch: str) -> dict[State, int]:
+        return {state: sum((it.spec.batch, it.state) == (batch, state) for it in self.jobs.values()) for state in State}
+
+    def open_batches(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            if job.spec.batch is not None:
+                new = Batch(job.spec.batch, job.created_at, None, {})
+                self.batches[job.spec.batch] = self.batches.get(job.spec.batch, new)._replace(finished_at=None)
+
+    def look_after(
+        self, parent: str, stands: Callable[[On], Standing], why: Callable[[On], str], at: datetime
+    ) -> Resolved:
+        released, cancelled = 0, []
+        for job, link in self.children_of(parent):
+            match stands(link.dependency.on):
+                case Standing.MET:
+                    self.links[job.id] = [it._replace(is_met=it.is_met or it == link) for it in self.links[job.id]]
+                    self.store([job := job.with_parent_met(at)])
+                    released += job.waits_for is None
+                case Standing.NEVER:
+                    self.store([job := job.never_run(why(link.dependency.on), at)])
+                    cancelled.append(job)
+        return Resolved(released, cancelled)
+
+    def cancel_children(self, job: Job, at: datetime) -> list[Job]:
+        parents = [job.id, *([f"{BATCH}{job.spec.batch}"] if job.spec.batch else [])]
+        stands = {On.SUCCESS: Standing.NEVER, On.END: Standing.WAITS, On.FAILURE: Standing.WAITS}
+        return [
+            child
+            for parent in parents
+            for child in self.look_after(parent, lambda on: stands[on], lambda _: reason(job.id, None), at).cancelled
+        ]
+
     def remove(self, job_id: str) -> None:
         del self.jobs[job_id]
+        self.links.pop(job_id, None)
         for key in [key for key in self.attempts if key[0] == job_id]:
             del self.attempts[key], self.due[key]
 
@@ -184,10 +239,18 @@ class InMemoryJobs(InMemory):
         repeated = [job_id for job_id, times in given.items() if times > 1]
         if taken or repeated:
             raise DuplicateJob(taken, repeated=repeated)
+        states = {job.id: job.state for job in memory.jobs.values()}
+        ours = {job_id: it for job_id, it in terms.items() if job_id in given}
+        placing = place(admission.new, ours, states, {name: memory.counts(name) for name in memory.batches})
         memory.store(job._replace(unique_held=None) for job in admission.expired)
         memory.expose(before for before, _ in admission.replaced)
-        memory.store([*parked_behind(admission.new), *(after for _, after in admission.replaced)])
-        return admission.added
+        stored = parked_behind(placing.jobs)
+        memory.store([*stored, *(after for _, after in admission.replaced)])
+        memory.store(memory.jobs[it]._replace(has_dependents=True) for it in placing.awaited)
+        memory.open_batches(stored)
+        for link in placing.links:
+            memory.links.setdefault(link.child, []).append(link)
+        return admission.stored_as(stored).added
 
     def find(self, job_id: str) -> Job:
         return self._memory.found(job_id)
@@ -216,6 +279,10 @@ class InMemoryJobs(InMemory):
             raise not_regained(job, refused[job_id])
         self._memory.store([job])
         self._memory.expose([before])
+        if before.state in TERMINAL and job.state in CLAIMABLE:
+            self._memory.open_batches([job])
+        if before.blockers and not job.blockers:
+            self._memory.links[job_id] = [it for it in self._memory.links.get(job_id, ()) if it.is_met]
         return job
 
     def change_dead(self, decide: Decide, *, until: datetime, limit: int) -> Sequence[Job]:
@@ -224,17 +291,19 @@ class InMemoryJobs(InMemory):
         refused = self._memory.regained(changes)
         changed = [job._replace(updated_at=until + MICROSECOND) if job.id in refused else it for job, it in changes]
         self._memory.store(changed)
+        self._memory.open_batches(job for job in changed if job.state in CLAIMABLE)
         return changed
 
-    def remove(self, job_id: str, *, allow: Decide) -> None:
-        allow(self._memory.found(job_id))
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> Removed:
+        allow(job := self._memory.found(job_id))
+        cancelled = self._memory.cancel_children(job, at)
         self._memory.remove(job_id)
+        return Removed([job_id], cancelled)
 
-    def remove_dead(self, *, limit: int) -> Sequence[str]:
-        removed = [job.id for job in self._memory.dead()[:limit]]
-        for job_id in removed:
-            self._memory.remove(job_id)
-        return removed
+    def remove_dead(self, *, limit: int, at: datetime) -> Removed:
+        dead = self._memory.dead()[:limit]
+        removed = [self.remove(job.id, allow=lambda job: job, at=at) for job in dead]
+        return Removed([job.id for job in dead], [job for each in removed for job in each.cancelled])
 
 
 class InMemoryAttempts(InMemory):
@@ -244,6 +313,72 @@ class InMemoryAttempts(InMemory):
     def outputs_of(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
         ended = [it for it in self._memory.attempts.values() if it.outcome is not None and it.job_id in job_ids]
         return {it.job_id: it.output.content for it in sorted(ended, key=lambda it: it.number)}
+
+
+class InMemoryDependencies(InMemory):
+    def resolve(self, job_id: str, *, at: datetime) -> Resolved:
+        memory, job = self._memory, self._memory.jobs.get(job_id)
+        if job is None or job.state not in TERMINAL:
+            return Resolved()
+        done = memory.look_after(job_id, lambda on: standing(on, job.state), lambda _: reason(job_id, job.state), at)
+        if not memory.children_of(job_id):
+            memory.store([job._replace(has_dependents=False)])
+        return done
+
+    def finish(self, batch: str, *, at: datetime) -> Resolved:
+        counts = self._memory.counts(batch)
+        if batch not in self._memory.batches or any(counts[it] for it in (*CLAIMABLE, State.PROCESSING)):
+            return Resolved()
+        finished_at = self._memory.batches[batch].finished_at or at
+        self._memory.batches[batch] = self._memory.batches[batch]._replace(finished_at=finished_at)
+        return self._memory.look_after(
+            f"{BATCH}{batch}", lambda on: standing_after_batch(on, counts), lambda on: batch_reason(batch, on), at
+        )
+
+    def unresolved(self, *, limit: int) -> Unresolved:
+        memory = self._memory
+        ended = [job for job in memory.jobs.values() if job.state in TERMINAL and job.has_dependents]
+        jobs = [job.id for job in ended if job.state is not State.DEAD or self._are_decided(job)]
+        batches = [name for name in memory.batches if self._is_left(name)]
+        return Unresolved(jobs[:limit], batches[:limit])
+
+    def _are_decided(self, job: Job) -> bool:
+        return any(it.dependency.on is not On.SUCCESS for _, it in self._memory.children_of(job.id))
+
+    def _is_left(self, name: str) -> bool:
+        memory, counts = self._memory, self._memory.counts(name)
+        links = [link for _, link in memory.children_of(f"{BATCH}{name}")]
+        stands = [standing_after_batch(link.dependency.on, counts) for link in links]
+        has_ended = not any(counts[it] for it in (*CLAIMABLE, State.PROCESSING))
+        return has_ended and (not memory.batches[name].finished_at or any(it is not Standing.WAITS for it in stands))
+
+    def parents_of(self, job_ids: Sequence[str]) -> Mapping[str, Sequence[Parent]]:
+        memory = self._memory
+        found = {it: sorted(memory.links.get(it, ()), key=lambda link: link.dependency.parent) for it in job_ids}
+        return {child: [self._parent(link) for link in links] for child, links in found.items() if links}
+
+    def _parent(self, link: Link) -> Parent:
+        job = self._memory.jobs.get(link.dependency.parent)
+        return Parent(link.dependency, link.is_met, job and job.state)
+
+    def waiting_for_dead(self) -> int:
+        return len({job.id for dead in self._memory.dead() for job, _ in self._memory.children_of(dead.id)})
+
+
+class InMemoryBatches(InMemory):
+    def find(self, name: str) -> Batch:
+        if name not in self._memory.batches:
+            raise BatchNotFound(name)
+        return self._shown(self._memory.batches[name])
+
+    def newest(self, *, limit: int | None) -> Sequence[Batch]:
+        batches = sorted(self._memory.batches.values(), key=lambda it: it.name)
+        return [self._shown(it) for it in sorted(batches, key=lambda it: it.created_at, reverse=True)[:limit]]
+
+    def _shown(self, batch: Batch) -> Batch:
+        counts = self._memory.counts(batch.name)
+        is_open = any(counts[it] for it in (*CLAIMABLE, State.PROCESSING))
+        return batch._replace(jobs=counts, finished_at=None if is_open else batch.finished_at)
 
 
 class InMemoryWork(InMemory):

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from queuectl.adapters.host import files, identity, ids, signals
+from queuectl.adapters.sql.stores.dependencies import SqlBatches, SqlDependencies
 from queuectl.adapters.sql.stores.jobs import SqlAttempts, SqlJobs
 from queuectl.adapters.sql.stores.metrics import SqlMeasurements
 from queuectl.adapters.sql.stores.workers import SqlConfigRepository, SqlWorkerRegistry
@@ -111,6 +112,8 @@ class Container(containers.DeclarativeContainer):
     config = providers.Singleton(SqlConfigRepository, database)
     queues = _one("adapters.sql.stores.queues", "SqlQueues", database, notify, claiming)
     measurements = providers.Singleton(SqlMeasurements, database)
+    job_dependencies = providers.Singleton(SqlDependencies, database, notify)
+    batches = providers.Singleton(SqlBatches, database)
     archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
     # The machine.
@@ -175,6 +178,8 @@ class Container(containers.DeclarativeContainer):
         Queue,
         jobs=jobs,
         attempts=attempts,
+        dependencies=job_dependencies,
+        batches=batches,
         workers=workers,
         config=config,
         queues=queues,
@@ -199,9 +204,17 @@ class Container(containers.DeclarativeContainer):
         clear=kill_commands,
         elapsed=elapsed,
     )
+    look_after = _call("application.ends", "look_after", dependencies=job_dependencies, clock=clock)
     settle_spooled = _call(
-        "application.work.settle", "settle_spooled", work=work, config=config, spool=spool, events=events
+        "application.work.settle",
+        "settle_spooled",
+        work=work,
+        config=config,
+        spool=spool,
+        events=events,
+        look_after=look_after.provider,
     )
+    leftovers = _one("application.duties.dependencies", "Leftovers", job_dependencies, clock)
     rescue = _call(
         "application.duties.rescue",
         "Rescue",
@@ -213,6 +226,7 @@ class Container(containers.DeclarativeContainer):
         events=events,
         clock=clock,
         watch=_one("application.duties.lease_watch", "LeaseWatch", elapsed),
+        look_after=look_after.provider,
     )
     key_sweep = _call("application.duties.keys", "KeySweep", work=work, events=events)
     clear_leftovers = _call(
@@ -235,8 +249,9 @@ class Container(containers.DeclarativeContainer):
             clock=clock,
             elapsed=elapsed,
             chance=providers.Object(random.random),
+            look_after=look_after.provider,
         ),
-        fleet=providers.List(rescue, key_sweep),
+        fleet=providers.List(rescue, key_sweep, leftovers),
     )
 
 

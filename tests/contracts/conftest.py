@@ -13,6 +13,7 @@ import pytest
 from queuectl.adapters.sql.postgresql import claim as claiming
 from queuectl.adapters.sql.stores import claims
 from queuectl.domain.ports.config import ConfigRepository
+from queuectl.domain.ports.dependencies import Batches, Dependencies
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
 from queuectl.domain.ports.queues import Queues
@@ -21,7 +22,9 @@ from queuectl.domain.ports.workers import WorkerRegistry
 from tests.builders import a_worker
 from tests.memory import (
     InMemoryAttempts,
+    InMemoryBatches,
     InMemoryConfig,
+    InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
@@ -38,6 +41,8 @@ class QueueStore:
 
     jobs: Jobs
     attempts: Attempts
+    dependencies: Dependencies
+    batches: Batches
     work: Work
     workers: WorkerRegistry
     config: ConfigRepository
@@ -68,6 +73,8 @@ def in_memory(_directory: Path) -> QueueStore:
     return QueueStore(
         jobs=InMemoryJobs(memory),
         attempts=InMemoryAttempts(memory),
+        dependencies=InMemoryDependencies(memory),
+        batches=InMemoryBatches(memory),
         work=InMemoryWork(memory),
         workers=InMemoryWorkers(memory),
         config=InMemoryConfig(memory),
@@ -87,6 +94,8 @@ def at_url(url: str, log_dir: Path) -> QueueStore:
     return QueueStore(
         jobs=container.jobs(),
         attempts=container.attempts(),
+        dependencies=container.job_dependencies(),
+        batches=container.batches(),
         work=container.work(),
         workers=container.workers(),
         config=container.config(),

@@ -140,7 +140,7 @@ class TestAdd:
     def test_what_can_be_no_name_is_not_found(self, attempts: Attempts, jobs: Jobs, said: str) -> None:
         jobs.add([a_job()])
         assert (jobs.search(queues=[said]), attempts.attempts_of(said)) == ([], [])
-        for ask in (jobs.find, lambda it: jobs.change(it, lost), lambda it: jobs.remove(it, allow=lost)):
+        for ask in (jobs.find, lambda it: jobs.change(it, lost), lambda it: jobs.remove(it, allow=lost, at=NOON)):
             with pytest.raises(JobNotFound):
                 ask(said)
 
@@ -541,7 +541,7 @@ class TestSettle:
     def test_the_result_of_a_removed_job_is_gone(self, work: Work, jobs: Jobs) -> None:
         jobs.add([a_job()])
         [claimed] = claim(work)
-        jobs.remove("job-1", allow=lambda job: job)
+        jobs.remove("job-1", allow=lambda job: job, at=NOON)
         assert settle(work, claimed, a_result()) is Settlement.GONE
 
     def test_the_result_of_a_removed_job_does_not_touch_a_new_one_of_its_name(
@@ -549,7 +549,7 @@ class TestSettle:
     ) -> None:
         jobs.add([a_job()])
         [claimed] = claim(work)
-        jobs.remove("job-1", allow=lambda job: job)
+        jobs.remove("job-1", allow=lambda job: job, at=NOON)
         jobs.add([a_job()])
         [new] = claim(work, a_lease(2))
         assert settle(work, claimed, a_result()) is Settlement.GONE
@@ -593,7 +593,7 @@ class TestSettleAndClaim:
         ended = [an_end(job, a_result()) for job in (kept, taken_away, removed)]
         work.settle(ended[:1], decide)
         rescue(work)
-        jobs.remove(removed.id, allow=lambda job: job)
+        jobs.remove(removed.id, allow=lambda job: job, at=NOON)
         lease = a_lease(2, worker="w-2")
         settlements, runs = work.settle_and_claim(ended, decide, Claim(lease, queues=(), limit=5, at=NOON + 3 * HOUR))
         assert [it.settlement for it in settlements] == [Settlement.RECORDED, Settlement.LATE, Settlement.GONE]
@@ -762,7 +762,7 @@ class TestRemove:
     def test_a_job_goes_with_its_history(self, work: Work, attempts: Attempts, jobs: Jobs) -> None:
         jobs.add([a_job(), a_job("other")])
         settle(work, *claim(work, limit=1), a_result(output=b"x"))
-        jobs.remove("job-1", allow=lambda job: job)
+        jobs.remove("job-1", allow=lambda job: job, at=NOON)
         assert ids(jobs.search()) == ["other"]
         assert attempts.attempts_of("job-1") == []
         assert attempts.outputs_of(["job-1"]) == {}
@@ -770,16 +770,16 @@ class TestRemove:
     def test_a_refused_job_stays(self, jobs: Jobs) -> None:
         jobs.add([a_job()])
         with pytest.raises(WrongState):
-            jobs.remove("job-1", allow=refuse)
+            jobs.remove("job-1", allow=refuse, at=NOON)
         assert jobs.find("job-1") == a_job()
 
     def test_an_unknown_job_cannot_be_removed(self, jobs: Jobs) -> None:
         with pytest.raises(JobNotFound):
-            jobs.remove("job-1", allow=lambda job: job)
+            jobs.remove("job-1", allow=lambda job: job, at=NOON)
 
     def test_some_are_removed_until_none_is_left(self, jobs: Jobs) -> None:
         jobs.add([a_job("waits"), *(a_job_that_is(State.DEAD, job_id=f"dead-{number}") for number in range(3))])
-        assert [jobs.remove_dead(limit=2) for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
+        assert [jobs.remove_dead(limit=2, at=NOON).ids for _ in range(3)] == [["dead-0", "dead-1"], ["dead-2"], []]
         assert ids(jobs.search()) == ["waits"]
 
 

@@ -209,11 +209,11 @@ class QueueHistory(RuleBasedStateMachine):
 
     @rule(job_id=JOB_IDS)
     def remove(self, job_id: str) -> None:
-        self.both(lambda store: store.jobs.remove(job_id, allow=lambda job: job))
+        self.both(lambda store: store.jobs.remove(job_id, allow=lambda job: job, at=NOON))
 
     @rule(limit=st.integers(1, 2))
     def remove_some(self, limit: int) -> None:
-        self.both(lambda store: store.jobs.remove_dead(limit=limit))
+        self.both(lambda store: store.jobs.remove_dead(limit=limit, at=NOON))
 
     @rule(data=st.data(), proved_dead=st.booleans())
     def rescue(self, data: st.DataObject, proved_dead: bool) -> None:

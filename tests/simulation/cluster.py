@@ -9,6 +9,7 @@ from functools import partial
 from queuectl.application.duties.lease_watch import LeaseWatch
 from queuectl.application.duties.machine import ThisMachine
 from queuectl.application.duties.rescue import Rescue
+from queuectl.application.ends import look_after
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.queue import Queue
@@ -19,7 +20,7 @@ from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
-from queuectl.domain.job import TERMINAL, JobRequest
+from queuectl.domain.job import TERMINAL, Job, JobRequest
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
@@ -30,7 +31,9 @@ from tests.builders import NOON
 from tests.fakes import InMemoryLocalProcesses, InMemorySpool
 from tests.memory import (
     InMemoryAttempts,
+    InMemoryBatches,
     InMemoryConfig,
+    InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
@@ -145,6 +148,7 @@ class SimCluster:
         self.jobs, self.work = InMemoryJobs(self.memory), parts.work(self.memory)
         self.workers = parts.workers(self.memory)
         self.config = InMemoryConfig(self.memory)
+        self.dependencies = InMemoryDependencies(self.memory)
         self.queues = InMemoryQueues(self.memory)
         self.scripts = {order.job: order.scripts for order in plan.orders}
         self._trace = trace
@@ -425,6 +429,7 @@ class WorkerProcess:
                 clock=self._clock,
                 elapsed=cluster.elapsed,
                 chance=cluster.random.random,
+                look_after=self._look_after,
             ),
             fleet=[self._rescue(work, workers, config)],
         )
@@ -443,12 +448,22 @@ class WorkerProcess:
             ),
             config=config,
             settle_spooled=partial(
-                settle_spooled, work=work, config=config, spool=self.host.spool, events=self._note_event
+                settle_spooled,
+                work=work,
+                config=config,
+                spool=self.host.spool,
+                events=self._note_event,
+                look_after=self._look_after,
             ),
             events=self._note_event,
             clock=self._clock,
             watch=LeaseWatch(cluster.elapsed),
+            look_after=self._look_after,
         )
+
+    def _look_after(self, jobs: Sequence[Job]) -> None:
+        network = self.cluster.network(self.process, self.host)
+        look_after(jobs, dependencies=network.reach(self.cluster.dependencies), clock=self._clock)
 
     def _clock(self) -> datetime:
         return self.cluster.clock(self.host)
@@ -501,6 +516,8 @@ class Operator:
         self._queue = Queue(
             jobs=network.reach(cluster.jobs),
             attempts=network.reach(InMemoryAttempts(cluster.memory)),
+            dependencies=network.reach(cluster.dependencies),
+            batches=network.reach(InMemoryBatches(cluster.memory)),
             workers=network.reach(cluster.workers),
             config=network.reach(cluster.config),
             queues=network.reach(cluster.queues),

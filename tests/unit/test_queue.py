@@ -41,7 +41,9 @@ from tests.builders import (
 from tests.fakes import ManualClock
 from tests.memory import (
     InMemoryAttempts,
+    InMemoryBatches,
     InMemoryConfig,
+    InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
@@ -62,6 +64,8 @@ def queue(memory: Memory) -> Queue:
     return Queue(
         jobs=InMemoryJobs(memory),
         attempts=InMemoryAttempts(memory),
+        dependencies=InMemoryDependencies(memory),
+        batches=InMemoryBatches(memory),
         workers=InMemoryWorkers(memory),
         config=InMemoryConfig(memory),
         queues=InMemoryQueues(memory),

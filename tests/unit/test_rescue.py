@@ -10,7 +10,7 @@ from queuectl.application.work.settle import settle_spooled
 from queuectl.domain.attempt import AttemptEnd, Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnavailable
 from queuectl.domain.events import EndLate, Event, JobRescued, JobSettled
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, Process, WorkerRecord, WorkerState
@@ -55,6 +55,7 @@ class RescueHarness:
     def __init__(self, process: Process = THERE) -> None:
         self.memory = Memory()
         self.jobs, self.workers = InMemoryJobs(self.memory), InMemoryWorkers(self.memory)
+        self.looked_after: list[Job] = []
         self.work, self.config = InMemoryWork(self.memory), InMemoryConfig(self.memory)
         self.workers.register(a_worker("w-1", process=process, supervisor=SUPERVISOR))
         self.jobs.add([a_job()])
@@ -100,6 +101,7 @@ class RescueHarness:
             events=self.events.append,
             clock=lambda: at,
             watch=watch or WatchedForLong(at),
+            look_after=self.looked_after.extend,
         )
         return rescue(a_policy(lease=lease))
 
@@ -122,7 +124,13 @@ class RescueHarness:
         self.noted = noted
 
     def settle_spooled(self) -> None:
-        settle_spooled(work=self.work, config=self.config, spool=self.spool, events=self.events.append)
+        settle_spooled(
+            work=self.work,
+            config=self.config,
+            spool=self.spool,
+            events=self.events.append,
+            look_after=self.looked_after.extend,
+        )
 
     def keep(self, result: RunResult, *, lease: Lease | None = None) -> None:
         """Spool an end that `w-1` knew and could not store."""
@@ -408,7 +416,7 @@ class TestKeptOutcomes:
     def test_an_outcome_of_a_job_that_is_gone_is_forgotten(self) -> None:
         harness = RescueHarness()
         harness.keep(a_result())
-        harness.jobs.remove("job-1", allow=lambda job: job)
+        harness.jobs.remove("job-1", allow=lambda job: job, at=NOON)
         harness.rescue(at=NOON + MINUTE)
         assert (harness.spool.spooled(), harness.events) == ([], [])
 

@@ -1,10 +1,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import count, pairwise
 
 import pytest
 
+from queuectl.application.ends import look_after
 from queuectl.application.work.claim import POLL
 from queuectl.application.work.duty import WorkerPorts
 from queuectl.application.work.lease import Heartbeat, LeaseTerm
@@ -29,7 +31,7 @@ from queuectl.domain.ports.work import Claim, Run
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import ANN, NOON, SECOND, a_failure, a_job, a_loss, a_policy, a_result, a_worker, some_jobs
 from tests.fakes import InMemorySpool, ManualClock, ScriptedRunner
-from tests.memory import InMemoryConfig, InMemoryJobs, InMemoryWork, InMemoryWorkers, Memory
+from tests.memory import InMemoryConfig, InMemoryDependencies, InMemoryJobs, InMemoryWork, InMemoryWorkers, Memory
 
 LEASE = 30 * SECOND
 
@@ -80,6 +82,7 @@ class WorkerHarness:
                 clock=self.clock,
                 elapsed=self.clock.elapsed,
                 chance=lambda: self.chance,
+                look_after=partial(look_after, dependencies=InMemoryDependencies(self.memory), clock=self.clock),
             ),
             fleet=[self.rescue],
         )

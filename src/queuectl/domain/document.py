@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from queuectl.domain.dependency import BATCH, MAX_PARENTS
 from queuectl.domain.duration import format_duration, parse_duration
 from queuectl.domain.errors import InvalidJob, nearest
-from queuectl.domain.job import ENDED, STARTED, Command, JobRequest, OnDuplicate
+from queuectl.domain.job import ENDED, STARTED, Command, Dependency, JobRequest, On, OnDuplicate
 from queuectl.domain.worker import labels_of
 
 MAX_ARGUMENT = 131_071
@@ -179,6 +180,47 @@ def _env(value: object) -> Mapping[str, str]:
     return value
 
 
+def _batch(value: object) -> str:
+    return _matching(value, QUEUE, "1 to 64 letters, digits and ._-")
+
+
+def _after(value: object) -> tuple[Dependency, ...]:
+    """The parents, each once."""
+    if not isinstance(value, list):
+        raise ValueError(f'must be a list such as ["ID", {{"job": "ID", "on": "end"}}], not {_kind(value)}')
+    after = tuple(dict.fromkeys(map(_dependency, value)))
+    if len(after) > MAX_PARENTS:
+        raise ValueError(f"must be at most {MAX_PARENTS} jobs, not {len(after):,}: a batch stands for any number")
+    parents = Counter(it.parent for it in after)
+    if twice := [parent for parent, count in parents.items() if count > 1]:
+        raise ValueError(f"names {_shown(twice[0])} for two ends: give one of them")
+    return after
+
+
+def _dependency(value: object) -> Dependency:
+    match value:
+        case str():
+            return Dependency(_parent_id(value))
+        case {"job": job, **rest} if not rest.keys() - {"on"}:
+            return Dependency(_parent_id(job), _on(rest.get("on", On.SUCCESS)))
+        case {"batch": batch, **rest} if not rest.keys() - {"on"}:
+            return Dependency(f"{BATCH}{_batch(batch)}", _on(rest.get("on", On.SUCCESS)))
+    example = '"ID", {"job": "ID", "on": "end"} or {"batch": "NAME", "on": "end"}'
+    raise ValueError(f"must have only {example}, not {_shown(json.dumps(value))}")
+
+
+def _parent_id(value: object) -> str:
+    if (job_id := _id(value)).startswith(BATCH):
+        raise ValueError(f'must say a batch as {{"batch": "{job_id.removeprefix(BATCH)}"}}, not {_shown(job_id)}')
+    return job_id
+
+
+def _on(value: object) -> On:
+    if value not in tuple(On):
+        raise ValueError(f"must have success, end or failure as its on, not {_shown(json.dumps(value))}")
+    return On(str(value))
+
+
 def _cwd(value: object) -> str | None:
     if value is None:
         return None
@@ -344,6 +386,14 @@ FIELDS: Mapping[str, Field] = {
         _on_duplicate,
         "Where the key is held: skip the new job, which is usual, replace one that has not run yet, or reject.",
         "RULE",
+    ),
+    "batch": Field(_batch, "The batch that it belongs to, which the first job of it makes.", "NAME"),
+    "after": Field(
+        _after,
+        "Runs after that job has completed; repeatable.",
+        "ID",
+        is_many=True,
+        remark="list of ids, or of objects with job or batch, and on: success, end, failure",
     ),
 }
 """The one table of fields: `enqueue` declares its options by it."""

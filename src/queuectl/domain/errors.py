@@ -4,8 +4,10 @@
     ├── InvalidJob            the job document has mistakes; all of them are named
     ├── InvalidSetting        a configuration key or value that does not exist or fit
     ├── HostTrouble           this machine, or a limit of this process, does not allow something now
-    ├── JobNotFound           no job has that id
-    ├── QueueNotFound         no queue has that name
+    ├── NotFound              a thing that was asked for is not there
+    │   ├── JobNotFound       no job has that id
+    │   ├── QueueNotFound     no queue has that name
+    │   └── BatchNotFound     no job has named that batch
     ├── Conflict
     │   ├── DuplicateJob      an id that exists already, or is given twice
     │   ├── UniqueKeyTaken    another job holds the unique key
@@ -58,24 +60,33 @@ class HostTrouble(QueueError):
     code = "host_trouble"
 
 
-class JobNotFound(QueueError):
-    """No job has the id that was asked for."""
+class NotFound(QueueError):
+    """A thing that was asked for is not there."""
 
     code = "not_found"
+
+
+class JobNotFound(NotFound):
+    """No job has the id that was asked for."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}", hint="`queuectl list` shows the jobs there are")
 
 
-class QueueNotFound(QueueError):
+class QueueNotFound(NotFound):
     """No queue of that name has, or had, any job, setting or worker."""
-
-    code = "not_found"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         near = nearest(name, known)
         hint = f"did you mean {near}?" if near else "`queuectl queue list` shows the queues there are"
         super().__init__(f"there is no queue {name}", hint=hint)
+
+
+class BatchNotFound(NotFound):
+    """No job has named the batch that was asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no batch {name}", hint="`queuectl batch list` shows the batches there are")
 
 
 class Conflict(QueueError):

@@ -3,15 +3,7 @@
 import signal
 from typing import NamedTuple
 
-from queuectl.domain.errors import (
-    Conflict,
-    DatabaseUnavailable,
-    InvalidJob,
-    InvalidSetting,
-    JobNotFound,
-    QueueError,
-    QueueNotFound,
-)
+from queuectl.domain.errors import Conflict, DatabaseUnavailable, InvalidJob, InvalidSetting, NotFound, QueueError
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -54,7 +46,7 @@ EXIT_CODES = (
         "failed: doctor found something broken, worker stop --timeout ran out,\na file or pipe gave trouble",
     ),
     ExitCode(USAGE, "the command line cannot be understood"),
-    ExitCode(3, "there is no such job, or queue", (JobNotFound, QueueNotFound)),
+    ExitCode(3, "there is no such job, queue or batch", (NotFound,)),
     ExitCode(
         CONFLICT, "conflict: the id or the unique key is taken, or the job's state does not\nallow it", (Conflict,)
     ),

@@ -329,6 +329,16 @@ class Job(NamedTuple):
         asked = self._replace(updated_at=at, cancel_requested_at=at, cancel_requested_by=by).with_cancel_applied()
         return asked.cancelled(at, by) if now and asked.state is State.PROCESSING else asked
 
+    def with_parent_met(self, at: datetime) -> "Job":
+        """One of the ends that it waits for has come: after the last one it is due, but not before its `run_at`."""
+        if self.blockers > 1:
+            return self._replace(blockers=self.blockers - 1)
+        return self._replace(blockers=0, waits_for=None, run_at=max(self.run_at, at), updated_at=at)
+
+    def never_run(self, reason: str, at: datetime) -> "Job":
+        """An end that it waits for can never come."""
+        return self._finished(State.CANCELLED, at, last_error=f"never runs: {reason}")
+
     @property
     def is_to_be_killed(self) -> bool:
         """True if its cancel was asked for more than once, or with `now`: nothing else changes a job while it runs."""
@@ -338,6 +348,7 @@ class Job(NamedTuple):
         """An operator has an ended job run again, with all its retries; its history stays. Raises WrongState.
 
         It takes the unique key again that it gave up at its end.
+        It waits for no other jobs any more: `blockers` of a cancelled job are the ends that had not come.
         """
         if self.state not in TERMINAL:
             raise WrongState(f"job {self.id} is {self.state}: only a job that has ended can be run again")
@@ -353,6 +364,7 @@ class Job(NamedTuple):
             cancel_requested_at=None,
             cancel_requested_by=None,
             unique_held=self.spec.unique_key if self.spec.unique_until == ENDED else self.unique_held,
+            blockers=0,
         )
 
     def _ended_as(self, outcome: Outcome, at: datetime, policy: Policy, chance: float, *, alone: bool) -> "Job":

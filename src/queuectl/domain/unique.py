@@ -54,6 +54,13 @@ class Admission(NamedTuple):
     expired: Sequence[Job] = ()
     """Jobs that have held their keys for long enough, and give them up."""
 
+    def stored_as(self, stored: Sequence[Job]) -> "Admission":
+        """The same, with the new jobs in the answers as they are stored: some may wait for others."""
+        if stored is self.new:
+            return self
+        by_id = {job.id: job for job in stored}
+        return self._replace(added=[it._replace(job=by_id.get(it.job.id, it.job)) for it in self.added])
+
 
 class Regained(NamedTuple):
     """The fate of changed jobs of which some take a unique key again that they had given up."""

@@ -11,6 +11,8 @@ from typing import Generic, NamedTuple, TypeVar
 from queuectl.application.operate.inspect import LostWorker, Status
 from queuectl.application.operate.queues import QueueNow
 from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.batch import Batch
+from queuectl.domain.dependency import Parent, batch_of
 from queuectl.domain.duration import format_duration
 from queuectl.domain.job import CLAIMABLE, DEFAULT_QUEUE, TERMINAL, Job, State, WaitsFor
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
@@ -86,6 +88,8 @@ class JobRow(NamedTuple):
     """The ids of the workers that are lost."""
     show_env: bool = False
     """Show the values of `env`, and `stdin`."""
+    after: Sequence[Parent] = ()
+    """Its dependencies."""
 
     @property
     def holder(self) -> str | None:
@@ -99,6 +103,31 @@ class WorkerRow(NamedTuple):
     worker: WorkerRecord
     at: datetime
     lost: LostWorker | None
+
+
+class BatchRow(NamedTuple):
+    """A batch at a moment."""
+
+    batch: Batch
+    now: datetime
+
+    @property
+    def eta(self) -> datetime | None:
+        """The moment at which it is finished, if it goes on as since its beginning; None: nobody can say."""
+        left = self.batch.left(self.now)
+        return None if left is None else self.now + left
+
+    @property
+    def sentence(self) -> str:
+        """The state of the batch in one line."""
+        jobs, total, left = self.batch.jobs, self.batch.total, self.batch.left(self.now)
+        said = f"{self.batch.name}  {self.batch.ended:,} of {total:,} ended ({self.batch.progress:.0%})"
+        ended = [f"{jobs[it]:,} {it}" for it in (State.COMPLETED, State.DEAD, State.CANCELLED) if jobs[it]]
+        said += f": {', '.join(ended)}" if ended else ""
+        if self.batch.ended < total:
+            waiting = sum(jobs[state] for state in CLAIMABLE)
+            said += f"; {jobs[State.PROCESSING]:,} run, {waiting:,} wait"
+        return said + (f"   about {span(left)} left" if left is not None else "")
 
 
 class MetricsRow(NamedTuple):
@@ -144,7 +173,29 @@ def when(job: Job, now: datetime, lost: Collection[str] = ()) -> str:
         return f"{started}, to be cancelled" if job.cancel_requested_at else started
     if job.state in TERMINAL:
         return f"ended {relative(job.finished_at or job.updated_at, now)}"
+    if job.waits_for is WaitsFor.JOBS:
+        return f"waits for {counted(job.blockers, 'end')}"
     return "due now" if job.run_at <= now else f"due {relative(job.run_at, now)}"
+
+
+def parent_shown(parent: Parent) -> str:
+    """A dependency and how it stands: `success of job a, which is processing`."""
+    name, on = parent.dependency
+    batch = batch_of(name)
+    if parent.is_met:
+        stands = "met"
+    elif batch is not None:
+        stands = "not met"
+    else:
+        stands = "which is gone" if parent.state is None else f"which is {parent.state}"
+    return f"{on} of {f'job {name}' if batch is None else f'batch {batch}'}, {stands}"
+
+
+def _after(it: JobRow) -> Sequence[object]:
+    return [
+        {"job" if (batch := batch_of(parent)) is None else "batch": batch or parent, "on": on, "met": is_met}
+        for (parent, on), is_met, _ in it.after
+    ]
 
 
 def last_output(history: Sequence[Attempt]) -> bytes | None:
@@ -260,6 +311,9 @@ JOB: Result[JobRow] = Result(
         Column("output", lambda it: it.output),
         Column("cancel_requested_at", lambda it: it.job.cancel_requested_at, label="cancel", fact=_cancel),
         _field("cancel_requested_by"),
+        _field("batch", label="batch"),
+        Column("after", _after),
+        _field("waits_for"),
         _field("suspect", label="apart", fact=lambda it: APART if it.job.suspect else ""),
         Column("when", _when, "WHEN", _when, "when", for_people=True),
     ),
@@ -290,6 +344,28 @@ def _took(attempt: Attempt) -> str:
 def _error(attempt: Attempt) -> str:
     return escaped(attempt.error or "") + (f" (reported late: {attempt.late})" if attempt.late else "")
 
+
+def _jobs_of_batch(state: State) -> Column[BatchRow]:
+    return Column(str(state), lambda it: it.batch.jobs[state], state.upper(), lambda it: f"{it.batch.jobs[state]:,}")
+
+
+def _finished(it: BatchRow) -> str:
+    return relative(it.batch.finished_at, it.now) if it.batch.finished_at else ""
+
+
+BATCH: Result[BatchRow] = Result(
+    (
+        Column("batch", lambda it: it.batch.name, "BATCH"),
+        Column("total", lambda it: it.batch.total, "JOBS", lambda it: f"{it.batch.total:,}"),
+        *(_jobs_of_batch(state) for state in State),
+        Column("progress", lambda it: round(it.batch.progress, 6), "ENDED", lambda it: f"{it.batch.progress:.0%}"),
+        Column("created_at", lambda it: it.batch.created_at),
+        Column("finished_at", lambda it: it.batch.finished_at, "FINISHED", _finished),
+        Column("eta", lambda it: it.eta),
+    ),
+    plain=("batch", "total", "completed", "dead", "cancelled", "processing", "pending", "failed", "finished_at"),
+    table=("batch", "progress", "total", "completed", "dead", "cancelled", "processing", "pending", "finished_at"),
+)
 
 ATTEMPT: Result[Attempt] = Result(
     (

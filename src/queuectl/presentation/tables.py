@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 from queuectl.application.operate.inspect import Status
 from queuectl.application.operate.queues import Overview, QueueNow
 from queuectl.domain.attempt import Attempt, Outcome
+from queuectl.domain.dependency import Parent
 from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
 from queuectl.domain.ports.storage import Finding
@@ -28,6 +29,7 @@ from queuectl.presentation.columns import (
     Result,
     SettingRow,
     last_output,
+    parent_shown,
     pause_words,
     worker_rows,
 )
@@ -82,10 +84,17 @@ def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = (), *,
 
 
 def info_parts(
-    job: Job, history: Sequence[Attempt], now: datetime, *, lost: Collection[str] = (), show_env: bool
+    job: Job,
+    history: Sequence[Attempt],
+    now: datetime,
+    *,
+    after: Sequence[Parent] = (),
+    lost: Collection[str] = (),
+    show_env: bool,
 ) -> list[Grid | str]:
     """One job for people: its settings, its attempts, and the output of the last one that has ended."""
-    facts = [*page_of(JOB, JobRow(job, now, lost=lost))]
+    facts = [*page_of(JOB, JobRow(job, now, lost=lost, after=after))]
+    facts += [("after", parent_shown(it)) for it in after]
     facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
     if job.stdin is not None:
         facts.append(("stdin", escaped(job.stdin) if show_env else HIDDEN))

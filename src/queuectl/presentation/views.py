@@ -8,6 +8,7 @@ from typing import TypeVar
 from queuectl.application.operate.inspect import LostWorker, Status
 from queuectl.application.operate.queues import Overview
 from queuectl.domain.attempt import Attempt
+from queuectl.domain.dependency import Parent
 from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
 from queuectl.domain.policy import SETTINGS, StoredSettings
@@ -46,10 +47,17 @@ def plain_lines(result: Result[Row], rows: Iterable[Row]) -> Iterator[Sequence[o
     return ([_cell(_json(column.value(row))) for column in columns] for row in rows)
 
 
-def info_view(job: Job, history: Sequence[Attempt], *, lost: Collection[str] = (), show_env: bool = False) -> View:
+def info_view(
+    job: Job,
+    history: Sequence[Attempt],
+    *,
+    after: Sequence[Parent] = (),
+    lost: Collection[str] = (),
+    show_env: bool = False,
+) -> View:
     """One job with its attempts, the first one first."""
     worker = history[-1].lease.worker if history else None
-    row = JobRow(job, output=last_output(history), worker=worker, lost=lost, show_env=show_env)
+    row = JobRow(job, output=last_output(history), worker=worker, lost=lost, show_env=show_env, after=after)
     return {**view_of(JOB, row), "history": [view_of(ATTEMPT, attempt) for attempt in history]}
 
 

@@ -23,7 +23,9 @@ from tests.builders import ANN, NOON, SECOND, a_lease, a_worker, settled
 from tests.fakes import ManualClock
 from tests.memory import (
     InMemoryAttempts,
+    InMemoryBatches,
     InMemoryConfig,
+    InMemoryDependencies,
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
@@ -105,6 +107,8 @@ class CommandLine:
         self.queue = Queue(
             jobs=self.jobs,
             attempts=InMemoryAttempts(memory),
+            dependencies=InMemoryDependencies(memory),
+            batches=InMemoryBatches(memory),
             workers=self.workers,
             config=InMemoryConfig(memory),
             queues=InMemoryQueues(memory),

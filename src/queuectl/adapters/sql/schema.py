@@ -230,7 +230,8 @@ dependencies = sa.Table(
     metadata,
     sa.Column("child", BigNumber, sa.ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True),
     sa.Column("parent", Words, primary_key=True),
-    sa.Column("met_by", Words, nullable=False),
+    sa.Column("met_by", Stored("end", sa.Text()), nullable=False),
+    sa.Column("is_met", Flag, nullable=False, server_default=sa.false()),
 )
 
 sa.Index("dependencies_of", dependencies.c.parent)

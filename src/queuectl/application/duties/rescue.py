@@ -59,6 +59,8 @@ class Rescue:
     events: EventSink
     clock: Clock
     watch: LeaseWatch
+    look_after: Callable[[Sequence[Job]], None]
+    """Lets go what waited for jobs that have ended."""
 
     def __call__(self, policy: Policy) -> timedelta:
         """Look once. Raises DatabaseUnavailable.
@@ -106,8 +108,10 @@ class Rescue:
         reason = _reason(worker, has_died, waited=proved_dead and is_unknown)
         silent_since = None if left else worker.renewed_at
         lost = _lost(reason, at, self.config.by_queue())
-        for job in self.work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since):
+        rescued = self.work.rescue(worker.id, lost, at=at, proved_dead=proved_dead, silent_since=silent_since)
+        for job in rescued:
             self.events(JobRescued(job=job, worker=worker.id))
+        self.look_after(rescued)
         return None
 
     def _left_here(self, living: LocalProcess, left: timedelta) -> timedelta:

@@ -1,5 +1,6 @@
 """Cancel jobs, and follow what becomes of those that run."""
 
+from queuectl.application.ends import look_after
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.job import Job, State
 from queuectl.domain.worker import WorkerRecord
@@ -11,7 +12,9 @@ def cancel_job(queue: Queue, job_id: str, *, now: bool = False) -> Job:
     Raises JobNotFound, WrongState.
     """
     at = queue.clock()
-    return queue.jobs.change(job_id, lambda job: job.cancelled(at, queue.operator, now=now))
+    job = queue.jobs.change(job_id, lambda job: job.cancelled(at, queue.operator, now=now))
+    look_after([job], dependencies=queue.dependencies, clock=queue.clock)
+    return job
 
 
 def ended_job(queue: Queue, asked: Job) -> Job | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from queuectl.domain.ports.config import ConfigRepository
+from queuectl.domain.ports.dependencies import Batches, Dependencies
 from queuectl.domain.ports.host import Clock
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
@@ -17,6 +18,8 @@ class Queue(NamedTuple):
 
     jobs: Jobs
     attempts: Attempts
+    dependencies: Dependencies
+    batches: Batches
     workers: WorkerRegistry
     config: ConfigRepository
     queues: Queues

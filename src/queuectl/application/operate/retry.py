@@ -1,7 +1,9 @@
 """Run jobs again that have ended; and the dead letter queue, whose jobs are run again or removed."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from queuectl.application.ends import look_after
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Job, State
@@ -10,10 +12,23 @@ BATCH = 500
 """Jobs per transaction when a command goes over many."""
 
 
-def retry_job(queue: Queue, job_id: str) -> Job:
+class Retried(NamedTuple):
+    """A job that will run again, and the number of ends for which it waits no more, as they had not come."""
+
+    job: Job
+    dropped: int = 0
+
+
+def retry_job(queue: Queue, job_id: str) -> Retried:
     """Have a job that has ended run again. Raises JobNotFound, WrongState, UniqueKeyTaken."""
-    at = queue.clock()
-    return queue.jobs.change(job_id, lambda job: job.retried(at))
+    at, dropped = queue.clock(), 0
+
+    def retried(job: Job) -> Job:
+        nonlocal dropped
+        dropped = job.blockers
+        return job.retried(at)
+
+    return Retried(queue.jobs.change(job_id, retried), dropped)
 
 
 def retry_dead_job(queue: Queue, job_id: str) -> Job:
@@ -36,14 +51,24 @@ def retry_all_dead(queue: Queue) -> Iterator[Sequence[Job]]:
 
 
 def remove_dead_job(queue: Queue, job_id: str) -> None:
-    """Delete a job of the dead letter queue with its history. Raises JobNotFound, WrongState."""
-    queue.jobs.remove(job_id, allow=_dead)
+    """Delete a job of the dead letter queue with its history; what waits for its success is cancelled.
+
+    Raises JobNotFound, WrongState.
+    """
+    removed = queue.jobs.remove(job_id, allow=_dead, at=queue.clock())
+    look_after(removed.cancelled, dependencies=queue.dependencies, clock=queue.clock)
 
 
 def remove_all_dead(queue: Queue) -> Iterator[Sequence[str]]:
     """Delete every job of the dead letter queue; yields the ids of those of each transaction."""
-    while job_ids := queue.jobs.remove_dead(limit=BATCH):
-        yield job_ids
+    while (removed := queue.jobs.remove_dead(limit=BATCH, at=queue.clock())).ids:
+        look_after(removed.cancelled, dependencies=queue.dependencies, clock=queue.clock)
+        yield removed.ids
+
+
+def waiting_for_dead(queue: Queue) -> int:
+    """The number of jobs that would be cancelled if the dead letter queue was emptied."""
+    return queue.dependencies.waiting_for_dead()
 
 
 def _dead(job: Job) -> Job:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from queuectl.application.ends import LookAfter
 from queuectl.domain.events import EventSink
 from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import Clock, Elapsed, OutcomeSpool
@@ -40,3 +41,5 @@ class WorkerPorts:
     elapsed: Elapsed
     chance: Callable[[], float]
     """Random numbers in [0, 1)."""
+    look_after: LookAfter
+    """Lets go what waited for these jobs."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from queuectl.application.ends import LookAfter, is_awaited
 from queuectl.application.work.duty import WorkerPorts
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.errors import DatabaseFull, ValueRefused
@@ -29,6 +30,8 @@ class Unsettled:
         self._ports = ports
         self._waiting: list[_Waiting] = []
         self._refused: set[tuple[str, int]] = set()
+        self.awaited: list[Job] = []
+        """Jobs that have ended and been recorded, and that others wait for."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -101,9 +104,13 @@ class Unsettled:
             if each.is_spooled:
                 self._ports.spool.discard(each.end)
             _announce(self._ports.events, each.end, what)
+            if what.job is not None and is_awaited(what.job):
+                self.awaited.append(what.job)
 
 
-def settle_spooled(*, work: Work, config: ConfigRepository, spool: OutcomeSpool, events: EventSink) -> None:
+def settle_spooled(
+    *, work: Work, config: ConfigRepository, spool: OutcomeSpool, events: EventSink, look_after: LookAfter
+) -> None:
     """Record what any worker of this machine has spooled, before its jobs may be taken back as lost.
 
     Also of a worker that lives: when it comes to record the end itself, that is a resend.
@@ -116,6 +123,8 @@ def settle_spooled(*, work: Work, config: ConfigRepository, spool: OutcomeSpool,
         spool.discard(end)
         if settled.settlement is not Settlement.GONE:
             _announce(events, end, settled)
+        if settled.job is not None:
+            look_after([settled.job])
 
 
 def _by_policy(stored: StoredSettings) -> DecideEnd:

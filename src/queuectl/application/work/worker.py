@@ -6,6 +6,7 @@ from datetime import timedelta
 from queuectl.application.work.cancellation import Cancellations
 from queuectl.application.work.claim import POLL, Claims
 from queuectl.application.work.context import Context
+from queuectl.application.work.dependents import Dependents
 from queuectl.application.work.duty import Duty, WorkerPorts
 from queuectl.application.work.lease import Heartbeat
 from queuectl.application.work.outage import DatabaseDuties
@@ -41,7 +42,8 @@ class Worker:
         self._suspects = Suspects(context)
         self._claims = Claims(context, self._suspects)
         self._rounds = Rounds(context, [self._claims.give_back_orphaned, *fleet, self._suspects.look])
-        self._database = DatabaseDuties(context, [Cancellations(context), self._rounds, self._claims], self._rounds)
+        duties: Sequence[Duty] = [Cancellations(context), self._rounds, self._claims, Dependents(context)]
+        self._database = DatabaseDuties(context, duties, self._rounds)
         self._duties: Sequence[Duty] = [LostLease(context), self._database]
 
     def run(self) -> bool:

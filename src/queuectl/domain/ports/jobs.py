@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.job import NO_TERMS, Job, State, Terms
@@ -12,14 +12,23 @@ Decide = Callable[[Job], Job]
 """A pure decision: the job as it should be next. May raise WrongState, and then nothing changes."""
 
 
+class Removed(NamedTuple):
+    """The ids of jobs that are gone, and the jobs that are cancelled since they waited for the success of those."""
+
+    ids: Sequence[str] = ()
+    cancelled: Sequence[Job] = ()
+
+
 class Jobs(Protocol):
     """The jobs."""
 
     def add(self, jobs: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Added]:
-        """Store new jobs, all or none, on these terms by their ids; the answer for each, in their order.
+        """Store new jobs, all or none, on these terms by their ids; the answer for each, as it is stored, in order.
 
-        A job whose unique key another one holds is not stored: `unique.admit` decides. Raises DuplicateJob naming every
-        id that is taken, or given twice; UniqueKeyTaken naming the holder of every key that was to be free.
+        A job whose unique key another one holds is not stored: `unique.admit` decides. `dependency.place` decides about
+        those that come after others: one that can never run is stored as cancelled. Raises DuplicateJob naming every
+        id that is taken, or given twice; UniqueKeyTaken naming the holder of every key that was to be free; InvalidJob
+        for jobs that wait for each other; NotFound for parents that are not there.
         """
 
     def find(self, job_id: str) -> Job:
@@ -43,6 +52,7 @@ class Jobs(Protocol):
     def change(self, job_id: str, decide: Decide) -> Job:
         """Read, decide and write one job in one transaction; the job as written.
 
+        Its dependencies that are not met go with its `blockers`; a finished batch of which it runs again is open.
         Raises JobNotFound, and UniqueKeyTaken when the job would take a unique key again that another one holds.
         """
 
@@ -53,11 +63,14 @@ class Jobs(Protocol):
         `until`.
         """
 
-    def remove(self, job_id: str, *, allow: Decide) -> None:
-        """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound."""
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> Removed:
+        """Delete a job and its attempts, unless `allow` raises WrongState for it. Raises JobNotFound.
 
-    def remove_dead(self, *, limit: int) -> Sequence[str]:
-        """Delete up to `limit` dead jobs with their attempts; the ids of those that were there."""
+        What waits for its success, or for that of its batch, is cancelled with it at that moment.
+        """
+
+    def remove_dead(self, *, limit: int, at: datetime) -> Removed:
+        """The same for up to `limit` dead jobs that are there."""
 
 
 class Attempts(Protocol):

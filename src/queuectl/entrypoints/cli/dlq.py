@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import click
 
 from queuectl.application.operate.inspect import status_of
-from queuectl.application.operate.retry import remove_all_dead, remove_dead_job, retry_all_dead, retry_dead_job
+from queuectl.application.operate.retry import (
+    remove_all_dead,
+    remove_dead_job,
+    retry_all_dead,
+    retry_dead_job,
+    waiting_for_dead,
+)
 from queuectl.domain.job import State
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Group
@@ -76,7 +82,7 @@ def retry_dead(app: App, job_ids: Sequence[str], all_: bool) -> int:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before --all.")
 @pass_app
 def remove_dead(app: App, job_ids: Sequence[str], all_: bool, yes: bool) -> int:
-    """Delete dead jobs with their history, for good.
+    """Delete dead jobs with their history, for good. Jobs that wait for their success are cancelled.
 
     Examples:
       queuectl dlq remove nightly-backup
@@ -106,9 +112,10 @@ def _confirm(app: App) -> None:
     count = status_of(app.queue).jobs[State.DEAD]
     if not count:
         return
-    click.confirm(
-        f"Delete {counted(count, 'dead job')} and their history from {app.storage.name}?", abort=True, err=True
-    )
+    waiting = waiting_for_dead(app.queue)
+    children = f", and cancel {counted(waiting, 'job')} that wait{'s' * (waiting == 1)} for them" if waiting else ""
+    said = f"Delete {counted(count, 'dead job')} and their history from {app.storage.name}{children}?"
+    click.confirm(said, abort=True, err=True)
 
 
 def _remove(app: App, job_id: str) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from queuectl.application.operate.batches import parents_of
 from queuectl.application.operate.enqueue import enqueue_jobs
 from queuectl.application.operate.inspect import unmet, unserved
 from queuectl.domain.document import FIELDS
 from queuectl.domain.duration import format_duration
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, InvalidJob, UniqueKeyTaken
-from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest
+from queuectl.domain.job import DEFAULT_QUEUE, Job, JobRequest, On, State
 from queuectl.domain.unique import Added, Enqueued, held_by
 from queuectl.domain.worker import BUILT_IN, name_of
 from queuectl.entrypoints.cli.app import App, pass_app
@@ -134,10 +135,26 @@ def _declared_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+ENDS: Mapping[str, tuple[str, On, str]] = {
+    "--after-end": ("job", On.END, "Runs after that job has ended, however; repeatable."),
+    "--after-failure": ("job", On.FAILURE, "Runs after that job has died; repeatable."),
+    "--after-batch": ("batch", On.SUCCESS, "Runs after all jobs of that batch have completed; repeatable."),
+    "--after-batch-end": ("batch", On.END, "Runs after that batch has finished, however; repeatable."),
+}
+"""Options that stand for members of `after`: what they name, and its end."""
+
+
+def _options_of_ends(command: Callable[..., None]) -> Callable[..., None]:
+    for flag, (kind, _, help_) in reversed(list(ENDS.items())):
+        command = click.option(flag, multiple=True, metavar="NAME" if kind == "batch" else "ID", help=help_)(command)
+    return command
+
+
 @click.command("enqueue", cls=EnqueueCommand, options_metavar="[OPTIONS]")
 @click.argument("documents", metavar="-c COMMAND | -- PROG ARG… | JSON | @FILE | -", nargs=-1)
 @_declared_options
 @click.option("--on", multiple=True, metavar="HOST", help="The same as --needs host=HOST.")
+@_options_of_ends
 @pass_app
 def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
     """Add jobs to the queue.
@@ -152,6 +169,7 @@ def enqueue(app: App, /, documents: Sequence[str], **options: object) -> None:
       queuectl enqueue --priority 9 --delay 30m '{"command": "make backup"}'
       queuectl enqueue @jobs.jsonl
       queuectl enqueue --key db-main --stdin @report.sql -- psql main
+      queuectl enqueue --after nightly-backup -- rsync -a /backup host:/backup
       ls *.gz | jq -Rc '{command: ["gunzip", .]}' | queuectl enqueue -
 
     Fields: {fields}.
@@ -268,6 +286,8 @@ def _fields(options: Mapping[str, object]) -> dict[str, object]:
         fields["unique"] = True
     elif "unique" in fields:
         fields["unique"] = _in_utf8(str(fields["unique"]))
+    if after := _after(fields):
+        fields["after"] = after
     if "cwd" in fields:
         fields["cwd"] = _absolute(str(fields["cwd"]))
     if isinstance(variables := fields.get("env"), tuple):
@@ -283,6 +303,17 @@ def _texts(values: object) -> list[str]:
 def _input(said: str) -> str:
     """The text that `--stdin` says, or that of the file."""
     return _content(said[1:]).decode(errors="surrogateescape") if said.startswith("@") else _in_utf8(said)
+
+
+def _after(fields: dict[str, object]) -> Sequence[object]:
+    """The member of `after` for each option that says one."""
+    after: list[object] = []
+    if isinstance(ids := fields.pop("after", ()), tuple):
+        after += map(_in_utf8, ids)
+    for flag, (kind, on, _) in ENDS.items():
+        if isinstance(names := fields.pop(flag.removeprefix("--").replace("-", "_"), ()), tuple):
+            after += [{kind: _in_utf8(name), "on": on} for name in names]
+    return after
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -381,12 +412,16 @@ def _spinner(app: App, count: int) -> AbstractContextManager[object]:
 
 def _report(app: App, added: Sequence[Added], limited: Sequence[Job], *, is_batch: bool) -> None:
     """Say what was stored; `limited` are the jobs whose time limit is the policy's."""
-    views = ({**view_of(JOB, JobRow(it.job)), "enqueued": str(it.how)} for it in added)
+    jobs = [it.job for it in added]
+    parents = parents_of(app.queue_made_if_absent, jobs) if any(job.blockers for job in jobs) else {}
+    views = (
+        {**view_of(JOB, JobRow(it.job, after=parents.get(it.job.id, ()))), "enqueued": str(it.how)} for it in added
+    )
     view = views if is_batch else next(views)
     app.out.done(view, said=lambda: [_sentence(added, limited)], ids=[it.job.id for it in added])
     if limited and not app.out.is_table:
         app.note(f"{_some([job.id for job in limited])}: {_limit(limited)}")
-    _warn_if_unserved(app, [it.job for it in added])
+    _warn_if_unserved(app, jobs)
 
 
 def _sentence(added: Sequence[Added], limited: Sequence[Job]) -> str:
@@ -395,6 +430,8 @@ def _sentence(added: Sequence[Added], limited: Sequence[Job]) -> str:
     [(job, how)] = added
     if how is Enqueued.EXISTING:
         return f"{held_by(job) if job.unique_held else f'job {job.id} is there already'}: nothing was added"
+    if how is Enqueued.NEW and job.state is State.CANCELLED:
+        return f"enqueued job {job.id}, and cancelled it: it {job.last_error}"
     due = when(job, job.updated_at)
     if job.run_at > job.updated_at:
         due += f", at {local_moment(job.run_at)}"

@@ -11,7 +11,7 @@ ANYWHERE = ""
 
 COMMANDS: Mapping[str, Sequence[tuple[str, str, str]]] = {
     ANYWHERE: (
-        ("add submit push put run spool new create schedule at batch sbatch qsub exec do job", "enqueue", "adds a job"),
+        ("add submit push put run spool new create schedule at sbatch qsub exec do job", "enqueue", "adds a job"),
         ("ls jobs squeue atq qstat search find", "list", "lists the jobs"),
         ("logs log tail output cat follow stdout stderr", "info ID", "shows what a job wrote"),
         ("describe inspect view details get history attempts", "info ID", "shows everything about a job"),

@@ -6,6 +6,7 @@ from itertools import islice
 
 import click
 
+from queuectl.application.operate.batches import parents_of
 from queuectl.application.operate.inspect import attempts_of, find_job, lost_holders, outputs_of, search_jobs
 from queuectl.application.operate.retry import retry_job
 from queuectl.domain.attempt import Attempt
@@ -95,11 +96,12 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
     if raw or attempt is not None:
         return _write_raw(job, history, attempt)
     lost = lost_holders(app.queue, [job])
-    view = info_view(job, history, lost=lost, show_env=show_env)
+    after = parents_of(app.queue, [job]).get(job.id, ())
+    view = info_view(job, history, after=after, lost=lost, show_env=show_env)
     app.out.write(
         view,
         plain=flat(view),
-        table=lambda: info_parts(job, history, app.queue.clock(), lost=lost, show_env=show_env),
+        table=lambda: info_parts(job, history, app.queue.clock(), after=after, lost=lost, show_env=show_env),
         ids=[job.id],
     )
     tell_lost(app, lost)
@@ -112,15 +114,20 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
 def retry(app: App, job_ids: Sequence[str]) -> int:
     """Run jobs again that have ended: completed, dead or cancelled.
 
-    They are due at once, with all their retries; their history stays. One whose
-    unique key another job holds by now is refused.
+    They are due at once, with all their retries; their history stays. They do not
+    wait any more for other jobs. One whose unique key another job holds by now is
+    refused.
 
     Examples:
       queuectl retry nightly-backup
       queuectl list --state cancelled --output id | xargs -r queuectl retry
     """
-    jobs, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
-    write_changed(app, jobs, lambda: [f"will run again: job {job.id}" for job in jobs])
+    retried, code = app.each(job_ids, lambda job_id: retry_job(app.queue, job_id))
+    write_changed(app, [it.job for it in retried], lambda: [f"will run again: job {it.job.id}" for it in retried])
+    for it in retried:
+        if it.dropped:
+            what = "an end that has" if it.dropped == 1 else f"{it.dropped} ends that have"
+            app.note(f"job {it.job.id} does not wait any more for {what} not come")
     return code
 
 
@@ -173,9 +180,10 @@ def _nothing_found(states: Sequence[State], *, is_narrow: bool) -> str:
 def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_env: bool = False) -> Iterator[View]:
     remaining = iter(jobs)
     while chunk := list(islice(remaining, CHUNK)):
-        outputs = outputs_of(app.queue, chunk)
+        outputs, parents = outputs_of(app.queue, chunk), parents_of(app.queue, chunk)
         for job in chunk:
-            yield view_of(JOB, JobRow(job, output=outputs.get(job.id), lost=lost, show_env=show_env))
+            after = parents.get(job.id, ())
+            yield view_of(JOB, JobRow(job, output=outputs.get(job.id), lost=lost, show_env=show_env, after=after))
 
 
 def _write_raw(job: Job, history: Sequence[Attempt], number: int | None) -> None:

@@ -66,6 +66,7 @@ class Program(Group):
         "show": ("jobs:info", ""),
         "cancel": ("cancel:cancel", "Cancel jobs, whether they wait or run."),
         "retry": ("jobs:retry", "Run jobs again that have ended."),
+        "batch": ("batches:batch", "Batches of jobs, and how far they have come."),
         "dlq": ("dlq:dlq", "The dead letter queue: jobs that used up their retries."),
         "queue": ("queue:queue", "Queues: what waits in each, limits, pauses, moves."),
         "pause": ("queue:pause", "Have no job of a queue, or of all, start."),

@@ -22,6 +22,7 @@ from queuectl.adapters.sql.statements import (  # noqa: F401 - they fill SOURCES
     Form,
     Source,
     archive,
+    dependencies,
     jobs,
     limits,
     metrics,
@@ -51,7 +52,7 @@ from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, writt
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import Command, State, WaitsFor
+from queuectl.domain.job import Command, On, State, WaitsFor
 from queuectl.domain.limits import SlotKind
 from queuectl.domain.policy import StoredSettings
 from queuectl.domain.worker import WorkerState

@@ -13,7 +13,7 @@ from queuectl.adapters.sql.engine.query import Joined, Piece, Query, Rows, writt
 from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.engine.values import writer
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import Command, State, WaitsFor
+from queuectl.domain.job import Command, On, State, WaitsFor
 from queuectl.domain.limits import SlotKind
 from queuectl.domain.policy import StoredSettings
 from queuectl.domain.worker import WorkerState
@@ -30,6 +30,7 @@ _state = writer("state")
 _outcome = writer("outcome")
 _worker_state = writer("worker state")
 _waits_for = writer("waits for")
+_end = writer("end")
 _slot_kind = writer("slot kind")
 _list_of_moments = writer("list of moments")
 _list_of_spans = writer("list of spans")
@@ -170,6 +171,7 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     child BIGINT NOT NULL,
     parent TEXT NOT NULL,
     met_by TEXT NOT NULL,
+    is_met BOOLEAN DEFAULT 0 NOT NULL,
     PRIMARY KEY (child, parent),
     FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
 )""",
@@ -321,6 +323,7 @@ SCHEMA: Mapping[str, Sequence[str]] = {
     child BIGINT NOT NULL,
     parent TEXT NOT NULL,
     met_by TEXT NOT NULL,
+    is_met BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (child, parent),
     FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
 )""",
@@ -520,11 +523,12 @@ class DependencyRow(NamedTuple):
 
     child: int
     parent: str
-    met_by: str
+    met_by: On
+    is_met: bool
     unreadable: str = ""
 
 
-DEPENDENCIES_ROWS = Rows(DependencyRow._make, {'child': 'number', 'parent': 'text', 'met_by': 'text'})
+DEPENDENCIES_ROWS = Rows(DependencyRow._make, {'child': 'number', 'parent': 'text', 'met_by': 'end', 'is_met': 'flag'})
 
 
 class TagRow(NamedTuple):
@@ -1040,12 +1044,12 @@ def page_of_attempts(c: Connection, *, after: int, up_to: int, limit: int) -> li
 _PAGE_OF_DEPENDENCIES = Query(
     'page_of_dependencies',
     {
-        'sqlite': """SELECT dependencies.child, dependencies.parent, dependencies.met_by
+        'sqlite': """SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
 FROM dependencies JOIN (SELECT jobs.seq AS seq
 FROM jobs
 WHERE jobs.seq > ? AND jobs.seq <= ? ORDER BY jobs.seq
 LIMIT ? + 0 OFFSET 0) AS chosen ON chosen.seq = dependencies.child ORDER BY dependencies.child, dependencies.parent""",
-        'postgresql': """SELECT dependencies.child, dependencies.parent, dependencies.met_by
+        'postgresql': """SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
 FROM dependencies JOIN (SELECT jobs.seq AS seq
 FROM jobs
 WHERE jobs.seq > %s::BIGINT AND jobs.seq <= %s::BIGINT ORDER BY jobs.seq
@@ -1133,15 +1137,15 @@ def copy_attempt(c: Connection, rows: Iterable[AttemptRow]) -> None:
 _COPY_DEPENDENCY = Query(
     'copy_dependency',
     {
-        'sqlite': """INSERT INTO dependencies (child, parent, met_by) VALUES (?, ?, ?)""",
-        'postgresql': """INSERT INTO dependencies (child, parent, met_by) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR)""",
+        'sqlite': """INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (?, ?, ?, ?)""",
+        'postgresql': """INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (%s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s)""",
     },
 )
 
 
 def copy_dependency(c: Connection, rows: Iterable[DependencyRow]) -> None:
     """Dependencies as they are in another database."""
-    c.run_each(_COPY_DEPENDENCY, [(it.child, it.parent, it.met_by,) for it in rows])
+    c.run_each(_COPY_DEPENDENCY, [(it.child, it.parent, _end(it.met_by), _flag(it.is_met),) for it in rows])
 
 
 _COPY_TAG = Query(
@@ -1300,6 +1304,516 @@ _CLEAR_BATCHES = Query(
 def clear_batches(c: Connection) -> int:
     """All batches."""
     return c.run(_CLEAR_BATCHES, ())
+
+
+_PARENTS = Query(
+    'parents',
+    {
+        'sqlite': """SELECT jobs.id, jobs.state
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?)) ORDER BY jobs.seq""",
+        'postgresql': """SELECT jobs.id, jobs.state
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[]) ORDER BY jobs.seq FOR NO KEY UPDATE""",
+    },
+)
+
+
+class ParentsRow(NamedTuple):
+    """A row of `parents`."""
+
+    id: str
+    state: State
+    unreadable: str = ""
+
+
+_PARENTS_ROWS = Rows(ParentsRow._make, {'id': 'name', 'state': 'state'})
+
+
+def parents(c: Connection, *, ids: Sequence[str | None]) -> list[ParentsRow]:
+    """These jobs, locked in the order of their numbers: an end waits for this transaction, or this one sees it."""
+    return c.fetch(_PARENTS, (_list_of_texts(ids),), _PARENTS_ROWS)
+
+
+_NEWEST_IDS = Query(
+    'newest_ids',
+    {
+        'sqlite': """SELECT jobs.id
+FROM jobs ORDER BY jobs.seq DESC
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.id
+FROM jobs ORDER BY jobs.seq DESC
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+_NEWEST_IDS_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
+def newest_ids(c: Connection, *, limit: int) -> list[str]:
+    """The ids of the newest jobs."""
+    return c.fetch(_NEWEST_IDS, (limit,), _NEWEST_IDS_ROWS)
+
+
+_EXPECT_ENDS = Query(
+    'expect_ends',
+    {
+        'sqlite': """UPDATE jobs SET has_dependents=1 WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE jobs SET has_dependents=true WHERE jobs.id = ANY (%s::TEXT[])""",
+    },
+)
+
+
+def expect_ends(c: Connection, *, ids: Sequence[str | None]) -> int:
+    """Somebody waits for the ends of these jobs."""
+    return c.run(_EXPECT_ENDS, (_list_of_texts(ids),))
+
+
+_ADD_DEPENDENCY = Query(
+    'add_dependency',
+    {
+        'sqlite': """INSERT INTO dependencies (child, parent, met_by, is_met) SELECT jobs.seq, ? AS anon_1, ? AS anon_2, ? AS anon_3
+FROM jobs
+WHERE jobs.id = ?""",
+        'postgresql': """INSERT INTO dependencies (child, parent, met_by, is_met) SELECT jobs.seq, %s::VARCHAR AS anon_1, %s::VARCHAR AS anon_2, %s AS anon_3
+FROM jobs
+WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+class AddDependency(NamedTuple):
+    """The parameters of one run of `add_dependency`."""
+
+    parent: str
+    met_by: On
+    is_met: bool
+    id: str
+
+
+def add_dependency(c: Connection, rows: Iterable[AddDependency]) -> None:
+    """A dependency of a new job."""
+    c.run_each(_ADD_DEPENDENCY, [(it.parent, _end(it.met_by), _flag(it.is_met), it.id,) for it in rows])
+
+
+_WAITING_FOR = Query(
+    'waiting_for',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents, dependencies.met_by
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = ? AND NOT dependencies.is_met AND jobs.waits_for = 'jobs' AND dependencies.met_by IN (SELECT value FROM json_each(?)) ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents, dependencies.met_by
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = %s::VARCHAR AND NOT dependencies.is_met AND jobs.waits_for = 'jobs' AND dependencies.met_by = ANY (%s::TEXT[]) ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0 FOR UPDATE OF jobs""",
+    },
+)
+
+
+class WaitingForRow(NamedTuple):
+    """A row of `waiting_for`."""
+
+    job: JobRow
+    met_by: On
+
+
+_WAITING_FOR_ROWS = Joined(WaitingForRow._make, JOBS_ROWS, {'met_by': 'end'})
+
+
+def waiting_for(c: Connection, *, parent: str, ends: Sequence[str | None], limit: int) -> list[WaitingForRow]:
+    """The jobs that wait for one of these ends of a parent, locked in the order of their numbers."""
+    return c.fetch(_WAITING_FOR, (parent, _list_of_texts(ends), limit,), _WAITING_FOR_ROWS)
+
+
+_AWAITED = Query(
+    'awaited',
+    {
+        'sqlite': """SELECT jobs.id
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = ? AND NOT dependencies.is_met AND jobs.waits_for = 'jobs'
+LIMIT 1 OFFSET 0""",
+        'postgresql': """SELECT jobs.id
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = %s::VARCHAR AND NOT dependencies.is_met AND jobs.waits_for = 'jobs'
+LIMIT 1""",
+    },
+)
+
+
+_AWAITED_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
+def awaited(c: Connection, *, parent: str) -> str | None:
+    """A job that still waits for the parent."""
+    return c.fetch_one(_AWAITED, (parent,), _AWAITED_ROWS)
+
+
+_WAITING_IDS = Query(
+    'waiting_ids',
+    {
+        'sqlite': """SELECT jobs.id
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent IN (SELECT value FROM json_each(?)) AND NOT dependencies.is_met AND jobs.waits_for = 'jobs'""",
+        'postgresql': """SELECT jobs.id
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = ANY (%s::TEXT[]) AND NOT dependencies.is_met AND jobs.waits_for = 'jobs'""",
+    },
+)
+
+
+_WAITING_IDS_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
+def waiting_ids(c: Connection, *, parents: Sequence[str | None]) -> list[str]:
+    """The ids of the jobs that wait for one of these parents."""
+    return c.fetch(_WAITING_IDS, (_list_of_texts(parents),), _WAITING_IDS_ROWS)
+
+
+_MEET = Query(
+    'meet',
+    {
+        'sqlite': """UPDATE dependencies SET is_met=1 WHERE dependencies.parent = ? AND dependencies.child IN (SELECT value FROM json_each(?))""",
+        'postgresql': """UPDATE dependencies SET is_met=true WHERE dependencies.parent = %s::VARCHAR AND dependencies.child = ANY (%s::BIGINT[])""",
+    },
+)
+
+
+def meet(c: Connection, *, parent: str, children: Sequence[int | None]) -> int:
+    """The parent's end meets the dependencies of these jobs."""
+    return c.run(_MEET, (parent, _list_of_numbers(children),))
+
+
+_EXPECT_NO_MORE = Query(
+    'expect_no_more',
+    {
+        'sqlite': """UPDATE jobs SET has_dependents=0 WHERE jobs.id = ?""",
+        'postgresql': """UPDATE jobs SET has_dependents=false WHERE jobs.id = %s::VARCHAR""",
+    },
+)
+
+
+def expect_no_more(c: Connection, *, job_id: str) -> int:
+    """Nobody waits for the end of that job any more."""
+    return c.run(_EXPECT_NO_MORE, (job_id,))
+
+
+_DROP_OPEN = Query(
+    'drop_open',
+    {
+        'sqlite': """DELETE FROM dependencies WHERE dependencies.child = (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ?) AND NOT dependencies.is_met""",
+        'postgresql': """DELETE FROM dependencies WHERE dependencies.child = (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = %s::VARCHAR) AND NOT dependencies.is_met""",
+    },
+)
+
+
+def drop_open(c: Connection, *, job_id: str) -> int:
+    """The dependencies of that job that are not met."""
+    return c.run(_DROP_OPEN, (job_id,))
+
+
+_UNRESOLVED = Query(
+    'unresolved',
+    {
+        'sqlite': """SELECT jobs.id
+FROM jobs
+WHERE jobs.has_dependents AND jobs.state IN ('completed', 'dead', 'cancelled') AND (jobs.state != 'dead' OR (EXISTS (SELECT child.seq
+FROM jobs AS child, dependencies
+WHERE child.seq = dependencies.child AND dependencies.parent = jobs.id AND NOT dependencies.is_met AND child.waits_for = 'jobs' AND dependencies.met_by != 'success'))) ORDER BY jobs.seq
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.id
+FROM jobs
+WHERE jobs.has_dependents AND jobs.state IN ('completed', 'dead', 'cancelled') AND (jobs.state != 'dead' OR (EXISTS (SELECT child.seq
+FROM jobs AS child, dependencies
+WHERE child.seq = dependencies.child AND dependencies.parent = jobs.id AND NOT dependencies.is_met AND child.waits_for = 'jobs' AND dependencies.met_by != 'success'))) ORDER BY jobs.seq
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+_UNRESOLVED_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
+def unresolved(c: Connection, *, limit: int) -> list[str]:
+    """Jobs that have ended and for which others wait in vain.
+
+    But for dead ones for whose success they wait: an operator may have them run again."""
+    return c.fetch(_UNRESOLVED, (limit,), _UNRESOLVED_ROWS)
+
+
+_PARENTS_OF = Query(
+    'parents_of',
+    {
+        'sqlite': """SELECT child.id, dependencies.parent, dependencies.met_by, dependencies.is_met, parent.state AS state
+FROM jobs AS child JOIN dependencies ON dependencies.child = child.seq LEFT OUTER JOIN jobs AS parent ON parent.id = dependencies.parent
+WHERE child.id IN (SELECT value FROM json_each(?)) ORDER BY child.seq, dependencies.parent""",
+        'postgresql': """SELECT child.id, dependencies.parent, dependencies.met_by, dependencies.is_met, parent.state AS state
+FROM jobs AS child JOIN dependencies ON dependencies.child = child.seq LEFT OUTER JOIN jobs AS parent ON parent.id = dependencies.parent
+WHERE child.id = ANY (%s::TEXT[]) ORDER BY child.seq, dependencies.parent""",
+    },
+)
+
+
+class ParentsOfRow(NamedTuple):
+    """A row of `parents_of`."""
+
+    id: str
+    parent: str
+    met_by: On
+    is_met: bool
+    state: State | None
+    unreadable: str = ""
+
+
+_PARENTS_OF_ROWS = Rows(ParentsOfRow._make, {'id': 'name', 'parent': 'text', 'met_by': 'end', 'is_met': 'flag', 'state': 'state'})
+
+
+def parents_of(c: Connection, *, ids: Sequence[str | None]) -> list[ParentsOfRow]:
+    """The dependencies of these jobs, and how their parents stand."""
+    return c.fetch(_PARENTS_OF, (_list_of_texts(ids),), _PARENTS_OF_ROWS)
+
+
+_WAITING_FOR_DEAD = Query(
+    'waiting_for_dead',
+    {
+        'sqlite': """SELECT DISTINCT child.seq
+FROM jobs AS child, jobs, dependencies
+WHERE jobs.state = 'dead' AND jobs.has_dependents AND dependencies.parent = jobs.id AND dependencies.child = child.seq AND NOT dependencies.is_met AND child.waits_for = 'jobs'""",
+        'postgresql': """SELECT DISTINCT child.seq
+FROM jobs AS child, jobs, dependencies
+WHERE jobs.state = 'dead' AND jobs.has_dependents AND dependencies.parent = jobs.id AND dependencies.child = child.seq AND NOT dependencies.is_met AND child.waits_for = 'jobs'""",
+    },
+)
+
+
+_WAITING_FOR_DEAD_ROWS = Rows[int](itemgetter(0), {'seq': 'number'})
+
+
+def waiting_for_dead(c: Connection) -> list[int]:
+    """The jobs that wait for the success of dead ones."""
+    return c.fetch(_WAITING_FOR_DEAD, (), _WAITING_FOR_DEAD_ROWS)
+
+
+_ADD_BATCH = Query(
+    'add_batch',
+    {
+        'sqlite': """INSERT INTO batches (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING""",
+        'postgresql': """INSERT INTO batches (name, created_at) VALUES (%s::VARCHAR, %s::BIGINT) ON CONFLICT DO NOTHING""",
+    },
+)
+
+
+class AddBatch(NamedTuple):
+    """The parameters of one run of `add_batch`."""
+
+    name: str
+    created_at: datetime
+
+
+def add_batch(c: Connection, rows: Iterable[AddBatch]) -> None:
+    """A batch, unless it is there."""
+    c.run_each(_ADD_BATCH, [(it.name, _moment(it.created_at),) for it in rows])
+
+
+_HOLD_BATCHES = Query(
+    'hold_batches',
+    {
+        'sqlite': """SELECT batches.name
+FROM batches
+WHERE batches.name IN (SELECT value FROM json_each(?)) ORDER BY batches.name""",
+        'postgresql': """SELECT batches.name
+FROM batches
+WHERE batches.name = ANY (%s::TEXT[]) ORDER BY batches.name FOR UPDATE""",
+    },
+)
+
+
+_HOLD_BATCHES_ROWS = Rows[str](itemgetter(0), {'name': 'text'})
+
+
+def hold_batches(c: Connection, *, names: Sequence[str | None]) -> list[str]:
+    """These batches, locked: nobody finishes them, or sees them finished, until the transaction ends."""
+    return c.fetch(_HOLD_BATCHES, (_list_of_texts(names),), _HOLD_BATCHES_ROWS)
+
+
+_OPEN_BATCHES = Query(
+    'open_batches',
+    {
+        'sqlite': """UPDATE batches SET finished_at=NULL WHERE batches.name IN (SELECT value FROM json_each(?)) AND batches.finished_at IS NOT NULL""",
+        'postgresql': """UPDATE batches SET finished_at=NULL WHERE batches.name = ANY (%s::TEXT[]) AND batches.finished_at IS NOT NULL""",
+    },
+)
+
+
+def open_batches(c: Connection, *, names: Sequence[str | None]) -> int:
+    """These batches have jobs again that have not ended."""
+    return c.run(_OPEN_BATCHES, (_list_of_texts(names),))
+
+
+_OPEN_IN_BATCH = Query(
+    'open_in_batch',
+    {
+        'sqlite': """SELECT jobs.id
+FROM jobs
+WHERE jobs.batch = ? AND jobs.state IN ('failed', 'pending', 'processing')
+LIMIT 1 OFFSET 0""",
+        'postgresql': """SELECT jobs.id
+FROM jobs
+WHERE jobs.batch = %s::VARCHAR AND jobs.state IN ('failed', 'pending', 'processing')
+LIMIT 1""",
+    },
+)
+
+
+_OPEN_IN_BATCH_ROWS = Rows[str](itemgetter(0), {'id': 'name'})
+
+
+def open_in_batch(c: Connection, *, name: str) -> str | None:
+    """A job of the batch that waits or runs."""
+    return c.fetch_one(_OPEN_IN_BATCH, (name,), _OPEN_IN_BATCH_ROWS)
+
+
+_FINISH_BATCH = Query(
+    'finish_batch',
+    {
+        'sqlite': """UPDATE batches SET finished_at=? WHERE batches.name = ? AND batches.finished_at IS NULL""",
+        'postgresql': """UPDATE batches SET finished_at=%s::BIGINT WHERE batches.name = %s::VARCHAR AND batches.finished_at IS NULL""",
+    },
+)
+
+
+def finish_batch(c: Connection, *, at: datetime, name: str) -> int:
+    """The batch has no job that waits or runs."""
+    return c.run(_FINISH_BATCH, (_moment(at), name,))
+
+
+_COUNTS_OF_BATCHES = Query(
+    'counts_of_batches',
+    {
+        'sqlite': """SELECT jobs.batch AS name, jobs.state, count(*) AS total
+FROM jobs
+WHERE jobs.batch IN (SELECT value FROM json_each(?)) AND jobs.batch IS NOT NULL GROUP BY jobs.batch, jobs.state""",
+        'postgresql': """SELECT jobs.batch AS name, jobs.state, count(*) AS total
+FROM jobs
+WHERE jobs.batch = ANY (%s::TEXT[]) AND jobs.batch IS NOT NULL GROUP BY jobs.batch, jobs.state""",
+    },
+)
+
+
+class CountsOfBatchesRow(NamedTuple):
+    """A row of `counts_of_batches`."""
+
+    name: str
+    state: State
+    total: int
+    unreadable: str = ""
+
+
+_COUNTS_OF_BATCHES_ROWS = Rows(CountsOfBatchesRow._make, {'name': 'text', 'state': 'state', 'total': 'count'})
+
+
+def counts_of_batches(c: Connection, *, names: Sequence[str | None]) -> list[CountsOfBatchesRow]:
+    """The number of jobs of these batches in each state."""
+    return c.fetch(_COUNTS_OF_BATCHES, (_list_of_texts(names),), _COUNTS_OF_BATCHES_ROWS)
+
+
+_ENDED_BATCHES = Query(
+    'ended_batches',
+    {
+        'sqlite': """SELECT batches.name
+FROM batches
+WHERE batches.finished_at IS NULL AND NOT (EXISTS (SELECT jobs.seq
+FROM jobs
+WHERE jobs.batch = batches.name AND jobs.state IN ('failed', 'pending', 'processing'))) ORDER BY batches.name
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT batches.name
+FROM batches
+WHERE batches.finished_at IS NULL AND NOT (EXISTS (SELECT jobs.seq
+FROM jobs
+WHERE jobs.batch = batches.name AND jobs.state IN ('failed', 'pending', 'processing'))) ORDER BY batches.name
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+_ENDED_BATCHES_ROWS = Rows[str](itemgetter(0), {'name': 'text'})
+
+
+def ended_batches(c: Connection, *, limit: int) -> list[str]:
+    """Batches of which no job waits or runs, and that are not finished."""
+    return c.fetch(_ENDED_BATCHES, (limit,), _ENDED_BATCHES_ROWS)
+
+
+_AWAITED_BATCHES = Query(
+    'awaited_batches',
+    {
+        'sqlite': """SELECT batches.name
+FROM batches
+WHERE batches.finished_at IS NOT NULL AND (EXISTS (SELECT dependencies.child
+FROM dependencies, jobs AS child
+WHERE dependencies.parent = ('batch:' || batches.name) AND NOT dependencies.is_met AND child.seq = dependencies.child AND child.waits_for = 'jobs' AND (NOT (EXISTS (SELECT jobs.seq
+FROM jobs, batches
+WHERE jobs.batch = batches.name AND jobs.state = 'dead')) OR dependencies.met_by != 'success'))) ORDER BY batches.name
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT batches.name
+FROM batches
+WHERE batches.finished_at IS NOT NULL AND (EXISTS (SELECT dependencies.child
+FROM dependencies, jobs AS child
+WHERE dependencies.parent = ('batch:' || batches.name) AND NOT dependencies.is_met AND child.seq = dependencies.child AND child.waits_for = 'jobs' AND (NOT (EXISTS (SELECT jobs.seq
+FROM jobs, batches
+WHERE jobs.batch = batches.name AND jobs.state = 'dead')) OR dependencies.met_by != 'success'))) ORDER BY batches.name
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+_AWAITED_BATCHES_ROWS = Rows[str](itemgetter(0), {'name': 'text'})
+
+
+def awaited_batches(c: Connection, *, limit: int) -> list[str]:
+    """Batches that are finished and still awaited, other than for the success of jobs that are dead."""
+    return c.fetch(_AWAITED_BATCHES, (limit,), _AWAITED_BATCHES_ROWS)
+
+
+_BATCH = Query(
+    'batch',
+    {
+        'sqlite': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches
+WHERE batches.name = ?""",
+        'postgresql': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches
+WHERE batches.name = %s::VARCHAR""",
+    },
+)
+
+
+def batch(c: Connection, *, name: str) -> BatchRow | None:
+    """The batch."""
+    return c.fetch_one(_BATCH, (name,), BATCHES_ROWS)
+
+
+_NEWEST_BATCHES = Query(
+    'newest_batches',
+    {
+        'sqlite': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches ORDER BY batches.created_at DESC, batches.name
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches ORDER BY batches.created_at DESC, batches.name
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+def newest_batches(c: Connection, *, limit: int) -> list[BatchRow]:
+    """The batches, the newest first."""
+    return c.fetch(_NEWEST_BATCHES, (limit,), BATCHES_ROWS)
 
 
 _FREE_SLOTS = Query(
@@ -1715,10 +2229,10 @@ _DUE_BY_QUEUE = Query(
     {
         'sqlite': """SELECT jobs.queue, count(*) AS total
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= ? GROUP BY jobs.queue""",
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.run_at <= ? GROUP BY jobs.queue""",
         'postgresql': """SELECT jobs.queue, count(*) AS total
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= %s::BIGINT GROUP BY jobs.queue""",
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.run_at <= %s::BIGINT GROUP BY jobs.queue""",
     },
 )
 
@@ -2494,16 +3008,16 @@ _JOBS_TO_SETTLE = Query(
     {
         'sqlite': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs."key", jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
-WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+WHERE jobs.id IN (SELECT value FROM json_each(?)) ORDER BY jobs.seq""",
         'postgresql': """SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at, jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses, jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error, jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane, jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held, jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
-WHERE jobs.id = ANY (%s::TEXT[]) FOR UPDATE""",
+WHERE jobs.id = ANY (%s::TEXT[]) ORDER BY jobs.seq FOR UPDATE""",
     },
 )
 
 
 def jobs_to_settle(c: Connection, *, ids: Sequence[str | None]) -> list[JobRow]:
-    """These jobs, locked."""
+    """These jobs, locked in the order in which whoever enqueues locks parents."""
     return c.fetch(_JOBS_TO_SETTLE, (_list_of_texts(ids),), JOBS_ROWS)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from queuectl.adapters.host.clock import EPOCH, MICROSECOND, microseconds
 from queuectl.adapters.host.files import printable
 from queuectl.domain.attempt import Outcome
-from queuectl.domain.job import Command, State, WaitsFor
+from queuectl.domain.job import Command, On, State, WaitsFor
 from queuectl.domain.limits import SlotKind
 from queuectl.domain.policy import StoredSettings
 from queuectl.domain.worker import WorkerState
@@ -230,6 +230,7 @@ KINDS: dict[str, Kind] = {
     "outcome": _word(Outcome, Outcome.LOST),
     "worker state": _word(WorkerState, WorkerState.LOST),
     "waits for": _word(WaitsFor, WaitsFor.JOBS),
+    "end": _word(On, On.SUCCESS),
     "slot kind": _word(SlotKind, SlotKind.RUN),
 }
 KINDS |= {f"list of {name}s": _list_of(kind) for name, kind in KINDS.items()}

@@ -133,6 +133,7 @@ CREATE TABLE dependencies (
     child BIGINT NOT NULL,
     parent TEXT NOT NULL,
     met_by TEXT NOT NULL,
+    is_met BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (child, parent),
     FOREIGN KEY(child) REFERENCES jobs (seq) ON DELETE CASCADE
 );
@@ -351,7 +352,7 @@ WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
 
 -- name: page_of_dependencies :many
 -- The dependencies of these jobs.
-SELECT dependencies.child, dependencies.parent, dependencies.met_by
+SELECT dependencies.child, dependencies.parent, dependencies.met_by, dependencies.is_met
 FROM dependencies JOIN (SELECT jobs.seq AS seq
 FROM jobs
 WHERE jobs.seq > :after::BIGINT AND jobs.seq <= :up_to::BIGINT ORDER BY jobs.seq
@@ -396,7 +397,8 @@ INSERT INTO attempts (job_id, number, queue, worker, host, lease_id, started_at,
 
 -- name: copy_dependency :each
 -- Dependencies as they are in another database.
-INSERT INTO dependencies (child, parent, met_by) VALUES (:child::BIGINT, :parent::VARCHAR, :met_by::VARCHAR);
+INSERT INTO dependencies (child, parent, met_by, is_met) VALUES (:child::BIGINT, :parent::VARCHAR, :met_by::VARCHAR,
+    :is_met);
 
 -- name: copy_tag :each
 -- Tags as they are in another database.
@@ -446,6 +448,163 @@ DELETE FROM slots;
 -- name: clear_batches :run
 -- All batches.
 DELETE FROM batches;
+
+-- name: parents :many
+-- These jobs, locked in the order of their numbers: an end waits for this transaction, or this one sees it.
+SELECT jobs.id, jobs.state
+FROM jobs
+WHERE jobs.id = ANY (:ids::TEXT[]) ORDER BY jobs.seq FOR NO KEY UPDATE;
+
+-- name: newest_ids :many
+-- The ids of the newest jobs.
+SELECT jobs.id
+FROM jobs ORDER BY jobs.seq DESC
+ LIMIT :limit::BIGINT + 0;
+
+-- name: expect_ends :run
+-- Somebody waits for the ends of these jobs.
+UPDATE jobs SET has_dependents=true WHERE jobs.id = ANY (:ids::TEXT[]);
+
+-- name: add_dependency :each
+-- A dependency of a new job.
+INSERT INTO dependencies (child, parent, met_by, is_met) SELECT jobs.seq, :parent::VARCHAR AS anon_1, :met_by::VARCHAR
+    AS anon_2, :is_met AS anon_3
+FROM jobs
+WHERE jobs.id = :id::VARCHAR;
+
+-- name: waiting_for :many
+-- The jobs that wait for one of these ends of a parent, locked in the order of their numbers.
+SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
+    jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
+    jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
+    jobs.cancel_requested_at, jobs.cancel_requested_by, jobs.suspect, jobs.stdin, jobs.tags, jobs.needs, jobs.lane,
+    jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
+    jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents, dependencies.met_by
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = :parent::VARCHAR AND NOT dependencies.is_met AND
+    jobs.waits_for = 'jobs' AND dependencies.met_by = ANY (:ends::TEXT[]) ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0 FOR UPDATE OF jobs;
+
+-- name: awaited :one
+-- A job that still waits for the parent.
+SELECT jobs.id
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = :parent::VARCHAR AND NOT dependencies.is_met AND
+    jobs.waits_for = 'jobs'
+ LIMIT 1;
+
+-- name: waiting_ids :many
+-- The ids of the jobs that wait for one of these parents.
+SELECT jobs.id
+FROM jobs, dependencies
+WHERE dependencies.child = jobs.seq AND dependencies.parent = ANY (:parents::TEXT[]) AND NOT dependencies.is_met AND
+    jobs.waits_for = 'jobs';
+
+-- name: meet :run
+-- The parent's end meets the dependencies of these jobs.
+UPDATE dependencies SET is_met=true WHERE dependencies.parent = :parent::VARCHAR AND dependencies.child = ANY
+    (:children::BIGINT[]);
+
+-- name: expect_no_more :run
+-- Nobody waits for the end of that job any more.
+UPDATE jobs SET has_dependents=false WHERE jobs.id = :job_id::VARCHAR;
+
+-- name: drop_open :run
+-- The dependencies of that job that are not met.
+DELETE FROM dependencies WHERE dependencies.child = (SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = :job_id::VARCHAR) AND NOT dependencies.is_met;
+
+-- name: unresolved :many
+-- Jobs that have ended and for which others wait in vain.
+--
+-- But for dead ones for whose success they wait: an operator may have them run again.
+SELECT jobs.id
+FROM jobs
+WHERE jobs.has_dependents AND jobs.state IN ('completed', 'dead', 'cancelled') AND (jobs.state != 'dead' OR (EXISTS
+    (SELECT child.seq
+FROM jobs AS child, dependencies
+WHERE child.seq = dependencies.child AND dependencies.parent = jobs.id AND NOT dependencies.is_met AND child.waits_for =
+    'jobs' AND dependencies.met_by != 'success'))) ORDER BY jobs.seq
+ LIMIT :limit::BIGINT + 0;
+
+-- name: parents_of :many
+-- The dependencies of these jobs, and how their parents stand.
+SELECT child.id, dependencies.parent, dependencies.met_by, dependencies.is_met, parent.state AS state
+FROM jobs AS child JOIN dependencies ON dependencies.child = child.seq LEFT OUTER JOIN jobs AS parent ON parent.id =
+    dependencies.parent
+WHERE child.id = ANY (:ids::TEXT[]) ORDER BY child.seq, dependencies.parent;
+
+-- name: waiting_for_dead :many
+-- The jobs that wait for the success of dead ones.
+SELECT DISTINCT child.seq
+FROM jobs AS child, jobs, dependencies
+WHERE jobs.state = 'dead' AND jobs.has_dependents AND dependencies.parent = jobs.id AND dependencies.child = child.seq
+    AND NOT dependencies.is_met AND child.waits_for = 'jobs';
+
+-- name: add_batch :each
+-- A batch, unless it is there.
+INSERT INTO batches (name, created_at) VALUES (:name::VARCHAR, :created_at::BIGINT) ON CONFLICT DO NOTHING;
+
+-- name: hold_batches :many
+-- These batches, locked: nobody finishes them, or sees them finished, until the transaction ends.
+SELECT batches.name
+FROM batches
+WHERE batches.name = ANY (:names::TEXT[]) ORDER BY batches.name FOR UPDATE;
+
+-- name: open_batches :run
+-- These batches have jobs again that have not ended.
+UPDATE batches SET finished_at=NULL WHERE batches.name = ANY (:names::TEXT[]) AND batches.finished_at IS NOT NULL;
+
+-- name: open_in_batch :one
+-- A job of the batch that waits or runs.
+SELECT jobs.id
+FROM jobs
+WHERE jobs.batch = :name::VARCHAR AND jobs.state IN ('failed', 'pending', 'processing')
+ LIMIT 1;
+
+-- name: finish_batch :run
+-- The batch has no job that waits or runs.
+UPDATE batches SET finished_at=:at::BIGINT WHERE batches.name = :name::VARCHAR AND batches.finished_at IS NULL;
+
+-- name: counts_of_batches :many
+-- The number of jobs of these batches in each state.
+SELECT jobs.batch AS name, jobs.state, count(*) AS total
+FROM jobs
+WHERE jobs.batch = ANY (:names::TEXT[]) AND jobs.batch IS NOT NULL GROUP BY jobs.batch, jobs.state;
+
+-- name: ended_batches :many
+-- Batches of which no job waits or runs, and that are not finished.
+SELECT batches.name
+FROM batches
+WHERE batches.finished_at IS NULL AND NOT (EXISTS (SELECT jobs.seq
+FROM jobs
+WHERE jobs.batch = batches.name AND jobs.state IN ('failed', 'pending', 'processing'))) ORDER BY batches.name
+ LIMIT :limit::BIGINT + 0;
+
+-- name: awaited_batches :many
+-- Batches that are finished and still awaited, other than for the success of jobs that are dead.
+SELECT batches.name
+FROM batches
+WHERE batches.finished_at IS NOT NULL AND (EXISTS (SELECT dependencies.child
+FROM dependencies, jobs AS child
+WHERE dependencies.parent = ('batch:' || batches.name) AND NOT dependencies.is_met AND child.seq = dependencies.child
+    AND child.waits_for = 'jobs' AND (NOT (EXISTS (SELECT jobs.seq
+FROM jobs, batches
+WHERE jobs.batch = batches.name AND jobs.state = 'dead')) OR dependencies.met_by != 'success'))) ORDER BY batches.name
+ LIMIT :limit::BIGINT + 0;
+
+-- name: batch :one
+-- The batch.
+SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches
+WHERE batches.name = :name::VARCHAR;
+
+-- name: newest_batches :many
+-- The batches, the newest first.
+SELECT batches.name, batches.created_at, batches.finished_at
+FROM batches ORDER BY batches.created_at DESC, batches.name
+ LIMIT :limit::BIGINT + 0;
 
 -- name: free_slots :many
 -- Up to `limit` slots of a queue in which no job runs, locked.
@@ -592,7 +751,7 @@ FROM jobs GROUP BY jobs.state;
 -- The number of jobs of each queue that are due at a moment.
 SELECT jobs.queue, count(*) AS total
 FROM jobs
-WHERE jobs.state IN ('pending', 'failed') AND jobs.run_at <= :at::BIGINT GROUP BY jobs.queue;
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.run_at <= :at::BIGINT GROUP BY jobs.queue;
 
 -- name: backlog :many
 -- The jobs that wait, run or are dead, by queue, state and needs.
@@ -910,7 +1069,7 @@ FROM jobs
 WHERE jobs.id = ANY (:ids::TEXT[]) AND jobs.cancel_requested_at IS NOT NULL;
 
 -- name: jobs_to_settle :many
--- These jobs, locked.
+-- These jobs, locked in the order in which whoever enqueues locks parents.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
     jobs.created_at, jobs.updated_at, jobs.cwd, jobs.env, jobs.state, jobs.attempts, jobs.failures, jobs.losses,
     jobs.started_at, jobs.finished_at, jobs.worker, jobs.lease_id, jobs.exit_code, jobs.last_error,
@@ -918,7 +1077,7 @@ SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retr
     jobs.slot, jobs.key, jobs.key_limit, jobs.waits_for, jobs.unique_key, jobs.unique_until, jobs.unique_held,
     jobs.unique_expires_at, jobs.batch, jobs.blockers, jobs.has_dependents
 FROM jobs
-WHERE jobs.id = ANY (:ids::TEXT[]) FOR UPDATE;
+WHERE jobs.id = ANY (:ids::TEXT[]) ORDER BY jobs.seq FOR UPDATE;
 
 -- name: store_settled :run
 -- Store locked jobs as the ends of their attempts have made them.

@@ -22,7 +22,7 @@ def counts() -> AnySelect:
 def due_by_queue() -> AnySelect:
     """The number of jobs of each queue that are due at a moment."""
     is_due = jobs.c.run_at <= sa.bindparam("at", type_=Moment)
-    return sa.select(jobs.c.queue, _COUNT).where(WAITING, is_due).group_by(jobs.c.queue)
+    return sa.select(jobs.c.queue, _COUNT).where(WAITING, jobs.c.waits_for.is_(None), is_due).group_by(jobs.c.queue)
 
 
 @many

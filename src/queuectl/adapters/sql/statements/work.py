@@ -217,8 +217,8 @@ def cancel_requests() -> AnySelect:
 
 @many
 def jobs_to_settle() -> AnySelect:
-    """These jobs, locked."""
-    return sa.select(jobs).where(among(jobs.c.id, "ids")).with_for_update()
+    """These jobs, locked in the order in which whoever enqueues locks parents."""
+    return sa.select(jobs).where(among(jobs.c.id, "ids")).order_by(jobs.c.seq).with_for_update()
 
 
 @run

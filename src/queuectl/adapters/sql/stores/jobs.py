@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -9,14 +10,22 @@ from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.query import Piece, compose
 from queuectl.adapters.sql.engine.transactions import Confirm, Connection, Database, Duplicate, Work
+from queuectl.adapters.sql.stores.dependencies import (
+    cancel_children,
+    is_linked,
+    locked_with_children,
+    placed,
+    store_links,
+)
 from queuectl.adapters.sql.stores.lanes import Lanes, expose
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.adapters.sql.stores.unique import admitted, foreseen, has_to_look, regained, store_replaced, store_tags
 from queuectl.domain.attempt import Attempt
+from queuectl.domain.dependency import Placed
 from queuectl.domain.errors import DatabaseBusy, DuplicateJob, JobNotFound, WrongState
-from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, Job, Spec, State, Terms
+from queuectl.domain.job import CLAIMABLE, MICROSECOND, NO_TERMS, TERMINAL, Job, Spec, State, Terms
 from queuectl.domain.limits import parked_behind
-from queuectl.domain.ports.jobs import Decide
+from queuectl.domain.ports.jobs import Decide, Removed
 from queuectl.domain.unique import Added, Admission, not_regained
 
 T = TypeVar("T")
@@ -46,7 +55,7 @@ class SqlJobs:
         self._own = claiming
 
     def add(self, jobs: Iterable[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Sequence[Added]:
-        """Store new jobs, all or none. Raises DuplicateJob, UniqueKeyTaken."""
+        """Store new jobs, all or none; as they are then. Raises DuplicateJob, UniqueKeyTaken, InvalidJob, NotFound."""
         asked = list(jobs)
         if not asked:
             return []
@@ -58,7 +67,7 @@ class SqlJobs:
             if admission.new or admission.replaced:
                 lanes = Lanes(c)
                 store_replaced(c, admission, lanes)
-                _store_new(c, admission.new, lanes)
+                admission = admission.stored_as(_store_new(c, admission.new, terms, lanes))
             return admission
 
         def refuse(error: Duplicate) -> None:
@@ -127,6 +136,9 @@ class SqlJobs:
             queries.store_job(c, changed([decided]))
             if before.state in CLAIMABLE and decided.state not in CLAIMABLE:
                 expose(c, [before.spec.key])
+            _open_batches(c, [before], [decided])
+            if before.blockers and not decided.blockers:
+                queries.drop_open(c, job_id=job_id)
             return decided
 
         def is_stored(c: Connection, decided: Job) -> bool:
@@ -143,7 +155,7 @@ class SqlJobs:
         """
 
         def work(c: Connection) -> Sequence[Job]:
-            decided: list[Job] = []
+            good, decided = list[Job](), list[Job]()
             while not decided and (rows := queries.oldest_dead(c, until=until, limit=limit)):
                 good, bad = runnable(rows)
                 # So that they are not among the oldest of the next call.
@@ -153,6 +165,7 @@ class SqlJobs:
                 refused = regained(c, changes).refused
                 decided = [job._replace(updated_at=passed) if job.id in refused else it for job, it in changes]
             queries.store_job(c, changed(decided))
+            _open_batches(c, good, decided)
             return decided
 
         def is_stored(c: Connection, decided: Sequence[Job]) -> bool:
@@ -164,27 +177,51 @@ class SqlJobs:
         self._notify()
         return decided
 
-    def remove(self, job_id: str, *, allow: Decide) -> None:
+    def remove(self, job_id: str, *, allow: Decide, at: datetime) -> Removed:
         """Delete a job and its attempts, unless `allow` raises for it. Raises JobNotFound."""
 
-        def work(c: Connection) -> None:
-            allow(shown_job(_found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)))
-            queries.delete_job(c, job_id=job_id)
+        def work(c: Connection) -> bool:
+            row = _found(queries.job_to_change(c, job_id=_askable(job_id)), job_id)
+            allow(shown_job(row))
+            if not is_linked(row):
+                queries.delete_job(c, job_id=job_id)
+            return is_linked(row)
 
-        self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
+        if self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None):
+            return self._remove_linked(job_id, allow, at)
+        return Removed([job_id])
 
-    def remove_dead(self, *, limit: int) -> Sequence[str]:
-        """Delete up to `limit` dead jobs with their attempts; their ids."""
+    def remove_dead(self, *, limit: int, at: datetime) -> Removed:
+        """Delete up to `limit` dead jobs with their attempts."""
 
         def work(c: Connection) -> Sequence[queries.JobRow]:
             rows = queries.oldest_dead(c, until=LATEST, limit=limit)
-            queries.delete_jobs(c, seqs=[row.seq for row in rows])
+            queries.delete_jobs(c, seqs=[row.seq for row in rows if not is_linked(row)])
             return rows
 
         def are_gone(c: Connection, rows: Sequence[queries.JobRow]) -> bool:
-            return not rows or queries.id_at(c, seq=rows[0].seq) is None
+            return all(is_linked(row) for row in rows) or queries.id_at(c, seq=_first_plain(rows).seq) is None
 
-        return [shown_job(row).id for row in self._database.write(work, confirm_commit=are_gone)]
+        ids, cancelled = [], list[Job]()
+        for row in self._database.write(work, confirm_commit=are_gone):
+            if is_linked(row):
+                with suppress(JobNotFound, WrongState):  # others were quicker
+                    cancelled += self._remove_linked(row.id, _still_dead, at).cancelled
+            ids.append(shown_job(row).id)
+        return Removed(ids, cancelled)
+
+    def _remove_linked(self, job_id: str, allow: Decide, at: datetime) -> Removed:
+        """Delete a job for which others wait, or for whose batch."""
+
+        def work(c: Connection) -> Sequence[Job]:
+            row = _found(locked_with_children(c, job_id), job_id)
+            allow(shown_job(row))
+            cancelled = cancel_children(c, row, at)
+            queries.delete_job(c, job_id=job_id)
+            return cancelled
+
+        cancelled = self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None)
+        return Removed([job_id], cancelled)
 
 
 class SqlAttempts:
@@ -231,6 +268,24 @@ def _is_admitted(c: Connection, admission: Admission) -> bool:
     return True
 
 
+def _open_batches(c: Connection, before: Sequence[Job], after: Sequence[Job]) -> None:
+    """Open the batches again of jobs that had ended and wait now."""
+    waiting = [job for old, job in zip(before, after, strict=True) if old.state in TERMINAL and job.state in CLAIMABLE]
+    if names := {job.spec.batch for job in waiting if job.spec.batch is not None}:
+        queries.hold_batches(c, names=sorted(names))
+        queries.open_batches(c, names=sorted(names))
+
+
+def _first_plain(rows: Sequence[queries.JobRow]) -> queries.JobRow:
+    return next(row for row in rows if not is_linked(row))
+
+
+def _still_dead(job: Job) -> Job:
+    if job.state is not State.DEAD:
+        raise WrongState(f"job {job.id} is {job.state}")
+    return job
+
+
 def _found(row: queries.JobRow | None, job_id: str) -> queries.JobRow:
     if row is None:
         raise JobNotFound(job_id)
@@ -250,11 +305,20 @@ def _askable(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _store_new(c: Connection, jobs: Sequence[Job], lanes: Lanes) -> None:
-    if jobs:
-        of_each = [lanes.of(job.queue, job.needs) for job in jobs]  # first: PostgreSQL runs nothing else during a COPY
-        queries.add_jobs(c, _by_columns(parked_behind(jobs), of_each))
-        store_tags(c, jobs)
+def _store_new(c: Connection, jobs: Sequence[Job], terms: Mapping[str, Terms], lanes: Lanes) -> Sequence[Job]:
+    """Store new jobs; as they are then: some may wait for others."""
+    if not jobs:
+        return jobs
+    ours = {job.id: terms[job.id] for job in jobs if job.id in terms} if terms else terms
+    has_links = any(it.after for it in ours.values()) or any(job.spec.batch is not None for job in jobs)
+    placing = placed(c, jobs, ours) if has_links else Placed(jobs)
+    stored = parked_behind(placing.jobs)
+    of_each = [lanes.of(job.queue, job.needs) for job in stored]  # first: PostgreSQL runs nothing else during a COPY
+    queries.add_jobs(c, _by_columns(stored, of_each))
+    store_tags(c, stored)
+    if placing.links:
+        store_links(c, placing)
+    return stored
 
 
 def _by_columns(jobs: Sequence[Job], lanes: Sequence[int]) -> Iterator[queries.AddJobs]:

@@ -108,6 +108,7 @@ def _others() -> None:
         sa.Column("child", sa.BigInteger, sa.ForeignKey("jobs.seq", ondelete="CASCADE"), primary_key=True),
         sa.Column("parent", sa.Text, primary_key=True),
         sa.Column("met_by", sa.Text, nullable=False),
+        sa.Column("is_met", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_index("dependencies_of", "dependencies", ["parent"])
     op.create_table(
