@@ -116,7 +116,7 @@ def test_limits_pauses_and_lanes_hold_there(source: Container, target: Container
     work = target.work()
     target.workers().register(a_worker("w-2", lease_expires_at=NOON + 3 * DAY))
 
-    def claimed(number: int, at: datetime, **asked: Any) -> list[str]:
+    def claimed(number: int, at: datetime, **asked: Any) -> list[str]:  # noqa: ANN401 - fields of Claim
         lease = a_lease(number, worker="w-2")
         return [run.job.id for run in work.claim(Claim(lease, limit=1000, at=at, **asked))]
 
