@@ -278,6 +278,11 @@ class Job(NamedTuple):
         return self.spec.tags
 
     @property
+    def batch(self) -> str | None:
+        """The batch that it belongs to."""
+        return self.spec.batch
+
+    @property
     def claim_order(self) -> tuple[int, datetime]:
         """Jobs are claimed in this order, those of equal rank in order of arrival."""
         return -self.priority, self.run_at

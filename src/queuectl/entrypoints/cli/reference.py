@@ -20,7 +20,18 @@ from queuectl.domain.policy import SETTINGS
 from queuectl.entrypoints.cli.commands import GLOBAL_OPTIONS, Group
 from queuectl.entrypoints.cli.help import SEVERAL
 from queuectl.entrypoints.cli.program import program
-from queuectl.presentation.columns import ATTEMPT, FINDING, JOB, METRICS, QUEUE, SETTING, TOTALS, WORKER, Result
+from queuectl.presentation.columns import (
+    ATTEMPT,
+    BATCH,
+    FINDING,
+    JOB,
+    METRICS,
+    QUEUE,
+    SETTING,
+    TOTALS,
+    WORKER,
+    Result,
+)
 from queuectl.settings import LOCAL
 
 Row = TypeVar("Row")
@@ -55,6 +66,7 @@ def _parts() -> Mapping[str, str]:
             [(f"`{key}`", winners, it.range, it.meaning) for key, winners, it in local],
         ),
         "keys of a job": _keys(JOB),
+        "keys of a batch": _keys(BATCH),
         "keys of an attempt": _keys(ATTEMPT),
         "keys of a worker": _keys(WORKER),
         "keys of a queue": _keys(QUEUE),
