@@ -71,6 +71,9 @@ def test_a_new_job() -> None:
         ("output", None),
         ("cancel_requested_at", None),
         ("cancel_requested_by", None),
+        ("batch", None),
+        ("after", []),
+        ("waits_for", None),
         ("suspect", False),
     ]
 
