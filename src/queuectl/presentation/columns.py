@@ -313,7 +313,6 @@ JOB: Result[JobRow] = Result(
         _field("cancel_requested_by"),
         _field("batch", label="batch"),
         Column("after", _after),
-        _field("waits_for"),
         _field("suspect", label="apart", fact=lambda it: APART if it.job.suspect else ""),
         Column("when", _when, "WHEN", _when, "when", for_people=True),
     ),

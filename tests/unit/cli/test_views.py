@@ -85,6 +85,8 @@ def test_a_new_job() -> None:
         ("output", None),
         ("cancel_requested_at", None),
         ("cancel_requested_by", None),
+        ("batch", None),
+        ("after", []),
         ("suspect", False),
     ]
 
@@ -363,7 +365,7 @@ def test_every_field_of_a_job_is_a_key_of_its_json() -> None:
     fields = {*Job._fields, *Spec._fields} - {"spec"}
     of_unique = {"unique_key", "unique_held", "unique_expires_at"}  # they are `unique` and `unique_until`
     inner = {"lease", "has_dependents"}  # the lease's worker is a key
-    assert fields - job_view(a_job()).keys() == inner | of_unique | {"batch", "blockers"}
+    assert fields - job_view(a_job()).keys() == inner | of_unique | {"blockers"}
 
 
 @pytest.mark.parametrize("result", [JOB, DEAD_JOB, ATTEMPT, WORKER, METRICS, TOTALS, SETTING, LOCAL_SETTING, FINDING])

@@ -34,7 +34,7 @@ from queuectl.domain.dependency import BATCH
 from queuectl.domain.job import CLAIMABLE, On, State, WaitsFor
 
 _WAITS = jobs.c.waits_for == constant(WaitsFor.JOBS)
-_IS_OPEN = sa.not_(dependencies.c.is_met)
+_IS_OPEN: sa.ColumnElement[bool] = sa.literal_column("NOT dependencies.is_met")
 _OF_PARENT = dependencies.c.parent == sa.bindparam("parent", type_=Words)
 _OF_CHILD = dependencies.c.child == jobs.c.seq
 _OPEN_STATES = sorted({*CLAIMABLE, State.PROCESSING})

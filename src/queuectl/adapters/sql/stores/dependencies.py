@@ -199,7 +199,7 @@ def _without_success(on: On) -> Standing:
 
 
 def _held_batches(c: Connection, jobs: Sequence[Job], names: set[str]) -> Mapping[str, Counts]:
-    """How the batches of these names stand; those of the jobs are made, or open again."""
+    """The states of the batches of these names; those of the jobs are made, or open again."""
     own = {job.spec.batch: job.created_at for job in jobs if job.spec.batch is not None}
     if not (own or names):
         return {}
@@ -212,7 +212,7 @@ def _held_batches(c: Connection, jobs: Sequence[Job], names: set[str]) -> Mappin
 
 
 def _finished(c: Connection, batch: str, at: datetime) -> Counts | None:
-    """How the batch ended; None: it has not. Under its lock, so that nobody who enqueues sees it otherwise."""
+    """The end of the batch; None: it has not ended. Under its lock, so that nobody who enqueues sees it otherwise."""
     held = queries.hold_batches(c, names=[batch])
     if not held or queries.open_in_batch(c, name=batch) is not None:
         return None
