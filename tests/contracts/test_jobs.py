@@ -217,8 +217,8 @@ class TestSearch:
 
     def test_a_removed_job_leaves_no_tag_to_the_next_one(self, jobs: Jobs) -> None:
         jobs.add([a_job("a", tags=("x",)), a_job_that_is(State.DEAD, job_id="b", tags=("x",))])
-        jobs.remove("a", allow=lambda job: job)
-        jobs.remove_dead(limit=1)
+        jobs.remove("a", allow=lambda job: job, at=NOON)
+        jobs.remove_dead(limit=1, at=NOON)
         jobs.add([a_job("a"), a_job("b")])
         assert jobs.search(tags=["x"]) == []
 

@@ -33,6 +33,8 @@ LEGITIMATE = {
     Finding("search 0 0 False key", "walks jobs"): OF_QUEUE,
     Finding("claim_jobs", "sorts"): "of each queue there are no more jobs to merge than are to be claimed",
     Finding("first_suspects", "sorts"): "suspects are few",
+    Finding("jobs_to_settle", "sorts"): "as many as a worker has slots",
+    Finding("waiting_elsewhere", "walks jobs"): "once, when a queue gets lanes of its own",
     Finding("oldest_dead", "sorts"): "where PostgreSQL knows that there are not many more than the limit",
     Finding("search 2 0 False", "sorts"): "SQLite leaves a state for the next one when its page is full",
     Finding("search 2 1 False", "sorts"): "likewise",

@@ -114,7 +114,7 @@ def test_a_cancelled_or_removed_job_gives_its_key_up(jobs: Jobs, until: str) -> 
     add(jobs, unique("a", until=until))
     jobs.change("a", lambda job: job.cancelled(NOON, ANN))
     assert add(jobs, unique("b", until=until)) == [("b", NEW)]
-    jobs.remove("b", allow=lambda job: job)
+    jobs.remove("b", allow=lambda job: job, at=NOON)
     assert add(jobs, unique("c", until=until)) == [("c", NEW)]
 
 

@@ -165,7 +165,7 @@ def test_unique_jobs_are_stored_once_and_told_rightly(
 def test_a_setting_is_stored_and_taken_back(queue: Queue, proxy: Proxy, is_made: bool) -> None:
     proxy.cut_commit(b"INSERT INTO config", is_made=is_made)
     set_setting(queue, "max-retries", "7")
-    assert stored_settings(queue) == {"max-retries": "7"}
+    assert stored_settings(queue) == {"": {"max-retries": "7"}}
     cut = proxy.cut_commit(b"DELETE FROM config", is_made=is_made)
     unset_setting(queue, "max-retries")
     assert cut.happened.is_set()

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from queuectl.adapters.sql.schema import metadata
 from tests.faults import reading
 from tests.faults.probe import FaultProbe
 from tests.integration.driver import Cli, wait_until
@@ -22,7 +23,7 @@ def remove(url: str) -> None:
             each.unlink()
     else:
         with psycopg.connect(url, autocommit=True) as session:
-            session.execute("DROP TABLE attempts, jobs, workers, config, alembic_version")
+            session.execute(f"DROP TABLE {', '.join(metadata.tables)}, alembic_version")
 
 
 def test_workers_of_a_database_that_was_removed_stop_and_others_serve_the_new_one(cli: Cli, probe: FaultProbe) -> None:

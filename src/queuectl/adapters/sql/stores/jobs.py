@@ -189,7 +189,7 @@ class SqlJobs:
 
         if self._database.write(work, confirm_commit=lambda c, _: queries.job(c, job_id=job_id) is None):
             return self._remove_linked(job_id, allow, at)
-        return Removed([job_id])
+        return Removed([job_id], [])
 
     def remove_dead(self, *, limit: int, at: datetime) -> Removed:
         """Delete up to `limit` dead jobs with their attempts."""
