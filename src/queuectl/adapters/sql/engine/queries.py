@@ -1634,6 +1634,39 @@ def needs_of(c: Connection, *, seqs: Sequence[int | None]) -> list[NeedsOfRow]:
     return c.fetch(_NEEDS_OF, (_list_of_numbers(seqs),), _NEEDS_OF_ROWS)
 
 
+_STRAYS_OF = Query(
+    'strays_of',
+    {
+        'sqlite': """SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?)) AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) AND ((EXISTS (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) OR NOT (jobs.lane = 0 OR jobs.lane IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = '')))""",
+        'postgresql': """SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[]) AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) AND ((EXISTS (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) OR NOT (jobs.lane = 0 OR jobs.lane IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = '')))""",
+    },
+)
+
+
+_STRAYS_OF_ROWS = Rows[int](itemgetter(0), {'seq': 'number'})
+
+
+def strays_of(c: Connection, *, ids: Sequence[str | None]) -> list[int]:
+    """Of these jobs, those whose queue got lanes of its own, or lost them, when they did not wait."""
+    return c.fetch(_STRAYS_OF, (_list_of_texts(ids),), _STRAYS_OF_ROWS)
+
+
 _WAITING_ELSEWHERE = Query(
     'waiting_elsewhere',
     {

@@ -545,6 +545,18 @@ SELECT jobs.seq, jobs.queue, jobs.needs
 FROM jobs
 WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
+-- name: strays_of :many
+-- Of these jobs, those whose queue got lanes of its own, or lost them, when they did not wait.
+SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) AND ((EXISTS (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) OR NOT (jobs.lane = 0 OR jobs.lane IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = '')));
+
 -- name: waiting_elsewhere :many
 -- Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number.
 SELECT jobs.seq, jobs."key"

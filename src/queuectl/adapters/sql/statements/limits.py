@@ -175,6 +175,17 @@ def needs_of() -> AnySelect:
 
 
 @many
+def strays_of() -> AnySelect:
+    """Of these jobs, those whose queue got lanes of its own, or lost them, when they did not wait."""
+    own = sa.select(lanes.c.id).where(lanes.c.queue == jobs.c.queue)
+    of_all = sa.select(lanes.c.id).where(lanes.c.queue == "")
+    is_shared = (jobs.c.lane == 0) | jobs.c.lane.in_(of_all)
+    return sa.select(jobs.c.seq).where(
+        among(jobs.c.id, "ids", Words), jobs.c.lane.not_in(own), own.exists() | ~is_shared
+    )
+
+
+@many
 def waiting_elsewhere() -> AnySelect:
     """Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number."""
     elsewhere = jobs.c.lane.not_in(sa.select(lanes.c.id).where(lanes.c.queue == _QUEUE))
