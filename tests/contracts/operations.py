@@ -48,6 +48,7 @@ class QueueHarness:
         self.work = container.work()
         self.claiming = container.backend().claiming
         self.workers = container.workers()
+        self.queues = container.queues()
         self.queue = container.queue()
         self.close: Callable[[], None] = container.storage().close
         self._ids = (f"own-{number:06}" for number in count())
