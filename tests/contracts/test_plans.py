@@ -44,6 +44,8 @@ LEGITIMATE = {
     Finding("backlog", "walks jobs"): "likewise",
     Finding("starts_used", "walks slots"): "limits are few",
     Finding("starts_used", "walks slots_free"): "likewise",
+    Finding("take_chosen", "walks slots_free"): "likewise",
+    Finding("waiting_elsewhere", "walks jobs"): "it looks through all that waits, when an operator sets up a queue",
     Finding("lane_readers", "walks pg_database"): "a server has few databases",
     Finding("ended_since", "sorts"): "only the attempts that ended in the window",
     Finding("ranked_wait", "sorts"): "only the attempts that ended in the window",

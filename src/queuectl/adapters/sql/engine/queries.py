@@ -1450,24 +1450,18 @@ def park(c: Connection, *, seqs: Sequence[int | None]) -> int:
 _EXPOSE = Query(
     'expose',
     {
-        'sqlite': """UPDATE jobs SET waits_for = NULL
-WHERE waits_for = 'key' AND seq IN (
-SELECT (
+        'sqlite': """UPDATE jobs SET waits_for = NULL WHERE waits_for = 'key' AND seq IN (SELECT (
 SELECT parked.seq FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = lane.id
 AND parked.state IN ('pending', 'failed')
 ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
-) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
-)""",
-        'postgresql': """UPDATE jobs SET waits_for = NULL
-WHERE waits_for = 'key' AND seq IN (
-SELECT (
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane)""",
+        'postgresql': """UPDATE jobs SET waits_for = NULL WHERE waits_for = 'key' AND seq = ANY (ARRAY(SELECT (
 SELECT parked.seq FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked."key" = %s::VARCHAR AND parked.lane = lane.id
 AND parked.state IN ('pending', 'failed')
 ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
-) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
-)""",
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane))""",
     },
 )
 

@@ -480,15 +480,12 @@ UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(:
 
 -- name: expose :run
 -- Of the jobs that are parked for that key, the first of each lane may be claimed.
-UPDATE jobs SET waits_for = NULL
-WHERE waits_for = 'key' AND seq IN (
-    SELECT (
+UPDATE jobs SET waits_for = NULL WHERE waits_for = 'key' AND seq IN (SELECT (
         SELECT parked.seq FROM jobs AS parked
         WHERE parked.waits_for = 'key' AND parked."key" = :key AND parked.lane = lane.id
             AND parked.state IN ('pending', 'failed')
         ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
-    ) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
-);
+    ) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane);
 
 -- name: parked_keys :many
 -- Keys for which jobs are parked, and whether nothing would ever let these go.

@@ -137,9 +137,9 @@ def _written(name: str) -> TextClause:
 
 
 @run
-def expose() -> sa.ClauseElement:
+def expose() -> Mapping[str, sa.ClauseElement]:
     """Of the jobs that are parked for that key, the first of each lane may be claimed."""
-    return _written("expose")
+    return {SQLITE: _written("expose_on_sqlite"), POSTGRESQL: _written("expose_on_postgresql")}
 
 
 @many
