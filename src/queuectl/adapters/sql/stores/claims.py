@@ -45,7 +45,10 @@ def claim_due(c: Connection, claim: Claim, own: Claiming, now: Callable[[], date
         choice = choose([it.candidate for it in candidates], running, rooms, claim.limit - len(taken))
         if choice.starts:
             # Later than the end of whatever had the key or the slot before: that was committed before it was seen free.
-            taken += own.take(c, claim, choice.starts, now())
+            started = own.take(c, claim, choice.starts, now())
+            if not started:  # the worker is given up
+                break
+            taken += started
         if choice.parked:
             queries.park(c, seqs=choice.parked)
         parked += len(choice.parked)
