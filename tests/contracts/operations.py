@@ -18,6 +18,7 @@ from queuectl.application.operate.retry import remove_all_dead, remove_dead_job,
 from queuectl.container import Container
 from queuectl.domain.attempt import AttemptEnd
 from queuectl.domain.job import PRIORITIES, Job, JobRequest, OnDuplicate, State
+from queuectl.domain.limits import Rate
 from queuectl.domain.ports.work import Claim
 from queuectl.domain.worker import Lease, WorkerState
 from queuectl.settings import Settings
@@ -48,6 +49,7 @@ class QueueHarness:
         self.work = container.work()
         self.claiming = container.backend().claiming
         self.workers = container.workers()
+        self.queues = container.queues()
         self.queue = container.queue()
         self.close: Callable[[], None] = container.storage().close
         self._ids = (f"own-{number:06}" for number in count())
@@ -58,7 +60,9 @@ class QueueHarness:
     @staticmethod
     def needs_lanes(name: str) -> bool:
         """True for what a worker of some queues does, the first time of which makes lanes for them."""
-        return name.endswith(("of a queue", "of two queues")) and not name.startswith("list")
+        return name.endswith(("of a queue", "of two queues", "limited", "rated", "keyed")) and not name.startswith(
+            "list"
+        )
 
     def make_lanes(self) -> None:
         self.work.first_due(queues=("a", "b", "default"))
@@ -139,6 +143,16 @@ def settle_and_claim(harness: QueueHarness, number: int, *, due: bool = True) ->
         harness.add(number)
     at = NOON if due else LONG_AGO
     return lambda: harness.work.settle_and_claim(ended, settled, Claim(harness.lease(), limit=number, at=at))
+
+
+def settle_and_claim_of(harness: QueueHarness, queue: str, **asked: object) -> Ask:
+    """In a queue of its own, one job ends and the next one starts."""
+    harness.queues.change("limited", lambda before: before._replace(concurrency=10))
+    harness.queues.change("rated", lambda before: before._replace(rate=Rate(10, SECOND)))
+    harness.add(3, queue=queue, **asked)
+    claim = partial(Claim, limit=1, at=NOON, queues=(queue,))
+    ends = [run.ended(a_result(), NOON) for run in harness.work.claim(claim(harness.lease()))]
+    return lambda: harness.work.settle_and_claim(ends, settled, claim(harness.lease()))
 
 
 def renew(harness: QueueHarness) -> Ask:
@@ -304,5 +318,12 @@ READING: Mapping[str, Operation] = {
     "metrics --detailed": partial(metrics, detailed=True),
 }
 
-OPERATIONS = {**READING, **WRITING}
-"""In this order: what reads finds the queue as it was."""
+LIMITED: Mapping[str, Operation] = {
+    "settle 1 and claim 1 of a queue": partial(settle_and_claim_of, queue="unlimited"),
+    "settle 1 and claim 1, limited": partial(settle_and_claim_of, queue="limited"),
+    "settle 1 and claim 1, rated": partial(settle_and_claim_of, queue="rated"),
+    "settle 1 and claim 1, keyed": partial(settle_and_claim_of, queue="keyed", key="k", key_limit=2),
+}
+
+OPERATIONS = {**READING, **WRITING, **LIMITED}
+"""In this order: what reads finds the queue as it was, and then queues get limits."""

@@ -35,13 +35,17 @@ settle                           1   5      3      1   5      3
 settle 1 and claim 1             1   9      7      1   6      4
 settle 10 and claim 10           1   9     25      1   6      4
 settle 1, nothing due            1  16     14      1   6      4
+settle 1 and claim 1 of a queue  1   9      7      1   6      4
+settle 1 and claim 1, limited    1  11      9      1  10      8
+settle 1 and claim 1, rated      1  11      9      1   8      6
+settle 1 and claim 1, keyed      1  11      9      1  11      9
 renew                            1   3      1      1   3      1
-rescue 1 job                     1   9      7      1  10      8
-rescue 10 jobs                   1   8     24      1   9      7
+rescue 1 job                     1  10      8      1  11      9
+rescue 10 jobs                   1   9     25      1  10      8
 cancel                           1   4      2      1   6      4
 queue pause                      6  23     11      6  26     14
-dlq retry                        1   4      2      1   6      4
-dlq retry --all                  1   4     11      1   5     12
+dlq retry                        1   5      3      1   7      5
+dlq retry --all                  1   5     12      1   6     13
 dlq remove                       1   4      2      1   4      2
 dlq remove --all                 1   4      2      1   4      2
 first due                        1   5      3      1   3      1

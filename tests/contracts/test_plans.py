@@ -13,7 +13,8 @@ from queuectl.adapters.sql.engine.transactions import Dialect, Driver
 from queuectl.adapters.sql.postgresql.claim import PostgresClaiming
 from queuectl.adapters.sql.stores.claims import claim_due
 from queuectl.domain.ports.work import Claim
-from tests.builders import NOON, a_result, settled
+from queuectl.domain.queues import Pause
+from tests.builders import ANN, NOON, a_result, settled
 from tests.contracts.filling import fill, looked_over
 from tests.contracts.operations import OPERATIONS, QueueHarness
 from tests.contracts.plans import DECIDED, Finding, findings
@@ -45,6 +46,8 @@ LEGITIMATE = {
     Finding("backlog", "walks jobs"): "likewise",
     Finding("starts_used", "walks slots"): "limits are few",
     Finding("starts_used", "walks slots_free"): "likewise",
+    Finding("take_chosen", "walks slots_free"): "likewise",
+    Finding("waiting_elsewhere", "walks jobs"): "it looks through all that waits, when an operator sets up a queue",
     Finding("lane_readers", "walks pg_database"): "a server has few databases",
     Finding("ended_since", "sorts"): "only the attempts that ended in the window",
     Finding("ranked_wait", "sorts"): "only the attempts that ended in the window",
@@ -220,3 +223,64 @@ def steps_of_all(file: Path, directory: Path, *, filled: bool) -> Mapping[str, i
 
 def test_no_operation_takes_more_steps_where_the_queue_holds_more(more_steps: Mapping[str, int]) -> None:
     assert {name: more for name, more in more_steps.items() if more > A_LITTLE and name not in MORE_TO_DO} == {}
+
+
+HELD = 25_000
+"""Jobs that each thing holds: a key, a full queue, a paused one, a label that nobody has."""
+
+
+def hold(harness: QueueHarness, number: int) -> None:
+    """Add so many jobs for each thing that holds jobs, of the highest priority; one job of that key and queue runs."""
+    harness.queues.change("full", lambda before: before._replace(concurrency=1))
+    harness.add(1, queue="full")
+    harness.add(1, key="k", key_limit=1)
+    assert len(harness.work.claim(Claim(harness.lease(), 2, NOON))) == 2
+    harness.queues.change("paused", lambda before: before.paused(Pause(NOON, ANN)))
+    harness.add(number, queue="full")
+    harness.add(number, queue="paused")
+    harness.add(number, needs=("gpu",))
+    harness.add(number, key="k", key_limit=1)
+    looked_over(harness.database)
+    assert not harness.work.claim(Claim(harness.lease(), 1, NOON)), "they are held"
+
+
+def test_a_claim_takes_no_more_steps_where_much_is_held(empty_sqlite_file: Path, tmp_path: Path) -> None:
+    def steps_of_a_claim(number: int) -> int:
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        steps = Steps()
+        harness = QueueHarness(copied(empty_sqlite_file, directory), directory, through=steps.of)
+        hold(harness, number)
+        harness.add(1, priority=1)
+        before = steps.taken
+        assert len(harness.work.claim(Claim(harness.lease(), 1, NOON))) == 1
+        harness.close()
+        return steps.taken - before
+
+    assert steps_of_a_claim(HELD) <= steps_of_a_claim(1) + 100
+
+
+def test_a_claim_reads_no_more_where_much_is_held(new_postgres_url: Callable[[Path], str], tmp_path: Path) -> None:
+    read = """
+        SELECT coalesce(sum(seq_tup_read), 0) + (
+            SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0) FROM pg_index
+            WHERE indrelid = 'jobs'::regclass
+        ) FROM pg_stat_xact_user_tables WHERE relname = 'jobs'
+    """
+
+    def read_by_a_claim(number: int) -> int:
+        harness = QueueHarness(new_postgres_url(tmp_path), tmp_path)
+        hold(harness, number)
+        harness.add(1, priority=1)
+
+        def claim(connection: database.Connection) -> int:
+            before = cast("int", connection.scalar(read))
+            claim = Claim(harness.lease(), 1, NOON)
+            assert len(claim_due(connection, claim, PostgresClaiming(), lambda: NOON)) == 1
+            return cast("int", connection.scalar(read)) - before
+
+        rows = harness.database.write(claim)
+        harness.close()
+        return rows
+
+    assert read_by_a_claim(HELD) <= read_by_a_claim(1) + 10

@@ -14,6 +14,7 @@ from queuectl.adapters.sql.engine.transactions import Connection
 from queuectl.adapters.sql.stores import queues as sql_queues
 from queuectl.adapters.sql.stores.jobs import _by_columns
 from queuectl.adapters.sql.stores.lanes import Lanes
+from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import State, WaitsFor
 from queuectl.domain.limits import Rate
@@ -132,6 +133,39 @@ def test_what_waits_for_other_jobs_goes_on_waiting_in_a_queue_that_gets_a_limit(
     shop.add(1, waits_for=WaitsFor.JOBS)
     shop.set(concurrency=2)
     assert shop.starts() == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.RELEASED, Outcome.LOST])
+def test_what_ran_when_its_queue_got_a_limit_is_tried_again_by_workers_of_the_queue(
+    shop: Shop, outcome: Outcome
+) -> None:
+    names = shop.add(2)
+    runs = shop.started()
+    shop.set(concurrency=2)
+    assert shop.starts(queues=["gpu"]) == []
+    shop.store.work.settle([run.ended(a_result(outcome), NOON) for run in runs], settled)
+    assert shop.starts(queues=["gpu"], at=NOON + 30 * MINUTE) == names
+
+
+def test_what_had_ended_when_its_queue_got_a_limit_is_run_again_by_workers_of_the_queue(shop: Shop) -> None:
+    [done, dead] = shop.add(2, max_retries=0)
+    first, second = shop.started()
+    shop.end(first)
+    shop.store.work.settle([second.ended(a_result(Outcome.FAILED), NOON)], settled)
+    shop.set(concurrency=2)
+    assert shop.starts(queues=["gpu"]) == []
+    shop.store.jobs.change(done, lambda job: job.retried(NOON))
+    shop.store.jobs.change_dead(lambda job: job.retried(NOON), until=NOON, limit=10)
+    assert shop.starts(queues=["gpu"]) == [done, dead]
+
+
+def test_what_had_ended_when_its_queue_was_forgotten_can_be_run_again(shop: Shop) -> None:
+    shop.set(concurrency=2)
+    [name] = shop.add(1)
+    shop.end(*shop.started())
+    shop.store.queues.forget("gpu")
+    shop.store.jobs.change(name, lambda job: job.retried(NOON))
+    assert shop.starts() == [name]
 
 
 def test_each_end_lets_the_next_job_start(shop: Shop) -> None:

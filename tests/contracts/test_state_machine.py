@@ -1,5 +1,6 @@
 """Any history of a queue: the adapter under test and the model, the fakes in memory, never differ."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -17,10 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from queuectl.domain.attempt import AttemptEnd, Outcome
+from queuectl.domain.attempt import Attempt, AttemptEnd, Outcome
 from queuectl.domain.errors import Conflict, JobNotFound
-from queuectl.domain.job import CLAIMABLE, ENDED, STARTED, TERMINAL, Job, OnDuplicate, State, Terms
+from queuectl.domain.job import CLAIMABLE, ENDED, STARTED, TERMINAL, Job, OnDuplicate, State, Terms, WaitsFor
+from queuectl.domain.limits import Rate
 from queuectl.domain.ports.work import Claim, Run
+from queuectl.domain.queues import EVERY, Pause, QueueSettings
 from queuectl.domain.worker import Lease, WorkerState
 from tests.builders import (
     ANN,
@@ -37,12 +40,17 @@ from tests.builders import (
     settled,
 )
 from tests.contracts.conftest import QueueStore, in_memory
+from tests.contracts.observing import LOOK, Database, breaches
 
 JOB_IDS = st.sampled_from([f"job-{number}" for number in range(8)])
 WORKER_IDS = st.sampled_from(["w-0", "w-1", "w-2"])
 UNIQUE_KEYS = st.sampled_from(["k-1", "k-2"])
 QUEUES = st.sampled_from(["a", "b"])
 QUEUE_CHOICES = st.sampled_from([(), ("a",), ("b", "a"), ("c",)])
+LABELS = st.sampled_from([(), ("gpu",)])
+KEYS = {"key-1": 1, "key-2": 2, "key-3": 3}
+RATES = st.sampled_from([None, Rate(1, SECOND), Rate(2, 10 * SECOND), Rate(3, 10 * SECOND)])
+PAUSES = st.sampled_from([None, SECOND, 20 * MINUTE])
 
 
 class QueueHistory(RuleBasedStateMachine):
@@ -59,8 +67,13 @@ class QueueHistory(RuleBasedStateMachine):
         self.seen: dict[str, Job] = {}
         self.operated: set[str] = set()
         self.ended: dict[tuple[str, Lease], object] = {}
+        self.rated: dict[str, tuple[Rate | None, set[tuple[str, int]]]] = {}
+        self.in_slots = Counter[str]()
+        self.seen_from_outside = Database(self.real.url) if self.real.url else None
 
     def teardown(self) -> None:
+        if self.seen_from_outside:
+            self.seen_from_outside.close()
         self.real.close()
 
     def both(self, act: Callable[[QueueStore], object]) -> object:
@@ -131,6 +144,49 @@ class QueueHistory(RuleBasedStateMachine):
         terms = {job.id: Terms(rule) for job in new} if rule else {}
         self.both(lambda store: store.jobs.add(new, terms))
 
+    @rule(
+        jobs=st.lists(
+            st.tuples(JOB_IDS, st.sampled_from([None, *KEYS]), st.integers(4, 6), st.sampled_from([(), (), ("gpu",)])),
+            min_size=1,
+            max_size=6,
+            unique_by=lambda job: job[0],
+        ),
+        queue=QUEUES,
+    )
+    def enqueue_keyed(self, jobs: list[tuple[str, str | None, int, tuple[str, ...]]], queue: str) -> None:
+        new = [
+            a_job(
+                job_id,
+                queue=queue,
+                priority=priority,
+                key=key,
+                key_limit=key and KEYS[key],
+                needs=needs,
+                created_at=self.now,
+            )
+            for job_id, key, priority, needs in jobs
+        ]
+        self.both(lambda store: store.jobs.add(new))
+
+    @rule(queue=QUEUES, concurrency=st.sampled_from([None, 1, 2, 3]))
+    def limit(self, queue: str, concurrency: int | None) -> None:
+        self.both(lambda store: store.queues.change(queue, lambda before: before._replace(concurrency=concurrency)))
+
+    @rule(queue=QUEUES, rate=RATES)
+    def rate(self, queue: str, rate: Rate | None) -> None:
+        self.both(lambda store: store.queues.change(queue, lambda before: before._replace(rate=rate)))
+        if rate != self.rated.get(queue, (None,))[0]:
+            self.rated[queue] = rate, {(it.job_id, it.number) for it in self.attempts_in(queue)}
+
+    @rule(queue=st.sampled_from(["a", "b", EVERY]), span=PAUSES)
+    def pause(self, queue: str, span: timedelta | None) -> None:
+        pause = Pause(self.now, ANN, span and self.now + span)
+        self.both(lambda store: store.queues.change(queue, lambda before: before.paused(pause)))
+
+    @rule(queue=st.sampled_from(["a", "b", EVERY]))
+    def resume(self, queue: str) -> None:
+        self.both(lambda store: store.queues.change(queue, QueueSettings.resumed))
+
     @rule(worker_id=WORKER_IDS)
     def start_worker(self, worker_id: str) -> None:
         """A new process in the place of the old one; ids are never used twice."""
@@ -149,15 +205,23 @@ class QueueHistory(RuleBasedStateMachine):
         queues=QUEUE_CHOICES,
         limit=st.integers(1, 3),
         suspects=st.sampled_from([None, False, True]),
+        labels=LABELS,
     )
-    def claim(self, data: st.DataObject, queues: tuple[str, ...], limit: int, suspects: bool | None) -> object:
+    def claim(
+        self,
+        data: st.DataObject,
+        queues: tuple[str, ...],
+        limit: int,
+        suspects: bool | None,
+        labels: tuple[str, ...],
+    ) -> object:
+        """Of a key, a suspect may be the one that is exposed: who wants no suspects does not get another."""
+        if any(job.suspect and job.spec.key for job in self.model.jobs.search()):
+            suspects = None
         self.leases += 1
-        lease = a_lease(self.leases, worker=self.any_worker(data))
-        self.both(
-            lambda store: list(
-                store.work.claim(Claim(lease, queues=queues, limit=limit, at=self.now, suspects=suspects))
-            )
-        )
+        claim = Claim(a_lease(self.leases, worker=self.any_worker(data)), limit, self.now, queues, labels, suspects)
+        self.both(lambda store: list(store.work.claim(claim)))
+        lease = claim.lease
         taken = [job for job in self.model.work.held_by(lease.worker) if job.lease == lease]
         return multiple(*(Run(job, lease, a_policy()) for job in taken))
 
@@ -238,10 +302,11 @@ class QueueHistory(RuleBasedStateMachine):
         worker_id = self.any_worker(data)
         self.both(lambda store: store.workers.retire(worker_id, at=self.now))
 
-    @rule(window=st.sampled_from([SECOND, MINUTE, 2 * HOUR]), queues=QUEUE_CHOICES)
-    def look_back_and_ahead(self, window: timedelta, queues: tuple[str, ...]) -> None:
+    @rule(window=st.sampled_from([SECOND, MINUTE, 2 * HOUR]), queues=QUEUE_CHOICES, labels=LABELS)
+    def look_back_and_ahead(self, window: timedelta, queues: tuple[str, ...], labels: tuple[str, ...]) -> None:
         self.both(lambda store: store.measurements.metrics(since=self.now - window, detailed=True))
-        self.both(lambda store: store.work.first_due(queues=queues))
+        if not any(job.spec.key and job.state in CLAIMABLE for job in self.model.jobs.search()):  # see `by_meaning`
+            self.both(lambda store: store.work.first_due(queues=queues, labels=labels))
 
     @invariant()
     def a_unique_key_has_one_holder_which_has_not_given_it_up(self) -> None:
@@ -255,11 +320,35 @@ class QueueHistory(RuleBasedStateMachine):
 
     @invariant()
     def both_tell_the_same(self) -> None:
-        self.both(lambda store: list(store.jobs.search()))
+        self.both(lambda store: [by_meaning(job) for job in store.jobs.search()])
+        self.both(lambda store: store.queues.all())
         for job in self.model.jobs.search():
             self.both(lambda store, job_id=job.id: list(store.attempts.attempts_of(job_id)))
         self.both(lambda store: store.workers.live())
         self.both(lambda store: store.measurements.counts())
+
+    @invariant()
+    def no_more_run_than_may_and_of_each_key_enough_may_be_claimed(self) -> None:
+        """In a queue whose limit was lowered, no more than before."""
+        queues = self.model.queues.all()
+        limited = {it.name: it.concurrency for it in queues.values() if it.concurrency is not None}
+        allowed = {name: max(limit, self.in_slots[name]) for name, limit in limited.items()}
+        assert list(breaches(list(map(_as_seen, self.model.jobs.search())), keys=KEYS, queues=allowed)) == []
+        if self.seen_from_outside:
+            assert list(breaches(self.seen_from_outside.rows(LOOK), keys=KEYS, queues=allowed)) == []
+        self.in_slots = Counter(job.queue for job in self.model.jobs.search() if job.slot is not None)
+
+    @invariant()
+    def no_span_has_more_starts_than_the_rate_since_it_was_set(self) -> None:
+        for queue, (rate, before) in self.rated.items():
+            if rate is not None:
+                starts = sorted(it.started_at for it in self.attempts_in(queue) if (it.job_id, it.number) not in before)
+                spans = [later - first for first, later in zip(starts, starts[rate.starts :], strict=False)]
+                assert all(span >= rate.period for span in spans)
+
+    def attempts_in(self, queue: str) -> list[Attempt]:
+        jobs = [job.id for job in self.model.jobs.search(queues=[queue])]
+        return [attempt for job_id in jobs for attempt in self.model.attempts.attempts_of(job_id)]
 
     @invariant()
     def the_counts_are_of_the_jobs(self) -> None:
@@ -305,6 +394,21 @@ class QueueHistory(RuleBasedStateMachine):
             assert before.state not in TERMINAL or is_left_alone or job_id in self.operated
         self.seen = jobs
         self.operated.clear()
+
+
+def by_meaning(job: Job) -> Job:
+    """The job, be it parked or not: the databases expose one of a key for each place that is free, the model all.
+
+    Who claims next parks what may not start, on either: the same jobs start.
+    """
+    return job._replace(waits_for=None) if job.waits_for is WaitsFor.KEY else job
+
+
+def _as_seen(job: Job) -> tuple[object, ...]:
+    """A row of `LOOK`; a lane of the model is one of a queue and needs."""
+    is_there = job.state not in TERMINAL
+    runs, lane = job.state is State.PROCESSING, (job.queue, job.spec.needs)
+    return job.queue, lane, job.spec.key, runs, job.waits_for, job.slot, int(is_there)
 
 
 def _by_id(jobs: Sequence[Job]) -> Sequence[Job]:

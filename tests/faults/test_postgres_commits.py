@@ -108,7 +108,7 @@ def test_a_duplicate_is_still_told_from_our_own_job(cli: Cli, proxy: Proxy, is_m
     ("state", "change", "after", "answer"),
     [
         ("pending", lambda queue: cancel_job(queue, "a").state, "cancelled", "cancelled"),
-        ("cancelled", lambda queue: retry_job(queue, "a").state, "pending", "pending"),
+        ("cancelled", lambda queue: retry_job(queue, "a").job.state, "pending", "pending"),
         ("dead", lambda queue: retry_dead_job(queue, "a").state, "pending", "pending"),
         ("dead", lambda queue: sum(map(len, retry_all_dead(queue))), "pending", 2),
         ("dead", lambda queue: remove_dead_job(queue, "a"), None, None),

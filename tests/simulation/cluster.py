@@ -20,12 +20,13 @@ from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DatabaseUnavailable, DuplicateJob, WrongState
 from queuectl.domain.events import Event
-from queuectl.domain.job import TERMINAL, Job, JobRequest
+from queuectl.domain.job import DEFAULT_QUEUE, TERMINAL, Job, JobRequest
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.config import ConfigRepository
 from queuectl.domain.ports.host import LocalProcess, NotedCommand
 from queuectl.domain.ports.work import Run, Work
 from queuectl.domain.ports.workers import WorkerRegistry
+from queuectl.domain.queues import QueueSettings
 from queuectl.domain.worker import Process, WorkerRecord, WorkerState
 from tests.builders import NOON
 from tests.fakes import InMemoryLocalProcesses, InMemorySpool
@@ -49,6 +50,10 @@ SINCE_BOOT = timedelta(days=3)
 
 PATIENCE = timedelta(seconds=1)
 """The time for which a worker tries a transaction again, after a silence of a sixth of the lease: see `run_worker`."""
+
+
+KEYS = {"one": 1, "two": 2}
+"""The limit of each key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,8 @@ class Order:
     priority: int = 5
     timeout: timedelta | None = None
     cancel_after: timedelta | None = None
+    queue: str = DEFAULT_QUEUE
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,8 @@ class Plan:
     orders: Sequence[Order]
     clock_errors: Sequence[timedelta]
     """By host: how wrong each knows the server's clock."""
+    queues: Sequence[QueueSettings] = ()
+    """Those with limits or a pause."""
     first_replaced_after: timedelta = timedelta()
     """The time, beyond the usual, until there is a worker in place of the first one that died."""
 
@@ -145,6 +154,7 @@ class SimCluster:
         self.promises = Promises(lambda: self.timeline.now, self.latest, self.policy.max_losses, suspects_wait)
         self.memory = self.promises.memory
         self.memory.config.update(plan.policy)
+        self.memory.queues.update({it.name: it for it in plan.queues})
         self.jobs, self.work = InMemoryJobs(self.memory), parts.work(self.memory)
         self.workers = parts.workers(self.memory)
         self.config = InMemoryConfig(self.memory)
@@ -547,6 +557,8 @@ class Operator:
             max_retries=order.max_retries,
             priority=order.priority,
             timeout=order.timeout,
+            queue=order.queue,
+            **({"key": order.key, "key_limit": KEYS[order.key]} if order.key else {}),
         )
         self._until_answered(lambda: enqueue_jobs(self._queue, [request], cwd="/"))
         self._cluster.promises.acknowledged.add(order.job)

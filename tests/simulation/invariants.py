@@ -14,7 +14,7 @@ over, and while the next one of its job has started on the word of another host,
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from queuectl.domain.ports.work import Run
 from queuectl.drill.judge import AttemptRecord, Call, Entry, History, Invariant, JobRecord, LeftProcess, check
 from tests.memory import Memory
 from tests.simulation.commands import Command
+from tests.simulation.limits import broken_limits, broken_pause
 from tests.simulation.simulated_time import SimulatedProcess
 
 SLACK = timedelta(milliseconds=100)
@@ -196,11 +197,14 @@ class Promises:
             if before is None:
                 _must(what == "add", f"{job_id} appears by {what}")
                 continue
+            if after != before and after == before._replace(waits_for=after.waits_for):
+                continue  # parked or exposed: `broken_limits` looks at that
             self._job_changed(before, after, what)
             self._suspects.changed(before, after)
             match what:
                 case "claim":
                     self._is_claimed_rightly(before)
+                    _must_not(broken_pause(self.memory, after, args[0].at))  # type: ignore[attr-defined]
                 case "settle":
                     lease = args[0].lease  # type: ignore[attr-defined]
                     _must(before.lease == lease, f"fencing: {job_id}, held under {before.lease}, settles {lease}")
@@ -209,6 +213,7 @@ class Promises:
                     self._is_rescued_rightly(before, caller)
             self._hold(AT_A_COMMIT, self._history(job_id))
         jobs.before, attempts.before = {}, {}
+        _must_not(broken_limits(self.memory))
 
     def _job_changed(self, before: Job, after: Job, what: str) -> None:
         change = f"{what} makes {before.state} {after.id} {after.state}"
@@ -368,6 +373,11 @@ def _attempt_changed(before: Attempt | None, after: Attempt, what: str) -> None:
     if before is not None and before.outcome is not None:
         late = before._replace(late=after.late, output=after.output)
         _must(late == after, f"fencing: {what} changes the ended attempt {after.job_id}#{after.number}")
+
+
+def _must_not(wrong: Iterator[str]) -> None:
+    for what in wrong:
+        raise PromiseBroken(what)
 
 
 def _must(holds: bool, otherwise: str) -> None:

@@ -1,6 +1,7 @@
 """Parts that break one promise each: a simulator that does not find them out proves nothing."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from queuectl.application.work.lease import Heartbeat
 from queuectl.application.work.stop import LostLease
 from queuectl.application.work.worker import Worker
 from queuectl.domain.attempt import AttemptEnd, Outcome
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Job, State, WaitsFor
 from queuectl.domain.policy import Policy
 from queuectl.domain.ports.host import Clock, LocalProcess
 from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, Run, Settled, Settlement
@@ -28,7 +29,11 @@ class WorkWithoutFence(InMemoryWork):
     def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
         stored = self._memory.jobs[end.job_id]
         held = stored._replace(state=State.PROCESSING, attempts=end.number, lease=end.lease)
-        self._memory.store([job := decide(held, end)])
+        try:
+            job = decide(held, end)
+        except StopIteration:  # a commit that is made twice comes when its worker is done with that end
+            return super()._settled(end, decide)
+        self._memory.store([job])
         self._memory.end_attempt((end.job_id, end.number), end.at, end.result)
         return Settled(Settlement.RECORDED, job)
 
@@ -100,6 +105,71 @@ class WorkThatForgetSuspicion(InMemoryWork):
             return decide(job, alone)._replace(suspect=False)
 
         return super().rescue(worker_id, cleared, **said)
+
+
+class WorkThatCountsOneTooFew(InMemoryWork):
+    """Does not see one of the jobs that run."""
+
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        with self._memory.transaction(), _as(self._memory, "running", lambda: Memory.running(self._memory)[1:]):
+            return super().claim(claim)
+
+
+class WorkThatKeepsTheSlotsOfTheLost(InMemoryWork):
+    """Puts a job that was lost back with its slot."""
+
+    def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
+        return super().rescue(worker_id, lambda job, alone: decide(job, alone)._replace(slot=job.slot), **said)
+
+
+class WorkThatLeavesTheKeysOfTheLost(InMemoryWork):
+    """Lets nobody go who waits for the key of a job that was lost."""
+
+    def rescue(self, worker_id: str, decide: DecideLost, **said: Any) -> Sequence[Job]:  # noqa: ANN401
+        with self._memory.transaction(), _as(self._memory, "expose", lambda _jobs: None):
+            return super().rescue(worker_id, decide, **said)
+
+
+class WorkThatUsesNoStarts(InMemoryWork):
+    """Lets jobs start without a trace in their queue's rate."""
+
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        runs = super().claim(claim)
+        self._memory.used.clear()
+        return runs
+
+
+class WorkThatIgnoresPauses(InMemoryWork):
+    """Claims from paused queues."""
+
+    def claim(self, claim: Claim) -> Sequence[Run]:
+        open_queues = {name: it.resumed() for name, it in self._memory.queues.items()}
+        with self._memory.transaction(), _as(self._memory, "queues", open_queues):
+            return super().claim(claim)
+
+
+class WorkThatExposesInOneQueue(InMemoryWork):
+    """Lets go who waits for a key in the queue of the job that has ended, and nobody in another."""
+
+    def _settled(self, end: AttemptEnd, decide: DecideEnd) -> Settled:
+        memory = self._memory
+
+        def expose(ended: Sequence[Job]) -> None:
+            places = {(job.spec.key, job.queue) for job in ended if job.spec.key is not None}
+            freed = [it for it in memory.jobs.values() if (it.spec.key, it.queue) in places]
+            memory.store(it._replace(waits_for=None) for it in freed if it.waits_for is WaitsFor.KEY)
+
+        with _as(memory, "expose", expose):
+            return super()._settled(end, decide)
+
+
+@contextmanager
+def _as(memory: Memory, name: str, value: object) -> Iterator[None]:
+    """Have something else in a part's place for a while."""
+    was = getattr(memory, name)
+    setattr(memory, name, value)
+    yield
+    setattr(memory, name, was)
 
 
 class WorkersThatRenewTheDead(InMemoryWorkers):
@@ -238,6 +308,12 @@ MUTANTS: Mapping[str, tuple[Parts, Sequence[Mode]]] = {
     "a repository that blames all": (Parts(work=WorkThatBlameAll), SAFETY),
     "a repository that gives suspects to any claim": (Parts(work=WorkThatRunBesideSuspects), POISON),
     "a repository that forgets suspicion": (Parts(work=WorkThatForgetSuspicion), POISON),
+    "a repository that counts one too few": (Parts(work=WorkThatCountsOneTooFew), CALM),
+    "a repository that keeps the slots of the lost": (Parts(work=WorkThatKeepsTheSlotsOfTheLost), SAFETY),
+    "a repository that leaves the keys of the lost": (Parts(work=WorkThatLeavesTheKeysOfTheLost), SAFETY),
+    "a repository that uses no starts": (Parts(work=WorkThatUsesNoStarts), CALM),
+    "a repository that ignores pauses": (Parts(work=WorkThatIgnoresPauses), CALM),
+    "a repository that exposes in one queue": (Parts(work=WorkThatExposesInOneQueue), CALM),
     "a worker that claims beside a suspect": (Parts(worker=WorkerThatClaimsBesideASuspect), POISON),
     "a worker that makes no room for a suspect": (Parts(worker=WorkerThatMakesNoRoom), POISON),
     "a registry that renews the dead": (Parts(workers=WorkersThatRenewTheDead), LIVENESS),

@@ -4,12 +4,16 @@ python -m tests.simulation --mode safety --seed 17
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
 from queuectl.application.work.suspects import PATIENCE_WITH_OTHERS
-from tests.simulation.cluster import Host, Order, Parts, Plan, SimCluster, WorkerProcess
+from queuectl.domain.job import DEFAULT_QUEUE
+from queuectl.domain.limits import Rate
+from queuectl.domain.queues import Pause, QueueSettings
+from tests.builders import NOON
+from tests.simulation.cluster import KEYS, Host, Order, Parts, Plan, SimCluster, WorkerProcess
 from tests.simulation.commands import Script
 from tests.simulation.invariants import PromiseBroken
 from tests.simulation.network import SimFaults
@@ -112,8 +116,25 @@ has in hand, and all the suspects before it, of which some take their worker wit
 
 
 def planned(seed: int, mode: Mode, chosen: random.Random) -> Plan:
-    if mode is Mode.POISON:
-        return _poisoned(seed, chosen)
+    return _poisoned(seed, chosen) if mode is Mode.POISON else _limited(_disturbed(seed, chosen), chosen)
+
+
+def _limited(plan: Plan, chosen: random.Random) -> Plan:
+    """The same with keys, and queues with limits, of which one may be paused at first."""
+    pause = Pause(NOON, "operator", NOON + timedelta(seconds=chosen.uniform(0, 5)))
+    queues = [
+        QueueSettings("limited", concurrency=chosen.choice([1, 2])),
+        QueueSettings("rated", rate=Rate(chosen.choice([1, 2]), timedelta(seconds=1))),
+        QueueSettings("paused", pause=pause),
+    ]
+    names = [DEFAULT_QUEUE, *(it.name for it in queues)]
+    orders = [
+        replace(order, queue=chosen.choice(names), key=chosen.choice([None, None, *KEYS])) for order in plan.orders
+    ]
+    return replace(plan, orders=orders, queues=queues)
+
+
+def _disturbed(seed: int, chosen: random.Random) -> Plan:
     shares_a_file = chosen.random() < 0.3
     hosts = 1 if shares_a_file else chosen.choice([2, 2, 3])
     return Plan(

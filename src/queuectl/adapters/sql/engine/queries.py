@@ -1964,24 +1964,18 @@ def park(c: Connection, *, seqs: Sequence[int | None]) -> int:
 _EXPOSE = Query(
     'expose',
     {
-        'sqlite': """UPDATE jobs SET waits_for = NULL
-WHERE waits_for = 'key' AND seq IN (
-SELECT (
+        'sqlite': """UPDATE jobs SET waits_for = NULL WHERE waits_for = 'key' AND seq IN (SELECT (
 SELECT parked.seq FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked."key" = ? AND parked.lane = lane.id
 AND parked.state IN ('pending', 'failed')
 ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
-) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
-)""",
-        'postgresql': """UPDATE jobs SET waits_for = NULL
-WHERE waits_for = 'key' AND seq IN (
-SELECT (
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane)""",
+        'postgresql': """UPDATE jobs SET waits_for = NULL WHERE waits_for = 'key' AND seq = ANY (ARRAY(SELECT (
 SELECT parked.seq FROM jobs AS parked
 WHERE parked.waits_for = 'key' AND parked."key" = %s::VARCHAR AND parked.lane = lane.id
 AND parked.state IN ('pending', 'failed')
 ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
-) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
-)""",
+) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane))""",
     },
 )
 
@@ -2146,6 +2140,39 @@ _NEEDS_OF_ROWS = Rows(NeedsOfRow._make, {'seq': 'number', 'queue': 'text', 'need
 def needs_of(c: Connection, *, seqs: Sequence[int | None]) -> list[NeedsOfRow]:
     """The queues of these jobs, and the labels that they need: by these they have their lanes."""
     return c.fetch(_NEEDS_OF, (_list_of_numbers(seqs),), _NEEDS_OF_ROWS)
+
+
+_STRAYS_OF = Query(
+    'strays_of',
+    {
+        'sqlite': """SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?)) AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) AND ((EXISTS (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) OR NOT (jobs.lane = 0 OR jobs.lane IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = '')))""",
+        'postgresql': """SELECT jobs.seq
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[]) AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) AND ((EXISTS (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) OR NOT (jobs.lane = 0 OR jobs.lane IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = '')))""",
+    },
+)
+
+
+_STRAYS_OF_ROWS = Rows[int](itemgetter(0), {'seq': 'number'})
+
+
+def strays_of(c: Connection, *, ids: Sequence[str | None]) -> list[int]:
+    """Of these jobs, those whose queue got lanes of its own, or lost them, when they did not wait."""
+    return c.fetch(_STRAYS_OF, (_list_of_texts(ids),), _STRAYS_OF_ROWS)
 
 
 _WAITING_ELSEWHERE = Query(

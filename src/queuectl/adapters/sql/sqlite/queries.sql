@@ -639,15 +639,12 @@ UPDATE jobs SET waits_for='key' WHERE jobs.seq IN (SELECT value FROM json_each(:
 
 -- name: expose :run
 -- Of the jobs that are parked for that key, the first of each lane may be claimed.
-UPDATE jobs SET waits_for = NULL
-WHERE waits_for = 'key' AND seq IN (
-    SELECT (
+UPDATE jobs SET waits_for = NULL WHERE waits_for = 'key' AND seq IN (SELECT (
         SELECT parked.seq FROM jobs AS parked
         WHERE parked.waits_for = 'key' AND parked."key" = :key AND parked.lane = lane.id
             AND parked.state IN ('pending', 'failed')
         ORDER BY parked.priority DESC, parked.run_at, parked.seq LIMIT 1
-    ) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane
-);
+    ) FROM (SELECT 0 AS id UNION ALL SELECT id FROM lanes) AS lane);
 
 -- name: parked_keys :many
 -- Keys for which jobs are parked, and whether nothing would ever let these go.
@@ -703,6 +700,18 @@ INSERT INTO lanes (queue, needs) VALUES (:queue, :needs) ON CONFLICT DO NOTHING;
 SELECT jobs.seq, jobs.queue, jobs.needs
 FROM jobs
 WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: strays_of :many
+-- Of these jobs, those whose queue got lanes of its own, or lost them, when they did not wait.
+SELECT jobs.seq
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:ids)) AND (jobs.lane NOT IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) AND ((EXISTS (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = jobs.queue)) OR NOT (jobs.lane = 0 OR jobs.lane IN (SELECT lanes.id
+FROM lanes
+WHERE lanes.queue = '')));
 
 -- name: waiting_elsewhere :many
 -- Of the jobs of a queue in a state, those that stand in lanes of all queues, after a number.

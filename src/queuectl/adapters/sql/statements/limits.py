@@ -137,9 +137,9 @@ def _written(name: str) -> TextClause:
 
 
 @run
-def expose() -> sa.ClauseElement:
+def expose() -> Mapping[str, sa.ClauseElement]:
     """Of the jobs that are parked for that key, the first of each lane may be claimed."""
-    return _written("expose")
+    return {SQLITE: _written("expose_on_sqlite"), POSTGRESQL: _written("expose_on_postgresql")}
 
 
 @many
@@ -172,6 +172,17 @@ def add_lane() -> Mapping[str, sa.ClauseElement]:
 def needs_of() -> AnySelect:
     """The queues of these jobs, and the labels that they need: by these they have their lanes."""
     return sa.select(jobs.c.seq, jobs.c.queue, jobs.c.needs).where(among(jobs.c.seq, "seqs", BigNumber))
+
+
+@many
+def strays_of() -> AnySelect:
+    """Of these jobs, those whose queue got lanes of its own, or lost them, when they did not wait."""
+    own = sa.select(lanes.c.id).where(lanes.c.queue == jobs.c.queue)
+    of_all = sa.select(lanes.c.id).where(lanes.c.queue == "")
+    is_shared = (jobs.c.lane == 0) | jobs.c.lane.in_(of_all)
+    return sa.select(jobs.c.seq).where(
+        among(jobs.c.id, "ids", Words), jobs.c.lane.not_in(own), own.exists() | ~is_shared
+    )
 
 
 @many

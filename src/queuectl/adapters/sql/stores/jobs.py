@@ -17,7 +17,7 @@ from queuectl.adapters.sql.stores.dependencies import (
     placed,
     store_links,
 )
-from queuectl.adapters.sql.stores.lanes import Lanes, expose
+from queuectl.adapters.sql.stores.lanes import Lanes, expose, place_again
 from queuectl.adapters.sql.stores.rows import Unrunnable, changed, read_attempt, read_job, runnable, shown_job
 from queuectl.adapters.sql.stores.unique import admitted, foreseen, has_to_look, regained, store_replaced, store_tags
 from queuectl.domain.attempt import Attempt
@@ -134,6 +134,8 @@ class SqlJobs:
             if (holder := regained(c, [(before, decided)]).refused.get(job_id)) is not None:
                 raise not_regained(decided, holder)
             queries.store_job(c, changed([decided]))
+            if before.state not in CLAIMABLE:
+                place_again(c, [decided])
             if before.state in CLAIMABLE and decided.state not in CLAIMABLE:
                 expose(c, [before.spec.key])
             _open_batches(c, [before], [decided])
@@ -165,6 +167,7 @@ class SqlJobs:
                 refused = regained(c, changes).refused
                 decided = [job._replace(updated_at=passed) if job.id in refused else it for job, it in changes]
             queries.store_job(c, changed(decided))
+            place_again(c, decided)
             _open_batches(c, good, decided)
             return decided
 

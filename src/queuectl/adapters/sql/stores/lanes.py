@@ -14,7 +14,7 @@ from queuectl.adapters.host.clock import elapsed
 from queuectl.adapters.sql.backend import Claiming
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.domain.job import CLAIMABLE, State
+from queuectl.domain.job import CLAIMABLE, Job, State
 
 SHARED = 0
 """The lane of all jobs of which nobody asks anything."""
@@ -72,6 +72,13 @@ def place_waiting(c: Connection, seqs: Sequence[int]) -> None:
         moved.setdefault(lanes.of(row.queue, row.needs), []).append(row.seq)
     for lane, those in moved.items():
         queries.move_to_lane(c, lane=lane, seqs=those)
+
+
+def place_again(c: Connection, jobs: Iterable[Job]) -> None:
+    """Have those of these jobs that wait from now on in their lanes, which may have come or gone while they did not."""
+    ids = [job.id for job in jobs if job.state in CLAIMABLE]
+    if ids and (strays := queries.strays_of(c, ids=ids)):
+        place_waiting(c, strays)
 
 
 def separate(database: Database, queue: str, own: Claiming) -> None:

@@ -76,12 +76,11 @@ class SqlQueues:
         return queries.waiting_of(c, state=state, after=after, queue=name, limit=PIECE)
 
     def _move(self, to: str, at: datetime, some: Sequence[queries.WaitingElsewhereRow], c: Connection) -> int:
-        keys = {row.key for row in some if row.key is not None}
-        self._own.hold_keys(c, keys)
+        self._own.hold_keys(c, {row.key for row in some if row.key is not None})
         seqs = [row.seq for row in some]
         moved = queries.move_to_queue(c, queue=to, at=at, seqs=seqs)
         place_waiting(c, seqs)
-        expose(c, keys)
+        expose(c, [row.key for row in some])
         return moved
 
     def forget(self, name: str) -> None:

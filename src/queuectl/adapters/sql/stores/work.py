@@ -10,7 +10,7 @@ from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
 from queuectl.adapters.sql.stores.claims import claim_due, clock_from
 from queuectl.adapters.sql.stores.jobs import set_aside
-from queuectl.adapters.sql.stores.lanes import expose, separate
+from queuectl.adapters.sql.stores.lanes import expose, place_again, separate
 from queuectl.adapters.sql.stores.rows import Unrunnable, filled, read_job, runnable, shown_job, unreadable
 from queuectl.adapters.sql.stores.workers import stored_settings
 from queuectl.domain.attempt import AttemptEnd, Outcome, Output, RunResult
@@ -149,6 +149,7 @@ class SqlWork:
         decided = {end: decide(job, end) for end, job in running}
         before.update(decided)
         self._own.store_settled(c, list(decided.values()), [_ended(end, job) for end, job in running])
+        place_again(c, decided.values())
         expose(c, [job.spec.key for _, job in running])
         freed.update(job.id for _, job in running if job.slot is not None or job.spec.key is not None)
         return [
@@ -201,6 +202,7 @@ class SqlWork:
             befores = [*held, *(each.job for each in bad)]
             ends = [_lost(job, before) for job, before in zip([*rescued, *gone], befores, strict=True)]
             self._own.store_settled(c, rescued, ends)
+            place_again(c, rescued)
             expose(c, [row.key for row in rows])
             queries.end_worker(c, worker=worker_id, state=WorkerState.LOST, ended_at=at)
             return [*rescued, *gone]
