@@ -111,6 +111,7 @@ class Container(containers.DeclarativeContainer):
     config = providers.Singleton(SqlConfigRepository, database)
     queues = _one("adapters.sql.stores.queues", "SqlQueues", database, notify, claiming)
     measurements = providers.Singleton(SqlMeasurements, database)
+    surroundings = _one("adapters.sql.stores.surroundings", "SqlSurroundings", database)
     archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
     # The machine.
@@ -179,6 +180,7 @@ class Container(containers.DeclarativeContainer):
         config=config,
         queues=queues,
         measurements=measurements,
+        surroundings=surroundings,
         clock=clock,
         is_gone=providers.Object(identity.is_gone),
         new_job_ids=providers.Singleton(ids.JobIds),

@@ -1,6 +1,6 @@
 """Results as people read them on a terminal, as plain values; the command line's `terminal` draws them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -10,6 +10,7 @@ from queuectl.domain.attempt import Attempt, Outcome
 from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
 from queuectl.domain.ports.storage import Finding
+from queuectl.domain.reasons import Reason
 from queuectl.presentation.columns import (
     ALWAYS_SHOWN,
     ATTEMPT,
@@ -22,6 +23,7 @@ from queuectl.presentation.columns import (
     QUEUE,
     SETTING,
     TOTALS,
+    WIDE_JOB,
     WORKER,
     JobRow,
     MetricsRow,
@@ -75,17 +77,35 @@ def page_of(result: Result[Row], row: Row) -> Sequence[tuple[str, str]]:
     return [(label, text) for label, text in facts if text]
 
 
-def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = (), *, dead: bool = False) -> Grid:
-    """A list of jobs, or of `dead` ones: when each died, and of what; `lost` are the ids of the lost workers."""
-    rows = [JobRow(job, now, lost=lost) for job in jobs]
+def jobs_grid(
+    jobs: Sequence[Job],
+    now: datetime,
+    lost: Collection[str] = (),
+    *,
+    dead: bool = False,
+    why: Mapping[str, Reason] | None = None,
+) -> Grid:
+    """A list of jobs, or of `dead` ones: when each died, and of what; `lost` are the ids of the lost workers.
+
+    With `why`, by the ids of the jobs, it says why they wait.
+    """
+    rows = [JobRow(job, now, lost=lost, why=why.get(job.id) if why else None) for job in jobs]
+    if why is not None:
+        return grid_of(WIDE_JOB, rows)
     return grid_of(DEAD_JOB, rows)._replace(elastic=2) if dead else grid_of(JOB, rows)
 
 
 def info_parts(
-    job: Job, history: Sequence[Attempt], now: datetime, *, lost: Collection[str] = (), show_env: bool
+    job: Job,
+    history: Sequence[Attempt],
+    now: datetime,
+    *,
+    lost: Collection[str] = (),
+    show_env: bool,
+    why: Reason | None = None,
 ) -> list[Grid | str]:
     """One job for people: its settings, its attempts, and the output of the last one that has ended."""
-    facts = [*page_of(JOB, JobRow(job, now, lost=lost))]
+    facts = [*page_of(JOB, JobRow(job, now, lost=lost, why=why))]
     facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
     if job.stdin is not None:
         facts.append(("stdin", escaped(job.stdin) if show_env else HIDDEN))
