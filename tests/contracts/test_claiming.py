@@ -141,7 +141,7 @@ def walked_over(harness: QueueHarness) -> int:
 
     def work(connection: Connection) -> int:
         before = cast("int", connection.scalar(count))
-        assert len(claim_due(connection, Claim(harness.lease(), limit=1, at=NOON), harness.claiming)) == 1
+        assert len(claim_due(connection, Claim(harness.lease(), limit=1, at=NOON), harness.claiming, lambda: NOON)) == 1
         return cast("int", connection.scalar(count)) - before
 
     return harness.database.write(work)

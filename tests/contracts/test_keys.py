@@ -300,6 +300,10 @@ class TestNeeds:
         assert claims.ids(labels=["gpu"]) == []
         assert claims.ids(labels=["zone=eu", "gpu", "host=a"]) == ["gpu"]
 
+    def test_a_batch_may_be_the_first_that_needs_a_label(self, jobs: Jobs, claims: Claims) -> None:
+        jobs.add([a_job(f"{number:03}", needs=("gpu",) if number > 290 else ()) for number in range(300)])
+        assert len(claims.ids(limit=300, labels=["gpu"])) == 300
+
     def test_whatever_a_worker_may_take_it_takes_in_one_order(self, jobs: Jobs, claims: Claims) -> None:
         jobs.add(
             [a_job("a", priority=3, needs=("gpu",)), a_job("b", priority=4), a_job("c", priority=5, needs=("gpu",))]

@@ -157,7 +157,7 @@ def jobs_walked_over(harness: QueueHarness) -> int:
 
     def claim(connection: database.Connection) -> int:
         before = cast("int", connection.scalar(count))
-        claimed = claim_due(connection, Claim(harness.lease(), limit=1, at=NOON), PostgresClaiming())
+        claimed = claim_due(connection, Claim(harness.lease(), limit=1, at=NOON), PostgresClaiming(), lambda: NOON)
         assert len(claimed) == 1
         return cast("int", connection.scalar(count)) - before
 

@@ -189,6 +189,24 @@ def test_without_a_limit_all_start(shop: Shop) -> None:
     assert shop.starts() == jobs[1:]
 
 
+def test_in_no_committed_state_more_run_than_the_limit_however_many_claim_at_once(shop: Shop) -> None:
+    shop.set(concurrency=3)
+    jobs, done, most = shop.add(60), list[str](), list[int]()
+
+    def work(_: int) -> None:
+        while len(done) < len(jobs):
+            runs = shop.started(2)
+            most.append(len(shop.store.jobs.search(states=[State.PROCESSING])))
+            for run in runs:
+                shop.end(run)
+                done.append(run.job.id)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(done) == jobs
+    assert max(most) <= 3
+
+
 # Rates.
 
 

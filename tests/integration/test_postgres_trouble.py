@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from queuectl.adapters.sql.postgresql.storage import COLUMNS
 from tests.integration.driver import QUEUECTL, Cli, Result, is_running, kill, wait_until
 from tests.integration.ledger import Ledger
 from tests.postgres.servers import Server, create_database, database_name, execute, set_read_only
@@ -297,7 +298,7 @@ def test_doctor_tells_a_read_only_server(cli: Cli, server: Server) -> None:
     assert "SET default_transaction_read_only = off" in hint
 
 
-@pytest.mark.parametrize("table", ["jobs", "attempts", "workers", "config"])
+@pytest.mark.parametrize("table", ["jobs", "attempts", "workers", "config", "queues"])
 def test_doctor_tells_a_table_that_is_locked_and_by_whom(cli: Cli, url: str, table: str) -> None:
     with psycopg.connect(url, application_name="psql") as holder:
         holder.execute(f"LOCK TABLE {table} IN SHARE MODE")
@@ -317,15 +318,17 @@ def test_doctor_tells_a_table_that_is_locked_and_by_whom(cli: Cli, url: str, tab
         ("INSERT ON jobs", "permission denied for table jobs"),
         ("UPDATE ON attempts", "permission denied for table attempts"),
         ("DELETE ON workers", "permission denied for table workers"),
-        ("USAGE ON SEQUENCE jobs_seq_seq", "may not use the sequence"),
+        ("UPDATE ON slots", "permission denied for table slots"),
+        ("USAGE ON SEQUENCE jobs_seq_seq", "may not use the sequence jobs_seq_seq"),
+        ("USAGE ON SEQUENCE lanes_id_seq", "may not use the sequence lanes_id_seq"),
     ],
 )
 def test_doctor_tells_a_role_without_rights(cli: Cli, server: Server, url: str, right: str, said: str) -> None:
     as_reader = url.replace(f"//{CLERK}:", "//reader:")
     execute(server.url, f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
-    others = "SELECT, INSERT, UPDATE, DELETE ON jobs, attempts, workers, config, alembic_version"
+    others = f"SELECT, INSERT, UPDATE, DELETE ON {', '.join(COLUMNS)}, alembic_version"
     try:
-        execute(url, f"GRANT {others} TO reader", "GRANT USAGE ON SEQUENCE jobs_seq_seq TO reader")
+        execute(url, f"GRANT {others} TO reader", "GRANT USAGE ON SEQUENCE jobs_seq_seq, lanes_id_seq TO reader")
         assert writes(cli, as_reader)[0] == "ok"
         execute(url, f"REVOKE {right} FROM reader")
         grade, message, hint = writes(cli, as_reader)

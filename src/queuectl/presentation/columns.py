@@ -374,6 +374,8 @@ def _queue_state(it: QueueNow) -> str:
         return "full: next when one ends"
     if it.waiting and not it.workers:
         return "no live worker serves it"
+    if it.lacking:
+        return f"no live worker has {escaped(', '.join(it.lacking))}"
     if it.starts and it.starts.next_at:
         return f"rate used up: next {relative(it.starts.next_at, it.at)}"
     return Mark("open")
@@ -402,7 +404,9 @@ def _lanes(it: QueueNow) -> list[dict[str, object]]:
     for each in it.backlog:
         if each.state in CLAIMABLE:
             waiting[tuple(each.needs)] += each.jobs
-    return [{"needs": list(needs), "waiting": count} for needs, count in sorted(waiting.items())]
+    return [
+        {"needs": list(needs), "waiting": count, "workers": it.serve(needs)} for needs, count in sorted(waiting.items())
+    ]
 
 
 def _of_pause(key: str, value: Callable[[Pause], object]) -> Column[QueueNow]:
@@ -455,7 +459,7 @@ QUEUE: Result[QueueNow] = Result(
         ),
         Column("settings", lambda it: dict(it.policy), label="settings", fact=_own_policy),
         Column("lanes", _lanes),
-        Column("workers", lambda it: it.workers, label="workers", fact=lambda it: f"{it.workers:,}"),
+        Column("workers", lambda it: len(it.workers), label="workers", fact=lambda it: f"{len(it.workers):,}"),
         Column(
             "waiting",
             lambda it: it.waiting,

@@ -241,6 +241,19 @@ def test_a_queue_counts_its_workers_and_a_reserved_one_those_that_name_it(queuec
     assert queuectl("queue", "show", "gpu", "--output", "json").document["workers"] == 1
 
 
+def test_jobs_that_need_labels_which_no_live_worker_has_are_told(queuectl: CommandLine) -> None:
+    queuectl.workers.register(a_worker("w-1", labels=("gpu",)))
+    queuectl.jobs.add([a_job("a", queue="mail", needs=("gpu",)), a_job("b", queue="mail")])
+    assert queuectl("queue", "list").lines[0].split("\t")[-1] == "open"
+    queuectl.jobs.add([a_job("c", queue="mail", needs=("gpu", "zone=eu"))])
+    assert queuectl("queue", "list").lines[0].split("\t")[-1] == "no live worker has gpu, zone=eu"
+    assert queuectl("queue", "show", "mail", "--output", "json").document["lanes"] == [
+        {"needs": [], "waiting": 1, "workers": 1},
+        {"needs": ["gpu"], "waiting": 1, "workers": 1},
+        {"needs": ["gpu", "zone=eu"], "waiting": 1, "workers": 0},
+    ]
+
+
 def test_a_new_job_of_a_reserved_queue_that_no_worker_names_is_told(queuectl: CommandLine) -> None:
     queuectl.workers.register(a_worker())
     queuectl("queue", "set", "big", "reserved=true")

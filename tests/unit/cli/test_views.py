@@ -269,7 +269,9 @@ def test_a_queue() -> None:
         Backlog("api", State.PROCESSING, (), 8),
     ]
     policy = {"max-retries": "5"}
-    queue = QueueNow(settings, NOON + SECOND, backlog, Starts(100, NOON + 30 * SECOND), policy, workers=3)
+    queue = QueueNow(
+        settings, NOON + SECOND, backlog, Starts(100, NOON + 30 * SECOND), policy, workers=[(), ("gpu",), ()]
+    )
     assert view_of(QUEUE, queue) == {
         "queue": "api",
         "pending": 9,
@@ -290,7 +292,7 @@ def test_a_queue() -> None:
         "pause_reason": "maintenance",
         "oldest_due_age": 61,
         "settings": {"max-retries": "5"},
-        "lanes": [{"needs": [], "waiting": 6}, {"needs": ["gpu"], "waiting": 4}],
+        "lanes": [{"needs": [], "waiting": 6, "workers": 3}, {"needs": ["gpu"], "waiting": 4, "workers": 1}],
         "workers": 3,
     }
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from queuectl.application.operate.inspect import search_jobs, working
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.errors import QueueNotFound
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import CLAIMABLE, Job, State
 from queuectl.domain.metrics import Backlog
 from queuectl.domain.policy import SETTINGS, checked, setting_of
 from queuectl.domain.queues import EVERY, LIMITS, Pause, QueueSettings, Starts
@@ -24,8 +24,8 @@ class QueueNow(NamedTuple):
     """Of a queue with a rate."""
     policy: Mapping[str, str] = {}
     """The settings of the policy that it has of its own."""
-    workers: int = 0
-    """Those that serve it."""
+    workers: Sequence[Collection[str]] = ()
+    """The labels of each worker that serves it."""
     pause_of_all: Pause | None = None
 
     @property
@@ -58,6 +58,16 @@ class QueueNow(NamedTuple):
         """The pause that holds it now: its own, or that of all."""
         return next((it for it in (self.settings.pause, self.pause_of_all) if it and it.lasts(self.at)), None)
 
+    def serve(self, needs: Collection[str]) -> int:
+        """The workers that serve its jobs which need these labels."""
+        return sum(set(needs) <= set(labels) for labels in self.workers)
+
+    @property
+    def lacking(self) -> Sequence[str]:
+        """The labels that jobs wait for together and no worker that serves it has; those of the first such jobs."""
+        waiting = (it.needs for it in self.backlog if it.state in CLAIMABLE)
+        return next((needs for needs in waiting if not self.serve(needs)), ())
+
     def jobs(self, state: State) -> int:
         """The number of its jobs in that state."""
         return sum(it.jobs for it in self.backlog if it.state is state)
@@ -89,7 +99,7 @@ def overview_of(queue: Queue) -> Overview:
     found = []
     for name in sorted(names):
         own = settings.get(name, QueueSettings(name))
-        serving = sum(own.is_served_by(worker.queues) for worker in workers)
+        serving = [worker.labels for worker in workers if own.is_served_by(worker.queues)]
         policy = policies.get(name, {})
         found.append(QueueNow(own, at, backlog.get(name, ()), starts.get(name), policy, serving, pause))
     return Overview(at, pause, found)
@@ -106,7 +116,7 @@ def find_queue(queue: Queue, name: str) -> QueueNow:
 def new_queue(queue: Queue, name: str) -> QueueNow:
     """A queue of which nothing is known."""
     own = QueueSettings(name)
-    return QueueNow(own, queue.clock(), workers=sum(own.is_served_by(it.queues) for it in working(queue)))
+    return QueueNow(own, queue.clock(), workers=[it.labels for it in working(queue) if own.is_served_by(it.queues)])
 
 
 def look_at(queue: Queue, name: str) -> QueueNow:

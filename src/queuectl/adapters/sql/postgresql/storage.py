@@ -16,7 +16,18 @@ T = TypeVar("T")
 
 OLDEST_SERVER = 14
 
-COLUMNS = {"jobs": "id", "attempts": "job_id", "workers": "id", "config": "key"}
+COLUMNS = {
+    "jobs": "id",
+    "attempts": "job_id",
+    "workers": "id",
+    "config": "key",
+    "queues": "name",
+    "lanes": "id",
+    "slots": "slot",
+    "dependencies": "parent",
+    "batches": "name",
+    "tags": "tag",
+}
 """The tables, and a column of each."""
 
 LOCK = f"SELECT pg_advisory_xact_lock({0x71756575})"
@@ -43,16 +54,19 @@ TRIAL = (
         0, 0, 0)""",
 )
 
-MAY_COUNT = "SELECT has_sequence_privilege(pg_get_serial_sequence('jobs', 'seq'), 'USAGE, UPDATE')"
-"""The rights to number a new job; one of the two is enough."""
+MAY_COUNT = {
+    "jobs_seq_seq": "SELECT has_sequence_privilege(pg_get_serial_sequence('jobs', 'seq'), 'USAGE, UPDATE')",
+    "lanes_id_seq": "SELECT has_sequence_privilege(pg_get_serial_sequence('lanes', 'id'), 'USAGE, UPDATE')",
+}
+"""The rights to number new jobs and lanes; one of the two is enough."""
 
-HOLDERS = """
+HOLDERS = f"""
     SELECT string_agg(DISTINCT format('PID %s (%s)', pid, concat_ws(', ', usename, application_name, state)), ', ')
         FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE granted AND pid <> pg_backend_pid()
-        AND relation IN (to_regclass('jobs'), to_regclass('attempts'), to_regclass('workers'), to_regclass('config'))
+        AND relation IN ({", ".join(f"to_regclass('{table}')" for table in COLUMNS)})
         AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-"""
+"""  # noqa: S608 - constants
 """The sessions that have a table of the queue locked against writing."""
 
 WRONG_CLOCK = 1.0
@@ -127,10 +141,11 @@ def _write_finding(database: Database) -> Finding:
     def work(connection: Connection) -> None:
         for statement in TRIAL:
             connection.execute(statement)
-        if not connection.scalar(MAY_COUNT):
-            raise DatabaseUnreachable(
-                "the role may not use the sequence that numbers the jobs", hint="GRANT USAGE ON SEQUENCE jobs_seq_seq"
-            )
+        for sequence, may_count in MAY_COUNT.items():
+            if not connection.scalar(may_count):
+                raise DatabaseUnreachable(
+                    f"the role may not use the sequence {sequence}", hint=f"GRANT USAGE ON SEQUENCE {sequence}"
+                )
 
     try:
         database.try_to_write(_quickly(work))

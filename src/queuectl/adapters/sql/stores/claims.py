@@ -4,7 +4,8 @@ The databases' own part is in each `claim.py`. Locks are taken in one order, als
 and starts, then keys, then jobs. A claim waits for none of them: what somebody else has locked it leaves to others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from queuectl.adapters.host.clock import elapsed
 from queuectl.adapters.sql.backend import Claiming, Due, Taken
@@ -24,9 +25,14 @@ MAX_WIDTH = 256
 """Candidates that are locked at a time."""
 
 
-def claim_due(c: Connection, claim: Claim, own: Claiming) -> Sequence[Taken]:
-    """Take due jobs that may start, the first in claim order."""
+def clock_from(claim: Claim) -> Callable[[], datetime]:
+    """A clock that goes on from the claim's moment: its transaction may have to wait, and to be made again."""
     begun = elapsed()
+    return lambda: claim.at + (elapsed() - begun)
+
+
+def claim_due(c: Connection, claim: Claim, own: Claiming, now: Callable[[], datetime]) -> Sequence[Taken]:
+    """Take due jobs that may start, the first in claim order; `now` is the claim's clock."""
     found = own.find(c, claim, claim.limit, at_once=True, busy_keys=(), full_queues=())
     taken, width, parked = list(found.taken), claim.limit, 0
     busy_keys, full_queues = set[str](), set[str]()
@@ -39,7 +45,10 @@ def claim_due(c: Connection, claim: Claim, own: Claiming) -> Sequence[Taken]:
         choice = choose([it.candidate for it in candidates], running, rooms, claim.limit - len(taken))
         if choice.starts:
             # Later than the end of whatever had the key or the slot before: that was committed before it was seen free.
-            taken += own.take(c, claim, choice.starts, claim.at + (elapsed() - begun))
+            started = own.take(c, claim, choice.starts, now())
+            if not started:  # the worker is given up
+                break
+            taken += started
         if choice.parked:
             queries.park(c, seqs=choice.parked)
         parked += len(choice.parked)

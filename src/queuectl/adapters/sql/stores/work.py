@@ -8,7 +8,7 @@ from queuectl.adapters.sql.backend import Claiming, Taken
 from queuectl.adapters.sql.engine import queries
 from queuectl.adapters.sql.engine.log import warn
 from queuectl.adapters.sql.engine.transactions import Connection, Database
-from queuectl.adapters.sql.stores.claims import claim_due
+from queuectl.adapters.sql.stores.claims import claim_due, clock_from
 from queuectl.adapters.sql.stores.jobs import set_aside
 from queuectl.adapters.sql.stores.lanes import expose, separate
 from queuectl.adapters.sql.stores.rows import Unrunnable, filled, read_job, runnable, shown_job, unreadable
@@ -72,12 +72,13 @@ class SqlWork:
         self, ends: Sequence[AttemptEnd], decide: DecideEnd, claim: Claim
     ) -> tuple[Sequence[Settled], Sequence[Run]]:
         """`settle`, then `claim`: all in one transaction."""
+        now = clock_from(claim)
         self._separate_queues(claim.queues)
         runs: list[Run] = []
         bad: list[Unrunnable] = []
 
         def claim_more(c: Connection) -> None:
-            runs[:], bad[:] = _started(c, claim, claim_due(c, claim, self._own))
+            runs[:], bad[:] = _started(c, claim, claim_due(c, claim, self._own, now))
 
         def claimed_before(c: Connection) -> bool:
             held = queries.held_by(c, worker=claim.lease.worker)
