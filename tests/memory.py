@@ -32,6 +32,7 @@ from queuectl.domain.ports.jobs import Decide, Removed
 from queuectl.domain.ports.queues import DecideSettings
 from queuectl.domain.ports.work import Claim, DecideEnd, DecideLost, FirstDue, Run, Settled, Settlement, Sweep
 from queuectl.domain.queues import EVERY, QueueSettings, Starts, check_forgettable
+from queuectl.domain.reasons import MAX_BEFORE, MAX_HOLDERS, Holder, Surroundings
 from queuectl.domain.unique import Added, admit, not_regained, regain
 from queuectl.domain.worker import WorkerRecord, WorkerState
 
@@ -119,6 +120,11 @@ class Memory:
         if queue.rate is not None and len(used := sorted(self.used[name])) >= queue.rate.starts:
             opens.append(used[-queue.rate.starts] + queue.rate.period)
         return max(opens, default=datetime.min.replace(tzinfo=UTC))
+
+    def lane(self, job: Job) -> tuple[str, tuple[str, ...]]:
+        """The line that it waits in: of its queue alone, if something was set for that or workers name it."""
+        has_own = job.queue in self.queues or any(job.queue in it.queues for it in self.workers.values())
+        return job.queue if has_own else "", tuple(job.spec.needs)
 
     def expose(self, jobs: Iterable[Job]) -> None:
         """Whoever is parked for a key that one of these jobs leaves may be claimed, and parked again."""
@@ -571,6 +577,62 @@ class InMemoryMeasurements(InMemory):
             workers=_totals((it.lease.worker, it) for it in ended) if detailed else (),
             queues=_totals((self._memory.jobs[it.job_id].queue, it) for it in ended) if detailed else (),
         )
+
+
+class InMemorySurroundings(InMemory):
+    def of_job(self, job_id: str, *, at: datetime) -> Surroundings:
+        job = self._memory.jobs.get(job_id)
+        if job is None:
+            return Surroundings()
+        around, running = self._around(job, at), self._memory.running()
+        ends = [it for it in self._memory.attempts.values() if it.finished_at and it.outcome in RAN]
+        runs = sorted(_ran(it) for it in ends if self._memory.jobs[it.job_id].queue == job.queue)
+        in_slots = [it for it in running if it.queue == job.queue and it.slot is not None]
+        return around._replace(
+            key_holders=_holders(it for it in running if it.spec.key is not None and it.spec.key == job.spec.key),
+            queue_holders=_holders(sorted(in_slots, key=lambda it: it.slot)) if around.queue_running else (),
+            before=min(MAX_BEFORE, len(self._before(job, max(at, job.run_at)))),
+            usual_run=runs[(len(runs) - 1) // 2] if runs else None,
+        )
+
+    def of_jobs(self, job_ids: Sequence[str], *, at: datetime) -> Mapping[str, Surroundings]:
+        jobs = [self._memory.jobs[job_id] for job_id in job_ids if job_id in self._memory.jobs]
+        found = {job.id: self._around(job, at) for job in jobs}
+        behind = [job.id for job in jobs if job.waits_for is None and self._before(job, at)]
+        return {job_id: it._replace(before=int(job_id in behind)) for job_id, it in found.items()}
+
+    def _around(self, job: Job, at: datetime) -> Surroundings:
+        memory, queue, running = self._memory, self._memory.queue(job.queue), self._memory.running()
+        used = sorted(memory.used[job.queue])
+        next_start = None
+        if queue.rate is not None and len(used) >= queue.rate.starts:
+            next_start = used[-queue.rate.starts] + queue.rate.period
+        links = memory.links.get(job.id, []) if job.waits_for is WaitsFor.JOBS else []
+        parents = [link.dependency for link in links if not link.is_met]
+        states = {parent: memory.jobs[parent].state for parent, _ in parents if parent in memory.jobs}
+        return Surroundings(
+            parents=[(it, states.get(it.parent)) for it in sorted(parents)],
+            key_running=sum(it.spec.key is not None and it.spec.key == job.spec.key for it in running),
+            queue_running=sum(it.queue == job.queue and it.slot is not None for it in running),
+            next_start=next_start if next_start is not None and next_start > at else None,
+        )
+
+    def _before(self, job: Job, due_by: datetime) -> list[Job]:
+        memory, jobs = self._memory, list(self._memory.jobs.values())
+        if job.state not in CLAIMABLE or job.waits_for is WaitsFor.JOBS:
+            return []
+        line = [it for it in jobs if it.state in CLAIMABLE and it.waits_for is job.waits_for]
+        if job.waits_for is WaitsFor.KEY:
+            line = [it for it in line if it.spec.key == job.spec.key]
+        else:
+            line = [it for it in line if it.run_at <= due_by]
+        lane = memory.lane(job)
+        ranked = sorted((it for it in line if memory.lane(it) == lane), key=lambda it: it.claim_order)
+        return ranked[: ranked.index(job)] if job in ranked else ranked
+
+
+def _holders(jobs: Iterable[Job]) -> list[Holder]:
+    return [Holder(it.id, it.lease.worker if it.lease else "", it.started_at) for it in jobs][:MAX_HOLDERS]
 
 
 def _among(value: str, chosen: Chosen) -> bool:

@@ -114,6 +114,7 @@ class Container(containers.DeclarativeContainer):
     measurements = providers.Singleton(SqlMeasurements, database)
     job_dependencies = providers.Singleton(SqlDependencies, database, notify)
     batches = providers.Singleton(SqlBatches, database)
+    surroundings = _one("adapters.sql.stores.surroundings", "SqlSurroundings", database)
     archive = _one("adapters.sql.stores.archive", "SqlArchive", database)
 
     # The machine.
@@ -184,6 +185,7 @@ class Container(containers.DeclarativeContainer):
         config=config,
         queues=queues,
         measurements=measurements,
+        surroundings=surroundings,
         clock=clock,
         is_gone=providers.Object(identity.is_gone),
         new_job_ids=providers.Singleton(ids.JobIds),

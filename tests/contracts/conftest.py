@@ -17,6 +17,7 @@ from queuectl.domain.ports.dependencies import Batches, Dependencies
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
 from queuectl.domain.ports.queues import Queues
+from queuectl.domain.ports.surroundings import AroundJobs
 from queuectl.domain.ports.work import Work
 from queuectl.domain.ports.workers import WorkerRegistry
 from tests.builders import a_worker
@@ -28,6 +29,7 @@ from tests.memory import (
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
+    InMemorySurroundings,
     InMemoryWork,
     InMemoryWorkers,
     Memory,
@@ -48,6 +50,7 @@ class QueueStore:
     config: ConfigRepository
     queues: Queues
     measurements: Measurements
+    surroundings: AroundJobs
     close: Callable[[], None]
     url: str | None = None
 
@@ -80,6 +83,7 @@ def in_memory(_directory: Path) -> QueueStore:
         config=InMemoryConfig(memory),
         queues=InMemoryQueues(memory),
         measurements=InMemoryMeasurements(memory),
+        surroundings=InMemorySurroundings(memory),
         close=lambda: None,
     )
 
@@ -101,6 +105,7 @@ def at_url(url: str, log_dir: Path) -> QueueStore:
         config=container.config(),
         queues=container.queues(),
         measurements=container.measurements(),
+        surroundings=container.surroundings(),
         close=container.storage().close,
         url=url,
     )

@@ -11,6 +11,7 @@ from queuectl.adapters.sql.engine.transactions import Database, Dialect
 from queuectl.adapters.sql.postgresql.claim import PostgresClaiming, ScanCursor, _end
 from queuectl.application.operate.cancel import cancel_job
 from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.explain import explain, first_reasons
 from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of
 from queuectl.application.operate.metrics import metrics_of
 from queuectl.application.operate.queues import pause_queue, queues_of
@@ -226,6 +227,18 @@ def info(harness: QueueHarness) -> Ask:
     return lambda: (find_job(harness.queue, ended.job_id), attempts_of(harness.queue, ended.job_id))
 
 
+def why(harness: QueueHarness) -> Ask:
+    """Of a job that is among the last."""
+    [job] = harness.add(1, priority=1, key="db", key_limit=1, queue="limited", needs=("gpu",))
+    return lambda: explain(harness.queue, job.id)
+
+
+def list_wide(harness: QueueHarness) -> Ask:
+    """What `queuectl list --wide` asks beside the list."""
+    jobs = harness.add(20, priority=1, run_at=NOON)
+    return lambda: first_reasons(harness.queue, jobs)
+
+
 def metrics(harness: QueueHarness, *, detailed: bool) -> Ask:
     return lambda: metrics_of(harness.queue, window=HOUR, detailed=detailed)
 
@@ -314,6 +327,8 @@ READING: Mapping[str, Operation] = {
     "list --state --tag": lambda harness: list_jobs(harness, State.COMPLETED, tags=["rare"]),
     "dlq list": lambda harness: list_jobs(harness, State.DEAD),
     "info": info,
+    "why": why,
+    "list --wide, besides": list_wide,
     "metrics": partial(metrics, detailed=False),
     "metrics --detailed": partial(metrics, detailed=True),
 }

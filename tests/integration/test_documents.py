@@ -25,12 +25,12 @@ LOCAL = ["database-url", "db-path", "busy-timeout", "output", "color", "log-dir"
 
 def test_a_job_has_all_its_keys_whether_it_waits_or_has_ended(working: Cli) -> None:
     waits = working.job(working.enqueue("true", run_at="2100-01-01T00:00:00Z", timeout=None, cwd=None))
-    assert list(waits) == [*JOB, "history"]
+    assert list(waits) == [*JOB, "why", "history"]
     assert (waits["state"], waits["timeout"], waits["cwd"], waits["output"]) == ("pending", None, None, None)
     assert (waits["run_at"], waits["history"]) == ("2100-01-01T00:00:00.000000Z", [])
 
     ended = working.wait_for(working.enqueue(["echo", "x"], timeout="1m30s", queue="mail", priority=7))
-    assert list(ended) == [*JOB, "history"]
+    assert list(ended) == [*JOB, "why", "history"]
     (attempt,) = ended["history"]
     assert list(attempt) == ATTEMPT
     assert (ended["command"], ended["timeout"], ended["cwd"]) == (["echo", "x"], 90, str(working.directory))

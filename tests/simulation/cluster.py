@@ -38,6 +38,7 @@ from tests.memory import (
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
+    InMemorySurroundings,
     InMemoryWork,
     InMemoryWorkers,
 )
@@ -532,6 +533,7 @@ class Operator:
             config=network.reach(cluster.config),
             queues=network.reach(cluster.queues),
             measurements=network.reach(InMemoryMeasurements(cluster.memory)),
+            surroundings=network.reach(InMemorySurroundings(cluster.memory)),
             clock=lambda: cluster.clock(cluster.hosts[0]),
             is_gone=lambda _process: False,
             new_job_ids=lambda count: [""] * count,

@@ -9,6 +9,7 @@ from queuectl.application.operate import retry
 from queuectl.application.operate.cancel import cancel_job, ended_job, is_watched_by_others, silent_holder
 from queuectl.application.operate.configure import policy_of, set_setting, stored_settings, unset_setting
 from queuectl.application.operate.enqueue import enqueue_jobs
+from queuectl.application.operate.explain import explain, first_reasons
 from queuectl.application.operate.inspect import attempts_of, find_job, outputs_of, search_jobs, status_of, unmet
 from queuectl.application.operate.metrics import metrics_of
 from queuectl.application.operate.queue import Queue
@@ -23,6 +24,7 @@ from queuectl.domain.attempt import Outcome
 from queuectl.domain.errors import DuplicateJob, InvalidSetting, JobNotFound, WrongState
 from queuectl.domain.job import TERMINAL, Job, JobRequest, State
 from queuectl.domain.ports.work import Claim
+from queuectl.domain.reasons import Code, Holder
 from queuectl.domain.worker import WorkerState
 from tests.builders import (
     ANN,
@@ -34,6 +36,7 @@ from tests.builders import (
     a_job_that_is,
     a_lease,
     a_policy,
+    a_process,
     a_result,
     a_worker,
     settled,
@@ -47,6 +50,7 @@ from tests.memory import (
     InMemoryJobs,
     InMemoryMeasurements,
     InMemoryQueues,
+    InMemorySurroundings,
     InMemoryWork,
     InMemoryWorkers,
     Memory,
@@ -70,6 +74,7 @@ def queue(memory: Memory) -> Queue:
         config=InMemoryConfig(memory),
         queues=InMemoryQueues(memory),
         measurements=InMemoryMeasurements(memory),
+        surroundings=InMemorySurroundings(memory),
         clock=ManualClock(NOON + HOUR),
         is_gone=lambda _process: False,
         new_job_ids=lambda count: [f"new-{next(ids)}" for _ in range(count)],
@@ -297,3 +302,58 @@ def test_jobs_are_searched_by_key_and_tag(queue: Queue) -> None:
     enqueue_jobs(queue, requests, cwd="/")
     found = search_jobs(queue, keys=["db"]), search_jobs(queue, tags=["x", "y"]), search_jobs(queue, tags=["y"])
     assert [[job.id for job in jobs] for jobs in found] == [["a"], ["a"], []]
+
+
+# Why a job waits, an hour later.
+
+LATER = NOON + HOUR
+A_WORKER = a_worker(lease_expires_at=LATER + HOUR)
+
+
+def test_of_an_unknown_job_nothing_is_explained(queue: Queue) -> None:
+    with pytest.raises(JobNotFound):
+        explain(queue, "nope")
+
+
+def test_a_job_behind_a_full_queue_is_told_who_holds_it_up_and_when_it_may_start(queue: Queue, memory: Memory) -> None:
+    InMemoryWorkers(memory).register(A_WORKER)
+    queue.queues.change("gpu", lambda before: before._replace(concurrency=1))
+    queue.jobs.add([a_job(job_id, queue="gpu") for job_id in ("old", "runs", "next", "last")])
+    work = InMemoryWork(memory)
+    [old] = work.claim(Claim(a_lease(1), limit=1, at=NOON))
+    work.settle([old.ended(a_result(), NOON + 10 * MINUTE)], settled)
+    work.claim(Claim(a_lease(2), limit=1, at=NOON + 10 * MINUTE))
+    found = explain(queue, "last")
+    assert [it.code for it in found.reasons] == [Code.QUEUE_FULL, Code.WORKERS_BUSY, Code.BEHIND]
+    assert found.reasons[0].holders == [Holder("runs", "w-1", NOON + 10 * MINUTE)]
+    assert (found.hosts["w-1"], found.before, found.estimate) == ("host-1", 1, LATER + 20 * MINUTE)
+    assert explain(queue, "runs").first is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"state": WorkerState.STOPPING}, {"lease_expires_at": LATER}, {"process": a_process(pid=1)}]
+)
+def test_a_worker_that_stops_or_is_lost_serves_no_queue(
+    queue: Queue,
+    memory: Memory,
+    changes: dict[str, object],
+) -> None:
+    InMemoryWorkers(memory).register(replace(A_WORKER, **changes))
+    queue.jobs.add([a_job()])
+    asked = queue._replace(is_gone=lambda process: process.pid == 1)
+    assert [it.code for it in explain(asked, "job-1").reasons] == [Code.NO_WORKER]
+
+
+def test_of_many_jobs_the_first_reasons_are_told_of_those_that_wait(queue: Queue, memory: Memory) -> None:
+    InMemoryWorkers(memory).register(A_WORKER)
+    queue.jobs.add([a_job("runs"), a_job("next"), a_job("behind"), a_job("later", run_at=LATER + HOUR)])
+    InMemoryWork(memory).claim(Claim(a_lease(), limit=1, at=NOON))
+    memory.workers["w-1"] = replace(memory.workers["w-1"], concurrency=2)
+    jobs = [queue.jobs.find(job_id) for job_id in ("runs", "next", "behind", "later")]
+    gone = a_job("removed-since")
+    found = first_reasons(queue, [*jobs, gone])
+    assert {job_id: it.code for job_id, it in found.items()} == {
+        "next": Code.NEXT,
+        "behind": Code.BEHIND,
+        "later": Code.NOT_DUE,
+    }

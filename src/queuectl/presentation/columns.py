@@ -4,7 +4,7 @@ A new field of a job is a line of `JOB`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from queuectl.domain.job import CLAIMABLE, DEFAULT_QUEUE, TERMINAL, Job, State, 
 from queuectl.domain.metrics import Metrics, Percentiles, Totals
 from queuectl.domain.ports.storage import Finding
 from queuectl.domain.queues import Pause
+from queuectl.domain.reasons import Reason
 from queuectl.domain.worker import BUILT_IN, WorkerRecord, name_of
 from queuectl.presentation.formatting import Mark, counted, escaped, local_time, relative, shown_command, span
 
@@ -90,6 +91,8 @@ class JobRow(NamedTuple):
     """Show the values of `env`, and `stdin`."""
     after: Sequence[Parent] = ()
     """Its dependencies."""
+    why: Reason | None = None
+    """The first reason why it waits, where that was asked."""
 
     @property
     def holder(self) -> str | None:
@@ -243,10 +246,13 @@ def _cancel(it: JobRow) -> str:
     return f"asked for by {escaped(it.job.cancel_requested_by or '')}, {relative(asked_at, it.now or asked_at)}"
 
 
-WAITS: Mapping[WaitsFor, str] = {
-    WaitsFor.KEY: "its key: as many jobs with it run as may",
-    WaitsFor.JOBS: "other jobs",
-}
+def why_code(it: JobRow) -> str | None:
+    """The code of the first reason why it waits."""
+    return str(it.why.code) if it.why else None
+
+
+def _why(it: JobRow) -> str:
+    return escaped(it.why.message) if it.why else ""
 
 
 def _stdin(it: JobRow) -> str | None:
@@ -297,7 +303,7 @@ JOB: Result[JobRow] = Result(
         _field("key_limit"),
         _field("needs", label="needs", fact=lambda it: ", ".join(map(escaped, it.job.needs))),
         _field("tags", "TAGS", text=_tags, usual=(), label="tags"),
-        _field("waits_for", label="waits for", fact=lambda it: WAITS[it.job.waits_for] if it.job.waits_for else ""),
+        _field("waits_for"),
         _field("slot", label="slot"),
         Column("unique", lambda it: it.job.spec.unique_key, label="unique", fact=_unique),
         Column("unique_until", lambda it: it.job.spec.unique_until),
@@ -315,14 +321,18 @@ JOB: Result[JobRow] = Result(
         Column("after", _after),
         _field("suspect", label="apart", fact=lambda it: APART if it.job.suspect else ""),
         Column("when", _when, "WHEN", _when, "when", for_people=True),
+        Column("why", why_code, "WHY", lambda it: why_code(it) or "", "why", _why, for_people=True),
     ),
     plain=("id", "state", "queue", "priority", "attempts", "run_at", "command"),
     table=("id", "state", "queue", "priority", "key", "tags", "attempts", "when", "command"),
     page=(
-        *("id", "state", "when", "waits_for", "command", "last_error", "queue", "key", "needs", "tags"),
+        *("id", "state", "when", "why", "command", "last_error", "queue", "key", "needs", "tags"),
         *("attempts", "losses", "suspect", "timeout", "cwd", "created_at", "run_at", "worker", "cancel_requested_at"),
     ),
 )
+
+WIDE_JOB = JOB._replace(plain=(*JOB.plain, "why"), table=(*JOB.table[:-1], "why", "command"))
+"""A job with the first reason why it waits."""
 
 DEAD_JOB = JOB._replace(
     plain=(*JOB.plain, "finished_at", "last_error"), table=("id", "attempts", "when", "last_error", "command")

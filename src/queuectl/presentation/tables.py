@@ -1,6 +1,6 @@
 """Results as people read them on a terminal, as plain values; the command line's `terminal` draws them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -11,6 +11,7 @@ from queuectl.domain.dependency import Parent
 from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
 from queuectl.domain.ports.storage import Finding
+from queuectl.domain.reasons import Reason
 from queuectl.presentation.columns import (
     ALWAYS_SHOWN,
     ATTEMPT,
@@ -23,6 +24,7 @@ from queuectl.presentation.columns import (
     QUEUE,
     SETTING,
     TOTALS,
+    WIDE_JOB,
     WORKER,
     JobRow,
     MetricsRow,
@@ -77,9 +79,21 @@ def page_of(result: Result[Row], row: Row) -> Sequence[tuple[str, str]]:
     return [(label, text) for label, text in facts if text]
 
 
-def jobs_grid(jobs: Sequence[Job], now: datetime, lost: Collection[str] = (), *, dead: bool = False) -> Grid:
-    """A list of jobs, or of `dead` ones: when each died, and of what; `lost` are the ids of the lost workers."""
-    rows = [JobRow(job, now, lost=lost) for job in jobs]
+def jobs_grid(
+    jobs: Sequence[Job],
+    now: datetime,
+    lost: Collection[str] = (),
+    *,
+    dead: bool = False,
+    why: Mapping[str, Reason] | None = None,
+) -> Grid:
+    """A list of jobs, or of `dead` ones: when each died, and of what; `lost` are the ids of the lost workers.
+
+    With `why`, by the ids of the jobs, it says why they wait.
+    """
+    rows = [JobRow(job, now, lost=lost, why=why.get(job.id) if why else None) for job in jobs]
+    if why is not None:
+        return grid_of(WIDE_JOB, rows)
     return grid_of(DEAD_JOB, rows)._replace(elastic=2) if dead else grid_of(JOB, rows)
 
 
@@ -91,9 +105,10 @@ def info_parts(
     after: Sequence[Parent] = (),
     lost: Collection[str] = (),
     show_env: bool,
+    why: Reason | None = None,
 ) -> list[Grid | str]:
     """One job for people: its settings, its attempts, and the output of the last one that has ended."""
-    facts = [*page_of(JOB, JobRow(job, now, lost=lost, after=after))]
+    facts = [*page_of(JOB, JobRow(job, now, lost=lost, after=after, why=why))]
     facts += [("after", parent_shown(it)) for it in after]
     facts += [("env", escaped(f"{name}={value if show_env else HIDDEN}")) for name, value in job.env.items()]
     if job.stdin is not None:

@@ -13,6 +13,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.metrics import Metrics
 from queuectl.domain.policy import SETTINGS, StoredSettings
 from queuectl.domain.ports.storage import Finding, Grade
+from queuectl.domain.reasons import Reason
 from queuectl.presentation.columns import (
     ATTEMPT,
     FINDING,
@@ -26,6 +27,7 @@ from queuectl.presentation.columns import (
     Result,
     SettingRow,
     last_output,
+    why_code,
     worker_rows,
 )
 from queuectl.presentation.formatting import counted, escaped, local_time
@@ -47,6 +49,11 @@ def plain_lines(result: Result[Row], rows: Iterable[Row]) -> Iterator[Sequence[o
     return ([_cell(_json(column.value(row))) for column in columns] for row in rows)
 
 
+def wide_view(row: JobRow) -> View:
+    """One job with the code of the first reason why it waits."""
+    return {**view_of(JOB, row), "why": why_code(row)}
+
+
 def info_view(
     job: Job,
     history: Sequence[Attempt],
@@ -54,11 +61,12 @@ def info_view(
     after: Sequence[Parent] = (),
     lost: Collection[str] = (),
     show_env: bool = False,
+    why: Reason | None = None,
 ) -> View:
-    """One job with its attempts, the first one first."""
+    """One job with its attempts, the first one first, and the first reason why it waits."""
     worker = history[-1].lease.worker if history else None
-    row = JobRow(job, output=last_output(history), worker=worker, lost=lost, show_env=show_env, after=after)
-    return {**view_of(JOB, row), "history": [view_of(ATTEMPT, attempt) for attempt in history]}
+    row = JobRow(job, output=last_output(history), worker=worker, lost=lost, show_env=show_env, after=after, why=why)
+    return {**wide_view(row), "history": [view_of(ATTEMPT, attempt) for attempt in history]}
 
 
 def status_view(status: Status, overview: Overview) -> View:

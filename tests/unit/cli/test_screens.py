@@ -22,10 +22,11 @@ from rich.cells import cell_len
 from queuectl.domain.attempt import Outcome, RunResult
 from queuectl.domain.errors import DatabaseUnreachable
 from queuectl.domain.ports.storage import Finding, Grade
+from queuectl.domain.queues import Pause
 from queuectl.entrypoints.cli import admin
 from queuectl.entrypoints.cli.help import TOPICS
 from queuectl.entrypoints.cli.program import program
-from tests.builders import MINUTE, SECOND, a_failure, a_process, a_result, a_worker
+from tests.builders import ANN, MINUTE, SECOND, a_failure, a_process, a_result, a_worker
 from tests.unit.cli.conftest import Answer, AppInMemory, CommandLine
 
 SCREENS = Path(__file__).with_name("screens")
@@ -146,6 +147,21 @@ def no_queue_yet(queuectl: CommandLine) -> None:
     ]
 
 
+def a_full_queue(queuectl: CommandLine) -> None:
+    """Of two builds in a queue that runs one at a time, one has run for 38 minutes."""
+    queuectl.queue.queues.change("gpu", lambda before: before._replace(concurrency=1))
+    queuectl.workers.register(a_worker(labels=("gpu",)))
+    for job_id in ("old", "train", "tune", "test"):
+        queuectl("enqueue", "--id", job_id, "--queue", "gpu", "-c", f"./{job_id}")
+    run_for(queuectl, 1_800_000, a_result())
+    queuectl.start_next()
+    queuectl.clock.advance(20 * MINUTE)
+    queuectl("enqueue", "--id", "needy", "--needs", "fpga", "-c", "./flash")
+    pause = Pause(queuectl.clock(), ANN, queuectl.clock() + 30 * MINUTE, "API maintenance")
+    queuectl.queue.queues.change("api", lambda before: before.paused(pause))
+    queuectl("enqueue", "--id", "call", "--queue", "api", "--delay", "1h", "-c", "./call")
+
+
 def own_settings(queuectl: CommandLine) -> None:
     queuectl("config", "set", "max-retries", "5")
     queuectl("config", "set", "default-timeout", "90m")
@@ -186,6 +202,14 @@ SCREENFULS = [
     Screen(name="info-running", line=("info", "import"), before=a_queue_with_some_of_everything),
     Screen(name="info-trouble", line=("info", "nightly-backup"), before=a_job_that_timed_out_and_was_lost),
     Screen(name="info-unknown", line=("info", "nope")),
+    Screen(name="why", line=("why", "test"), before=a_full_queue, wraps=True),
+    Screen(name="why-paused", line=("why", "call"), before=a_full_queue, wraps=True),
+    Screen(name="why-no-label", line=("why", "needy"), before=a_full_queue, wraps=True),
+    Screen(name="why-running", line=("why", "train"), before=a_full_queue, wraps=True),
+    Screen(name="why-ended", line=("why", "typo"), before=a_queue_with_some_of_everything, wraps=True),
+    Screen(name="why-unknown", line=("why", "nope")),
+    Screen(name="info-waiting", line=("info", "test"), before=a_full_queue),
+    Screen(name="list-wide", line=("list", "--wide"), before=a_full_queue),
     Screen(name="cancel", line=("cancel", "tonight", "hello", "nope"), before=a_queue_with_some_of_everything),
     Screen(name="retry", line=("retry", "hello", "tonight"), before=a_queue_with_some_of_everything),
     Screen(name="dlq-list", line=("dlq", "list"), before=a_queue_with_some_of_everything),

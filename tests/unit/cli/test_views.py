@@ -15,6 +15,7 @@ from queuectl.domain.job import Job, Spec, State, WaitsFor
 from queuectl.domain.limits import Rate
 from queuectl.domain.metrics import Backlog, Metrics, Percentiles, Totals
 from queuectl.domain.queues import Pause, QueueSettings, Starts
+from queuectl.domain.reasons import Code, Reason
 from queuectl.drill.judge import AttemptRecord, Entry, History, Invariant, JobRecord, Violation
 from queuectl.drill.plan import Fault
 from queuectl.drill.report import Report, drill_view
@@ -36,7 +37,17 @@ from queuectl.presentation.columns import (
     WorkerRow,
 )
 from queuectl.presentation.tables import Grid, grid_of, info_parts, jobs_grid, page_of
-from queuectl.presentation.views import View, flat, info_view, metrics_view, seconds, setting_row, status_view, view_of
+from queuectl.presentation.views import (
+    View,
+    flat,
+    info_view,
+    metrics_view,
+    seconds,
+    setting_row,
+    status_view,
+    view_of,
+    wide_view,
+)
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_process, a_worker
 
 
@@ -120,9 +131,12 @@ def test_a_job_says_what_it_has_and_needs_and_waits_for() -> None:
     view = job_view(job)
     assert [view[key] for key in ("key", "key_limit", "waits_for", "slot")] == ["db", 2, "key", None]
     assert (view["needs"], view["tags"]) == (["gpu", "zone=eu"], ["nightly", "a\x1b"])
-    facts = dict(page_of(JOB, JobRow(job, NOON)))
+    why = Reason(Code.KEY_FULL, "key db is at its limit: 2 of 2 run")
+    facts = dict(page_of(JOB, JobRow(job, NOON, why=why)))
     assert (facts["key"], facts["needs"], facts["tags"]) == ("db, 2 at a time", "gpu, zone=eu", r"nightly, a\x1b")
-    assert facts["waits for"] == "its key: as many jobs with it run as may"
+    assert facts["why"] == "key db is at its limit: 2 of 2 run"
+    assert wide_view(JobRow(job, NOON, why=why))["why"] == "key_full"
+    assert wide_view(JobRow(job, NOON))["why"] is None
 
 
 def test_a_table_has_keys_and_tags_where_a_job_has_one() -> None:

@@ -114,17 +114,6 @@ def unserved_due(queue: Queue) -> Mapping[str, int]:
     return {name: due[name] for name in unserved(queue, due)} if due else {}
 
 
-def _working(queue: Queue) -> Sequence[WorkerRecord]:
-    """The workers that claim jobs now."""
-    workers = queue.workers.live()
-    lost = _lost(queue, workers, queue.clock())
-    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
-
-
-def _serves(worker: WorkerRecord, name: str) -> bool:
-    return name in (worker.queues or [name])
-
-
 def _lost(queue: Queue, workers: Sequence[WorkerRecord], at: datetime) -> Mapping[str, LostWorker]:
     dead = {worker.id for worker in workers if queue.is_gone(worker.process)}
     lost = [worker for worker in workers if worker.id in dead or worker.lease_expires_at <= at]

@@ -9,6 +9,7 @@ from queuectl.domain.ports.host import Clock
 from queuectl.domain.ports.jobs import Attempts, Jobs
 from queuectl.domain.ports.metrics import Measurements
 from queuectl.domain.ports.queues import Queues
+from queuectl.domain.ports.surroundings import AroundJobs
 from queuectl.domain.ports.workers import WorkerRegistry
 from queuectl.domain.worker import Process
 
@@ -24,6 +25,7 @@ class Queue(NamedTuple):
     config: ConfigRepository
     queues: Queues
     measurements: Measurements
+    surroundings: AroundJobs
     clock: Clock
     is_gone: Callable[[Process], bool]
     """Says of a process of this machine that it has ended."""

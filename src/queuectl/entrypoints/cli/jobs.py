@@ -1,24 +1,26 @@
 """`queuectl list`, `info` and `retry`: jobs, one by one or many."""
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
 import click
 
 from queuectl.application.operate.batches import parents_of
+from queuectl.application.operate.explain import explain, first_reasons, waits
 from queuectl.application.operate.inspect import attempts_of, find_job, lost_holders, outputs_of, search_jobs
 from queuectl.application.operate.retry import retry_job
 from queuectl.domain.attempt import Attempt
 from queuectl.domain.errors import WrongState
 from queuectl.domain.job import Job, State
+from queuectl.domain.reasons import Reason
 from queuectl.entrypoints.cli.app import App, pass_app
 from queuectl.entrypoints.cli.commands import Command, Whole
 from queuectl.entrypoints.cli.status import tell_lost
-from queuectl.presentation.columns import DEAD_JOB, JOB, JobRow
+from queuectl.presentation.columns import DEAD_JOB, JOB, WIDE_JOB, JobRow
 from queuectl.presentation.formatting import DLQ_EMPTY
 from queuectl.presentation.tables import info_parts, jobs_grid
-from queuectl.presentation.views import View, flat, info_view, plain_lines, view_of
+from queuectl.presentation.views import View, flat, info_view, plain_lines, view_of, wide_view
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000_000_000
@@ -51,6 +53,7 @@ limit_option = click.option(
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="Only the jobs with this key. Repeatable.")
 @limit_option
 @click.option("--show-env", is_flag=True, help="Show in JSON the values of env, and stdin, which may be secrets.")
+@click.option("--wide", is_flag=True, help="Say too why each job waits: the first reason of `queuectl why`.")
 @pass_app
 def list_jobs(
     app: App,
@@ -60,6 +63,7 @@ def list_jobs(
     keys: Sequence[str],
     limit: int,
     show_env: bool,
+    wide: bool,
 ) -> None:
     """List jobs, the newest first.
 
@@ -67,12 +71,14 @@ def list_jobs(
       queuectl list --state failed --state dead
       queuectl list --queue mail --queue reports
       queuectl list --tag nightly --key db-main
+      queuectl list --state pending --wide
       queuectl list --queue mail --limit 0 --output jsonl | jq .last_error
 
-    Columns of the plain output: id, state, queue, priority, attempts, run_at, command.
+    Columns of the plain output: id, state, queue, priority, attempts, run_at, command;
+    with --wide, why.
     """
     chosen = [State(state) for state in dict.fromkeys(states)]
-    list_matching(app, chosen, queues, limit, keys=keys, tags=tags, show_env=show_env)
+    list_matching(app, chosen, queues, limit, keys=keys, tags=tags, show_env=show_env, wide=wide)
 
 
 @click.command("info", cls=Command)
@@ -95,13 +101,13 @@ def info(app: App, job_id: str, show_env: bool, raw: bool, attempt: int | None) 
     history = attempts_of(app.queue, job_id)
     if raw or attempt is not None:
         return _write_raw(job, history, attempt)
-    lost = lost_holders(app.queue, [job])
+    lost, why = lost_holders(app.queue, [job]), explain(app.queue, job_id).first if waits(job) else None
     after = parents_of(app.queue, [job]).get(job.id, ())
-    view = info_view(job, history, after=after, lost=lost, show_env=show_env)
+    view = info_view(job, history, after=after, lost=lost, show_env=show_env, why=why)
     app.out.write(
         view,
         plain=flat(view),
-        table=lambda: info_parts(job, history, app.queue.clock(), after=after, lost=lost, show_env=show_env),
+        table=lambda: info_parts(job, history, app.queue.clock(), after=after, lost=lost, show_env=show_env, why=why),
         ids=[job.id],
     )
     tell_lost(app, lost)
@@ -140,6 +146,7 @@ def list_matching(
     keys: Sequence[str] = (),
     tags: Sequence[str] = (),
     show_env: bool = False,
+    wide: bool = False,
     dlq: bool = False,
 ) -> None:
     """Write the jobs of those states, queues, keys and tags; a note on stderr says when there are more, or none.
@@ -152,10 +159,13 @@ def list_matching(
     )
     jobs = found[:limit] if limit else found
     lost = lost_holders(app.queue, jobs)
+    why = first_reasons(app.queue, jobs) if wide else None
+    is_dead = list(states) == [State.DEAD]
+    rows = (JobRow(job, why=why.get(job.id) if why else None) for job in jobs)
     app.out.write(
-        _views(app, jobs, lost, show_env=show_env),
-        plain=plain_lines(DEAD_JOB if dlq else JOB, map(JobRow, jobs)),
-        table=lambda: [jobs_grid(jobs, app.queue.clock(), lost, dead=list(states) == [State.DEAD])] if jobs else [],
+        _views(app, jobs, lost, show_env=show_env, why=why),
+        plain=plain_lines(DEAD_JOB if dlq else WIDE_JOB if wide else JOB, rows),
+        table=lambda: [jobs_grid(jobs, app.queue.clock(), lost, dead=is_dead, why=why)] if jobs else [],
         ids=(job.id for job in jobs),
     )
     if app.out.is_table and not jobs:
@@ -177,13 +187,21 @@ def _nothing_found(states: Sequence[State], *, is_narrow: bool) -> str:
     return "no jobs match" if states or is_narrow else "no jobs yet; `queuectl enqueue` adds one"
 
 
-def _views(app: App, jobs: Sequence[Job], lost: Collection[str] = (), *, show_env: bool = False) -> Iterator[View]:
+def _views(
+    app: App,
+    jobs: Sequence[Job],
+    lost: Collection[str] = (),
+    *,
+    show_env: bool = False,
+    why: Mapping[str, Reason] | None = None,
+) -> Iterator[View]:
     remaining = iter(jobs)
     while chunk := list(islice(remaining, CHUNK)):
         outputs, parents = outputs_of(app.queue, chunk), parents_of(app.queue, chunk)
         for job in chunk:
             after = parents.get(job.id, ())
-            yield view_of(JOB, JobRow(job, output=outputs.get(job.id), lost=lost, show_env=show_env, after=after))
+            row = JobRow(job, output=outputs.get(job.id), lost=lost, show_env=show_env, after=after)
+            yield view_of(JOB, row) if why is None else wide_view(row._replace(why=why.get(job.id)))
 
 
 def _write_raw(job: Job, history: Sequence[Attempt], number: int | None) -> None:

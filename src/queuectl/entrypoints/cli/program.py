@@ -64,6 +64,7 @@ class Program(Group):
         "list": ("jobs:list_jobs", "List jobs, the newest first."),
         "info": ("jobs:info", "Everything about one job: settings, history, output. Also: show."),
         "show": ("jobs:info", ""),
+        "why": ("why:why", "Why a job waits, what to do about it, when it may start."),
         "cancel": ("cancel:cancel", "Cancel jobs, whether they wait or run."),
         "retry": ("jobs:retry", "Run jobs again that have ended."),
         "batch": ("batches:batch", "Batches of jobs, and how far they have come."),

@@ -27,6 +27,7 @@ from queuectl.adapters.sql.statements import (  # noqa: F401 - they fill SOURCES
     limits,
     metrics,
     queues,
+    surroundings,
     unique,
     work,
     workers,

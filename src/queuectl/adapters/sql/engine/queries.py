@@ -3558,6 +3558,285 @@ def lane_readers(c: Connection) -> list[str]:
     return c.fetch(_LANE_READERS, (), _LANE_READERS_ROWS)
 
 
+_PLACES_OF = Query(
+    'places_of',
+    {
+        'sqlite': """SELECT jobs.seq, jobs.id, jobs.state, jobs.lane, jobs.queue, jobs.priority, jobs.run_at, jobs."key", jobs.waits_for
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT jobs.seq, jobs.id, jobs.state, jobs.lane, jobs.queue, jobs.priority, jobs.run_at, jobs.key, jobs.waits_for
+FROM jobs
+WHERE jobs.id = ANY (%s::TEXT[])""",
+    },
+)
+
+
+class PlacesOfRow(NamedTuple):
+    """A row of `places_of`."""
+
+    seq: int
+    id: str
+    state: State
+    lane: int
+    queue: str
+    priority: int
+    run_at: datetime
+    key: str | None
+    waits_for: WaitsFor | None
+    unreadable: str = ""
+
+
+_PLACES_OF_ROWS = Rows(PlacesOfRow._make, {'seq': 'number', 'id': 'name', 'state': 'state', 'lane': 'number', 'queue': 'text', 'priority': 'number', 'run_at': 'moment', 'key': 'text', 'waits_for': 'waits for'})
+
+
+def places_of(c: Connection, *, job_ids: Sequence[str | None]) -> list[PlacesOfRow]:
+    """The places of these jobs in their lines."""
+    return c.fetch(_PLACES_OF, (_list_of_texts(job_ids),), _PLACES_OF_ROWS)
+
+
+_PARENTS_TO_COME = Query(
+    'parents_to_come',
+    {
+        'sqlite': """SELECT dependencies.parent, dependencies.child, dependencies.met_by, parent.state AS state
+FROM dependencies LEFT OUTER JOIN jobs AS parent ON parent.id = dependencies.parent
+WHERE dependencies.child IN (SELECT value FROM json_each(?)) AND dependencies.is_met IS 0 ORDER BY dependencies.child, dependencies.parent""",
+        'postgresql': """SELECT dependencies.parent, dependencies.child, dependencies.met_by, parent.state AS state
+FROM dependencies LEFT OUTER JOIN jobs AS parent ON parent.id = dependencies.parent
+WHERE dependencies.child = ANY (%s::BIGINT[]) AND dependencies.is_met IS false ORDER BY dependencies.child, dependencies.parent""",
+    },
+)
+
+
+class ParentsToComeRow(NamedTuple):
+    """A row of `parents_to_come`."""
+
+    parent: str
+    child: int
+    met_by: On
+    state: State | None
+    unreadable: str = ""
+
+
+_PARENTS_TO_COME_ROWS = Rows(ParentsToComeRow._make, {'parent': 'text', 'child': 'number', 'met_by': 'end', 'state': 'state'})
+
+
+def parents_to_come(c: Connection, *, seqs: Sequence[int | None]) -> list[ParentsToComeRow]:
+    """The jobs and batches whose ends these jobs still wait for, and the states of the jobs."""
+    return c.fetch(_PARENTS_TO_COME, (_list_of_numbers(seqs),), _PARENTS_TO_COME_ROWS)
+
+
+_LIMITS_NOW = Query(
+    'limits_now',
+    {
+        'sqlite': """SELECT queues.name, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = queues.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) AS running, (SELECT min(slots.free_at) AS min_1
+FROM slots
+WHERE slots.queue = queues.name AND slots.kind = 'start') AS next_start
+FROM queues
+WHERE queues.name IN (SELECT value FROM json_each(?))""",
+        'postgresql': """SELECT queues.name, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = queues.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) AS running, (SELECT min(slots.free_at) AS min_1
+FROM slots
+WHERE slots.queue = queues.name AND slots.kind = 'start') AS next_start
+FROM queues
+WHERE queues.name = ANY (%s::TEXT[])""",
+    },
+)
+
+
+class LimitsNowRow(NamedTuple):
+    """A row of `limits_now`."""
+
+    name: str
+    running: int
+    next_start: datetime | None
+    unreadable: str = ""
+
+
+_LIMITS_NOW_ROWS = Rows(LimitsNowRow._make, {'name': 'text', 'running': 'count', 'next_start': 'moment'})
+
+
+def limits_now(c: Connection, *, names: Sequence[str | None]) -> list[LimitsNowRow]:
+    """The number of jobs in the slots of each of these queues, and the moment from which on its rate allows a start."""
+    return c.fetch(_LIMITS_NOW, (_list_of_texts(names),), _LIMITS_NOW_ROWS)
+
+
+_HOLDERS_OF_SLOTS = Query(
+    'holders_of_slots',
+    {
+        'sqlite': """SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs.queue = ? AND jobs.state = 'processing' AND jobs.slot IS NOT NULL ORDER BY jobs.slot
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs.queue = %s::VARCHAR AND jobs.state = 'processing' AND jobs.slot IS NOT NULL ORDER BY jobs.slot
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+class HoldersOfSlotsRow(NamedTuple):
+    """A row of `holders_of_slots`."""
+
+    id: str
+    worker: str | None
+    started_at: datetime | None
+    unreadable: str = ""
+
+
+_HOLDERS_OF_SLOTS_ROWS = Rows(HoldersOfSlotsRow._make, {'id': 'name', 'worker': 'text', 'started_at': 'moment'})
+
+
+def holders_of_slots(c: Connection, *, queue: str, limit: int) -> list[HoldersOfSlotsRow]:
+    """The jobs that run in the first slots of a queue."""
+    return c.fetch(_HOLDERS_OF_SLOTS, (queue, limit,), _HOLDERS_OF_SLOTS_ROWS)
+
+
+_HOLDER_OF_KEY = Query(
+    'holder_of_key',
+    {
+        'sqlite': """SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs."key" = ? AND jobs.state = 'processing' AND jobs.key_limit = 1""",
+        'postgresql': """SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs.key = %s::VARCHAR AND jobs.state = 'processing' AND jobs.key_limit = 1""",
+    },
+)
+
+
+def holder_of_key(c: Connection, *, key: str) -> list[HoldersOfSlotsRow]:
+    """The job that runs with a key that one job at a time may have."""
+    return c.fetch(_HOLDER_OF_KEY, (key,), _HOLDERS_OF_SLOTS_ROWS)
+
+
+_HOLDERS_OF_KEY = Query(
+    'holders_of_key',
+    {
+        'sqlite': """SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs."key" = ? AND jobs.state = 'processing' AND jobs.key_limit > 1
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs.key = %s::VARCHAR AND jobs.state = 'processing' AND jobs.key_limit > 1
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+def holders_of_key(c: Connection, *, key: str, limit: int) -> list[HoldersOfSlotsRow]:
+    """Jobs that run with a key that several may have at a time."""
+    return c.fetch(_HOLDERS_OF_KEY, (key, limit,), _HOLDERS_OF_SLOTS_ROWS)
+
+
+_BEFORE_IN_LANE = Query(
+    'before_in_lane',
+    {
+        'sqlite': """SELECT count(*) AS total
+FROM (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = ? AND jobs.priority = ? AND (jobs.run_at, jobs.seq) < (?, ?)
+LIMIT ? + 0 OFFSET 0) AS earlier""",
+        'postgresql': """SELECT count(*) AS total
+FROM (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = %s::INTEGER AND jobs.priority = %s::INTEGER AND (jobs.run_at, jobs.seq) < (%s::BIGINT, %s::BIGINT)
+LIMIT %s::BIGINT + 0) AS earlier""",
+    },
+)
+
+
+_BEFORE_IN_LANE_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def before_in_lane(c: Connection, *, lane: int, priority: int, run_at: datetime, seq: int, limit: int) -> int:
+    """The number of jobs of a lane and a priority that are claimed before that place, counted up to a limit."""
+    return c.fetch_only(_BEFORE_IN_LANE, (lane, priority, _moment(run_at), seq, limit,), _BEFORE_IN_LANE_ROWS)
+
+
+_FIRST_IN_LANE = Query(
+    'first_in_lane',
+    {
+        'sqlite': """SELECT jobs.seq
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = ? AND jobs.priority = ? AND jobs.run_at <= ? ORDER BY jobs.run_at, jobs.seq
+LIMIT 1 OFFSET 0""",
+        'postgresql': """SELECT jobs.seq
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = %s::INTEGER AND jobs.priority = %s::INTEGER AND jobs.run_at <= %s::BIGINT ORDER BY jobs.run_at, jobs.seq
+LIMIT 1""",
+    },
+)
+
+
+_FIRST_IN_LANE_ROWS = Rows[int](itemgetter(0), {'seq': 'number'})
+
+
+def first_in_lane(c: Connection, *, lane: int, priority: int, run_at: datetime) -> int | None:
+    """The first due job of a lane and a priority."""
+    return c.fetch_one(_FIRST_IN_LANE, (lane, priority, _moment(run_at),), _FIRST_IN_LANE_ROWS)
+
+
+_BEFORE_FOR_KEY = Query(
+    'before_for_key',
+    {
+        'sqlite': """SELECT count(*) AS total
+FROM (SELECT jobs.priority AS priority, jobs.run_at AS run_at, jobs.seq AS seq
+FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" = ? AND jobs.lane = ? ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq
+LIMIT ? + 0 OFFSET 0) AS line
+WHERE line.priority > ? OR line.priority = ? AND (line.run_at, line.seq) < (?, ?)""",
+        'postgresql': """SELECT count(*) AS total
+FROM (SELECT jobs.priority AS priority, jobs.run_at AS run_at, jobs.seq AS seq
+FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs.key = %s::VARCHAR AND jobs.lane = %s::INTEGER ORDER BY jobs.priority DESC, jobs.run_at, jobs.seq
+LIMIT %s::BIGINT + 0) AS line
+WHERE line.priority > %s::INTEGER OR line.priority = %s::INTEGER AND (line.run_at, line.seq) < (%s::BIGINT, %s::BIGINT)""",
+    },
+)
+
+
+_BEFORE_FOR_KEY_ROWS = Rows[int](itemgetter(0), {'total': 'count'})
+
+
+def before_for_key(c: Connection, *, key: str, lane: int, limit: int, priority: int, run_at: datetime, seq: int) -> int:
+    """The number of jobs of a lane that wait for a key before that place, among the first up to a limit."""
+    return c.fetch_only(_BEFORE_FOR_KEY, (key, lane, limit, priority, priority, _moment(run_at), seq,), _BEFORE_FOR_KEY_ROWS)
+
+
+_LATEST_RUNS = Query(
+    'latest_runs',
+    {
+        'sqlite': """SELECT latest.ran
+FROM (SELECT attempts.queue AS queue, attempts.ran AS ran, attempts.outcome AS outcome, attempts.finished_at AS finished_at
+FROM attempts
+WHERE attempts.finished_at IS NOT NULL ORDER BY attempts.finished_at DESC
+LIMIT ? + 0 OFFSET 0) AS latest
+WHERE latest.queue = ? AND latest.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY latest.finished_at DESC
+LIMIT ? + 0 OFFSET 0""",
+        'postgresql': """SELECT latest.ran
+FROM (SELECT attempts.queue AS queue, attempts.ran AS ran, attempts.outcome AS outcome, attempts.finished_at AS finished_at
+FROM attempts
+WHERE attempts.finished_at IS NOT NULL ORDER BY attempts.finished_at DESC
+LIMIT %s::BIGINT + 0) AS latest
+WHERE latest.queue = %s::VARCHAR AND latest.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY latest.finished_at DESC
+LIMIT %s::BIGINT + 0""",
+    },
+)
+
+
+_LATEST_RUNS_ROWS = Rows[timedelta | None](itemgetter(0), {'ran': 'span'})
+
+
+def latest_runs(c: Connection, *, most: int, queue: str, limit: int) -> list[timedelta | None]:
+    """The run times of the last attempts of a queue that ran to an end: of those among the `most` that ended last."""
+    return c.fetch(_LATEST_RUNS, (most, queue, limit,), _LATEST_RUNS_ROWS)
+
+
 _HOLD_UNIQUE_KEYS = Query(
     'hold_unique_keys',
     {

@@ -1061,6 +1061,88 @@ SELECT count(*) AS count_1
 FROM jobs
 WHERE jobs.queue = :queue AND (jobs.state IN ('pending', 'failed') OR jobs.state = 'processing');
 
+-- name: places_of :many
+-- The places of these jobs in their lines.
+SELECT jobs.seq, jobs.id, jobs.state, jobs.lane, jobs.queue, jobs.priority, jobs.run_at, jobs."key", jobs.waits_for
+FROM jobs
+WHERE jobs.id IN (SELECT value FROM json_each(:job_ids));
+
+-- name: parents_to_come :many
+-- The jobs and batches whose ends these jobs still wait for, and the states of the jobs.
+SELECT dependencies.parent, dependencies.child, dependencies.met_by, parent.state AS state
+FROM dependencies LEFT OUTER JOIN jobs AS parent ON parent.id = dependencies.parent
+WHERE dependencies.child IN (SELECT value FROM json_each(:seqs)) AND dependencies.is_met IS 0 ORDER BY
+    dependencies.child, dependencies.parent;
+
+-- name: limits_now :many
+-- The number of jobs in the slots of each of these queues, and the moment from which on its rate allows a start.
+SELECT queues.name, (SELECT count(*) AS count_1
+FROM jobs
+WHERE jobs.queue = queues.name AND jobs.state = 'processing' AND jobs.slot IS NOT NULL) AS running, (SELECT
+    min(slots.free_at) AS min_1
+FROM slots
+WHERE slots.queue = queues.name AND slots.kind = 'start') AS next_start
+FROM queues
+WHERE queues.name IN (SELECT value FROM json_each(:names));
+
+-- name: holders_of_slots :many
+-- The jobs that run in the first slots of a queue.
+SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs.queue = :queue AND jobs.state = 'processing' AND jobs.slot IS NOT NULL ORDER BY jobs.slot
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: holder_of_key :many
+-- The job that runs with a key that one job at a time may have.
+SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs."key" = :key AND jobs.state = 'processing' AND jobs.key_limit = 1;
+
+-- name: holders_of_key :many
+-- Jobs that run with a key that several may have at a time.
+SELECT jobs.id, jobs.worker, jobs.started_at
+FROM jobs
+WHERE jobs."key" = :key AND jobs.state = 'processing' AND jobs.key_limit > 1
+ LIMIT :limit + 0 OFFSET 0;
+
+-- name: before_in_lane :only
+-- The number of jobs of a lane and a priority that are claimed before that place, counted up to a limit.
+SELECT count(*) AS total
+FROM (SELECT jobs.seq AS seq
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = :lane AND jobs.priority = :priority
+    AND (jobs.run_at, jobs.seq) < (:run_at, :seq)
+ LIMIT :limit + 0 OFFSET 0) AS earlier;
+
+-- name: first_in_lane :one
+-- The first due job of a lane and a priority.
+SELECT jobs.seq
+FROM jobs
+WHERE jobs.state IN ('pending', 'failed') AND jobs.waits_for IS NULL AND jobs.lane = :lane AND jobs.priority = :priority
+    AND jobs.run_at <= :run_at ORDER BY jobs.run_at, jobs.seq
+ LIMIT 1 OFFSET 0;
+
+-- name: before_for_key :only
+-- The number of jobs of a lane that wait for a key before that place, among the first up to a limit.
+SELECT count(*) AS total
+FROM (SELECT jobs.priority AS priority, jobs.run_at AS run_at, jobs.seq AS seq
+FROM jobs
+WHERE jobs.waits_for = 'key' AND jobs."key" = :key AND jobs.lane = :lane ORDER BY jobs.priority DESC, jobs.run_at,
+    jobs.seq
+ LIMIT :limit + 0 OFFSET 0) AS line
+WHERE line.priority > :priority OR line.priority = :priority AND (line.run_at, line.seq) < (:run_at, :seq);
+
+-- name: latest_runs :many
+-- The run times of the last attempts of a queue that ran to an end: of those among the `most` that ended last.
+SELECT latest.ran
+FROM (SELECT attempts.queue AS queue, attempts.ran AS ran, attempts.outcome AS outcome, attempts.finished_at AS
+    finished_at
+FROM attempts
+WHERE attempts.finished_at IS NOT NULL ORDER BY attempts.finished_at DESC
+ LIMIT :most + 0 OFFSET 0) AS latest
+WHERE latest.queue = :queue AND latest.outcome IN ('succeeded', 'failed', 'timeout') ORDER BY latest.finished_at DESC
+ LIMIT :limit + 0 OFFSET 0;
+
 -- name: unique_holders :many
 -- The jobs that hold these unique keys.
 SELECT jobs.seq, jobs.id, jobs.command, jobs.queue, jobs.priority, jobs.max_retries, jobs.timeout, jobs.run_at,
