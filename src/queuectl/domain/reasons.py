@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from queuectl.domain.dependency import Standing, standing
 from queuectl.domain.job import TERMINAL, Dependency, Job, On, State, WaitsFor
 from queuectl.domain.queues import EVERY, QueueSettings
 from queuectl.domain.worker import WorkerRecord
@@ -151,17 +152,6 @@ def estimate(job: Job, facts: Facts, found: Sequence[Reason], at: datetime) -> d
     return earliest + wait
 
 
-def is_met(on: On, parent: State | None) -> bool:
-    """True if a parent in that state, or one that is gone, has ended as a dependency on it asks."""
-    match on:
-        case On.SUCCESS:
-            return parent is State.COMPLETED
-        case On.END:
-            return parent is None or parent in TERMINAL
-        case On.FAILURE:
-            return parent is State.DEAD
-
-
 def _ended(job: Job) -> Reason:
     verb = "is" if job.state is State.DEAD else "was" if job.state is State.CANCELLED else "has"
     error = f": {job.last_error}" if job.last_error else ""
@@ -201,7 +191,9 @@ def _parents(job: Job, parents: Sequence[tuple[Dependency, State | None]]) -> It
         return
     batches = [it.parent.removeprefix(BATCH_PREFIX) for it, _ in parents if it.parent.startswith(BATCH_PREFIX)]
     unmet = [
-        (it, state) for it, state in parents if not it.parent.startswith(BATCH_PREFIX) and not is_met(it.on, state)
+        (it, state)
+        for it, state in parents
+        if not it.parent.startswith(BATCH_PREFIX) and standing(it.on, state) is not Standing.MET
     ]
     unmet.sort(key=lambda it: it[1] is not State.DEAD)
     if unmet or not batches:
