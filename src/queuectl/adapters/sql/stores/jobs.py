@@ -316,6 +316,8 @@ def _store_new(c: Connection, jobs: Sequence[Job], terms: Mapping[str, Terms], l
     has_links = any(it.after for it in ours.values()) or any(job.spec.batch is not None for job in jobs)
     placing = placed(c, jobs, ours) if has_links else Placed(jobs)
     stored = parked_behind(placing.jobs)
+    for queue, needs in sorted({(job.queue, tuple(job.needs)) for job in stored if job.needs}):
+        lanes.of(queue, needs)  # new ones are made in one order: two batches do not wait for each other's
     of_each = [lanes.of(job.queue, job.needs) for job in stored]  # first: PostgreSQL runs nothing else during a COPY
     queries.add_jobs(c, _by_columns(stored, of_each))
     store_tags(c, stored)
