@@ -9,7 +9,7 @@ JOB = [
     "started_at", "finished_at", "cwd", "env", "stdin", "key", "key_limit", "needs", "tags", "waits_for", "slot",
     "unique", "unique_until", "attempts", "failures", "losses", "worker", "worker_lost", "exit_code",
     "last_error", "output", "cancel_requested_at", "cancel_requested_by",
-    "suspect",
+    "batch", "after", "suspect",
 ]  # fmt: skip
 ATTEMPT = [
     "attempt", "outcome", "exit_code", "signal", "started_at", "finished_at", "worker", "host", "error", "output",
