@@ -8,7 +8,7 @@ import pytest
 from queuectl.application.duties.dependencies import Leftovers
 from queuectl.application.ends import look_after
 from queuectl.domain.dependency import BATCH
-from queuectl.domain.errors import BatchNotFound, InvalidJob, JobNotFound, NotFound
+from queuectl.domain.errors import BatchNotFound, DuplicateJob, InvalidJob, JobNotFound, NotFound
 from queuectl.domain.job import Dependency, Job, On, State, Terms, WaitsFor
 from queuectl.domain.ports.work import Claim
 from tests.builders import ANN, HOUR, MINUTE, NOON, SECOND, a_failure, a_job, a_lease, a_policy, a_result, settled
@@ -228,6 +228,14 @@ def test_a_cycle_refuses_the_whole_batch_and_names_it(scene: Scene) -> None:
     assert scene.store.jobs.search() == []
     with pytest.raises(InvalidJob, match="a after a"):
         scene.add("a", "a")
+
+
+@pytest.mark.parametrize("fields", [{}, {"batch": "nightly"}])
+def test_an_id_that_is_given_twice_refuses_the_whole_batch(scene: Scene, fields: dict[str, str]) -> None:
+    scene.add("a")
+    with pytest.raises(DuplicateJob, match="more than once: b"):
+        scene.add_all([a_job("b", **fields), a_job("b", command="false", **fields)], b=["a"])
+    assert [job.id for job in scene.store.jobs.search()] == ["a"]
 
 
 def test_a_job_that_waits_for_its_own_batch_is_refused(scene: Scene) -> None:

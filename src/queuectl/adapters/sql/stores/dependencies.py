@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from queuectl.adapters.sql.engine import queries
-from queuectl.adapters.sql.engine.transactions import Connection, Database
+from queuectl.adapters.sql.engine.transactions import Connection, Database, Duplicate
 from queuectl.adapters.sql.stores.rows import changed, runnable
 from queuectl.domain.batch import Batch
 from queuectl.domain.dependency import (
@@ -143,7 +143,12 @@ class SqlBatches:
 
 
 def placed(c: Connection, jobs: Sequence[Job], terms: Mapping[str, Terms] = NO_TERMS) -> Placed:
-    """See how the parents of new jobs stand, and lock them: their ends come before this transaction, or after it."""
+    """See how the parents of new jobs stand, and lock them: their ends come before this transaction, or after it.
+
+    Raises Duplicate for an id that is given twice, as each job is placed by its id; InvalidJob, NotFound.
+    """
+    if len({job.id for job in jobs}) < len(jobs):
+        raise Duplicate
     ids, names = parents_of(terms, [job.id for job in jobs])
     states = {row.id: row.state for row in queries.parents(c, ids=sorted(ids))} if ids else {}
     if unknown := ids - set(states):
