@@ -69,7 +69,7 @@ list --tag --tag                 2   6      2      2   6      2
 list --state --tag               2   6      2      2   6      2
 dlq list                         2   6      2      2   6      2
 info                             2   6      2      2   6      2
-why                              5  28     18      5  28     18
+why                              4  25     17      4  25     17
 list --wide, besides             3  11      5      3  11      5
 metrics                          1   8      6      1   8      6
 metrics --detailed               1  10      8      1  10      8

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from queuectl.domain.dependency import Standing, standing
+from queuectl.domain.dependency import Standing, batch_of, standing
 from queuectl.domain.job import TERMINAL, Dependency, Job, On, State, WaitsFor
 from queuectl.domain.queues import EVERY, QueueSettings
 from queuectl.domain.worker import WorkerRecord
@@ -20,8 +20,6 @@ MAX_BEFORE = 10_000
 
 MAX_HOLDERS = 10
 """Jobs that are named as those which hold a limit."""
-
-BATCH_PREFIX = "batch:"
 
 
 class Code(StrEnum):
@@ -189,11 +187,11 @@ def _not_due(job: Job, at: datetime) -> Iterator[Reason]:
 def _parents(job: Job, parents: Sequence[tuple[Dependency, State | None]]) -> Iterator[Reason]:
     if job.waits_for is not WaitsFor.JOBS:
         return
-    batches = [it.parent.removeprefix(BATCH_PREFIX) for it, _ in parents if it.parent.startswith(BATCH_PREFIX)]
+    batches = [batch for it, _ in parents if (batch := batch_of(it.parent)) is not None]
     unmet = [
         (it, state)
         for it, state in parents
-        if not it.parent.startswith(BATCH_PREFIX) and standing(it.on, state) is not Standing.MET
+        if batch_of(it.parent) is None and standing(it.on, state) is not Standing.MET
     ]
     unmet.sort(key=lambda it: it[1] is not State.DEAD)
     if unmet or not batches:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from queuectl.application.operate.inspect import working
+from queuectl.application.operate.inspect import working, working_of
 from queuectl.application.operate.queue import Queue
 from queuectl.domain.job import TERMINAL, Job, State
 from queuectl.domain.reasons import Facts, Reason, estimate, reasons
@@ -40,7 +40,7 @@ def explain(queue: Queue, job_id: str) -> Explanation:
     """All reasons why the job does not run now. Raises JobNotFound."""
     at, job, live = queue.clock(), queue.jobs.find(job_id), queue.workers.live()
     around = queue.surroundings.of_job(job_id, at=at)
-    facts = Facts(queue.queues.all(), working(queue), around)
+    facts = Facts(queue.queues.all(), working_of(queue, live), around)
     return Explanation(job, at, reasons(job, facts, at), facts, {it.id: it.host for it in live})
 
 

@@ -79,9 +79,13 @@ def lost_holders(queue: Queue, jobs: Sequence[Job]) -> Mapping[str, LostWorker]:
 
 def working(queue: Queue) -> Sequence[WorkerRecord]:
     """The workers that take jobs now."""
-    workers = queue.workers.live()
-    lost = _lost(queue, workers, queue.clock())
-    return [it for it in workers if it.state is WorkerState.RUNNING and it.id not in lost]
+    return working_of(queue, queue.workers.live())
+
+
+def working_of(queue: Queue, live: Sequence[WorkerRecord]) -> Sequence[WorkerRecord]:
+    """Those of the live workers that take jobs now."""
+    lost = _lost(queue, live, queue.clock())
+    return [it for it in live if it.state is WorkerState.RUNNING and it.id not in lost]
 
 
 def unserved(queue: Queue, names: Collection[str]) -> Sequence[str]:

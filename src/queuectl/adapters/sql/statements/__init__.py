@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import TextClause
@@ -115,6 +116,15 @@ def given(column: sa.Column[Any]) -> sa.BindParameter[Any]:
 def inserted(table: sa.Table, columns: Iterable[sa.Column[Any]] | None = None) -> sa.Insert:
     """Rows of a table, or of some of its columns."""
     return sa.insert(table).inline().values({it.name: given(it) for it in columns or table.columns})
+
+
+def inserted_unless_there(table: sa.Table, columns: Iterable[sa.Column[Any]]) -> Mapping[str, sa.ClauseElement]:
+    """A row of these columns of a table; nothing where one of its keys is there."""
+    values = {it.name: given(it) for it in columns}
+    return {
+        SQLITE: sqlite.insert(table).inline().values(values).on_conflict_do_nothing(),
+        POSTGRESQL: postgresql.insert(table).inline().values(values).on_conflict_do_nothing(),
+    }
 
 
 def written(path: Path, name: str, parameters: Mapping[str, TypeEngine[Any]], columns: str = "") -> TextClause:

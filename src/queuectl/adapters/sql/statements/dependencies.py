@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from queuectl.adapters.sql.schema import (
     BigNumber,
@@ -17,13 +16,12 @@ from queuectl.adapters.sql.schema import (
     optional,
 )
 from queuectl.adapters.sql.statements import (
-    POSTGRESQL,
-    SQLITE,
     AnySelect,
     among,
     constant,
     each,
     given,
+    inserted_unless_there,
     is_one_of,
     many,
     one,
@@ -186,11 +184,7 @@ def waiting_for_dead() -> AnySelect:
 @each
 def add_batch() -> Mapping[str, sa.ClauseElement]:
     """A batch, unless it is there."""
-    values = {it.name: given(it) for it in (batches.c.name, batches.c.created_at)}
-    return {
-        SQLITE: sqlite.insert(batches).inline().values(values).on_conflict_do_nothing(),
-        POSTGRESQL: postgresql.insert(batches).inline().values(values).on_conflict_do_nothing(),
-    }
+    return inserted_unless_there(batches, [batches.c.name, batches.c.created_at])
 
 
 @many

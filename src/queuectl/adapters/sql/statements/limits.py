@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import TextClause
 
 from queuectl.adapters.sql.schema import (
@@ -27,6 +26,7 @@ from queuectl.adapters.sql.statements import (
     among,
     constant,
     given,
+    inserted_unless_there,
     many,
     only,
     run,
@@ -161,11 +161,7 @@ def all_lanes() -> AnySelect:
 @run
 def add_lane() -> Mapping[str, sa.ClauseElement]:
     """A lane, numbered by the database, unless it is there."""
-    values = {it.name: given(it) for it in (lanes.c.queue, lanes.c.needs)}
-    return {
-        SQLITE: sqlite.insert(lanes).inline().values(values).on_conflict_do_nothing(),
-        POSTGRESQL: postgresql.insert(lanes).inline().values(values).on_conflict_do_nothing(),
-    }
+    return inserted_unless_there(lanes, [lanes.c.queue, lanes.c.needs])
 
 
 @many

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from queuectl.adapters.sql.schema import (
     WAITING,
@@ -21,12 +20,12 @@ from queuectl.adapters.sql.schema import (
 )
 from queuectl.adapters.sql.statements import (
     POSTGRESQL,
-    SQLITE,
     AnySelect,
     among,
     constant,
     given,
     inserted,
+    inserted_unless_there,
     load,
     many,
     one,
@@ -50,11 +49,7 @@ def queues_set() -> AnySelect:
 @run
 def add_queue() -> Mapping[str, sa.ClauseElement]:
     """The row of a queue, unless it is there."""
-    values = {"name": given(queues.c.name)}
-    return {
-        SQLITE: sqlite.insert(queues).inline().values(values).on_conflict_do_nothing(),
-        POSTGRESQL: postgresql.insert(queues).inline().values(values).on_conflict_do_nothing(),
-    }
+    return inserted_unless_there(queues, [queues.c.name])
 
 
 @one

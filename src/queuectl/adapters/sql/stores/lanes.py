@@ -7,7 +7,7 @@ that its worker serves: so what waits in others costs it nothing.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from queuectl.adapters.host.clock import elapsed
@@ -18,9 +18,6 @@ from queuectl.domain.job import CLAIMABLE, Job, State
 
 SHARED = 0
 """The lane of all jobs of which nobody asks anything."""
-
-HoldKeys = Callable[[Connection, Collection[str]], object]
-"""See `Claiming.hold_keys`."""
 
 PIECE = 2000
 """Jobs that are moved to another lane in a transaction."""
@@ -117,26 +114,26 @@ def _move_all(database: Database, queue: str, own: Claiming) -> None:
     for state in CLAIMABLE:
         after: int | None = 0
         while after is not None:
-            after = _move_piece(database, queue, state, after, own.hold_keys)
+            after = _move_piece(database, queue, state, after, own)
 
 
-def _move_piece(database: Database, queue: str, state: State, after: int, hold_keys: HoldKeys) -> int | None:
+def _move_piece(database: Database, queue: str, state: State, after: int, own: Claiming) -> int | None:
     """Move the next jobs after that number; the last one's number, or None: there were none."""
     found = database.read(lambda c: queries.waiting_elsewhere(c, state=state, after=after, queue=queue, limit=PIECE))
     if not found:
         return None
-    database.write(lambda c: _moved(c, found, hold_keys))
+    database.write(lambda c: _moved(c, found, own))
     return found[-1].seq
 
 
-def _moved(c: Connection, found: Sequence[queries.WaitingElsewhereRow], hold_keys: HoldKeys) -> None:
-    hold_keys(c, {row.key for row in found if row.key is not None})
+def _moved(c: Connection, found: Sequence[queries.WaitingElsewhereRow], own: Claiming) -> None:
+    own.hold_keys(c, {row.key for row in found if row.key is not None})
     place_waiting(c, [row.seq for row in found])
     expose(c, [row.key for row in found])
 
 
-def expose(c: Connection, keys: Iterable[str | None]) -> bool:
-    """Let the next jobs go that are parked for these keys, which are held; True if there are any keys.
+def expose(c: Connection, keys: Iterable[str | None]) -> None:
+    """Let the next jobs go that are parked for these keys, which are held.
 
     A key comes once for each job that has left its place to others: so as many go in each lane.
     """
@@ -145,4 +142,3 @@ def expose(c: Connection, keys: Iterable[str | None]) -> bool:
         for _ in range(left):
             if not queries.expose(c, key=key):
                 break
-    return bool(places)
